@@ -1,0 +1,139 @@
+"""Weights on disk: a plain state_dict, and beside it a card (JSON) that says where they come from."""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import platform
+import tempfile
+from pathlib import Path
+from zipfile import is_zipfile
+
+import torch
+import torchvision
+from torch import nn
+
+from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_device
+from mnist_helpers.model import SimpleCNN
+
+REMEDY = "restore the published one with `git restore best_mnist_cnn.pth`, or make one with `mnist-helpers train`"
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of the checkpoint `path` lies: the same name, ending in .json."""
+    return Path(path).with_suffix(".json")
+
+
+def require_writable(path: Path) -> None:
+    """Makes the folder of `path` and proves that a file can be written there; call it before long work.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError("a folder of that name is in the way")
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error}); choose another model_save_path.") from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file that is whole at every moment: first beside its place, then moved there."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()  # Windows moves closed files only
+            os.chmod(file.name, 0o644)  # temporary files are private, a result is not
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise
+
+
+def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[str, object]) -> dict[str, object]:
+    """Saves the weights of `model` at `path`, whatever its device, and their card beside them; returns the card.
+
+    Args:
+        figures: goes into the card as it is: epochs run, seconds, losses and accuracies.
+
+    Raises:
+        InputError: the files can't be written; what was there before is untouched.
+    """
+    path = Path(path)
+    require_writable(path)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(weights, buffer)
+    content = buffer.getvalue()
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__}
+    card = {
+        "architecture": type(model).__name__,
+        "parameters": sum(tensor.numel() for tensor in weights.values()),
+        **figures,
+        "config": config.to_dict(),
+        "versions": versions,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    card_path(path).unlink(missing_ok=True)  # killed in between, the weights have no card rather than a wrong one
+    _write_atomically(path, content)
+    _write_atomically(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
+    return card
+
+
+def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[SimpleCNN, dict[str, object]]:
+    """Loads a checkpoint as (model in evaluation mode on `device`, card); the card is empty where none lies beside it.
+
+    Nothing in the file is executed.
+
+    Raises:
+        InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one the card describes.
+    """
+    path, target = Path(path), select_device(device)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; {REMEDY}.")
+    card = _read_card(card_path(path))
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if not is_zipfile(io.BytesIO(content)) and not content.startswith(b"\x80"):  # the two forms of torch.save
+        raise InputError(f"{path} is no PyTorch file, or only part of one; {REMEDY}.")
+    try:
+        weights = torch.load(io.BytesIO(content), map_location=target, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than plain weights and was not opened, for it could run code; {REMEDY}."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged or cut short; {REMEDY}.") from error
+    model = SimpleCNN()
+    _require_fit(path, weights, model)
+    if card and card.get("sha256") != found:
+        raise InputError(
+            f"{path} is not the file that {card_path(path).name} describes (sha256 {found[:12]}…); {REMEDY}."
+        )
+    model.load_state_dict(weights)
+    return model.to(target).eval(), card
+
+
+def _read_card(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); {REMEDY.replace('.pth', '.json')}.") from error
+
+
+def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
+        raise InputError(f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; {REMEDY}.")
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in [*expected, *shapes]:
+        if shapes.get(name) != expected.get(name):
+            there, here = shapes.get(name, "missing"), expected.get(name, "unknown")
+            raise InputError(f"{path} is not SimpleCNN's: {name} is {there}, but must be {here}; {REMEDY}.")

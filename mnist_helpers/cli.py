@@ -1,0 +1,182 @@
+"""The command line: train, evaluate, predict, notebooks."""
+
+import argparse
+import contextlib
+import inspect
+import io
+import itertools
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+import yaml
+from tqdm.contrib.logging import logging_redirect_tqdm
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from mnist_helpers import notebooks as runner
+from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_checkpoint
+from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, InputError
+from mnist_helpers.data import load_idx_part, load_splits
+from mnist_helpers.digits import load_digit
+from mnist_helpers.metrics import Predictions, evaluate
+from mnist_helpers.model import make_model
+from mnist_helpers.training import best_record, run_figures, tensorboard_callback
+from mnist_helpers.training import train as train_model
+
+log = logging.getLogger("mnist_helpers")
+Checkpoint = Annotated[Path, arg(help="a file that `mnist-helpers train` saved")]
+Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
+
+
+def train(config: Config, preset: Literal["quick", "best"] = "quick") -> None:
+    """Train the network, save the weights of its best epoch with a card, and test them once.
+
+    Args:
+        config: what the run depends on.
+        preset: the recipe that the options below start from: quick, or the one of the published checkpoint.
+    """
+    require_writable(config.model_save_path)
+    callbacks = [log.info] + ([tensorboard_callback(config.tensorboard)] if config.tensorboard else [])
+    splits = load_splits(config.data_dir, config.val_size, config.seed)
+    model = make_model(config.seed)
+    with logging_redirect_tqdm():
+        history = train_model(model, splits, config, on_epoch=lambda record: [call(record) for call in callbacks])
+    val, test = evaluate(model, splits.val), evaluate(model, splits.test)
+    save_checkpoint(model, config.model_save_path, config, run_figures(history, val, test))
+    log.info("best epoch %d: validation %s", best_record(history).epoch, describe(val))
+    log.info("test %s", describe(test))
+    log.info("saved %s and its card", config.model_save_path)
+
+
+def evaluate_checkpoint(
+    checkpoint: Checkpoint = CHECKPOINT_PATH, data_dir: Path = Config.data_dir, device: Device = Config.device
+) -> None:
+    """Measure a checkpoint on the test images.
+
+    Args:
+        data_dir: folder of MNIST, or of a data set in its IDX form.
+    """
+    model, card = load_checkpoint(checkpoint, device)
+    log.info("test %s", describe(evaluate(model, load_idx_part(data_dir, "test"))))
+    if "test" in card:
+        log.info("recorded in its card: accuracy %.2f %%", 100 * card["test"]["accuracy"])
+
+
+def predict(
+    images: Positional[tuple[Path, ...]], checkpoint: Checkpoint = CHECKPOINT_PATH, device: Device = Config.device
+) -> None:
+    """Say which digit each picture shows, dark on light or light on dark.
+
+    Args:
+        images: PNG, JPEG or other pictures of one digit each.
+    """
+    if not images:
+        raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
+    model, _ = load_checkpoint(checkpoint, device)
+    batch = torch.stack([load_digit(path) for path in images])
+    with torch.inference_mode():
+        probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
+    for path, row in zip(images, probs, strict=True):
+        first, second = row.argsort(descending=True)[:2].tolist()
+        log.info("%s: %d (%.1f %%; next %d, %.1f %%)", path, first, 100 * row[first], second, 100 * row[second])
+
+
+def notebooks(
+    names: Positional[tuple[str, ...]] = (),
+    parameters: Annotated[dict[str, str], arg(aliases=["-p"], metavar="NAME VALUE")] = {},  # noqa: B006
+    output_dir: Path = PROJECT_DIR / "outputs",
+    timeout: int = 600,
+    save: bool = False,
+) -> None:
+    """Execute notebooks through papermill, in order, and say what became of each.
+
+    Args:
+        names: the notebooks, all four by default.
+        parameters: values for their parameters cells; a notebook takes those it knows.
+        output_dir: where the executed notebooks go.
+        timeout: seconds that one cell may take.
+        save: put the outputs, normalised, into the notebooks themselves; not with parameters.
+    """
+    if save and parameters:
+        raise InputError("saved outputs come from the parameters in the notebook: use either save or parameters.")
+    paths = runner.notebook_paths(names)
+    values = {name: yaml.safe_load(value) for name, value in parameters.items()}
+    runner.check_parameters(paths, values)
+    runs = []
+    for number, path in enumerate(paths, 1):
+        log.info("[%d/%d] %s", number, len(paths), path.stem)
+        target = output_dir / path.name
+        runs.append(runner.execute(path, target, values, timeout, progress=sys.stderr.isatty()))
+        if save and not runs[-1].error:
+            runner.refresh(path, target)
+    log.info("\n%-20s %8s  %s", "notebook", "seconds", "result")
+    for run in runs:
+        log.info("%-20s %8.1f  %s", run.name, run.seconds, run.error or "ok")
+    if failed := [run.name for run in runs if run.error]:
+        raise InputError(f"{', '.join(failed)} failed; what was executed is in {output_dir}.")
+
+
+def describe(predictions: Predictions) -> str:
+    """The figures of an evaluation in words."""
+    right, count = int(predictions.correct.sum()), len(predictions.labels)
+    return f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images right), loss {predictions.loss():.4f}"
+
+
+def parse(args: list[str]) -> partial[None]:
+    """Turns the command line into a call that is still to be made.
+
+    Raises:
+        InputError: it can't be understood; tyro's box of lines is folded into one.
+        SystemExit: help was asked for and printed.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="quick")  # ahead of tyro, which needs the recipe to show its defaults
+    preset = first.parse_known_args(args)[0].preset
+    with contextlib.redirect_stderr(io.StringIO()) as complaint:
+        try:
+            calls = {
+                "train": deferred(train, config=PRESETS.get(preset, Config())),
+                "evaluate": deferred(evaluate_checkpoint),
+                "predict": deferred(predict),
+                "notebooks": deferred(notebooks),
+            }
+            return tyro.extras.subcommand_cli_from_dict(
+                calls, args=args, prog="mnist-helpers", config=(OmitArgPrefixes,)
+            )
+        except SystemExit as end:
+            if not end.code:
+                raise
+    lines = [line.strip("╭╮╰╯│ ") for line in complaint.getvalue().splitlines()]
+    body = itertools.takewhile(lambda line: line.strip("─"), lines[1:])  # under the title, above the rule
+    raise InputError(f"{' '.join(body).rstrip('.')}; see mnist-helpers --help.")
+
+
+def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., partial[None]]:
+    """Wraps `command` so that calling it makes the call ready instead; tyro sees the same arguments, with `defaults`."""
+
+    @wraps(command)
+    def make_call(*args: object, **kwargs: object) -> partial[None]:
+        return partial(command, *args, **kwargs)
+
+    make_call.__signature__ = inspect.signature(partial(command, **defaults))
+    return make_call
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line; bad input ends it with one line on stderr and exit code 2."""
+    args = list(sys.argv[1:] if args is None else args)
+    logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
+    logging.getLogger("papermill").setLevel(logging.WARNING)
+    try:
+        parse(args)()
+    except InputError as error:
+        print(f"mnist-helpers: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mnist-helpers: interrupted", file=sys.stderr)
+        sys.exit(130)

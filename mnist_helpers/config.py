@@ -1,0 +1,119 @@
+"""Every default of the collection, its folders, and the error that its user is meant to read."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+DATA_DIR = PROJECT_DIR / "MNIST-Data"
+CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
+RUNS_DIR = PROJECT_DIR / "runs"
+NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
+WIDGET_ERROR = "mnist-helpers-error"  # the HTML class by which an error shown in a widget is found
+
+
+class InputError(Exception):
+    """Something the user gave can't be used; the message is one sentence with the remedy."""
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" is the machine's accelerator, or the CPU where there is none.
+
+    Raises:
+        InputError: no such device here.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    present = {"cpu", accelerator.type} if accelerator else {"cpu"}
+    if name.split(":")[0] not in present:
+        raise InputError(f"device is {name}, but this machine has {' and '.join(sorted(present))}; use auto.")
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a training run depends on. The defaults are the quick recipe.
+
+    Raises:
+        InputError: a value is impossible; the message names the field.
+    """
+
+    batch_size: int = 128
+    """Images per training step."""
+    learning_rate: float = 0.01
+    """Peak learning rate of the one-cycle schedule."""
+    epochs: int = 2
+    """Passes over the training images, at most."""
+    patience: int = 5
+    """Epochs without a lower validation loss before training stops."""
+    val_size: int = 5_000
+    """Images held out of the training file to choose the best epoch."""
+    seed: int = 0
+    """Fixes the split, the initial weights, the order of images and the augmentation."""
+    device: str = "auto"
+    """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
+    data_dir: Path = DATA_DIR
+    """Folder of MNIST, or of a data set in its IDX form."""
+    model_save_path: Path = RUNS_DIR / "mnist_cnn.pth"
+    """Where the best weights go; the card goes beside them as .json."""
+    num_workers: int = 0
+    """Processes that load batches; 0 is fastest, because the images are in memory."""
+    betas: tuple[float, float] = (0.8, 0.95)
+    """AdamW's decay rates for the mean and the square of the gradient."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay."""
+    label_smoothing: float = 0.1
+    """Share of the target that is spread over all classes."""
+    rotation: float = 0.0
+    """Augmentation: largest turn, in degrees."""
+    scaling: float = 0.0
+    """Augmentation: largest change of size, as a fraction."""
+    translation: float = 0.0
+    """Augmentation: largest shift along each axis, in pixels."""
+    shear: float = 0.0
+    """Augmentation: largest horizontal shear, in pixels per pixel."""
+    tensorboard: Path | None = None
+    """Folder for TensorBoard's event files; none by default."""
+
+    def __post_init__(self) -> None:
+        at_least = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
+        at_least |= dict.fromkeys(("weight_decay", "rotation", "translation", "shear"), 0)
+        for name, low in at_least.items():
+            self._require(getattr(self, name) >= low, name, f"at least {low}")
+        self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
+        for name in ("label_smoothing", "scaling"):
+            self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
+        self._require(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two numbers in [0, 1)")
+        for name in ("data_dir", "model_save_path"):  # papermill hands over plain strings
+            object.__setattr__(self, name, Path(getattr(self, name)))
+        self._require(self.model_save_path.suffix == ".pth", "model_save_path", "a file name ending in .pth")
+        select_device(self.device)
+
+    def _require(self, holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            raise InputError(f"{name} is {getattr(self, name)}, but must be {rule}.")
+
+    @property
+    def augments(self) -> bool:
+        """Whether any of the four augmentation ranges is above 0."""
+        return any((self.rotation, self.scaling, self.translation, self.shear))
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields as plain JSON values; paths inside the project are relative to it, others keep their name only."""
+        fields = dataclasses.asdict(self)
+        for name, value in fields.items():
+            if isinstance(value, Path):
+                path = value.resolve()
+                inside = path.is_relative_to(PROJECT_DIR)
+                fields[name] = path.relative_to(PROJECT_DIR).as_posix() if inside else path.name
+        return fields
+
+
+BEST = Config(
+    batch_size=64, learning_rate=0.003, epochs=40, patience=40,
+    rotation=10, scaling=0.1, translation=1.5, shear=0.15,
+)  # fmt: skip
+PRESETS = {"quick": Config(), "best": BEST}

@@ -1,0 +1,155 @@
+"""MNIST and its relatives: IDX files to tensors, the three parts, batches, augmentation."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torchvision import datasets
+from torchvision.datasets.utils import calculate_md5
+
+from mnist_helpers.config import DATA_DIR, Config, InputError
+
+MEAN, STD = 0.1307, 0.3081  # of all training pixels in [0, 1]
+BACKGROUND = -MEAN / STD  # a normalised black pixel
+IMAGE_SIZE = 28
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; each holds `images` (N, 1, 28, 28), normalised, and `labels` (N,) in 0..9."""
+
+    train: TensorDataset
+    val: TensorDataset
+    test: TensorDataset
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """Turns uint8 `pixels` (N, 28, 28) in 0..255 into float32 images (N, 1, 28, 28), zero mean and unit variance."""
+    return pixels.unsqueeze(1).float().div_(255).sub_(MEAN).div_(STD)
+
+
+def read_idx(path: Path) -> Tensor:
+    """Reads one IDX file of bytes, packed with gzip or not, as a uint8 tensor.
+
+    torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable folder.
+    Format: two zero bytes, a type byte (8: unsigned), the number of dimensions, each dimension as a
+    big-endian 32-bit integer, then the values (LeCun, Cortes and Burges, "The MNIST database", 1998).
+
+    Raises:
+        InputError: the file is damaged; the message names its md5 sum, and the right one where it is known.
+    """
+    known = _known_md5(path)
+    remedy = "put the original file back (git restore MNIST-Data, for the collection's own)"
+    if known and (found := calculate_md5(path)) != known:
+        raise InputError(f"{path} is damaged: its md5 sum is {found}, not {known}; {remedy}.")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+        if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * len(shape) + math.prod(shape.tolist()):
+            raise ValueError("header and length don't agree")
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise InputError(f"{path} is no whole IDX file ({error}; md5 sum {calculate_md5(path)}); {remedy}.") from error
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    return torch.from_numpy(values.copy())
+
+
+def _known_md5(path: Path) -> str | None:
+    """Torchvision's md5 sum for a file of MNIST, Fashion-MNIST or KMNIST, told apart by the folder's name."""
+    names = {"MNIST", "FashionMNIST", "KMNIST"} & set(path.parts[-3:])
+    return dict(getattr(datasets, names.pop()).resources).get(path.name) if len(names) == 1 else None
+
+
+def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
+    """Loads "train" or "test" from the IDX files in `data_dir` or a folder below it.
+
+    Knows the file names of MNIST, Fashion-MNIST, KMNIST and EMNIST (whose images are stored transposed).
+
+    Raises:
+        InputError: a file is missing or damaged, or the images and labels don't fit the model or each other.
+    """
+    arrays, paths = [], []
+    for kind in ("images-idx3", "labels-idx1"):
+        stems = ("train",) if part == "train" else ("t10k", "test")
+        found = [path for stem in stems for path in sorted(data_dir.rglob(f"*{stem}-{kind}-ubyte*"), reverse=True)]
+        if not found:
+            raise InputError(
+                f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the four files of "
+                "MNIST as data_dir, or restore the collection's own with git restore MNIST-Data."
+            )
+        if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
+            raise InputError(f"{data_dir} holds {count} data sets; give a folder with the files of one as data_dir.")
+        paths.append(found[0])  # the packed file where both lie there: its content can be checked
+        arrays.append(read_idx(found[0]))
+    pixels, labels = arrays
+    if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE) or labels.ndim != 1 or len(pixels) != len(labels):
+        shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
+        raise InputError(f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,).")
+    if int(labels.max()) > 9:
+        raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; the model knows the ten classes 0 to 9.")
+    if paths[0].name.startswith("emnist"):
+        pixels = pixels.transpose(1, 2)
+    return TensorDataset(normalise(pixels), labels.long())
+
+
+def split_indices(labels: Tensor, val_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Splits 0..N-1 at random into train (N - val_size,) and val (val_size,), each class with its share, give or take one."""
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    held_out[torch.arange(val_size) * len(labels) // val_size] = True  # evenly spaced, so evenly over the classes
+    return by_class[~held_out], by_class[held_out]
+
+
+def load_splits(data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed: int = Config.seed) -> Splits:
+    """Loads the training file, split by `seed` into train and validation, and the test file.
+
+    Raises:
+        InputError: as `load_idx_part`, or `val_size` leaves no image to train on.
+    """
+    data_dir = Path(data_dir)
+    images, labels = load_idx_part(data_dir, "train").tensors
+    if val_size >= len(labels):
+        raise InputError(f"val_size is {val_size}, but {data_dir} has only {len(labels)} training images.")
+    train, val = split_indices(labels, val_size, torch.Generator().manual_seed(seed))
+    return Splits(
+        TensorDataset(images[train], labels[train]),
+        TensorDataset(images[val], labels[val]),
+        load_idx_part(data_dir, "test"),
+    )
+
+
+def make_loader(
+    dataset: TensorDataset, batch_size: int, shuffle: torch.Generator | None = None, num_workers: int = 0
+) -> DataLoader:
+    """Batches of `dataset` as (images, labels), each fetched by one indexing operation.
+
+    Args:
+        shuffle: draws a new order for each pass; without it the order is the data set's.
+    """
+    order = SequentialSampler(dataset) if shuffle is None else RandomSampler(dataset, generator=shuffle)
+    batches = BatchSampler(order, batch_size, drop_last=False)
+    # batch_size=None: the sampler's whole list of indices goes to the data set at once
+    return DataLoader(dataset, sampler=batches, batch_size=None, num_workers=num_workers)
+
+
+def random_affine(images: Tensor, config: Config, generator: torch.Generator) -> Tensor:
+    """Turns, scales, shears and shifts each of `images` (N, 1, 28, 28) by its own random amount.
+
+    The amounts are uniform within `config`'s rotation, scaling, shear and translation, either way.
+    What comes in from outside the frame is background. `generator` must be the CPU's.
+    """
+    draws = 2 * torch.rand(len(images), 5, generator=generator) - 1  # (N, 5) in [-1, 1)
+    angle = draws[:, 0] * math.radians(config.rotation)
+    scale = 1 + draws[:, 1] * config.scaling
+    shear = draws[:, 2] * config.shear
+    shift = draws[:, 3:] * config.translation * 2 / IMAGE_SIZE  # affine_grid's frame is 2 wide
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    rows = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
+    grid = F.affine_grid(rows.view(-1, 2, 3).to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images - BACKGROUND, grid, align_corners=False).add_(BACKGROUND)

@@ -1,0 +1,96 @@
+"""How good the answers are: predictions on a data set and the figures drawn from them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from torchmetrics.functional import classification
+
+from mnist_helpers.data import make_loader
+
+NUM_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answers to N images: `logits` (N, 10), beside the true `labels` (N,); both on the CPU."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """Softmax of the logits, (N, 10); each row sums to 1."""
+        return self.logits.softmax(dim=1)
+
+    @cached_property
+    def preds(self) -> Tensor:
+        """The likeliest digit for each image, (N,)."""
+        return self.logits.argmax(dim=1)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """The probability of the likeliest digit, (N,), in [0.1, 1]."""
+        return self.probs.amax(dim=1)
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """Whether each prediction is the label, (N,), bool."""
+        return self.preds == self.labels
+
+    def loss(self, label_smoothing: float = 0.0) -> float:
+        """Cross-entropy, in nats, as the mean over images; a share `label_smoothing` of each target spread over all digits."""
+        return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images whose prediction is right, in [0, 1]."""
+        return classification.multiclass_accuracy(self.preds, self.labels, NUM_CLASSES, average="micro").item()
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error over 15 bins of confidence, in [0, 1] (Guo et al., 2017)."""
+        return classification.multiclass_calibration_error(self.probs, self.labels, NUM_CLASSES).item()
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 1000) -> Predictions:
+    """Asks `model` for all images of `dataset`, wherever the model lives, and leaves its mode as it was."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    logits = [model(images.to(device)).cpu() for images, _ in make_loader(dataset, batch_size)]
+    model.train(was_training)
+    return Predictions(torch.cat(logits), dataset.tensors[1])
+
+
+def confusion_matrix(predictions: Predictions) -> Tensor:
+    """Counts of images, (10, 10): row the true digit, column the predicted one."""
+    return classification.multiclass_confusion_matrix(predictions.preds, predictions.labels, NUM_CLASSES)
+
+
+def class_report(predictions: Predictions) -> dict[str, Tensor]:
+    """Precision, recall and F1 of each digit, (10,) in [0, 1]; 0 where a digit never occurs."""
+    scores = {
+        "precision": classification.multiclass_precision,
+        "recall": classification.multiclass_recall,
+        "F1": classification.multiclass_f1_score,
+    }
+    answers = (predictions.preds, predictions.labels)
+    return {name: score(*answers, NUM_CLASSES, average=None) for name, score in scores.items()}
+
+
+def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
+    """The `count` commonest mistakes in a confusion matrix, as (true digit, predicted digit, images), commonest first."""
+    mistakes = matrix.clone().fill_diagonal_(0).flatten()
+    order = mistakes.argsort(descending=True, stable=True)[:count].tolist()
+    return [(*divmod(i, len(matrix)), int(mistakes[i])) for i in order if mistakes[i] > 0]
+
+
+def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:
+    """Indices of the `count` wrong predictions with the highest probability, highest first; fewer if fewer are wrong."""
+    wrong = (~predictions.correct).nonzero().flatten()
+    return wrong[predictions.confidence[wrong].argsort(descending=True, stable=True)][:count]

@@ -1,0 +1,126 @@
+"""The notebooks run unattended: executed through papermill, checked, and normalised for publication."""
+
+import html
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillException
+
+from mnist_helpers.config import NOTEBOOKS_DIR, WIDGET_ERROR, InputError
+
+ORDER = ("MNIST-classifier", "load_model", "analysis", "conv_visualization")
+
+
+class NotebookRun(NamedTuple):
+    """What became of one notebook; `error` is empty if all went well."""
+
+    name: str
+    seconds: float
+    error: str
+
+
+def known_parameters(notebook: Path) -> dict[str, object]:
+    """The names in the `parameters` cell of `notebook`, with papermill's description of each."""
+    return papermill.inspect_notebook(notebook)
+
+
+def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -> None:
+    """Papermill would only warn of a misspelt parameter, so this refuses it.
+
+    Raises:
+        InputError: none of `notebooks` has a parameter of that name.
+    """
+    known = {name for notebook in notebooks for name in known_parameters(notebook)}
+    for name in parameters:
+        if name not in known:
+            raise InputError(f"no notebook here has a parameter {name}; they know {', '.join(sorted(known))}.")
+
+
+def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool) -> NotebookRun:
+    """Executes `source` into `target` from the notebooks' folder, with those of `parameters` that it knows.
+
+    What was executed is in `target` also when a cell fails.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = known_parameters(source)
+    started = time.perf_counter()
+    try:
+        executed = papermill.execute_notebook(
+            source,
+            target,
+            {name: value for name, value in parameters.items() if name in known},
+            kernel_name="python3",
+            cwd=source.parent,
+            execution_timeout=timeout,
+            start_timeout=120,
+            progress_bar=progress,
+        )
+        error = "; ".join(hidden_errors(executed))
+    except (PapermillException, TimeoutError, RuntimeError) as failure:
+        error = str(failure).strip().splitlines()[-1]
+    return NotebookRun(source.stem, time.perf_counter() - started, error)
+
+
+def hidden_errors(notebook: NotebookNode) -> list[str]:
+    """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
+    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    found = []
+    for widget in states.values():
+        state = widget.get("state", {})
+        found += [f"{out.ename}: {out.evalue}" for out in state.get("outputs", ()) if out.get("output_type") == "error"]
+        if f'class="{WIDGET_ERROR}"' in str(state.get("value")):
+            found.append(html.unescape(re.sub("<.*?>", "", state["value"])))
+    return found
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Takes out of an executed notebook all that differs from run to run, in place; then equal runs give equal bytes.
+
+    Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named after their place.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    count = 0
+    for place, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{place:02}"
+        tags = [tag for tag in cell.metadata.get("tags", []) if not tag.startswith("papermill")]
+        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+            if "data" in output:
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
+                output.metadata = {}
+    return notebook
+
+
+def refresh(source: Path, executed: Path) -> None:
+    """Puts the normalised outputs of `executed` in the place of `source`."""
+    notebook = normalise(nbformat.read(executed, as_version=4))
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    nbformat.write(notebook, source)
+
+
+def notebook_paths(names: Iterable[str]) -> list[Path]:
+    """The collection's notebooks called `names`, with or without .ipynb; all four, in order, for no name.
+
+    Raises:
+        InputError: there is no notebook of that name.
+    """
+    paths = [NOTEBOOKS_DIR / f"{Path(name).name.removesuffix('.ipynb')}.ipynb" for name in tuple(names) or ORDER]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"there is no notebook {path.stem}; the collection has {', '.join(ORDER)}.")
+    return paths

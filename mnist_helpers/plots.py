@@ -1,0 +1,200 @@
+"""Figures. Arrays or records in, a bare Figure out: nothing is shown, and pyplot never holds it."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from mnist_helpers.pictures import INK, LEVELS, SIGNED, UNSIGNED, columns_for, limits, montage, quantise
+from mnist_helpers.training import EpochRecord, best_record
+
+# from the palette of Okabe and Ito, "Color Universal Design", 2008
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+DIGITS = range(10)
+
+
+def make_figure(width: float = 8.0, height: float = 3.0) -> Figure:
+    """An empty figure of `width` × `height` inches that lays its panels out without overlap."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def figure_png(fig: Figure) -> bytes:
+    """Encodes a figure as PNG, 100 pixels to the inch."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _axes(ax: Axes | None, width: float = 8.0, height: float = 3.0) -> Axes:
+    return ax or make_figure(width, height).subplots()
+
+
+def plot_images(
+    images: np.ndarray, titles: Sequence[object], columns: int = 10, *, fig: Figure | None = None
+) -> Figure:
+    """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
+    rows = -(-len(images) // columns)
+    fig = fig or make_figure(8, 1.15 * rows)
+    panels = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax in panels:
+        ax.axis("off")
+    for ax, image, title in zip(panels, images, titles, strict=False):
+        ax.imshow(image[0], cmap=INK)
+        ax.set_title(str(title), fontsize=9)
+    return fig
+
+
+def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
+    """Draws how many images of each digit every part of a data set has, as a share of the part; `counts` maps parts to (10,)."""
+    ax = _axes(ax, 8, 2.6)
+    width = 0.8 / len(counts)
+    for i, ((part, count), colour) in enumerate(zip(counts.items(), (BLUE, ORANGE, GREY), strict=False)):
+        at = np.arange(10) + (i - (len(counts) - 1) / 2) * width
+        ax.bar(at, np.asarray(count) / np.sum(count), width, label=f"{part} ({np.sum(count):,})", color=colour)
+    ax.set(xlabel="True digit", ylabel="Share of images", xticks=DIGITS, ylim=(0, 0.15))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(ncols=3, frameon=False, loc="upper center")
+    return ax
+
+
+def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -> Figure:
+    """Draws loss and accuracy by epoch, for training and validation images, with the best epoch marked."""
+    fig = fig or make_figure(8, 3.2)
+    epochs = [record.epoch for record in history]
+    best = best_record(list(history))
+    for ax, measure, label in zip(fig.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True):
+        for part, colour, marker in (("train", ORANGE, "s"), ("val", BLUE, "o")):
+            values = [getattr(record, f"{part}_{measure}") for record in history]
+            ax.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
+        ax.axvline(best.epoch, color=GREY, linestyle=":", label=f"best epoch ({best.epoch})")
+        ax.set(xlabel="Epoch", ylabel=label)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.grid(alpha=0.3)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.legend(frameon=False)
+    fig.suptitle(
+        f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%} at the best epoch", fontsize=11
+    )
+    return fig
+
+
+def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draws counts (10, 10), rows true, columns predicted; the shade tells the mistakes alone, for they are few."""
+    ax = _axes(ax, 6, 5.4)
+    counts = np.asarray(matrix)
+    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    shades = ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(mistakes.max(), 1))
+    for (row, column), count in np.ndenumerate(counts):
+        dark = mistakes[row, column] > mistakes.max() / 2
+        weight, colour = ("bold", BLUE) if row == column else ("normal", "white" if dark else "black")
+        ax.text(column, row, count or "·", ha="center", va="center", color=colour, weight=weight, fontsize=9)
+    ax.set(xlabel="Predicted digit", ylabel="True digit", xticks=DIGITS, yticks=DIGITS)
+    ax.figure.colorbar(shades, ax=ax, label="Images mistaken", shrink=0.8)
+    return ax
+
+
+def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
+    """Draws precision, recall and F1, each (10,), by digit; the axis begins just below the lowest."""
+    ax = _axes(ax)
+    for offset, (name, scores), colour, marker in zip(
+        (-0.2, 0, 0.2), report.items(), (BLUE, ORANGE, GREY), "os^", strict=True
+    ):
+        ax.plot(np.arange(10) + offset, scores, marker, color=colour, label=name)
+    lowest = min(float(np.min(scores)) for scores in report.values())
+    ax.set(xlabel="True digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - (1 - lowest) / 4, 1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return ax
+
+
+def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draws how many right and wrong answers were given with each confidence, (N,) in [0.1, 1], on a logarithmic axis."""
+    ax = _axes(ax)
+    confidence, correct = np.asarray(confidence), np.asarray(correct)
+    parts = [confidence[correct], confidence[~correct]]
+    labels = [f"right ({len(parts[0]):,})", f"wrong ({len(parts[1]):,})"]
+    ax.hist(parts, bins=np.linspace(0, 1, 21), color=[BLUE, ORANGE], label=labels, log=True)
+    ax.set(xlabel="Confidence (probability of the predicted digit)", ylabel="Images", xlim=(0, 1))
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def plot_prediction(
+    image: np.ndarray, probs: np.ndarray, label: int, title: str = "", *, fig: Figure | None = None
+) -> Figure:
+    """Draws one image (1, 28, 28) beside its probabilities (10,): the true digit blue, a wrong prediction orange."""
+    fig = fig or make_figure(6, 2.4)
+    picture, bars = fig.subplots(1, 2, width_ratios=(1, 2))
+    picture.imshow(image[0], cmap=INK)
+    picture.axis("off")
+    predicted = int(np.argmax(probs))
+    colours = [BLUE if digit == label else ORANGE if digit == predicted else GREY for digit in DIGITS]
+    for bar, prob in zip(bars.bar(DIGITS, probs, color=colours), probs, strict=True):
+        if prob >= 0.01:
+            bars.annotate(
+                f"{prob:.0%}", (bar.get_x() + bar.get_width() / 2, prob), ha="center", va="bottom", fontsize=8
+            )
+    bars.set(xlabel="Predicted digit", ylabel="Probability", xticks=DIGITS, ylim=(0, 1.12), yticks=(0, 0.5, 1))
+    bars.spines[["top", "right"]].set_visible(False)
+    fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
+    return fig
+
+
+def plot_maps(
+    maps: np.ndarray, title: str, *, each: bool = False, signed: bool | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws `maps` (C, H, W), feature maps or kernels, as one grid with their numbers.
+
+    Args:
+        each: gives each map a scale of its own (no colour bar then) instead of one for all.
+        signed: whether the scale is centred on zero; by default it is where there are negative values.
+    """
+    maps = np.asarray(maps)
+    count, height, width = maps.shape
+    columns = columns_for(count)
+    rows = -(-count // columns)
+    ax = _axes(ax, 8, 0.7 + 6.6 * rows / columns * height / width)
+    signed = bool((maps < 0).any()) if signed is None else signed
+    colours = matplotlib.colormaps[SIGNED if signed else UNSIGNED].with_extremes(over="white")
+    gap = max(1, width // 14)
+    picture = ax.imshow(
+        montage(quantise(maps, each=each, signed=signed), columns, gap), cmap=colours, vmin=0, vmax=LEVELS - 1
+    )
+    # each number stands at the middle of its map's lower edge
+    ax.set_title(title, fontsize=11)
+    ax.set_xticks([(width + gap) * i + (width - 1) / 2 for i in range(columns)], range(columns), fontsize=8)
+    ax.set_yticks(
+        [(height + gap) * i + (height - 1) / 2 for i in range(rows)], [columns * i for i in range(rows)], fontsize=8
+    )
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    if not each:
+        top = limits(maps)[1]
+        ticks = {0: -top, (LEVELS - 1) / 2: 0, LEVELS - 1: top} if signed else {0: 0, LEVELS - 1: top}
+        bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, ticks=list(ticks), pad=0.01)
+        bar.ax.set_yticklabels([f"{value:.2f}" for value in ticks.values()], fontsize=8)
+    return ax
+
+
+def plot_kernel_grid(weights: np.ndarray, title: str, *, ax: Axes | None = None) -> Axes:
+    """Draws all kernels of a convolution, `weights` (out, in, height, width): a row an output channel, a column an input channel."""
+    weights = np.asarray(weights)
+    outs, ins, height, width = weights.shape
+    ax = _axes(ax, 0.9 + 0.33 * max(ins, 8), 0.9 + 0.33 * outs)
+    grid = montage(quantise(weights.reshape(-1, height, width), signed=True), ins)
+    picture = ax.imshow(grid, cmap=matplotlib.colormaps[SIGNED].with_extremes(over="white"), vmin=0, vmax=LEVELS - 1)
+    ax.set_title(title, fontsize=11)
+    ax.set(xlabel="Input channel", ylabel="Output channel")
+    ax.set_xticks([(width + 1) * i + (width - 1) / 2 for i in range(ins)], range(ins), fontsize=8)
+    ax.set_yticks([(height + 1) * i + (height - 1) / 2 for i in range(outs)], range(outs), fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    top = limits(weights)[1]
+    bar = ax.figure.colorbar(picture, ax=ax, shrink=0.5, ticks=[0, (LEVELS - 1) / 2, LEVELS - 1], pad=0.02)
+    bar.ax.set_yticklabels([f"{value:.2f}" for value in (-top, 0, top)], fontsize=8)
+    return ax
