@@ -157,7 +157,7 @@ def parse(args: list[str]) -> partial[None]:
 
 
 def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., partial[None]]:
-    """Wraps `command` so that calling it makes the call ready instead; tyro sees the same arguments, with `defaults`."""
+    """Makes `command` return its call instead of making it; tyro sees the same arguments, with `defaults`."""
 
     @wraps(command)
     def make_call(*args: object, **kwargs: object) -> partial[None]:

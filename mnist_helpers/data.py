@@ -98,12 +98,12 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
 
 
 def split_indices(labels: Tensor, val_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Splits 0..N-1 at random into train (N - val_size,) and val (val_size,), each class with its share, give or take one."""
+    """Splits 0..N-1 at random into train (N - val_size,) and val (val_size,), each class with its share."""
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[torch.arange(val_size) * len(labels) // val_size] = True  # evenly spaced, so evenly over the classes
-    return by_class[~held_out], by_class[held_out]
+    return by_class[~held_out].sort().values, by_class[held_out].sort().values  # in the order of the file
 
 
 def load_splits(data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed: int = Config.seed) -> Splits:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
@@ -15,6 +16,9 @@ class Stage(NamedTuple):
     kind: str
     shape: tuple[int, ...]
     parameters: int
+
+    def __str__(self) -> str:
+        return f"{self.name:8} {self.kind:10} {' × '.join(map(str, self.shape)):14} {self.parameters:8,}"
 
 
 def stage_names(model: nn.Module) -> list[str]:
@@ -41,6 +45,11 @@ def make_extractor(model: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
 def feature_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """What every stage of `model` puts out for `images` (N, 1, 28, 28), as `make_extractor` describes it."""
     return make_extractor(model)(images)
+
+
+def as_maps(out: Tensor) -> np.ndarray:
+    """What a stage puts out for one image as maps (C, H, W); a vector becomes maps of one pixel."""
+    return out.reshape(len(out), *out.shape[1:] or (1, 1)).numpy()
 
 
 def stages(model: nn.Module, images: Tensor) -> list[Stage]:

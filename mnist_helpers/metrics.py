@@ -42,7 +42,7 @@ class Predictions:
         return self.preds == self.labels
 
     def loss(self, label_smoothing: float = 0.0) -> float:
-        """Cross-entropy, in nats, as the mean over images; a share `label_smoothing` of each target spread over all digits."""
+        """Cross-entropy in nats, the mean over images, with `label_smoothing` of each target spread over all digits."""
         return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()
 
     @property
@@ -84,13 +84,13 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
-    """The `count` commonest mistakes in a confusion matrix, as (true digit, predicted digit, images), commonest first."""
+    """The `count` commonest mistakes of a confusion matrix as (true, predicted, images), commonest first."""
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
     order = mistakes.argsort(descending=True, stable=True)[:count].tolist()
     return [(*divmod(i, len(matrix)), int(mistakes[i])) for i in order if mistakes[i] > 0]
 
 
 def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:
-    """Indices of the `count` wrong predictions with the highest probability, highest first; fewer if fewer are wrong."""
+    """Indices of the `count` wrong predictions with the highest probability, highest first."""
     wrong = (~predictions.correct).nonzero().flatten()
     return wrong[predictions.confidence[wrong].argsort(descending=True, stable=True)][:count]

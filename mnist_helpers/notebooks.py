@@ -60,6 +60,7 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             execution_timeout=timeout,
             start_timeout=120,
             progress_bar=progress,
+            extra_arguments=["--log-level=40"],  # spare the reader the kernel's warnings about its transport
         )
         error = "; ".join(hidden_errors(executed))
     except (PapermillException, TimeoutError, RuntimeError) as failure:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mnist_helpers.pictures import INK, LEVELS, SIGNED, UNSIGNED, columns_for, limits, montage, quantise
+from mnist_helpers.pictures import INK, SIGNED, TOP_LEVEL, UNSIGNED, columns_for, limits, montage, quantise, zoom_for
 from mnist_helpers.training import EpochRecord, best_record
 
 # from the palette of Okabe and Ito, "Color Universal Design", 2008
@@ -42,20 +42,21 @@ def plot_images(
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
         ax.axis("off")
-    for ax, image, title in zip(panels, images, titles, strict=False):
+    for ax, image, title in zip(panels, np.asarray(images), titles, strict=False):
         ax.imshow(image[0], cmap=INK)
         ax.set_title(str(title), fontsize=9)
     return fig
 
 
 def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
-    """Draws how many images of each digit every part of a data set has, as a share of the part; `counts` maps parts to (10,)."""
+    """Draws the share of each digit in every part of a data set; `counts` maps the parts' names to (10,)."""
     ax = _axes(ax, 8, 2.6)
     width = 0.8 / len(counts)
     for i, ((part, count), colour) in enumerate(zip(counts.items(), (BLUE, ORANGE, GREY), strict=False)):
         at = np.arange(10) + (i - (len(counts) - 1) / 2) * width
-        ax.bar(at, np.asarray(count) / np.sum(count), width, label=f"{part} ({np.sum(count):,})", color=colour)
-    ax.set(xlabel="True digit", ylabel="Share of images", xticks=DIGITS, ylim=(0, 0.15))
+        shares = np.asarray(count) / np.asarray(count).sum()
+        ax.bar(at, shares, width, label=f"{part} ({np.asarray(count).sum():,})", color=colour)
+    ax.set(xlabel="True digit", ylabel="Share of images", xticks=DIGITS, yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
     return ax
@@ -104,16 +105,16 @@ def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) 
         (-0.2, 0, 0.2), report.items(), (BLUE, ORANGE, GREY), "os^", strict=True
     ):
         ax.plot(np.arange(10) + offset, scores, marker, color=colour, label=name)
-    lowest = min(float(np.min(scores)) for scores in report.values())
+    lowest = min(float(min(scores)) for scores in report.values())
     ax.set(xlabel="True digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - (1 - lowest) / 4, 1))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
 
 
 def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draws how many right and wrong answers were given with each confidence, (N,) in [0.1, 1], on a logarithmic axis."""
+    """Draws how many right and wrong answers have each confidence, (N,) in [0.1, 1], on a logarithmic axis."""
     ax = _axes(ax)
     confidence, correct = np.asarray(confidence), np.asarray(correct)
     parts = [confidence[correct], confidence[~correct]]
@@ -130,7 +131,7 @@ def plot_prediction(
     """Draws one image (1, 28, 28) beside its probabilities (10,): the true digit blue, a wrong prediction orange."""
     fig = fig or make_figure(6, 2.4)
     picture, bars = fig.subplots(1, 2, width_ratios=(1, 2))
-    picture.imshow(image[0], cmap=INK)
+    picture.imshow(np.asarray(image)[0], cmap=INK)
     picture.axis("off")
     predicted = int(np.argmax(probs))
     colours = [BLUE if digit == label else ORANGE if digit == predicted else GREY for digit in DIGITS]
@@ -145,56 +146,41 @@ def plot_prediction(
     return fig
 
 
-def plot_maps(
-    maps: np.ndarray, title: str, *, each: bool = False, signed: bool | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draws `maps` (C, H, W), feature maps or kernels, as one grid with their numbers.
+def plot_maps(maps: np.ndarray, title: str, *, each: bool = False, columns: int = 0, ax: Axes | None = None) -> Axes:
+    """Draws `maps` (C, H, W), feature maps or kernels, as a grid; a map's number is its row's plus its column's.
 
     Args:
-        each: gives each map a scale of its own (no colour bar then) instead of one for all.
-        signed: whether the scale is centred on zero; by default it is where there are negative values.
+        each: gives each map a scale of its own, without a colour bar, instead of one for all.
+        columns: maps to a row; 0 leaves it to `columns_for`.
     """
     maps = np.asarray(maps)
     count, height, width = maps.shape
-    columns = columns_for(count)
+    columns = columns or columns_for(count)
     rows = -(-count // columns)
-    ax = _axes(ax, 8, 0.7 + 6.6 * rows / columns * height / width)
-    signed = bool((maps < 0).any()) if signed is None else signed
-    colours = matplotlib.colormaps[SIGNED if signed else UNSIGNED].with_extremes(over="white")
-    gap = max(1, width // 14)
-    picture = ax.imshow(
-        montage(quantise(maps, each=each, signed=signed), columns, gap), cmap=colours, vmin=0, vmax=LEVELS - 1
-    )
-    # each number stands at the middle of its map's lower edge
+    ax = _axes(ax, 8, 0.8 + 6.5 * rows * height / (columns * width))
+    low, high = limits(maps, each=each)
+    colours = matplotlib.colormaps[SIGNED if low.min() < 0 else UNSIGNED].with_extremes(over="white")  # the gaps
+    picture = ax.imshow(montage(quantise(maps, low, high), columns), cmap=colours, vmin=0, vmax=TOP_LEVEL)
     ax.set_title(title, fontsize=11)
-    ax.set_xticks([(width + gap) * i + (width - 1) / 2 for i in range(columns)], range(columns), fontsize=8)
-    ax.set_yticks(
-        [(height + gap) * i + (height - 1) / 2 for i in range(rows)], [columns * i for i in range(rows)], fontsize=8
-    )
+    wide, tall = (zoom_for(width) * size for size in (width, height))  # as drawn
+    ax.set_xticks([(wide + 1) * i + (wide - 1) / 2 for i in range(columns)], range(columns), fontsize=8)
+    ax.set_yticks([(tall + 1) * i + (tall - 1) / 2 for i in range(rows)], range(0, count, columns), fontsize=8)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     if not each:
-        top = limits(maps)[1]
-        ticks = {0: -top, (LEVELS - 1) / 2: 0, LEVELS - 1: top} if signed else {0: 0, LEVELS - 1: top}
-        bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, ticks=list(ticks), pad=0.01)
-        bar.ax.set_yticklabels([f"{value:.2f}" for value in ticks.values()], fontsize=8)
+        values = sorted({low.item(), 0.0, high.item()})
+        ticks = np.linspace(0, TOP_LEVEL, len(values))
+        shrink = min(0.8, 2 / ax.figure.get_figheight())  # no longer than two inches
+        bar = ax.figure.colorbar(picture, ax=ax, shrink=shrink, aspect=25 * shrink, pad=0.01, ticks=ticks)
+        bar.ax.set_yticklabels([f"{value:.2f}" for value in values], fontsize=8)
     return ax
 
 
 def plot_kernel_grid(weights: np.ndarray, title: str, *, ax: Axes | None = None) -> Axes:
-    """Draws all kernels of a convolution, `weights` (out, in, height, width): a row an output channel, a column an input channel."""
-    weights = np.asarray(weights)
+    """Draws all kernels of a convolution (out, in, height, width): a row an output channel, a column an input."""
     outs, ins, height, width = weights.shape
-    ax = _axes(ax, 0.9 + 0.33 * max(ins, 8), 0.9 + 0.33 * outs)
-    grid = montage(quantise(weights.reshape(-1, height, width), signed=True), ins)
-    picture = ax.imshow(grid, cmap=matplotlib.colormaps[SIGNED].with_extremes(over="white"), vmin=0, vmax=LEVELS - 1)
-    ax.set_title(title, fontsize=11)
+    ax = _axes(ax, 0.9 + 0.33 * ins, 0.9 + 0.33 * outs)
+    plot_maps(np.reshape(weights, (-1, height, width)), title, columns=ins, ax=ax)
     ax.set(xlabel="Input channel", ylabel="Output channel")
-    ax.set_xticks([(width + 1) * i + (width - 1) / 2 for i in range(ins)], range(ins), fontsize=8)
-    ax.set_yticks([(height + 1) * i + (height - 1) / 2 for i in range(outs)], range(outs), fontsize=8)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    top = limits(weights)[1]
-    bar = ax.figure.colorbar(picture, ax=ax, shrink=0.5, ticks=[0, (LEVELS - 1) / 2, LEVELS - 1], pad=0.02)
-    bar.ax.set_yticklabels([f"{value:.2f}" for value in (-top, 0, top)], fontsize=8)
+    ax.set_yticks(ax.get_yticks(), range(outs))
     return ax

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -122,7 +122,7 @@ def train_epoch(
     augment: torch.Generator,
     on_batch: Callable[[], object],
 ) -> tuple[float, float]:
-    """One pass over the training images; returns the mean loss and accuracy over images, each as seen in its own step."""
+    """One pass over the training images; returns loss and accuracy, means over images, each seen before its step."""
     model.train()
     device = next(model.parameters()).device
     loss_sum, correct, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
@@ -167,7 +167,9 @@ def tensorboard_callback(folder: Path) -> Callable[[EpochRecord], None]:
 
     def write(record: EpochRecord) -> None:
         with closing(SummaryWriter(folder)) as writer:  # closed each time: an interrupted run loses nothing
-            for field in fields(record)[1:]:
-                writer.add_scalar(field.name.replace("_", "/", 1), getattr(record, field.name), record.epoch)
+            for measure in ("loss", "accuracy"):
+                for part in ("train", "val"):
+                    writer.add_scalar(f"{measure}/{part}", getattr(record, f"{part}_{measure}"), record.epoch)
+            writer.add_scalar("learning_rate", record.learning_rate, record.epoch)
 
     return write

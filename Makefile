@@ -1,0 +1,41 @@
+# The README gives the same commands for Windows PowerShell, without make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lab train notebooks requirements
+
+help: ## list these commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup: $(READY) ## make .venv with the pinned versions, once
+
+run: $(READY) ## execute the four notebooks into outputs/
+	$(BIN)/mnist-helpers notebooks
+
+test: $(READY) ## ruff, pytest, and nbval on every notebook
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
+
+lab: $(READY) ## open JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+train: $(READY) ## retrain the published checkpoint
+	$(BIN)/mnist-helpers train --preset best --model-save-path best_mnist_cnn.pth
+
+notebooks: $(READY) ## execute the notebooks and save their outputs in place
+	$(BIN)/mnist-helpers notebooks --save
+
+requirements: $(READY) ## pin requirements.txt anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra tensorboard --universal --python-version 3.11 --upgrade \
+		--no-annotate --no-emit-index-url --output-file requirements.txt

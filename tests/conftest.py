@@ -1,0 +1,60 @@
+"""What several test files share."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from mnist_helpers import Config, load_splits
+from mnist_helpers.data import Splits
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes bytes in the IDX form, by the description of the format and not by the code under test."""
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wb") as file:
+        file.write(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture(scope="session")
+def splits() -> Splits:
+    """The real data, as the notebooks load them."""
+    return load_splits()
+
+
+@pytest.fixture(scope="session")
+def few(splits) -> Splits:
+    """The first images of each real part, for training runs of a second."""
+    return Splits(
+        *(TensorDataset(*(t[:n] for t in part.tensors)) for part, n in zip(splits, (700, 300, 300), strict=True))
+    )
+
+
+@pytest.fixture(scope="session")
+def small_data_dir(splits, tmp_path_factory) -> Path:
+    """A data set in MNIST's form: 1,000 real training images and 300 real test images."""
+    folder = tmp_path_factory.mktemp("small")
+    for part, stem, count in ((splits.train, "train", 1000), (splits.test, "t10k", 300)):
+        images, labels = (tensor[:count] for tensor in part.tensors)
+        pixels = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels)
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+    return folder
+
+
+@pytest.fixture
+def short(small_data_dir, tmp_path) -> Config:
+    """A run of about a second."""
+    return Config(
+        epochs=2, batch_size=50, val_size=100, device="cpu", data_dir=small_data_dir, model_save_path=tmp_path / "m.pth"
+    )
+
+
+def pytest_configure() -> None:
+    """The suite shares two cores with the notebooks' kernels."""
+    torch.set_num_threads(2)

@@ -1,0 +1,163 @@
+import hashlib
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from mnist_helpers import CHECKPOINT_PATH, Config, InputError, load_checkpoint, make_model, save_checkpoint
+from mnist_helpers.data import load_idx_part
+from mnist_helpers.metrics import evaluate
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint with its card."""
+    path = tmp_path / "model.pth"
+    save_checkpoint(make_model(5), path, Config(seed=5), {"epochs_run": 3})
+    return path
+
+
+def test_what_is_saved_is_what_is_loaded(saved):
+    model, card = load_checkpoint(saved)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), make_model(5).state_dict().values(), strict=True)
+    )
+    assert not model.training
+    assert card["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert (card["epochs_run"], card["config"]["seed"], card["parameters"]) == (3, 5, 206_922)
+    assert card["versions"]["torch"] == torch.__version__
+
+
+def test_it_is_a_plain_state_dict_that_needs_nothing_of_ours(saved):
+    weights = torch.load(saved, weights_only=True)
+    assert list(weights) == [
+        f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc1", "fc2") for kind in ("weight", "bias")
+    ]
+
+
+def test_saving_leaves_nothing_else_behind(saved):
+    save_checkpoint(make_model(6), saved, Config(), {})
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["model.json", "model.pth"]
+
+
+def test_without_a_card_it_still_loads(saved):
+    saved.with_suffix(".json").unlink()
+    assert load_checkpoint(saved)[1] == {}
+
+
+class Malicious:
+    def __init__(self, target):
+        self.target = str(target)
+
+    def __reduce__(self):
+        return os.mkdir, (self.target,)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def foreign_file(path):
+    path.write_text("no weights here")
+
+
+def foreign_network(path):
+    torch.save(torch.nn.Linear(3, 4).state_dict(), path)
+
+
+def another_width(path):
+    weights = make_model().state_dict()
+    weights["fc2.weight"] = torch.zeros(11, 128)
+    torch.save(weights, path)
+
+
+def one_layer_more(path):
+    torch.save(make_model().state_dict() | {"fc3.weight": torch.zeros(2)}, path)
+
+
+def no_state_dict(path):
+    torch.save(torch.zeros(3), path)
+
+
+def malicious(path):
+    torch.save({"conv1.weight": Malicious(path.parent / "harm")}, path)
+
+
+def malicious_pickle(path):
+    path.write_bytes(pickle.dumps(Malicious(path.parent / "harm")))
+
+
+def whole_model(path):
+    torch.save(make_model(), path)
+
+
+def other_weights(path):
+    torch.save(make_model(99).state_dict(), path)
+
+
+def a_flipped_bit(path):
+    content = bytearray(path.read_bytes())
+    content[300_000] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (os.unlink, "does not exist"),
+        (truncate, "only part of one"),
+        (empty, "no PyTorch file"),
+        (foreign_file, "no PyTorch file"),
+        (foreign_network, r"conv1\.weight is missing"),
+        (another_width, r"fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
+        (one_layer_more, r"fc3\.weight is \(2,\), but must be unknown"),
+        (no_state_dict, "no state_dict"),
+        (malicious, "could run code"),
+        (malicious_pickle, "could run code"),
+        (whole_model, "could run code"),
+        (other_weights, "not the file that model.json describes"),
+        (a_flipped_bit, "model.pth"),
+    ],
+)
+def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil, complaint):
+    spoil(saved)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir())
+    with pytest.raises(InputError, match=complaint) as error:
+        load_checkpoint(saved)
+    assert str(saved) in str(error.value)
+    assert "mnist-helpers train" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir()) == before
+    assert not (saved.parent / "harm").exists()
+
+
+def test_a_broken_card_is_named(saved):
+    saved.with_suffix(".json").write_text("{")
+    with pytest.raises(InputError, match=r"model\.json is no JSON"):
+        load_checkpoint(saved)
+
+
+def test_an_unwritable_place_is_named_and_nothing_is_lost(saved, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="can't be written"):
+        save_checkpoint(make_model(), tmp_path / "file" / "model.pth", Config(), {})
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(InputError, match="can't be written"):
+        save_checkpoint(make_model(), tmp_path / "folder.pth", Config(), {})
+    load_checkpoint(saved)
+
+
+def test_the_published_checkpoint_is_as_good_as_its_card_says():
+    model, card = load_checkpoint(CHECKPOINT_PATH)
+    test = evaluate(model, load_idx_part(Config().data_dir, "test"))
+    assert test.accuracy == pytest.approx(card["test"]["accuracy"], abs=1e-4)  # one image may tip on another CPU
+    assert test.loss() == pytest.approx(card["test"]["loss"], abs=1e-4)
+    assert test.accuracy >= 0.995
+    assert card == json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+    assert card["best_epoch"] <= card["epochs_run"] <= card["config"]["epochs"]

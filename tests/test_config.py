@@ -1,0 +1,64 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist_helpers import Config, InputError
+from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("patience", 0),
+        ("val_size", 9),
+        ("seed", -1),
+        ("num_workers", -1),
+        ("learning_rate", 0),
+        ("learning_rate", 11),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -0.1),
+        ("label_smoothing", 1),
+        ("scaling", 1.0),
+        ("rotation", -5),
+        ("translation", -1),
+        ("shear", -0.1),
+        ("betas", (0.9, 1.0)),
+        ("model_save_path", "weights.txt"),
+        ("device", "quantum"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_its_name(field, value):
+    with pytest.raises(InputError, match=rf"^{field} is .*{value}") as error:
+        Config(**{field: value})
+    assert str(error.value).count("\n") == 0
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().epochs = 3
+
+
+def test_to_dict_names_no_folder_of_this_machine():
+    fields = Config(model_save_path="/somewhere/else/m.pth").to_dict()
+    assert fields["data_dir"] == "MNIST-Data"
+    assert fields["model_save_path"] == "m.pth"
+    assert not any(str(PROJECT_DIR) in str(value) for value in fields.values())
+
+
+def test_strings_become_paths():
+    assert Config(data_dir="x").data_dir == Path("x")
+
+
+def test_the_quick_preset_is_the_default_and_the_best_one_augments():
+    assert PRESETS["quick"] == Config()
+    assert not PRESETS["quick"].augments
+    assert PRESETS["best"].augments
+
+
+def test_auto_picks_the_accelerator_or_the_cpu():
+    expected = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    assert select_device("auto").type == expected

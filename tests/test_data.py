@@ -1,0 +1,174 @@
+import gzip
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_idx
+from torchvision import datasets
+from torchvision.transforms.v2 import functional as reference
+
+from mnist_helpers import DATA_DIR, Config, InputError, load_splits
+from mnist_helpers.data import BACKGROUND, load_idx_part, make_loader, random_affine, read_idx, split_indices
+
+RAW = DATA_DIR / "MNIST" / "raw"
+
+
+def test_the_pixels_are_those_that_torchvision_reads(tmp_path, splits):
+    shutil.copytree(RAW, tmp_path / "MNIST" / "raw")  # torchvision unpacks beside the archives
+    expected = datasets.MNIST(tmp_path, train=False, download=True)
+    images, labels = splits.test.tensors
+    assert images.shape == (10_000, 1, 28, 28)
+    assert torch.equal(labels, expected.targets)
+    assert torch.allclose(images[:, 0], (expected.data / 255 - 0.1307) / 0.3081, atol=1e-6)
+
+
+def test_training_images_have_zero_mean_and_unit_variance(splits):
+    images = torch.cat([splits.train.tensors[0], splits.val.tensors[0]])
+    assert images.mean().item() == pytest.approx(0, abs=1e-3)
+    assert images.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_split_is_whole_disjoint_stratified_and_seeded():
+    labels = read_idx(RAW / "train-labels-idx1-ubyte.gz").long()
+    train, val = split_indices(labels, 5000, torch.Generator().manual_seed(3))
+    assert sorted(torch.cat([train, val]).tolist()) == list(range(60_000))
+    assert len(val) == 5000
+    shares = labels.bincount() / 12
+    assert (labels[val].bincount() - shares).abs().max() <= 1
+    assert torch.equal(val, split_indices(labels, 5000, torch.Generator().manual_seed(3))[1])
+    assert not torch.equal(val, split_indices(labels, 5000, torch.Generator().manual_seed(4))[1])
+
+
+def test_a_loader_shuffles_only_when_asked_and_leaves_no_image_out(few):
+    labels = few.train.tensors[1]
+    in_order = torch.cat([batch for _, batch in make_loader(few.train, 64)])
+    assert torch.equal(in_order, labels)
+    loader = make_loader(few.train, 64, torch.Generator().manual_seed(0))
+    first, second = (torch.cat([images for images, _ in loader]) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert first.sum().item() == pytest.approx(few.train.tensors[0].sum().item(), rel=1e-4)
+
+
+def test_workers_deliver_the_same_batches(few):
+    batches = zip(make_loader(few.test, 64), make_loader(few.test, 64, num_workers=2), strict=True)
+    assert all(torch.equal(a[0], b[0]) for a, b in batches)
+
+
+class TestAugmentation:
+    def test_nothing_asked_nothing_done(self, few):
+        images = few.test.tensors[0]
+        assert torch.allclose(random_affine(images, Config(), torch.Generator()), images, atol=1e-4)
+
+    def test_rotation_is_torchvisions(self, few):
+        images = few.test.tensors[0][:20]
+        turned = random_affine(images, Config(rotation=30), torch.Generator().manual_seed(1))
+        draws = 2 * torch.rand(20, 5, generator=torch.Generator().manual_seed(1)) - 1
+        for image, result, draw in zip(images, turned, draws, strict=True):
+            angle = 30 * draw[0].item()  # counter-clockwise
+            expected = reference.rotate(image - BACKGROUND, angle, reference.InterpolationMode.BILINEAR) + BACKGROUND
+            assert torch.allclose(result, expected, atol=1e-4)
+
+    def test_shifts_move_the_centre_of_mass_by_at_most_the_range_and_differ(self, few):
+        images = few.test.tensors[0]
+        shifted = random_affine(images, Config(translation=1.5), torch.Generator().manual_seed(1))
+        moves = self.centres(shifted) - self.centres(images)
+        assert 1.3 < moves.abs().max().item() <= 1.51
+        assert moves.std(dim=0).min().item() == pytest.approx(1.5 / math.sqrt(3), rel=0.1)  # of a uniform law
+
+    def test_scaling_changes_the_spread(self, few):
+        images = few.test.tensors[0]
+        scaled = random_affine(images, Config(scaling=0.2), torch.Generator().manual_seed(1))
+        ratio = self.ink(scaled).sum((1, 2)) / self.ink(images).sum((1, 2))  # area goes with the square of the size
+        assert 1.3 < ratio.max().item() < 1.2**2 + 0.1
+        assert 0.8**2 - 0.1 < ratio.min().item() < 0.75
+
+    def test_shear_moves_rows_and_keeps_their_height(self, few):
+        images = few.test.tensors[0]
+        sheared = random_affine(images, Config(shear=0.3), torch.Generator().manual_seed(1))
+        assert torch.allclose(self.ink(sheared).sum(2), self.ink(images).sum(2), atol=0.6)  # the ink of each row
+        assert not torch.allclose(sheared, images, atol=0.5)
+
+    def test_what_comes_in_is_background(self, few):
+        images = torch.full((50, 1, 28, 28), BACKGROUND)
+        config = Config(rotation=45, scaling=0.5, translation=5, shear=0.5)
+        assert torch.allclose(random_affine(images, config, torch.Generator()), images, atol=1e-5)
+
+    @staticmethod
+    def ink(images):
+        return (images[:, 0] - BACKGROUND) * 0.3081
+
+    @classmethod
+    def centres(cls, images):
+        ink, at = cls.ink(images), torch.arange(28.0)
+        total = ink.sum((1, 2))
+        return torch.stack([(ink.sum(2) * at).sum(1) / total, (ink.sum(1) * at).sum(1) / total], dim=1)
+
+
+class TestOtherDataSets:
+    def test_emnist_is_turned_upright(self, tmp_path):
+        pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28))
+        write_idx(tmp_path / "emnist-digits-test-images-idx3-ubyte.gz", pixels)
+        write_idx(tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz", np.arange(6))
+        images, labels = load_idx_part(tmp_path, "test").tensors
+        assert labels.tolist() == list(range(6))
+        assert np.allclose(images[:, 0] * 0.3081 + 0.1307, pixels.transpose(0, 2, 1) / 255, atol=1e-6)
+
+    def test_unpacked_files_do_too(self, small_data_dir, tmp_path):
+        for part in ("images-idx3", "labels-idx1"):
+            content = gzip.decompress((small_data_dir / f"t10k-{part}-ubyte.gz").read_bytes())
+            (tmp_path / f"t10k-{part}-ubyte").write_bytes(content)
+        packed, unpacked = load_idx_part(small_data_dir, "test"), load_idx_part(tmp_path, "test")
+        assert all(torch.equal(a, b) for a, b in zip(packed.tensors, unpacked.tensors, strict=True))
+
+    def test_two_data_sets_in_one_folder_are_refused(self, small_data_dir, tmp_path):
+        for name in ("a", "b"):
+            shutil.copytree(small_data_dir, tmp_path / name)
+        with pytest.raises(InputError, match="holds 2 data sets"):
+            load_splits(tmp_path)
+
+
+class TestBadFiles:
+    def test_a_missing_file_is_named(self, tmp_path):
+        with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz.*git restore MNIST-Data"):
+            load_splits(tmp_path)
+
+    def test_a_changed_byte_names_both_checksums(self, tmp_path):
+        shutil.copytree(RAW, tmp_path / "MNIST" / "raw")
+        path = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+        content = bytearray(path.read_bytes())
+        content[2000] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"t10k-labels.*not ec29112dd5afa0611ce80d1b7f02629c"):
+            load_idx_part(tmp_path, "test")
+
+    @pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"not gzip at all", b"\x1f\x8b\x08\0\0"])
+    def test_an_unknown_file_that_is_damaged_names_its_checksum(self, small_data_dir, tmp_path, content):
+        shutil.copytree(small_data_dir, tmp_path / "set")
+        (tmp_path / "set" / "t10k-images-idx3-ubyte.gz").write_bytes(content)
+        with pytest.raises(InputError, match=r"t10k-images.*md5 sum [0-9a-f]{32}"):
+            load_idx_part(tmp_path, "test")
+
+    def test_a_truncated_file_is_refused(self, small_data_dir, tmp_path):
+        shutil.copytree(small_data_dir, tmp_path / "set")
+        path = tmp_path / "set" / "train-images-idx3-ubyte.gz"
+        path.write_bytes(path.read_bytes()[:5000])
+        with pytest.raises(InputError, match="train-images"):
+            load_idx_part(tmp_path, "train")
+
+    def test_shapes_must_fit(self, tmp_path):
+        write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((3, 32, 32)))
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(3))
+        with pytest.raises(InputError, match=r"\(3, 32, 32\)"):
+            load_idx_part(tmp_path, "train")
+
+    def test_labels_must_be_digits(self, tmp_path):
+        write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((3, 28, 28)))
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.array([0, 26, 1]))
+        with pytest.raises(InputError, match="labels up to 26"):
+            load_idx_part(tmp_path, "train")
+
+    def test_validation_must_leave_something(self, small_data_dir):
+        with pytest.raises(InputError, match="val_size is 1000"):
+            load_splits(small_data_dir, val_size=1000)

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint
+from mnist_helpers.digits import load_digit
+
+
+def pixels(image: torch.Tensor) -> np.ndarray:
+    return ((image[0] * 0.3081 + 0.1307) * 255).round().byte().numpy()
+
+
+def test_an_image_of_mnist_is_left_almost_as_it_is(few, tmp_path):
+    kept = 0
+    for image in few.test.tensors[0][:100]:
+        Image.fromarray(pixels(image)).save(tmp_path / "digit.png")
+        again = load_digit(tmp_path / "digit.png")
+        assert again.shape == (1, 28, 28)
+        kept += int((np.abs(pixels(again).astype(int) - pixels(image)).max()) <= 25)  # faint edges may be cut
+    assert kept >= 98
+
+
+@pytest.mark.parametrize("name", ["digit.png", "digit.jpg"])
+@pytest.mark.parametrize("ground", ["light", "dark"])
+def test_large_pictures_on_light_and_dark_ground_are_read(few, tmp_path, name, ground):
+    model, _ = load_checkpoint(CHECKPOINT_PATH)
+    images, labels = (tensor[:100] for tensor in few.test.tensors)
+    digits = []
+    for image in images:
+        small = Image.fromarray(pixels(image) if ground == "dark" else 255 - pixels(image))
+        sheet = Image.new("L", (400, 300), 0 if ground == "dark" else 255)
+        sheet.paste(small.resize((200, 200), Image.Resampling.BICUBIC), (170, 40))
+        sheet.convert("RGB").save(tmp_path / name)
+        digits.append(load_digit(tmp_path / name))
+    preds = model(torch.stack(digits)).argmax(1)
+    assert (preds == labels).sum() >= 98
+
+
+def test_transparent_ground_counts_as_white(tmp_path):
+    ink = np.zeros((60, 60, 4), np.uint8)
+    ink[10:50, 27:33, 3] = 255  # an opaque black stroke
+    Image.fromarray(ink).save(tmp_path / "one.png")
+    digit = pixels(load_digit(tmp_path / "one.png"))
+    rows, columns = digit.nonzero()
+    assert (rows.min(), rows.max()) == (4, 23)  # 20 pixels high, in the middle of 28
+    assert columns.max() - columns.min() == 2  # 3 wide: proportions kept
+    assert digit.max() == 255
+
+
+def test_the_centre_of_mass_decides_the_place(tmp_path):
+    ink = np.zeros((100, 100), np.uint8)
+    ink[20:80, 20:30] = 255
+    ink[70:80, 20:80] = 255  # an L: mass lies low and left
+    Image.fromarray(ink).save(tmp_path / "l.png")
+    digit = pixels(load_digit(tmp_path / "l.png")).astype(float)
+    at = np.arange(28)
+    centre = (digit.sum(1) @ at / digit.sum(), digit.sum(0) @ at / digit.sum())
+    assert all(13.5 <= place < 14.5 for place in centre)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_image_is_named(tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.png can't be read as an image.*give a PNG or JPEG"):
+        load_digit(tmp_path / "bad.png")
+
+
+def test_a_missing_image_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.png can't be read"):
+        load_digit(tmp_path / "nowhere.png")
+
+
+def test_an_empty_sheet_is_named(tmp_path):
+    Image.new("L", (50, 50), 240).save(tmp_path / "empty.png")
+    with pytest.raises(InputError, match="shows no digit"):
+        load_digit(tmp_path / "empty.png")

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from mnist_helpers import make_model
+from mnist_helpers.metrics import (
+    Predictions,
+    class_report,
+    confusion_matrix,
+    evaluate,
+    most_confident_mistakes,
+    most_confused,
+)
+
+
+@pytest.fixture
+def answers() -> Predictions:
+    """400 answers at random, half of them right."""
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(400, 10, generator=generator), torch.randint(0, 10, (400,), generator=generator)
+    logits[torch.arange(200), labels[:200]] += 10
+    return Predictions(logits, labels)
+
+
+def test_loss_and_accuracy_by_numpy(answers):
+    logits, labels = answers.logits.double().numpy(), answers.labels.numpy()
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    targets = 0.9 * np.eye(10)[labels] + 0.01
+    assert answers.loss() == pytest.approx(-np.log(probs[np.arange(400), labels]).mean(), rel=1e-5)
+    assert answers.loss(0.1) == pytest.approx(-(targets * np.log(probs)).sum(1).mean(), rel=1e-5)
+    assert answers.accuracy == pytest.approx((logits.argmax(1) == labels).mean())
+    assert np.allclose(answers.confidence, probs.max(1), atol=1e-6)
+
+
+def test_calibration_error_by_hand(answers):
+    confidence, correct = answers.confidence.numpy(), answers.correct.numpy()
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [abs(confidence[bins == b].mean() - correct[bins == b].mean()) * (bins == b).mean() for b in set(bins)]
+    assert answers.calibration_error == pytest.approx(sum(gaps), abs=1e-4)
+
+
+def test_confusion_matrix_and_class_report_by_counting(answers):
+    matrix = confusion_matrix(answers).numpy()
+    preds, labels = answers.preds.numpy(), answers.labels.numpy()
+    assert all(
+        matrix[true, said] == ((labels == true) & (preds == said)).sum() for true in range(10) for said in range(10)
+    )
+    report = class_report(answers)
+    precision, recall = matrix.diagonal() / matrix.sum(0), matrix.diagonal() / matrix.sum(1)
+    assert np.allclose(report["precision"], precision)
+    assert np.allclose(report["recall"], recall)
+    assert np.allclose(report["F1"], 2 * precision * recall / (precision + recall))
+
+
+def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
+    matrix = torch.zeros(10, 10, dtype=torch.long)
+    matrix[4, 4], matrix[4, 9], matrix[7, 2] = 100, 3, 5
+    assert most_confused(matrix, 5) == [(7, 2, 5), (4, 9, 3)]
+    assert most_confused(matrix, 1) == [(7, 2, 5)]
+    assert matrix[4, 4] == 100
+
+
+def test_most_confident_mistakes(answers):
+    worst = most_confident_mistakes(answers, 7)
+    assert not answers.correct[worst].any()
+    wrong = sorted(answers.confidence[~answers.correct].tolist(), reverse=True)
+    assert answers.confidence[worst].tolist() == wrong[:7]
+    assert len(most_confident_mistakes(answers, 10_000)) == len(wrong)
+
+
+def test_evaluate_goes_through_all_images_in_order_and_keeps_the_mode(few):
+    model = make_model().train()
+    predictions = evaluate(model, few.test, batch_size=70)
+    assert model.training
+    assert torch.allclose(predictions.logits, model(few.test.tensors[0]).detach(), atol=1e-5)
+    assert torch.equal(predictions.labels, few.test.tensors[1])

@@ -1,0 +1,182 @@
+"""The saved notebooks as files, and the runner. That their outputs come out again is nbval's part."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
+from mnist_helpers.notebooks import ORDER, execute, normalise
+
+# how many cells of each notebook nbval compares with what was saved: lower it only for a reason
+COMPARED = {"MNIST-classifier": 0, "load_model": 0, "analysis": 0, "conv_visualization": 0}
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts(cell) -> list[str]:
+    """The outputs that nbval compares: streams and all data that are no PNG, JPEG or widget view."""
+    kinds = [output.get("data", {"text/plain": output.get("text", "")}) for output in cell.outputs]
+    return [text for data in kinds for kind, text in data.items() if kind.startswith("text/")]
+
+
+@pytest.mark.parametrize("name", ORDER)
+class TestSaved:
+    def test_executed_from_top_to_bottom_without_error(self, name):
+        cells = code_cells(read(name))
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+
+    def test_cells_that_nbval_compares(self, name):
+        source = (NOTEBOOKS_DIR / f"{name}.ipynb").read_text()
+        assert "nbval" not in source.lower()  # no marker that would skip or ignore a cell
+        assert sum(bool(texts(cell)) for cell in code_cells(read(name))) == COMPARED[name]
+
+    def test_no_path_of_somebodys_machine(self, name):
+        source = (NOTEBOOKS_DIR / f"{name}.ipynb").read_text()
+        assert not re.search(r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\|site-packages", source)
+        assert str(PROJECT_DIR) not in source
+
+    def test_already_normalised(self, name):
+        notebook = read(name)
+        assert normalise(copy.deepcopy(notebook)) == notebook
+        assert "widgets" not in notebook.metadata
+
+    def test_thin_and_told(self, name):
+        notebook = read(name)
+        sources = [cell.source for cell in code_cells(notebook)]
+        assert 15 <= len(notebook.cells) <= 45
+        assert sum(len(source.splitlines()) for source in sources) <= 120
+        assert max(len(source.splitlines()) for source in sources) <= 15
+        assert max(len(line) for source in sources for line in source.splitlines()) <= 95  # no sideways scrolling
+        assert not re.search(r"^\s*(def|class) ", "\n".join(sources), re.MULTILINE)
+        kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
+        assert "ccc" not in kinds  # never three code cells without a word
+        assert notebook.cells[0].source.startswith("# ")
+        assert "## What we saw" in notebook.cells[-1].source
+
+    def test_parameters_are_literals_with_help(self, name):
+        (cell,) = (cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", []))
+        assert all(
+            re.fullmatch(r"[a-z_]+: (int|float|str|bool) = \S+  # .+", line) for line in cell.source.splitlines()
+        )
+
+    def test_links_lead_somewhere(self, name):
+        links = re.findall(r"\]\(([^)]+)\)", "\n".join(cell.source for cell in read(name).cells))
+        assert links
+        assert all((NOTEBOOKS_DIR / link).exists() for link in links)
+
+
+def make_notebook(path: Path, *sources: str) -> Path:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+HIDDEN_IN_EXPLORER = """
+import contextlib, io
+from ipywidgets import IntSlider
+from PIL import Image
+from mnist_helpers.widgets import Explorer
+picture = io.BytesIO()
+Image.new("L", (2, 2)).save(picture, "png")
+explorer = Explorer({"x": IntSlider(1)}, lambda x: ([picture.getvalue()], str(1 // x)), [10])
+with contextlib.suppress(ZeroDivisionError):  # as Jupyter does with what a callback raises
+    explorer.controls["x"].value = 0
+explorer
+"""
+HIDDEN_IN_OUTPUT = """
+from ipywidgets import Output
+out = Output()
+with out:
+    1 // 0
+out
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        (HIDDEN_IN_EXPLORER, "ZeroDivisionError"),
+        (HIDDEN_IN_OUTPUT, "ZeroDivisionError"),
+        ("1 // 0", "ZeroDivisionError"),
+    ],
+    ids=["explorer", "output", "cell"],
+)
+def test_a_run_with_a_failing_cell_or_a_wrong_callback_is_reported(tmp_path, source, complaint):
+    notebook = make_notebook(tmp_path / "wrong.ipynb", source)
+    result = execute(notebook, tmp_path / "out" / "wrong.ipynb", {}, timeout=60, progress=False)
+    assert complaint in result.error
+    assert (tmp_path / "out" / "wrong.ipynb").exists()
+
+
+def test_the_command_exits_non_zero_on_failure(tmp_path):
+    (tmp_path / "bad").mkdir()
+    bad = tmp_path / "bad" / "weights.pth"
+    bad.write_text("no weights")
+    command = [sys.executable, "-m", "mnist_helpers", "notebooks", "load_model", "-p", "checkpoint", str(bad)]
+    done = subprocess.run(
+        [*command, "--output-dir", str(tmp_path / "out")], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "load_model" in done.stdout
+    assert "weights.pth is no PyTorch file" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_checkpoint_random_weights_are_shown_and_named(tmp_path):
+    target = tmp_path / "conv.ipynb"
+    missing = str(tmp_path / "missing.pth")
+    run = execute(NOTEBOOKS_DIR / "conv_visualization.ipynb", target, {"checkpoint": missing}, 120, progress=False)
+    assert run.error == ""
+    assert "RANDOM, because missing.pth is missing" in target.read_text()
+
+
+def test_equal_runs_give_equal_bytes(tmp_path):
+    runs = []
+    for number in range(2):
+        target = tmp_path / f"{number}.ipynb"
+        assert execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120, progress=False).error == ""
+        runs.append(nbformat.writes(normalise(nbformat.read(target, as_version=4))))
+    assert runs[0] == runs[1]
+    saved, again = json.loads((NOTEBOOKS_DIR / "load_model.ipynb").read_text()), json.loads(runs[0])
+    assert [c["source"] for c in saved["cells"]] == [c["source"] for c in again["cells"]]
+
+
+def test_nbval_notices_every_changed_text(tmp_path):
+    """Every text output is changed in a copy; nbval must fail each of those cells and no other."""
+    notebook = read("load_model")
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "text" in output:
+                output.text = output.text.replace("e", "E", 1) + "changed"
+            elif "text/plain" in output.data:
+                output.data["text/plain"] += " changed"
+    nbformat.write(notebook, tmp_path / "load_model.ipynb")
+    sanitise = PROJECT_DIR / "tests" / "nbval.cfg"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--nbval",
+        "--nbval-sanitize-with",
+        sanitise,
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run([*command, "load_model.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    count = len(code_cells(notebook))
+    expected = f"{COMPARED['load_model']} failed, {count - COMPARED['load_model']} passed"
+    assert expected in done.stdout.splitlines()[-1]

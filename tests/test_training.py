@@ -1,0 +1,106 @@
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import TensorDataset
+
+from mnist_helpers import Config, InputError, make_model
+from mnist_helpers.data import make_loader
+from mnist_helpers.metrics import evaluate
+from mnist_helpers.training import EpochRecord, best_record, tensorboard_callback, train, train_epoch
+
+QUICK = Config(epochs=2, batch_size=64, device="cpu")
+
+
+def weights(model) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
+
+
+def test_training_figures_are_means_over_images_not_over_batches(few):
+    model = make_model()
+    model.to(memory_format=torch.channels_last)
+    frozen = torch.optim.SGD(model.parameters(), lr=0.0)
+    constant = torch.optim.lr_scheduler.ConstantLR(frozen, 1.0)
+    images, labels = few.train.tensors
+    uneven = make_loader(few.train, 600)  # 600 and 100: a mean of batch means would weigh the last 100 as 600
+    loss, accuracy = train_epoch(model, uneven, frozen, constant, QUICK, torch.Generator(), lambda: None)
+    logits = model(images)
+    assert loss == pytest.approx(F.cross_entropy(logits, labels, label_smoothing=0.1).item(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+
+
+def test_a_seed_gives_the_same_weights_bit_for_bit(few):
+    config = dataclasses.replace(QUICK, rotation=10, translation=1)
+    first, second, other = (make_model(0) for _ in range(3))
+    history = train(first, few, config, progress=False)
+    again = train(second, few, config, progress=False)
+    train(other, few, dataclasses.replace(config, seed=1), progress=False)
+    assert torch.equal(weights(first), weights(second))
+    assert [r.val_loss for r in history] == [r.val_loss for r in again]
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_it_learns(few):
+    model = make_model()
+    history = train(model, few, dataclasses.replace(QUICK, epochs=6), progress=False)
+    assert history[-1].train_loss < history[0].train_loss
+    assert evaluate(model, few.test).accuracy > 0.85
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
+    # so high a rate that validation loss rises again and again
+    config = dataclasses.replace(QUICK, epochs=40, patience=2, learning_rate=0.1)
+    model = make_model()
+    history = train(model, few, config, progress=False)
+    best = best_record(history)
+    assert best.val_loss == min(record.val_loss for record in history)
+    assert len(history) == best.epoch + 2 < 40
+    assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(best.val_loss, rel=1e-6)
+
+
+def test_the_earliest_of_equal_epochs_is_best():
+    records = [EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)]
+    assert best_record(records).epoch == 2
+
+
+def test_an_interrupt_keeps_the_best_so_far(few):
+    def stop(record):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    model = make_model()
+    config = dataclasses.replace(QUICK, epochs=9)
+    history = train(model, few, config, on_epoch=stop, progress=False)
+    assert [record.epoch for record in history] == [1, 2]
+    assert evaluate(model, few.val).loss(0.1) == pytest.approx(best_record(history).val_loss, rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
+    images, labels = few.train.tensors
+    broken = few._replace(train=TensorDataset(images * float("inf"), labels))
+    with pytest.raises(InputError, match="lower learning_rate"):
+        train(make_model(), broken, QUICK, progress=False)
+
+
+def test_the_test_images_are_never_touched(few):
+    config = dataclasses.replace(QUICK, epochs=1)
+    without = few._replace(test=None)
+    model = make_model()
+    assert len(train(model, without, config, progress=False)) == 1
+
+
+def test_tensorboard_files_hold_the_history(few, tmp_path):
+    history = train(make_model(), few, QUICK, on_epoch=tensorboard_callback(tmp_path), progress=False)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    for tag, field in (("loss/val", "val_loss"), ("accuracy/train", "train_accuracy"), ("learning_rate",) * 2):
+        assert [event.value for event in events.Scalars(tag)] == pytest.approx([getattr(r, field) for r in history])
+        assert [event.step for event in events.Scalars(tag)] == [1, 2]
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
+def test_it_trains_on_the_accelerator(few):
+    model = make_model()
+    train(model, few, dataclasses.replace(QUICK, device="auto"), progress=False)
+    assert next(model.parameters()).device.type == torch.accelerator.current_accelerator().type
