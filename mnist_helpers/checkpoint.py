@@ -41,20 +41,24 @@ def require_writable(path: Path) -> None:
         raise InputError(f"{path} can't be written ({error}); choose another model_save_path.") from error
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file that is whole at every moment: first beside its place, then moved there."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()  # Windows moves closed files only
-            os.chmod(file.name, 0o644)  # temporary files are private, a result is not
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+def _write_files(contents: dict[Path, bytes]) -> None:
+    """Writes files that are whole at every moment: first all beside their places, then each moved to its own.
+
+    In between, the last of them is missing rather than old: weights without a card load, with a wrong one they don't.
+    """
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
+    try:
+        for path, content in contents.items():
+            with beside[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        list(contents)[-1].unlink(missing_ok=True)
+        for path in contents:
+            os.replace(beside[path], path)
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)
 
 
 def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[str, object]) -> dict[str, object]:
@@ -81,9 +85,10 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
         "versions": versions,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    card_path(path).unlink(missing_ok=True)  # killed in between, the weights have no card rather than a wrong one
-    _write_atomically(path, content)
-    _write_atomically(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
+    try:
+        _write_files({path: content, card_path(path): (json.dumps(card, indent=2) + "\n").encode()})
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error}); make room or choose another model_save_path.") from error
     return card
 
 

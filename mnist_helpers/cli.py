@@ -25,7 +25,7 @@ from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.model import make_model
-from mnist_helpers.training import best_record, run_figures, tensorboard_callback
+from mnist_helpers.training import best_record, run_figures
 from mnist_helpers.training import train as train_model
 
 log = logging.getLogger("mnist_helpers")
@@ -41,11 +41,10 @@ def train(config: Config, preset: Literal["quick", "best"] = "quick") -> None:
         preset: the recipe that the options below start from: quick, or the one of the published checkpoint.
     """
     require_writable(config.model_save_path)
-    callbacks = [log.info] + ([tensorboard_callback(config.tensorboard)] if config.tensorboard else [])
     splits = load_splits(config.data_dir, config.val_size, config.seed)
     model = make_model(config.seed)
     with logging_redirect_tqdm():
-        history = train_model(model, splits, config, on_epoch=lambda record: [call(record) for call in callbacks])
+        history = train_model(model, splits, config, on_epoch=log.info)
     val, test = evaluate(model, splits.val), evaluate(model, splits.test)
     save_checkpoint(model, config.model_save_path, config, run_figures(history, val, test))
     log.info("best epoch %d: validation %s", best_record(history).epoch, describe(val))

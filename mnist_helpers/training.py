@@ -64,15 +64,16 @@ def train(
     button) after the first epoch ends the training early and keeps the best epoch so far.
 
     Args:
-        on_epoch: is called with each epoch's record.
+        on_epoch: is called with each epoch's record, as is TensorBoard if `config` asks for it.
         progress: shows a bar in a notebook or a terminal.
 
     Returns:
         One record for each epoch; `best_record` picks the one whose weights the model has.
 
     Raises:
-        InputError: the loss is no longer a number.
+        InputError: the loss is no longer a number, or TensorBoard is asked for and not installed.
     """
+    write = tensorboard_callback(config.tensorboard) if config.tensorboard else None
     device = select_device(config.device)
     model.to(device, memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU
     shuffle, augment = (torch.Generator().manual_seed(config.seed) for _ in range(2))
@@ -101,6 +102,8 @@ def train(
                 history.append(EpochRecord(epoch, *scores, learning_rate, seconds))
                 if best_record(history) is history[-1]:
                     best_weights = copy.deepcopy(model.state_dict())
+                if write:
+                    write(history[-1])
                 on_epoch(history[-1])
                 if epoch - best_record(history).epoch >= config.patience:
                     log.info("stopped: no lower validation loss in %d epochs", config.patience)

@@ -153,6 +153,18 @@ def test_an_unwritable_place_is_named_and_nothing_is_lost(saved, tmp_path):
     load_checkpoint(saved)
 
 
+def test_a_full_disk_leaves_the_old_files(saved, monkeypatch):
+    before = {path.name: path.read_bytes() for path in saved.parent.iterdir()}
+
+    def fail(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match=r"model\.pth can't be written .*No space left"):
+        save_checkpoint(make_model(6), saved, Config(), {})
+    assert {path.name: path.read_bytes() for path in saved.parent.iterdir()} == before
+
+
 def test_the_published_checkpoint_is_as_good_as_its_card_says():
     model, card = load_checkpoint(CHECKPOINT_PATH)
     test = evaluate(model, load_idx_part(Config().data_dir, "test"))

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 from mnist_helpers import Config, InputError, make_model
 from mnist_helpers.data import make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.training import EpochRecord, best_record, tensorboard_callback, train, train_epoch
+from mnist_helpers.training import EpochRecord, best_record, train, train_epoch
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu")
 
@@ -92,7 +92,7 @@ def test_the_test_images_are_never_touched(few):
 
 
 def test_tensorboard_files_hold_the_history(few, tmp_path):
-    history = train(make_model(), few, QUICK, on_epoch=tensorboard_callback(tmp_path), progress=False)
+    history = train(make_model(), few, dataclasses.replace(QUICK, tensorboard=tmp_path), progress=False)
     events = EventAccumulator(str(tmp_path)).Reload()
     for tag, field in (("loss/val", "val_loss"), ("accuracy/train", "train_accuracy"), ("learning_rate",) * 2):
         assert [event.value for event in events.Scalars(tag)] == pytest.approx([getattr(r, field) for r in history])
