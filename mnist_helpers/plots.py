@@ -171,7 +171,8 @@ def plot_maps(maps: np.ndarray, title: str, *, each: bool = False, columns: int 
         values = sorted({low.item(), 0.0, high.item()})
         ticks = np.linspace(0, TOP_LEVEL, len(values))
         shrink = min(0.8, 2 / ax.figure.get_figheight())  # no longer than two inches
-        bar = ax.figure.colorbar(picture, ax=ax, shrink=shrink, aspect=25 * shrink, pad=0.01, ticks=ticks)
+        anchor = (0, 0.5 if shrink == 0.8 else 1)
+        bar = ax.figure.colorbar(picture, ax=ax, shrink=shrink, aspect=16, anchor=anchor, pad=0.01, ticks=ticks)
         bar.ax.set_yticklabels([f"{value:.2f}" for value in values], fontsize=8)
     return ax
 

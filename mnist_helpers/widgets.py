@@ -19,6 +19,7 @@ from mnist_helpers.plots import figure_png, plot_prediction
 
 Draw = Callable[..., tuple[list[bytes], str]]
 WIDE = Layout(width="480px")
+NARROW = {"button_width": "92px"}
 SHARP = "mnist-helpers-sharp"
 STYLE = f"<style>.{SHARP} {{ image-rendering: pixelated; }} .{WIDGET_ERROR} {{ color: #b00020; }}</style>"
 
@@ -100,7 +101,7 @@ def explore_feature_maps(
     controls = {
         "stage": SelectionSlider(options=[name for name in stage_names(model) if name != "flatten"], layout=WIDE),
         "image": IntSlider(0, 0, len(images) - 1, layout=WIDE),
-        "scale": ToggleButtons(options=["per layer", "per map"]),
+        "scale": ToggleButtons(options=["per layer", "per map"], layout=WIDE, style=NARROW),
         "beside": Checkbox(False, disabled=reference is None, indent=True),
     }
     names = ("Stage", "Image", "Scale", "Reference beside it")
@@ -132,9 +133,9 @@ def explore_kernels(model: nn.Module) -> Explorer:
 
 def browse_predictions(images: Tensor, predictions: Predictions) -> Explorer:
     """Shows one of `images` (N, 1, 28, 28) at a time with its probabilities: the wrong ones, the right ones or all."""
-    shown = ToggleButtons(options=["wrong", "right", "all"], description="Show")
+    shown = ToggleButtons(options=["wrong", "right", "all"], description="Show", layout=WIDE, style=NARROW)
     digit = Dropdown(options=[("any", None), *((str(i), i) for i in range(NUM_CLASSES))], description="True digit")
-    position = IntSlider(0, 0, 0, description="Position", layout=WIDE)
+    position = IntSlider(1, 1, 1, description="Position", layout=WIDE)
 
     def choose(shown: str, digit: int | None) -> list[int]:
         everything = torch.ones_like(predictions.correct)
@@ -142,16 +143,16 @@ def browse_predictions(images: Tensor, predictions: Predictions) -> Explorer:
         return (chosen if digit is None else chosen & (predictions.labels == digit)).nonzero().flatten().tolist()
 
     def fit_positions(change: object = None) -> None:
-        position.max = max(len(choose(shown.value, digit.value)) - 1, 0)
-        position.value = 0
+        position.max = max(len(choose(shown.value, digit.value)), 1)
+        position.value = 1
 
     def draw(shown: str, digit: int | None, position: int) -> tuple[list[bytes], str]:
         indices = choose(shown, digit)
         if not indices:
             return [png(np.full((1, 2), GAP, np.uint8), INK)], "No image of this kind."
-        index = indices[position]
+        index = indices[position - 1]
         label, pred, prob = (each[index] for each in (predictions.labels, predictions.preds, predictions.confidence))
-        text = f"{position + 1} of {len(indices):,}: test image {index}, a {label}, read as {pred} with {prob:.1%}."
+        text = f"{position} of {len(indices):,}: test image {index}, a {label}, read as {pred} with {prob:.1%}."
         return [figure_png(plot_prediction(images[index], predictions.probs[index].numpy(), int(label)))], text
 
     for control in (shown, digit):

@@ -108,18 +108,18 @@ class TestPredictions:
                 explorer.controls["shown"].value = kind
                 explorer.controls["digit"].value = digit
                 indices = np.flatnonzero(chosen if digit is None else chosen & (labels == digit))
-                assert explorer.controls["position"].value == 0
+                assert explorer.controls["position"].value == 1
                 if not len(indices):
                     assert explorer.caption.value == "No image of this kind."
                     continue
-                assert explorer.controls["position"].max == len(indices) - 1
-                explorer.controls["position"].value = len(indices) - 1
+                assert explorer.controls["position"].max == len(indices)
+                explorer.controls["position"].value = len(indices)
                 assert f"test image {indices[-1]}, a {labels[indices[-1]]}," in explorer.caption.value
 
     def test_another_position_another_picture(self, predictions, few):
         explorer = browse_predictions(few.test.tensors[0], predictions)
         first = explorer.pictures[0].value
-        explorer.controls["position"].value = 1
+        explorer.controls["position"].value = 2
         assert explorer.pictures[0].value != first
 
     def test_nothing_wrong_at_all(self, few):
