@@ -8,7 +8,7 @@ from functools import lru_cache
 import ipywidgets
 import numpy as np
 import torch
-from ipywidgets import HTML, Checkbox, Dropdown, HBox, IntSlider, Layout, SelectionSlider, ToggleButtons
+from ipywidgets import HTML, Checkbox, Dropdown, HBox, IntSlider, Layout, SelectionSlider
 from torch import Tensor, nn
 
 from mnist_helpers.config import WIDGET_ERROR
@@ -19,7 +19,6 @@ from mnist_helpers.plots import figure_png, plot_prediction
 
 Draw = Callable[..., tuple[list[bytes], str]]
 WIDE = Layout(width="480px")
-NARROW = {"button_width": "92px"}
 SHARP = "mnist-helpers-sharp"
 STYLE = f"<style>.{SHARP} {{ image-rendering: pixelated; }} .{WIDGET_ERROR} {{ color: #b00020; }}</style>"
 
@@ -82,10 +81,10 @@ def explore_feature_maps(
     def sides_of(image: int) -> list[dict[str, np.ndarray]]:
         return [{name: as_maps(out[0]) for name, out in find(images[image : image + 1]).items()} for find in extractors]
 
-    def draw(stage: str, image: int, scale: str, beside: bool) -> tuple[list[bytes], str]:
+    def draw(stage: str, image: int, each: bool, beside: bool) -> tuple[list[bytes], str]:
         sides = [maps[stage] for maps in sides_of(image)[: 1 + beside]]
         count, height, width = sides[0].shape
-        each = scale == "per map" and width > 1  # a map of one pixel has no scale of its own
+        each = each and width > 1  # a map of one pixel has no scale of its own
         low, high = limits(np.concatenate(sides), each=each)
         levels = quantise(np.concatenate(sides), low, high)
         grids = [montage(side, columns_for(count)) for side in np.split(levels, len(sides))]
@@ -101,10 +100,10 @@ def explore_feature_maps(
     controls = {
         "stage": SelectionSlider(options=[name for name in stage_names(model) if name != "flatten"], layout=WIDE),
         "image": IntSlider(0, 0, len(images) - 1, layout=WIDE),
-        "scale": ToggleButtons(options=["per layer", "per map"], layout=WIDE, style=NARROW),
-        "beside": Checkbox(False, disabled=reference is None, indent=True),
+        "each": Checkbox(False),
+        "beside": Checkbox(False, disabled=reference is None),
     }
-    names = ("Stage", "Image", "Scale", "Reference beside it")
+    names = ("Stage", "Image", "Each map on its own scale", "Reference beside it")
     for control, name in zip(controls.values(), names, strict=True):
         control.description = name
     return Explorer(controls, draw, [112, 720])
@@ -133,7 +132,7 @@ def explore_kernels(model: nn.Module) -> Explorer:
 
 def browse_predictions(images: Tensor, predictions: Predictions) -> Explorer:
     """Shows one of `images` (N, 1, 28, 28) at a time with its probabilities: the wrong ones, the right ones or all."""
-    shown = ToggleButtons(options=["wrong", "right", "all"], description="Show", layout=WIDE, style=NARROW)
+    shown = Dropdown(options=["wrong", "right", "all"], description="Show")
     digit = Dropdown(options=[("any", None), *((str(i), i) for i in range(NUM_CLASSES))], description="True digit")
     position = IntSlider(1, 1, 1, description="Position", layout=WIDE)
 

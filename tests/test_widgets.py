@@ -32,9 +32,9 @@ def maps_explorer(model, few):
 
 
 class TestFeatureMaps:
-    @pytest.mark.parametrize("scale", ["per layer", "per map"])
-    def test_every_stage_shows_the_networks_own_numbers(self, maps_explorer, model, few, scale):
-        maps_explorer.controls["scale"].value = scale
+    @pytest.mark.parametrize("each", [False, True])
+    def test_every_stage_shows_the_networks_own_numbers(self, maps_explorer, model, few, each):
+        maps_explorer.controls["each"].value = each
         expected = feature_maps(model, few.test.tensors[0][3:4])
         maps_explorer.controls["image"].value = 3
         for stage in maps_explorer.controls["stage"].options:
@@ -42,8 +42,7 @@ class TestFeatureMaps:
             maps = as_maps(expected[stage][0])
             grid = levels(maps_explorer.pictures[1].value)
             height, width = maps.shape[1:]
-            each = scale == "per map" and width > 1
-            first, top = maps[0], np.abs(maps[0] if each else maps).max()
+            first, top = maps[0], np.abs(maps[0] if each and width > 1 else maps).max()
             shown = first / top * 127 + 127 if maps.min() < 0 else first / top * 254
             zoom = max(1, 12 // width)
             assert np.abs(grid[: height * zoom : zoom, : width * zoom : zoom] - shown).max() <= 0.51
