@@ -41,10 +41,11 @@ def require_writable(path: Path) -> None:
         raise InputError(f"{path} can't be written ({error}); choose another model_save_path.") from error
 
 
-def _write_files(contents: dict[Path, bytes]) -> None:
+def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
     """Writes files that are whole at every moment: first all beside their places, then each moved to its own.
 
-    In between, the last of them is missing rather than old: weights without a card load, with a wrong one they don't.
+    Args:
+        withdraw: is removed in between.
     """
     beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
     try:
@@ -53,7 +54,8 @@ def _write_files(contents: dict[Path, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        list(contents)[-1].unlink(missing_ok=True)
+        if withdraw:
+            withdraw.unlink(missing_ok=True)
         for path in contents:
             os.replace(beside[path], path)
     finally:
@@ -86,7 +88,9 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     try:
-        _write_files({path: content, card_path(path): (json.dumps(card, indent=2) + "\n").encode()})
+        text = json.dumps(card, indent=2) + "\n"
+        # killed in between, the weights have no card rather than the wrong one, and still load
+        write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
     except OSError as error:
         raise InputError(f"{path} can't be written ({error}); make room or choose another model_save_path.") from error
     return card
@@ -101,29 +105,37 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
         InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one the card describes.
     """
     path, target = Path(path), select_device(device)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; {REMEDY}.")
+    weights = load_tensors(path, REMEDY)
     card = _read_card(card_path(path))
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if not is_zipfile(io.BytesIO(content)) and not content.startswith(b"\x80"):  # the two forms of torch.save
-        raise InputError(f"{path} is no PyTorch file, or only part of one; {REMEDY}.")
-    try:
-        weights = torch.load(io.BytesIO(content), map_location=target, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than plain weights and was not opened, for it could run code; {REMEDY}."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged or cut short; {REMEDY}.") from error
     model = SimpleCNN()
     _require_fit(path, weights, model)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if card and card.get("sha256") != found:
-        raise InputError(
-            f"{path} is not the file that {card_path(path).name} describes (sha256 {found[:12]}…); {REMEDY}."
-        )
+        described = f"the file that {card_path(path).name} describes"
+        raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
     model.load_state_dict(weights)
     return model.to(target).eval(), card
+
+
+def load_tensors(path: Path, remedy: str) -> object:
+    """Reads a file that torch.save wrote, onto the CPU. It may hold tensors and plain values; nothing is executed.
+
+    Raises:
+        InputError: it is missing, damaged, or holds more; the message ends with `remedy`.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; {remedy}.")
+    content = path.read_bytes()
+    if not is_zipfile(io.BytesIO(content)) and not content.startswith(b"\x80"):  # the two forms of torch.save
+        raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than plain weights and was not opened, for it could run code; {remedy}."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged or cut short; {remedy}.") from error
 
 
 def _read_card(path: Path) -> dict[str, object]:

@@ -6,13 +6,15 @@ import inspect
 import io
 import itertools
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+import torch.distributed as dist
 import tyro
 import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -25,31 +27,55 @@ from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.model import make_model
-from mnist_helpers.training import best_record, run_figures
-from mnist_helpers.training import train as train_model
+from mnist_helpers.runs import load_run, new_run, save_run
+from mnist_helpers.training import EpochRecord, Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
 Checkpoint = Annotated[Path, arg(help="a file that `mnist-helpers train` saved")]
 Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
 
 
-def train(config: Config, preset: Literal["quick", "best"] = "quick") -> None:
+def train(
+    config: Config,
+    preset: Literal["quick", "best"] = "quick",
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None,
+) -> None:
     """Train the network, save the weights of its best epoch with a card, and test them once.
 
     Args:
         config: what the run depends on.
         preset: the recipe that the options below start from: quick, or the one of the published checkpoint.
+        resume: folder of an interrupted run, which goes on as it was configured; no other option counts then.
     """
-    require_writable(config.model_save_path)
+    config, state = load_run(resume) if resume else (config, None)
+    if config.model_save_path:
+        require_writable(config.model_save_path)
     splits = load_splits(config.data_dir, config.val_size, config.seed)
-    model = make_model(config.seed)
+    trainer = Trainer(make_model(config.seed), splits, config)
+    if state:
+        trainer.load_state_dict(state)
+    if trainer.rank:
+        trainer.run(lambda record: None)  # only the first process prints and writes
+        return
+    folder = resume or new_run(config)
+    log.addHandler(logging.FileHandler(folder / "log.txt", encoding="utf-8"))
+
+    def keep(record: EpochRecord) -> None:
+        save_run(folder, trainer)
+        log.info("%s", record)
+
     with logging_redirect_tqdm():
-        history = train_model(model, splits, config, on_epoch=log.info)
-    val, test = evaluate(model, splits.val), evaluate(model, splits.test)
-    save_checkpoint(model, config.model_save_path, config, run_figures(history, val, test))
-    log.info("best epoch %d: validation %s", best_record(history).epoch, describe(val))
-    log.info("test %s", describe(test))
-    log.info("saved %s and its card", config.model_save_path)
+        trainer.run(keep)
+    parts = {"validation": splits.val} if trainer.interrupted else {"validation": splits.val, "test": splits.test}
+    predictions = {name: evaluate(trainer.model, part) for name, part in parts.items()}
+    figures = run_figures(trainer.history, **predictions)
+    for path in {folder / "model.pth", config.model_save_path or folder / "model.pth"}:
+        save_checkpoint(trainer.model, path, config, figures)
+    for name, answers in predictions.items():
+        log.info("%s of epoch %d: %s", name, figures["best_epoch"], describe(answers))
+    log.info("saved in %s", config.model_save_path or folder)
+    if trainer.interrupted:
+        log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
 
 
 def evaluate_checkpoint(
@@ -166,13 +192,31 @@ def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., 
     return make_call
 
 
+@contextlib.contextmanager
+def process_group() -> Iterator[None]:
+    """Joins the other processes where torchrun has started several; all but the first say nothing but errors."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    log.setLevel(logging.INFO if dist.get_rank() == 0 else logging.ERROR)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with one line on stderr and exit code 2."""
     args = list(sys.argv[1:] if args is None else args)
     logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     try:
-        parse(args)()
+        call = parse(args)
+        with process_group():
+            call()
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
         sys.exit(2)

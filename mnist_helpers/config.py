@@ -57,8 +57,8 @@ class Config:
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
     data_dir: Path = DATA_DIR
     """Folder of MNIST, or of a data set in its IDX form."""
-    model_save_path: Path = RUNS_DIR / "mnist_cnn.pth"
-    """Where the best weights go; the card goes beside them as .json."""
+    model_save_path: Path | None = None
+    """Where the best weights go, with their card beside them; by default into the run's own folder."""
     num_workers: int = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: tuple[float, float] = (0.8, 0.95)
@@ -67,6 +67,8 @@ class Config:
     """AdamW's decoupled weight decay."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    autocast: bool = False
+    """Multiply in bfloat16: faster on accelerators and on processors made for it, slower on others."""
     rotation: float = 0.0
     """Augmentation: largest turn, in degrees."""
     scaling: float = 0.0
@@ -75,6 +77,10 @@ class Config:
     """Augmentation: largest shift along each axis, in pixels."""
     shear: float = 0.0
     """Augmentation: largest horizontal shear, in pixels per pixel."""
+    runs_dir: Path = RUNS_DIR
+    """Folder in which every run of the command line makes one of its own."""
+    snapshots: bool = False
+    """Keep the weights after every epoch, and at four points of the first."""
     tensorboard: Path | None = None
     """Folder for TensorBoard's event files; none by default."""
 
@@ -87,9 +93,11 @@ class Config:
         for name in ("label_smoothing", "scaling"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
         self._require(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two numbers in [0, 1)")
-        for name in ("data_dir", "model_save_path"):  # papermill hands over plain strings
-            object.__setattr__(self, name, Path(getattr(self, name)))
-        self._require(self.model_save_path.suffix == ".pth", "model_save_path", "a file name ending in .pth")
+        for name in ("data_dir", "model_save_path", "runs_dir", "tensorboard"):  # papermill hands over plain strings
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        named = self.model_save_path is None or self.model_save_path.suffix == ".pth"
+        self._require(named, "model_save_path", "a file name ending in .pth")
         select_device(self.device)
 
     def _require(self, holds: bool, name: str, rule: str) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 from torchvision import datasets
 from torchvision.datasets.utils import calculate_md5
 
@@ -124,32 +125,48 @@ def load_splits(data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed
     )
 
 
-def make_loader(
-    dataset: TensorDataset, batch_size: int, shuffle: torch.Generator | None = None, num_workers: int = 0
-) -> DataLoader:
-    """Batches of `dataset` as (images, labels), each fetched by one indexing operation.
+class BatchIndices(Sampler[Tensor]):
+    """The indices of one batch after another, as tensors, so that a data set on an accelerator is indexed there.
 
     Args:
         shuffle: draws a new order for each pass; without it the order is the data set's.
     """
-    order = SequentialSampler(dataset) if shuffle is None else RandomSampler(dataset, generator=shuffle)
-    batches = BatchSampler(order, batch_size, drop_last=False)
-    # batch_size=None: the sampler's whole list of indices goes to the data set at once
-    return DataLoader(dataset, sampler=batches, batch_size=None, num_workers=num_workers)
+
+    def __init__(self, count: int, batch_size: int, shuffle: torch.Generator | None) -> None:
+        self.count, self.batch_size, self.shuffle = count, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.shuffle is None:
+            return iter(torch.arange(self.count).split(self.batch_size))
+        order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
+        return iter(order.split(self.batch_size))
 
 
-def random_affine(images: Tensor, config: Config, generator: torch.Generator) -> Tensor:
-    """Turns, scales, shears and shifts each of `images` (N, 1, 28, 28) by its own random amount.
+def make_loader(
+    dataset: TensorDataset, batch_size: int, shuffle: torch.Generator | None = None, num_workers: int = 0
+) -> DataLoader:
+    """Batches of `dataset` as (images, labels), in an order that `shuffle` draws anew for each pass, or its own."""
+    # batch_size=None: the sampler's whole tensor of indices goes to the data set at once
+    indices = BatchIndices(len(dataset), batch_size, shuffle)
+    return DataLoader(dataset, sampler=indices, batch_size=None, num_workers=num_workers)
 
-    The amounts are uniform within `config`'s rotation, scaling, shear and translation, either way.
-    What comes in from outside the frame is background. `generator` must be the CPU's.
+
+def random_affine(images: Tensor, amounts: Tensor, config: Config) -> Tensor:
+    """Turns, scales, shears and shifts `images` (N, 1, 28, 28), as far as `config` lets the most extreme amount go.
+
+    What comes in from outside the frame is background.
+
+    Args:
+        amounts: (N, 5) in [-1, 1]: of rotation, scaling, shear, and translation along x and y.
     """
-    draws = 2 * torch.rand(len(images), 5, generator=generator) - 1  # (N, 5) in [-1, 1)
-    angle = draws[:, 0] * math.radians(config.rotation)
-    scale = 1 + draws[:, 1] * config.scaling
-    shear = draws[:, 2] * config.shear
-    shift = draws[:, 3:] * config.translation * 2 / IMAGE_SIZE  # affine_grid's frame is 2 wide
+    angle = amounts[:, 0] * math.radians(config.rotation)
+    scale = 1 + amounts[:, 1] * config.scaling
+    shear = amounts[:, 2] * config.shear
+    shift = amounts[:, 3:] * config.translation * 2 / IMAGE_SIZE  # affine_grid's frame is 2 wide
     cos, sin = angle.cos() / scale, angle.sin() / scale
     rows = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
-    grid = F.affine_grid(rows.view(-1, 2, 3).to(images.device), list(images.shape), align_corners=False)
+    grid = F.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
     return F.grid_sample(images - BACKGROUND, grid, align_corners=False).add_(BACKGROUND)

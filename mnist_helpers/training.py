@@ -1,20 +1,22 @@
-"""The training loop."""
+"""The training loop, and all that it has to remember."""
 
 import copy
 import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
+from mnist_helpers.board import write_board
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.metrics import Predictions, evaluate
@@ -50,129 +52,177 @@ def best_record(history: list[EpochRecord]) -> EpochRecord:
     return min(history, key=lambda record: record.val_loss)
 
 
+class Trainer:
+    """Trains `model` in place, never looking at the test images, and holds all that a run must remember to go on.
+
+    The same seed on the same machine gives the same weights, bit for bit. Under torchrun every process makes a
+    Trainer; each takes its share of every batch, and all end with the weights that one process would have.
+    """
+
+    def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
+        self.config = config
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.share = slice(self.rank, None, self.ranks)  # of every batch, and of the validation images
+        self.device = select_device(config.device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # faster for convolutions on a CPU
+        self.parallel = DistributedDataParallel(self.model) if self.ranks > 1 else self.model
+        train, self.val = (TensorDataset(*(t.to(self.device) for t in part.tensors)) for part in splits[:2])
+        self.shuffle, self.augment = (torch.Generator(self.device).manual_seed(config.seed) for _ in range(2))
+        self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, total_steps=config.epochs * len(self.loader), cycle_momentum=False
+        )
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.snapshots: list[tuple[float, dict[str, Tensor]]] = []  # epochs, whole or part, and weights
+        self.interrupted = False
+
+    def run(self, on_epoch: Callable[[EpochRecord], object], progress: bool = True) -> None:
+        """Trains until the last epoch or until patience ends, then gives the model the weights of its best epoch.
+
+        An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the best so far.
+
+        Raises:
+            InputError: the loss is no longer a number.
+        """
+        steps, done = len(self.loader), len(self.history)
+        hidden = None if progress and self.rank == 0 else True  # None: shown in a notebook or a terminal
+        total = self.config.epochs * steps
+        with tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden) as bar:
+            try:
+                for epoch in range(done + 1, self.config.epochs + 1):
+                    if self.history and epoch - best_record(self.history).epoch > self.config.patience:
+                        log.info("stopped: no lower validation loss in %d epochs", self.config.patience)
+                        break
+                    self.history.append(self.train_epoch(epoch, bar.update))
+                    if best_record(self.history) is self.history[-1]:
+                        self.best_weights = copy.deepcopy(self.model.state_dict())
+                    if self.config.tensorboard and self.rank == 0:
+                        self.write_board(self.config.tensorboard)
+                    on_epoch(self.history[-1])
+            except KeyboardInterrupt:
+                if not self.history:
+                    raise
+                self.interrupted = True
+                log.warning("interrupted: keeping the best of %d epochs", len(self.history))
+        self.model.load_state_dict(self.best_weights)
+
+    def train_epoch(self, epoch: int, on_step: Callable[[], object]) -> EpochRecord:
+        """One pass over the training images and one look at the validation images."""
+        started = time.perf_counter()
+        train_loss, train_accuracy = self.train_pass(epoch, on_step)
+        val_loss, val_accuracy = self.validate()
+        if not math.isfinite(train_loss + val_loss):
+            raise InputError(f"the loss of epoch {epoch} is not a number; lower learning_rate.")
+        learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
+        return EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds)
+
+    def train_pass(self, epoch: int, on_step: Callable[[], object]) -> tuple[float, float]:
+        """Takes a step for every batch; returns loss and accuracy, means over images, each seen before its step."""
+        self.model.train()
+        loss_sum, correct = torch.zeros(2, device=self.device)
+        for step, (images, labels) in enumerate(self.loader, 1):
+            count = len(labels)  # of the whole batch: every rank draws the same one and takes its share
+            amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
+            images, labels = images[self.share], labels[self.share]
+            if self.config.augments:
+                images = random_affine(images, amounts[self.share], self.config)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
+                logits = self.parallel(images)
+            smoothing = self.config.label_smoothing
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="sum")
+            self.optimizer.zero_grad()
+            (loss * self.ranks / count).backward()  # DistributedDataParallel takes the mean over the ranks
+            self.optimizer.step()
+            self.schedule.step()
+            loss_sum += loss.detach()
+            correct += (logits.argmax(dim=1) == labels).sum()
+            if epoch == 1 and step in {len(self.loader) // part for part in (16, 8, 4, 2)}:
+                self.take_snapshot(step / len(self.loader))
+            on_step()
+        self.take_snapshot(epoch)
+        return self.means((loss_sum, correct), len(self.loader.dataset))
+
+    def validate(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation images, means over images, of which each rank looks at its share."""
+        seen = evaluate(self.model, TensorDataset(*(tensor[self.share] for tensor in self.val.tensors)))
+        loss_sum = seen.loss(self.config.label_smoothing) * len(seen.labels)
+        return self.means((loss_sum, seen.correct.sum()), len(self.val))
+
+    def means(self, sums: tuple[float | Tensor, float | Tensor], count: int) -> tuple[float, float]:
+        """Adds what the ranks have summed up, and divides by the number of images."""
+        total = torch.tensor([float(each) for each in sums], device=self.device)
+        if self.ranks > 1:
+            dist.all_reduce(total)
+        loss, accuracy = (total / count).tolist()
+        return loss, accuracy
+
+    def take_snapshot(self, epoch: float) -> None:
+        """Remembers the weights in half precision, if the run keeps snapshots."""
+        if self.config.snapshots:
+            weights = {name: tensor.detach().cpu().half() for name, tensor in self.model.state_dict().items()}
+            self.snapshots.append((epoch, weights))
+
+    def write_board(self, folder: Path) -> None:
+        """Adds the last epoch to TensorBoard's files."""
+        record = self.history[-1]
+        kinds = [(part, measure) for part in ("train", "val") for measure in ("loss", "accuracy")]
+        figures = {f"{measure}/{part}": getattr(record, f"{part}_{measure}") for part, measure in kinds}
+        figures["learning_rate"] = record.learning_rate
+        write_board(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
+
+    def state_dict(self) -> dict[str, object]:
+        """All that a new Trainer needs to go on from here as if nothing had happened; only tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generators": [self.shuffle.get_state(), self.augment.get_state()],
+            "history": [asdict(record) for record in self.history],
+            "best_weights": self.best_weights,
+            "snapshots": self.snapshots,
+        }
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Takes over what another Trainer of the same model, data and configuration has reached."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        for generator, value in zip((self.shuffle, self.augment), state["generators"], strict=True):
+            generator.set_state(value)
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        self.best_weights, self.snapshots = state["best_weights"], state["snapshots"]
+
+
 def train(
     model: nn.Module,
     splits: Splits,
     config: Config,
     *,
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    on_epoch: Callable[[EpochRecord], object] = lambda record: None,
     progress: bool = True,
 ) -> list[EpochRecord]:
-    """Trains `model` in place, never looking at the test images, and leaves it with the weights of its best epoch.
+    """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 
-    The same seed on the same machine gives the same weights, bit for bit. An interrupt (Ctrl-C, the stop
-    button) after the first epoch ends the training early and keeps the best epoch so far.
+    `best_record` picks the one whose weights the model has.
+    """
+    trainer = Trainer(model, splits, config)
+    trainer.run(on_epoch, progress)
+    return trainer.history
+
+
+def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, object]:
+    """What the card of a checkpoint says of the run that made it; the losses here are without label smoothing.
 
     Args:
-        on_epoch: is called with each epoch's record, as is TensorBoard if `config` asks for it.
-        progress: shows a bar in a notebook or a terminal.
-
-    Returns:
-        One record for each epoch; `best_record` picks the one whose weights the model has.
-
-    Raises:
-        InputError: the loss is no longer a number, or TensorBoard is asked for and not installed.
+        parts: the predictions of the final weights, by the name they get in the card, such as validation and test.
     """
-    write = tensorboard_callback(config.tensorboard) if config.tensorboard else None
-    device = select_device(config.device)
-    model.to(device, memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU
-    shuffle, augment = (torch.Generator().manual_seed(config.seed) for _ in range(2))
-    loader = make_loader(splits.train, config.batch_size, shuffle, config.num_workers)
-    steps = config.epochs * len(loader)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
-    )
-    history: list[EpochRecord] = []
-    with tqdm(total=steps, desc="Training", unit="batch", disable=None if progress else True) as bar:
-        try:
-            for epoch in range(1, config.epochs + 1):
-                started = time.perf_counter()
-                train_loss, train_accuracy = train_epoch(
-                    model, loader, optimizer, schedule, config, augment, bar.update
-                )
-                val = evaluate(model, splits.val)
-                val_loss = val.loss(config.label_smoothing)
-                if not math.isfinite(train_loss + val_loss):
-                    raise InputError(f"the loss of epoch {epoch} is not a number; lower learning_rate.")
-                learning_rate, seconds = schedule.get_last_lr()[0], time.perf_counter() - started
-                scores = (train_loss, train_accuracy, val_loss, val.accuracy)
-                history.append(EpochRecord(epoch, *scores, learning_rate, seconds))
-                if best_record(history) is history[-1]:
-                    best_weights = copy.deepcopy(model.state_dict())
-                if write:
-                    write(history[-1])
-                on_epoch(history[-1])
-                if epoch - best_record(history).epoch >= config.patience:
-                    log.info("stopped: no lower validation loss in %d epochs", config.patience)
-                    break
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            log.warning("interrupted: keeping the best of %d epochs", len(history))
-    model.load_state_dict(best_weights)
-    return history
-
-
-def train_epoch(
-    model: nn.Module,
-    loader: DataLoader,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    config: Config,
-    augment: torch.Generator,
-    on_batch: Callable[[], object],
-) -> tuple[float, float]:
-    """One pass over the training images; returns loss and accuracy, means over images, each seen before its step."""
-    model.train()
-    device = next(model.parameters()).device
-    loss_sum, correct, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
-    for images, labels in loader:
-        images, labels = images.to(device), labels.to(device)
-        if config.augments:
-            images = random_affine(images, config, augment)
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        loss_sum += loss.detach() * len(labels)  # the last batch is smaller: weigh by images, not by batches
-        correct += (logits.argmax(dim=1) == labels).sum()
-        count += len(labels)
-        on_batch()
-    return loss_sum.item() / count, correct.item() / count
-
-
-def run_figures(history: list[EpochRecord], val: Predictions, test: Predictions) -> dict[str, object]:
-    """What the card of a checkpoint says of the run that made it; the losses here are without label smoothing."""
     return {
         "epochs_run": len(history),
         "best_epoch": best_record(history).epoch,
         "train_seconds": round(sum(record.seconds for record in history), 1),
-        "validation": {"accuracy": round(val.accuracy, 6), "loss": round(val.loss(), 6)},
-        "test": {"accuracy": round(test.accuracy, 6), "loss": round(test.loss(), 6)},
+        **{name: {"accuracy": round(p.accuracy, 6), "loss": round(p.loss(), 6)} for name, p in parts.items()},
     }
-
-
-def tensorboard_callback(folder: Path) -> Callable[[EpochRecord], None]:
-    """An `on_epoch` for `train` that writes each epoch's figures to TensorBoard event files in `folder`.
-
-    Raises:
-        InputError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # an optional extra
-    except ImportError as error:
-        raise InputError("TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'.") from error
-
-    def write(record: EpochRecord) -> None:
-        with closing(SummaryWriter(folder)) as writer:  # closed each time: an interrupted run loses nothing
-            for measure in ("loss", "accuracy"):
-                for part in ("train", "val"):
-                    writer.add_scalar(f"{measure}/{part}", getattr(record, f"{part}_{measure}"), record.epoch)
-            writer.add_scalar("learning_rate", record.learning_rate, record.epoch)
-
-    return write

@@ -1,14 +1,18 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
+from mnist_helpers.runs import load_run, new_run, save_run
+from mnist_helpers.training import Trainer
 
 
 def run(capsys, *args) -> tuple[int, str, str]:
@@ -25,9 +29,7 @@ def run(capsys, *args) -> tuple[int, str, str]:
 def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
     common = ("--data-dir", short.data_dir, "--device", "cpu")
     path = tmp_path / "deep" / "weights.pth"
-    code, out, err = run(
-        capsys, "train", *common, "--epochs", 3, "--batch-size", 50, "--val-size", 100, "--model-save-path", path
-    )
+    code, out, err = run(capsys, *options_for(short, tmp_path / "runs"), "--epochs", 3, "--model-save-path", path)
     assert (code, err) == (0, "")
     assert [line.split()[:2] for line in out.splitlines()[:3]] == [["epoch", "1"], ["epoch", "2"], ["epoch", "3"]]
     card = json.loads(path.with_suffix(".json").read_text())
@@ -88,12 +90,80 @@ def test_help_goes_to_stdout(capsys):
     assert "--learning-rate" in out
 
 
+def launch(*args, **options) -> subprocess.Popen:
+    """A command in a process of its own."""
+    command = [sys.executable, "-m", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def options_for(config, runs_dir) -> list:
+    given = ["--data-dir", config.data_dir, "--val-size", 100, "--batch-size", 50, "--device", "cpu"]
+    return ["train", *given, "--runs-dir", runs_dir]
+
+
+def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
+    process = launch("mnist_helpers", *options_for(short, tmp_path), "--epochs", 500, "--patience", 500)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch  3"):
+            process.send_signal(signal.SIGINT)
+            break
+    lines += process.stdout.readlines()
+    assert process.wait() == 0
+    assert "Traceback" not in "".join(lines)
+    (folder,) = tmp_path.iterdir()
+    assert lines[-1] == f"interrupted; go on with: mnist-helpers train --resume {folder}\n"
+    _, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] >= 3
+    assert "test" not in card  # the run is not over: the test images are still unseen
+    assert "epoch  3" in (folder / "log.txt").read_text()
+
+
+def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
+    arguments = [*options_for(short, tmp_path / "runs"), "--epochs", 4]
+    assert run(capsys, *arguments)[0] == 0
+    (whole,) = (tmp_path / "runs").iterdir()
+    config, state = load_run(whole)
+    torn = new_run(config)
+    trainer = Trainer(make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config)
+
+    def stop(record):
+        save_run(torn, trainer)
+        raise KeyboardInterrupt
+
+    trainer.run(stop, progress=False)
+    capsys.readouterr()
+    code, out, _ = run(capsys, "train", "--resume", torn)
+    assert code == 0
+    assert [line[:9] for line in out.splitlines()[:3]] == ["epoch  2 ", "epoch  3 ", "epoch  4 "]
+    resumed = load_run(torn)[1]
+    assert all(torch.equal(resumed["model"][name], tensor) for name, tensor in state["model"].items())
+
+
+def test_two_processes_end_where_one_does(short, tmp_path):
+    """Batches of 50 and a last one of 900 % 64: shares of unequal size, validation of 101 images over two ranks."""
+    common = [*options_for(short, tmp_path / "runs"), "--epochs", 2, "--rotation", 10]
+    common[common.index("--val-size") + 1], common[common.index("--batch-size") + 1] = 101, 63
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m"]
+    for name, start in (("one", []), ("two", torchrun)):
+        process = launch(*start, "mnist_helpers", *common, "--model-save-path", tmp_path / f"{name}.pth")
+        out = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, out
+        assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, out  # one rank speaks
+    assert len(list((tmp_path / "runs").iterdir())) == 2  # and one writes
+    (one, first), (two, second) = (load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two"))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-3)
+    assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-3)
+
+
 def test_spawned_workers_as_on_windows(short, tmp_path):
     """Windows and macOS spawn workers, which import the main module again: without the guard this would never end."""
     (tmp_path / "sitecustomize.py").write_text("import multiprocessing; multiprocessing.set_start_method('spawn')")
-    options = ["--data-dir", short.data_dir, "--val-size", 100, "--epochs", 1, "--batch-size", 500, "--num-workers", 2]
+    options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--num-workers", 2]
     done = subprocess.run(
-        [sys.executable, "-m", "mnist_helpers", "train", *map(str, options), "--model-save-path", tmp_path / "m.pth"],
+        [sys.executable, "-m", "mnist_helpers", *map(str, options), "--model-save-path", tmp_path / "m.pth"],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

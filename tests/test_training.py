@@ -7,9 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
-from mnist_helpers.data import make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.training import EpochRecord, best_record, train, train_epoch
+from mnist_helpers.training import EpochRecord, Trainer, best_record, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu")
 
@@ -19,14 +18,12 @@ def weights(model) -> torch.Tensor:
 
 
 def test_training_figures_are_means_over_images_not_over_batches(few):
-    model = make_model()
-    model.to(memory_format=torch.channels_last)
-    frozen = torch.optim.SGD(model.parameters(), lr=0.0)
-    constant = torch.optim.lr_scheduler.ConstantLR(frozen, 1.0)
+    uneven = dataclasses.replace(QUICK, batch_size=600)  # 600 and 100: a mean of batch means would weigh 100 as 600
+    trainer = Trainer(make_model(), few, uneven)
+    trainer.optimizer.step = lambda: None  # the weights stay as they are
+    loss, accuracy = trainer.train_pass(1, lambda: None)
     images, labels = few.train.tensors
-    uneven = make_loader(few.train, 600)  # 600 and 100: a mean of batch means would weigh the last 100 as 600
-    loss, accuracy = train_epoch(model, uneven, frozen, constant, QUICK, torch.Generator(), lambda: None)
-    logits = model(images)
+    logits = trainer.model(images)
     assert loss == pytest.approx(F.cross_entropy(logits, labels, label_smoothing=0.1).item(), rel=1e-5)
     assert accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
 
@@ -91,12 +88,28 @@ def test_the_test_images_are_never_touched(few):
     assert len(train(model, without, config, progress=False)) == 1
 
 
-def test_tensorboard_files_hold_the_history(few, tmp_path):
-    history = train(make_model(), few, dataclasses.replace(QUICK, tensorboard=tmp_path), progress=False)
-    events = EventAccumulator(str(tmp_path)).Reload()
+def test_tensorboard_files_hold_the_run(few, tmp_path):
+    model = make_model()
+    history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), progress=False)
+    events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     for tag, field in (("loss/val", "val_loss"), ("accuracy/train", "train_accuracy"), ("learning_rate",) * 2):
         assert [event.value for event in events.Scalars(tag)] == pytest.approx([getattr(r, field) for r in history])
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
+    tags = events.Tags()
+    assert set(tags["histograms"]) == {f"{kind}/{n}" for kind in ("weights", "gradients") for n in model.state_dict()}
+    assert [event.histogram_value.num for event in events.Histograms("weights/conv2.weight")] == [32 * 16 * 9] * 2
+    assert (events.Images("kernels/conv2")[0].width, events.Images("kernels/conv2")[0].height) == (
+        16 * 4 + 1,
+        32 * 4 + 1,
+    )
+    assert b"fc2" in events.Graph().SerializeToString()
+
+
+def test_snapshots_are_taken_early_and_after_each_epoch(few):
+    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True))  # 35 steps
+    trainer.run(lambda record: None, progress=False)
+    assert [epoch for epoch, _ in trainer.snapshots] == [2 / 35, 4 / 35, 8 / 35, 17 / 35, 1, 2]
+    assert torch.equal(trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half())
 
 
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")

@@ -1,0 +1,135 @@
+"""Runs on disk: resumed bit for bit, killed at any moment, two at once."""
+
+import csv
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+
+import pytest
+import torch
+
+from mnist_helpers import InputError, load_splits, make_model
+from mnist_helpers.checkpoint import load_tensors
+from mnist_helpers.runs import load_run, new_run, read_config, save_run
+from mnist_helpers.training import Trainer
+
+
+def weights(trainer) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for tensor in trainer.model.state_dict().values()])
+
+
+@pytest.fixture
+def config(short, tmp_path):
+    return dataclasses.replace(short, epochs=4, rotation=10, snapshots=True, runs_dir=tmp_path / "runs")
+
+
+def start(config) -> Trainer:
+    return Trainer(make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_run_ends_with_the_same_bits(config, stop):
+    whole = start(config)
+    whole.run(lambda record: None, progress=False)
+    folder, first = new_run(config), start(config)
+
+    def interrupt(record):
+        save_run(folder, first)
+        if record.epoch == stop:
+            raise KeyboardInterrupt
+
+    first.run(interrupt, progress=False)
+    assert first.interrupted
+    again, state = load_run(folder)
+    assert again == config
+    second = start(again)
+    second.load_state_dict(state)
+    second.run(lambda record: save_run(folder, second), progress=False)
+    assert torch.equal(weights(whole), weights(second))
+    untimed = [[dataclasses.replace(record, seconds=0) for record in t.history] for t in (whole, second)]
+    assert untimed[0] == untimed[1]
+    assert [epoch for epoch, _ in whole.snapshots] == [epoch for epoch, _ in second.snapshots]
+
+
+def test_patience_counts_on_over_a_resume(config):
+    config = dataclasses.replace(config, epochs=40, patience=1, learning_rate=0.1)
+    whole = start(config)
+    whole.run(lambda record: None, progress=False)
+    state = whole.state_dict()
+    resumed = start(config)
+    resumed.load_state_dict(state)
+    resumed.run(lambda record: None, progress=False)
+    assert len(resumed.history) == len(whole.history) < 40
+
+
+def test_the_folder_tells_the_run(config):
+    folder, trainer = new_run(config), start(config)
+    trainer.run(lambda record: save_run(folder, trainer), progress=False)
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [float(row["val_loss"]) for row in rows] == [record.val_loss for record in trainer.history]
+    assert json.loads((folder / "history.json").read_text()) == [dataclasses.asdict(r) for r in trainer.history]
+    snapshots = load_tensors(folder / "snapshots.pt", "")
+    assert len(snapshots["snapshots"]) == 4 + 4
+    assert (folder / "snapshots.pt").stat().st_size < 8 * 206_922 * 2 * 1.1  # half precision, little else
+
+
+def test_two_runs_at_once_have_folders_of_their_own(config):
+    assert len({new_run(config) for _ in range(20)}) == 20
+
+
+def test_nothing_to_resume_is_said(config, tmp_path):
+    with pytest.raises(InputError, match="holds no run to resume"):
+        load_run(tmp_path)
+    folder = new_run(config)
+    with pytest.raises(InputError, match="start the run anew"):
+        load_run(folder)
+    (folder / "state.pt").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"state\.pt can't be read"):
+        load_run(folder)
+
+
+def train_in(folder) -> None:
+    """What the command line does, in a process that may be killed at any moment."""
+    torch.set_num_threads(1)
+    config, state = load_run(folder) if (folder / "state.pt").exists() else (read_config(folder), None)
+    trainer = start(config)
+    if state:
+        trainer.load_state_dict(state)
+    trainer.run(lambda record: save_run(folder, trainer), progress=False)
+
+
+def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config):
+    """SIGKILL at random moments; each process goes on where the last was killed, until one comes to the end."""
+    config = dataclasses.replace(config, epochs=12, patience=12)
+    context = multiprocessing.get_context("forkserver")  # quick to start, and without this process's threads
+    context.set_forkserver_preload(["mnist_helpers.runs"])
+
+    def train(folder, seconds=None) -> bool:
+        process = context.Process(target=train_in, args=(folder,))
+        process.start()
+        process.join(seconds)
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        return process.exitcode == 0
+
+    expected, folder = new_run(config), new_run(config)
+    assert train(expected)
+    expected = load_run(expected)[1]
+    moments, kills, ended = random.Random(0), 0, 0
+    while kills < 30:
+        if train(folder, moments.uniform(0.4, 1.4)):
+            final = load_run(folder)[1]
+            assert all(torch.equal(final["model"][name], tensor) for name, tensor in expected["model"].items())
+            assert len(final["history"]) == len(expected["history"]) == 12
+            folder, ended = new_run(config), ended + 1
+            continue
+        kills += 1
+        for path in folder.glob("[a-z]*"):  # the dotted ones are what was being written
+            load_tensors(path, "") if path.suffix == ".pt" else path.read_text()
+        if (folder / "history.json").exists():
+            json.loads((folder / "history.json").read_text())
+    assert ended
