@@ -55,7 +55,7 @@ def train(
     if state:
         trainer.load_state_dict(state)
     if trainer.rank:
-        trainer.run(lambda record: None)  # only the first process prints and writes
+        trainer.run()  # only the first process prints and writes
         return
     folder = resume or new_run(config)
     log.addHandler(logging.FileHandler(folder / "log.txt", encoding="utf-8"))

@@ -83,6 +83,17 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     return fig
 
 
+def plot_lr_find(rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None) -> Axes:
+    """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
+    ax = _axes(ax, 8, 2.6)
+    ax.semilogx(rates, losses, color=BLUE)
+    ax.axvline(chosen, color=ORANGE, linestyle=":", label=f"chosen: {chosen:g}")
+    ax.set(xlabel="Learning rate", ylabel="Loss")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax
+
+
 def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
     """Draws counts (10, 10), rows true, columns predicted; the shade tells the mistakes alone, for they are few."""
     ax = _axes(ax, 6, 5.4)

@@ -1,6 +1,7 @@
 """The training loop, and all that it has to remember."""
 
 import copy
+import itertools
 import logging
 import math
 import time
@@ -80,16 +81,24 @@ class Trainer:
         self.snapshots: list[tuple[float, dict[str, Tensor]]] = []  # epochs, whole or part, and weights
         self.interrupted = False
 
-    def run(self, on_epoch: Callable[[EpochRecord], object], progress: bool = True) -> None:
+    def run(
+        self,
+        on_epoch: Callable[[EpochRecord], object] = lambda record: None,
+        on_step: Callable[[], object] | None = None,
+    ) -> None:
         """Trains until the last epoch or until patience ends, then gives the model the weights of its best epoch.
 
         An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the best so far.
+
+        Args:
+            on_epoch: is called after every epoch.
+            on_step: is called after every step; by default a bar shows in a terminal or a notebook.
 
         Raises:
             InputError: the loss is no longer a number.
         """
         steps, done = len(self.loader), len(self.history)
-        hidden = None if progress and self.rank == 0 else True  # None: shown in a notebook or a terminal
+        hidden = True if on_step or self.rank else None  # None: shown in a terminal or a notebook
         total = self.config.epochs * steps
         with tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden) as bar:
             try:
@@ -97,7 +106,7 @@ class Trainer:
                     if self.history and epoch - best_record(self.history).epoch > self.config.patience:
                         log.info("stopped: no lower validation loss in %d epochs", self.config.patience)
                         break
-                    self.history.append(self.train_epoch(epoch, bar.update))
+                    self.history.append(self.train_epoch(epoch, on_step or bar.update))
                     if best_record(self.history) is self.history[-1]:
                         self.best_weights = copy.deepcopy(self.model.state_dict())
                     if self.config.tensorboard and self.rank == 0:
@@ -201,17 +210,43 @@ def train(
     model: nn.Module,
     splits: Splits,
     config: Config,
-    *,
     on_epoch: Callable[[EpochRecord], object] = lambda record: None,
-    progress: bool = True,
+    on_step: Callable[[], object] | None = None,
 ) -> list[EpochRecord]:
     """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 
     `best_record` picks the one whose weights the model has.
     """
     trainer = Trainer(model, splits, config)
-    trainer.run(on_epoch, progress)
+    trainer.run(on_epoch, on_step)
     return trainer.history
+
+
+def lr_find(
+    model: nn.Module, splits: Splits, config: Config, low: float = 1e-5, high: float = 1.0, steps: int = 100
+) -> tuple[list[float], list[float]]:
+    """The learning-rate range test: trains a copy of `model` while the rate grows by the same factor each step.
+
+    Good peaks lie where the loss falls fast, well below where it rises again (Smith, "Cyclical Learning Rates for
+    Training Neural Networks", 2017).
+
+    Returns:
+        The rates and the losses of their batches, at most `steps` of each: it ends where the loss has quadrupled.
+    """
+    trainer = Trainer(copy.deepcopy(model), splits, config)
+    rates, losses = [], []
+    batches = itertools.chain.from_iterable(itertools.repeat(trainer.loader))
+    for step, (images, labels) in zip(range(steps), batches, strict=False):
+        rates.append(low * (high / low) ** (step / (steps - 1)))
+        trainer.optimizer.param_groups[0]["lr"] = rates[-1]
+        loss = F.cross_entropy(trainer.model(images), labels, label_smoothing=config.label_smoothing)
+        trainer.optimizer.zero_grad()
+        loss.backward()
+        trainer.optimizer.step()
+        losses.append(loss.item())
+        if not losses[-1] <= 4 * min(losses):  # a loss that is no number ends it, too
+            break
+    return rates, losses
 
 
 def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -15,7 +16,8 @@ from mnist_helpers.config import WIDGET_ERROR
 from mnist_helpers.features import as_maps, kernels, make_extractor, stage_names
 from mnist_helpers.metrics import NUM_CLASSES, Predictions
 from mnist_helpers.pictures import GAP, INK, SIGNED, UNSIGNED, columns_for, limits, montage, png, quantise, side_by_side
-from mnist_helpers.plots import figure_png, plot_prediction
+from mnist_helpers.plots import figure_png, plot_history, plot_prediction
+from mnist_helpers.training import EpochRecord
 
 Draw = Callable[..., tuple[list[bytes], str]]
 WIDE = Layout(width="480px")
@@ -64,6 +66,41 @@ class Explorer(ipywidgets.VBox):
         still = side_by_side([picture.value for picture in self.pictures], self.widths)
         bundle = {"image/png": base64.b64encode(still).decode(), "text/plain": repr(self)}
         return (super()._repr_mimebundle_(**kwargs) or {}) | bundle
+
+
+class LiveCurves(ipywidgets.VBox):
+    """The curves of a training run that is under way: give its methods to `train` as `on_epoch` and `on_step`.
+
+    Args:
+        steps: how many the run will take at most, for the time left.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.done, self.history, self.began = steps, 0, [], time.perf_counter()
+        self.shown = self.began
+        self.status = HTML("Training has not begun.")
+        self.picture = ipywidgets.Image(format="png", layout=Layout(width="800px", display="none"))
+        super().__init__([self.status, self.picture])
+
+    def on_step(self) -> None:
+        """Counts a step; twice a second it tells how much is left."""
+        now = time.perf_counter()
+        if self.done == 0:
+            self.began = now
+        self.done += 1
+        if now - self.shown > 0.5 or self.done == self.steps:
+            self.shown = now
+            left = (now - self.began) / self.done * (self.steps - self.done)
+            self.status.value = f"Step {self.done:,} of {self.steps:,}, {left:.0f} s left"
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """Draws the curves up to this epoch."""
+        self.history.append(record)
+        self.picture.value = figure_png(plot_history(self.history))
+        self.picture.layout.display = None
+
+    def __repr__(self) -> str:
+        return "The curves grow here while the network trains."
 
 
 def explore_feature_maps(

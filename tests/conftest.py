@@ -13,6 +13,10 @@ from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
 
 
+def no_bar() -> None:
+    """An on_step that shows nothing."""
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     """Writes bytes in the IDX form, by the description of the format and not by the code under test."""
     header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from conftest import no_bar
 from PIL import Image
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
@@ -132,7 +133,7 @@ def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
         save_run(torn, trainer)
         raise KeyboardInterrupt
 
-    trainer.run(stop, progress=False)
+    trainer.run(stop, on_step=no_bar)
     capsys.readouterr()
     code, out, _ = run(capsys, "train", "--resume", torn)
     assert code == 0

@@ -20,6 +20,7 @@ from mnist_helpers.plots import (
     plot_history,
     plot_images,
     plot_kernel_grid,
+    plot_lr_find,
     plot_maps,
     plot_prediction,
 )
@@ -104,6 +105,12 @@ class TestPlots:
         assert train.get_ydata() == pytest.approx([1.0] * 3)
         assert (loss.get_xlabel(), loss.get_ylabel(), accuracy.get_ylabel()) == ("Epoch", "Loss", "Accuracy")
         assert "0.5000" in fig.get_suptitle()
+
+    def test_lr_find_is_logarithmic_and_marks_the_choice(self):
+        ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], chosen=0.01)
+        curve, mark = ax.lines
+        assert (curve.get_ydata().tolist(), mark.get_xdata()[0], ax.get_xscale()) == ([2.0, 1.0, 5.0], 0.01, "log")
+        assert ax.get_xlabel() == "Learning rate"
 
     def test_confusion_matrix_shades_the_mistakes_and_writes_every_count(self):
         matrix = np.diag(np.full(10, 900))

@@ -10,6 +10,7 @@ import signal
 
 import pytest
 import torch
+from conftest import no_bar
 
 from mnist_helpers import InputError, load_splits, make_model
 from mnist_helpers.checkpoint import load_tensors
@@ -33,7 +34,7 @@ def start(config) -> Trainer:
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_resumed_run_ends_with_the_same_bits(config, stop):
     whole = start(config)
-    whole.run(lambda record: None, progress=False)
+    whole.run(on_step=no_bar)
     folder, first = new_run(config), start(config)
 
     def interrupt(record):
@@ -41,13 +42,13 @@ def test_a_resumed_run_ends_with_the_same_bits(config, stop):
         if record.epoch == stop:
             raise KeyboardInterrupt
 
-    first.run(interrupt, progress=False)
+    first.run(interrupt, on_step=no_bar)
     assert first.interrupted
     again, state = load_run(folder)
     assert again == config
     second = start(again)
     second.load_state_dict(state)
-    second.run(lambda record: save_run(folder, second), progress=False)
+    second.run(lambda record: save_run(folder, second), on_step=no_bar)
     assert torch.equal(weights(whole), weights(second))
     untimed = [[dataclasses.replace(record, seconds=0) for record in t.history] for t in (whole, second)]
     assert untimed[0] == untimed[1]
@@ -57,17 +58,17 @@ def test_a_resumed_run_ends_with_the_same_bits(config, stop):
 def test_patience_counts_on_over_a_resume(config):
     config = dataclasses.replace(config, epochs=40, patience=1, learning_rate=0.1)
     whole = start(config)
-    whole.run(lambda record: None, progress=False)
+    whole.run(on_step=no_bar)
     state = whole.state_dict()
     resumed = start(config)
     resumed.load_state_dict(state)
-    resumed.run(lambda record: None, progress=False)
+    resumed.run(on_step=no_bar)
     assert len(resumed.history) == len(whole.history) < 40
 
 
 def test_the_folder_tells_the_run(config):
     folder, trainer = new_run(config), start(config)
-    trainer.run(lambda record: save_run(folder, trainer), progress=False)
+    trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
     rows = list(csv.DictReader((folder / "history.csv").open()))
     assert [float(row["val_loss"]) for row in rows] == [record.val_loss for record in trainer.history]
     assert json.loads((folder / "history.json").read_text()) == [dataclasses.asdict(r) for r in trainer.history]
@@ -98,7 +99,7 @@ def train_in(folder) -> None:
     trainer = start(config)
     if state:
         trainer.load_state_dict(state)
-    trainer.run(lambda record: save_run(folder, trainer), progress=False)
+    trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
 
 
 def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config):

@@ -3,12 +3,13 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import no_bar
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.training import EpochRecord, Trainer, best_record, train
+from mnist_helpers.training import EpochRecord, Trainer, best_record, lr_find, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu")
 
@@ -31,9 +32,9 @@ def test_training_figures_are_means_over_images_not_over_batches(few):
 def test_a_seed_gives_the_same_weights_bit_for_bit(few):
     config = dataclasses.replace(QUICK, rotation=10, translation=1)
     first, second, other = (make_model(0) for _ in range(3))
-    history = train(first, few, config, progress=False)
-    again = train(second, few, config, progress=False)
-    train(other, few, dataclasses.replace(config, seed=1), progress=False)
+    history = train(first, few, config, on_step=no_bar)
+    again = train(second, few, config, on_step=no_bar)
+    train(other, few, dataclasses.replace(config, seed=1), on_step=no_bar)
     assert torch.equal(weights(first), weights(second))
     assert [r.val_loss for r in history] == [r.val_loss for r in again]
     assert not torch.equal(weights(first), weights(other))
@@ -41,7 +42,7 @@ def test_a_seed_gives_the_same_weights_bit_for_bit(few):
 
 def test_it_learns(few):
     model = make_model()
-    history = train(model, few, dataclasses.replace(QUICK, epochs=6), progress=False)
+    history = train(model, few, dataclasses.replace(QUICK, epochs=6), on_step=no_bar)
     assert history[-1].train_loss < history[0].train_loss
     assert evaluate(model, few.test).accuracy > 0.85
 
@@ -50,7 +51,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
     # so high a rate that validation loss rises again and again
     config = dataclasses.replace(QUICK, epochs=40, patience=2, learning_rate=0.1)
     model = make_model()
-    history = train(model, few, config, progress=False)
+    history = train(model, few, config, on_step=no_bar)
     best = best_record(history)
     assert best.val_loss == min(record.val_loss for record in history)
     assert len(history) == best.epoch + 2 < 40
@@ -69,7 +70,7 @@ def test_an_interrupt_keeps_the_best_so_far(few):
 
     model = make_model()
     config = dataclasses.replace(QUICK, epochs=9)
-    history = train(model, few, config, on_epoch=stop, progress=False)
+    history = train(model, few, config, on_epoch=stop, on_step=no_bar)
     assert [record.epoch for record in history] == [1, 2]
     assert evaluate(model, few.val).loss(0.1) == pytest.approx(best_record(history).val_loss, rel=1e-6)
 
@@ -78,19 +79,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
     images, labels = few.train.tensors
     broken = few._replace(train=TensorDataset(images * float("inf"), labels))
     with pytest.raises(InputError, match="lower learning_rate"):
-        train(make_model(), broken, QUICK, progress=False)
+        train(make_model(), broken, QUICK, on_step=no_bar)
 
 
 def test_the_test_images_are_never_touched(few):
     config = dataclasses.replace(QUICK, epochs=1)
     without = few._replace(test=None)
     model = make_model()
-    assert len(train(model, without, config, progress=False)) == 1
+    assert len(train(model, without, config, on_step=no_bar)) == 1
 
 
 def test_tensorboard_files_hold_the_run(few, tmp_path):
     model = make_model()
-    history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), progress=False)
+    history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), on_step=no_bar)
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     for tag, field in (("loss/val", "val_loss"), ("accuracy/train", "train_accuracy"), ("learning_rate",) * 2):
         assert [event.value for event in events.Scalars(tag)] == pytest.approx([getattr(r, field) for r in history])
@@ -105,9 +106,21 @@ def test_tensorboard_files_hold_the_run(few, tmp_path):
     assert b"fc2" in events.Graph().SerializeToString()
 
 
+def test_lr_find_tries_growing_rates_on_a_copy(few):
+    model = make_model()
+    before = weights(model)
+    rates, losses = lr_find(model, few, QUICK, low=1e-4, high=10, steps=51)
+    assert torch.equal(weights(model), before)
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[10] == pytest.approx(1e-3)  # 50 steps over five decades
+    assert len(rates) == len(losses) <= 51
+    assert min(losses) < 0.8 * losses[0]
+    assert losses[-1] > 2 * min(losses)  # too large a rate in the end
+
+
 def test_snapshots_are_taken_early_and_after_each_epoch(few):
     trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True))  # 35 steps
-    trainer.run(lambda record: None, progress=False)
+    trainer.run(on_step=no_bar)
     assert [epoch for epoch, _ in trainer.snapshots] == [2 / 35, 4 / 35, 8 / 35, 17 / 35, 1, 2]
     assert torch.equal(trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half())
 
@@ -115,5 +128,5 @@ def test_snapshots_are_taken_early_and_after_each_epoch(few):
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
 def test_it_trains_on_the_accelerator(few):
     model = make_model()
-    train(model, few, dataclasses.replace(QUICK, device="auto"), progress=False)
+    train(model, few, dataclasses.replace(QUICK, device="auto"), on_step=no_bar)
     assert next(model.parameters()).device.type == torch.accelerator.current_accelerator().type

@@ -13,7 +13,8 @@ from mnist_helpers.config import WIDGET_ERROR
 from mnist_helpers.features import as_maps, feature_maps
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.pictures import GAP
-from mnist_helpers.widgets import Explorer, browse_predictions, explore_feature_maps, explore_kernels
+from mnist_helpers.training import EpochRecord
+from mnist_helpers.widgets import Explorer, LiveCurves, browse_predictions, explore_feature_maps, explore_kernels
 
 
 def levels(content: bytes) -> np.ndarray:
@@ -125,6 +126,23 @@ class TestPredictions:
         labels = few.test.tensors[1]
         perfect = Predictions(torch.nn.functional.one_hot(labels, 10) * 9.0, labels)
         assert browse_predictions(few.test.tensors[0], perfect).caption.value == "No image of this kind."
+
+
+class TestLiveCurves:
+    def test_they_grow_with_every_epoch(self):
+        live = LiveCurves(4)
+        seen = [live.picture.value]
+        for epoch in (1, 2):
+            for _ in range(2):
+                live.on_step()
+            live.on_epoch(EpochRecord(epoch, 1 / epoch, 0.5, 0.9, 0.6, 0.1, 1.0))
+            seen.append(live.picture.value)
+        assert len(set(seen)) == 3
+        assert live.status.value == "Step 4 of 4, 0 s left"
+        assert live.picture.layout.display is None
+
+    def test_the_text_is_fixed(self):
+        assert LiveCurves(9)._repr_mimebundle_()["text/plain"] == "The curves grow here while the network trains."
 
 
 class TestExplorer:
