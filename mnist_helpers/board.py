@@ -18,13 +18,17 @@ def write_board(folder: Path, model: nn.Module, figures: dict[str, float], epoch
     grey images, a row an output channel, and in the first epoch the graph that `images` take through `model`.
 
     Raises:
-        InputError: TensorBoard is not installed.
+        InputError: TensorBoard is not installed, or `folder` can't be made.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError("TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'.") from error
-    with closing(SummaryWriter(folder)) as writer:
+    try:
+        board = SummaryWriter(folder)
+    except OSError as error:
+        raise InputError(f"{folder} can't hold TensorBoard's files ({error.strerror}); choose another.") from error
+    with closing(board) as writer:
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch)
         for name, parameter in model.named_parameters():

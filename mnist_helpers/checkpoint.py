@@ -17,7 +17,7 @@ from torch import nn
 from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_device
 from mnist_helpers.model import SimpleCNN
 
-REMEDY = "restore the published one with `git restore best_mnist_cnn.pth`, or make one with `mnist-helpers train`"
+REMEDY = "`git restore best_mnist_cnn.pth` or `mnist-helpers train` makes a good one"
 
 
 def card_path(path: Path) -> Path:
@@ -25,7 +25,7 @@ def card_path(path: Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, setting: str = "model_save_path") -> None:
     """Makes the folder of `path` and proves that a file can be written there; call it before long work.
 
     Raises:
@@ -38,7 +38,7 @@ def require_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError("a folder of that name is in the way")
     except OSError as error:
-        raise InputError(f"{path} can't be written ({error}); choose another model_save_path.") from error
+        raise InputError(f"{path} can't be written ({error.strerror or error}); choose another {setting}.") from error
 
 
 def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
@@ -70,7 +70,7 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
         figures: goes into the card as it is: epochs run, seconds, losses and accuracies.
 
     Raises:
-        InputError: the files can't be written; what was there before is untouched.
+        InputError: the files can't be written.
     """
     path = Path(path)
     require_writable(path)
@@ -92,7 +92,7 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
         # killed in between, the weights have no card rather than the wrong one, and still load
         write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
     except OSError as error:
-        raise InputError(f"{path} can't be written ({error}); make room or choose another model_save_path.") from error
+        raise InputError(f"{path} can't be written ({error.strerror}); make room or save elsewhere.") from error
     return card
 
 
@@ -123,9 +123,12 @@ def load_tensors(path: Path, remedy: str) -> object:
     Raises:
         InputError: it is missing, damaged, or holds more; the message ends with `remedy`.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; {remedy}.")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; {remedy}.") from error
+    except OSError as error:  # a folder, or not for us to read
+        raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
     if not is_zipfile(io.BytesIO(content)) and not content.startswith(b"\x80"):  # the two forms of torch.save
         raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
     try:
@@ -139,16 +142,22 @@ def load_tensors(path: Path, remedy: str) -> object:
 
 
 def _read_card(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); {REMEDY.replace('.pth', '.json')}.") from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json')}.") from error
 
 
 def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        raise InputError(f"{path} wraps the weights; save its part state_dict alone.")
     if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
         raise InputError(f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; {REMEDY}.")
+    if not all(tensor.is_floating_point() for tensor in weights.values()):
+        raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in [*expected, *shapes]:
         if shapes.get(name) != expected.get(name):

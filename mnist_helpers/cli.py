@@ -16,9 +16,8 @@ from typing import Annotated, Literal
 import torch
 import torch.distributed as dist
 import tyro
-import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from mnist_helpers import notebooks as runner
 from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_checkpoint
@@ -88,8 +87,8 @@ def evaluate_checkpoint(
     """
     model, card = load_checkpoint(checkpoint, device)
     log.info("test %s", describe(evaluate(model, load_idx_part(data_dir, "test"))))
-    if "test" in card:
-        log.info("recorded in its card: accuracy %.2f %%", 100 * card["test"]["accuracy"])
+    if "accuracy" in card.get("test", {}):
+        log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
 
 
 def predict(
@@ -113,7 +112,7 @@ def predict(
 
 def notebooks(
     names: Positional[tuple[str, ...]] = (),
-    parameters: Annotated[dict[str, str], arg(aliases=["-p"], metavar="NAME VALUE")] = {},  # noqa: B006
+    parameters: UseAppendAction[Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]] = (),
     output_dir: Path = PROJECT_DIR / "outputs",
     timeout: int = 600,
     save: bool = False,
@@ -122,7 +121,7 @@ def notebooks(
 
     Args:
         names: the notebooks, all four by default.
-        parameters: values for their parameters cells; a notebook takes those it knows.
+        parameters: a value for their parameters cells, again for each; a notebook takes those it knows.
         output_dir: where the executed notebooks go.
         timeout: seconds that one cell may take.
         save: put the outputs, normalised, into the notebooks themselves; not with parameters.
@@ -130,7 +129,7 @@ def notebooks(
     if save and parameters:
         raise InputError("saved outputs come from the parameters in the notebook: use either save or parameters.")
     paths = runner.notebook_paths(names)
-    values = {name: yaml.safe_load(value) for name, value in parameters.items()}
+    values = {name: runner.parse_value(value) for name, value in parameters}
     runner.check_parameters(paths, values)
     runs = []
     for number, path in enumerate(paths, 1):
@@ -176,9 +175,13 @@ def parse(args: list[str]) -> partial[None]:
         except SystemExit as end:
             if not end.code:
                 raise
-    lines = [line.strip("╭╮╰╯│ ") for line in complaint.getvalue().splitlines()]
-    body = itertools.takewhile(lambda line: line.strip("─"), lines[1:])  # under the title, above the rule
-    raise InputError(f"{' '.join(body).rstrip('.')}; see mnist-helpers --help.")
+    lines = [text for line in complaint.getvalue().splitlines() if (text := line.strip("╭╮╰╯│ "))]
+    parts = [
+        list(part) for rule, part in itertools.groupby(lines[1:], lambda line: set(line) <= {"─", "-"}) if not rule
+    ]
+    body = parts[0] if parts else lines  # what stands between the title and the first rule below it
+    command = f"mnist-helpers {args[0]}" if args and args[0] in calls else "mnist-helpers"
+    raise InputError(f"{' '.join(body).rstrip('.')}; see {command} --help.")
 
 
 def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., partial[None]]:
@@ -211,6 +214,9 @@ def process_group() -> Iterator[None]:
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with one line on stderr and exit code 2."""
     args = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
     logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     try:

@@ -1,6 +1,7 @@
 """Every default of the collection, its folders, and the error that its user is meant to read."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,11 @@ CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 WIDGET_ERROR = "mnist-helpers-error"  # the HTML class by which an error shown in a widget is found
+
+
+# the fields that hold whole numbers, with the least that each may be, and those that hold others, from 0 on
+COUNTS = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
+NUMBERS = ("learning_rate", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear")
 
 
 class InputError(Exception):
@@ -27,9 +33,11 @@ def select_device(name: str = "auto") -> torch.device:
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
         return accelerator or torch.device("cpu")
-    present = {"cpu", accelerator.type} if accelerator else {"cpu"}
-    if name.split(":")[0] not in present:
-        raise InputError(f"device is {name}, but this machine has {' and '.join(sorted(present))}; use auto.")
+    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    kind, _, index = name.partition(":")
+    count = 1 if kind == "cpu" else torch.accelerator.device_count()
+    if kind not in present or (index and (not index.isdecimal() or int(index) >= count)):
+        raise InputError(f"device is {name}, but this machine has {' and '.join(present)}; use auto.")
     return torch.device(name)
 
 
@@ -85,10 +93,12 @@ class Config:
     """Folder for TensorBoard's event files; none by default."""
 
     def __post_init__(self) -> None:
-        at_least = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
-        at_least |= dict.fromkeys(("weight_decay", "rotation", "translation", "shear"), 0)
-        for name, low in at_least.items():
-            self._require(getattr(self, name) >= low, name, f"at least {low}")
+        for name, low in COUNTS.items():
+            value = getattr(self, name)
+            self._require(type(value) is int and low <= value < 2**63, name, f"a whole number, at least {low}")
+        for name in NUMBERS:
+            value = getattr(self, name)
+            self._require(isinstance(value, int | float) and 0 <= value < math.inf, name, "a number, at least 0")
         self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
         for name in ("label_smoothing", "scaling"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")

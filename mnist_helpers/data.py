@@ -1,6 +1,7 @@
 """MNIST and its relatives: IDX files to tensors, the three parts, batches, augmentation."""
 
 import gzip
+import hashlib
 import math
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 from torchvision import datasets
-from torchvision.datasets.utils import calculate_md5
 
 from mnist_helpers.config import DATA_DIR, Config, InputError
 
@@ -45,17 +45,21 @@ def read_idx(path: Path) -> Tensor:
     Raises:
         InputError: the file is damaged; the message names its md5 sum, and the right one where it is known.
     """
-    known = _known_md5(path)
     remedy = "put the original file back (git restore MNIST-Data, for the collection's own)"
-    if known and (found := calculate_md5(path)) != known:
-        raise InputError(f"{path} is damaged: its md5 sum is {found}, not {known}; {remedy}.")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
+    found, known = hashlib.md5(content, usedforsecurity=False).hexdigest(), _known_md5(path)
+    if known and found != known:
+        raise InputError(f"{path} is not the original: its md5 sum is {found}, not {known}; {remedy}.")
+    try:
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
         shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
         if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * len(shape) + math.prod(shape.tolist()):
             raise ValueError("header and length don't agree")
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise InputError(f"{path} is no whole IDX file ({error}; md5 sum {calculate_md5(path)}); {remedy}.") from error
+        raise InputError(f"{path} is no whole IDX file ({error}; md5 sum {found}); {remedy}.") from error
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     return torch.from_numpy(values.copy())
 
@@ -91,6 +95,8 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE) or labels.ndim != 1 or len(pixels) != len(labels):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
         raise InputError(f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,).")
+    if not len(labels):
+        raise InputError(f"{paths[0]} holds no image; give a data set with some as data_dir.")
     if int(labels.max()) > 9:
         raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; the model knows the ten classes 0 to 9.")
     if paths[0].name.startswith("emnist"):

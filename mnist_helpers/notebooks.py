@@ -1,5 +1,6 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised for publication."""
 
+import contextlib
 import html
 import re
 import time
@@ -12,6 +13,7 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
+from mnist_helpers.checkpoint import require_writable
 from mnist_helpers.config import NOTEBOOKS_DIR, WIDGET_ERROR, InputError
 
 ORDER = ("MNIST-classifier", "load_model", "analysis", "conv_visualization")
@@ -42,12 +44,29 @@ def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -
             raise InputError(f"no notebook here has a parameter {name}; they know {', '.join(sorted(known))}.")
 
 
+def parse_value(text: str) -> bool | int | float | str | None:
+    """Reads a parameter from the command line as papermill's own does: a number, True, False or None, else a string.
+
+    A relative path that exists here is made absolute, for the notebook runs in a folder of its own.
+    """
+    constants = {"True": True, "False": False, "None": None}
+    if text in constants:
+        return constants[text]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return str(Path(text).resolve()) if text and Path(text).exists() else text
+
+
 def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool) -> NotebookRun:
     """Executes `source` into `target` from the notebooks' folder, with those of `parameters` that it knows.
 
     What was executed is in `target` also when a cell fails.
+
+    Raises:
+        InputError: `target` can't be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(target, "output_dir")
     known = known_parameters(source)
     started = time.perf_counter()
     try:

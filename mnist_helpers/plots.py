@@ -1,4 +1,4 @@
-"""Figures. Arrays or records in, a bare Figure out: nothing is shown, and pyplot never holds it."""
+"""Figures: arrays or records in, Axes or a bare Figure out. Nothing is shown, and pyplot never holds them."""
 
 import io
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def plot_images(
     images: np.ndarray, titles: Sequence[object], columns: int = 10, *, fig: Figure | None = None
 ) -> Figure:
     """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))
     fig = fig or make_figure(8, 1.15 * rows)
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
@@ -117,7 +117,8 @@ def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) 
     ):
         ax.plot(np.arange(10) + offset, scores, marker, color=colour, label=name)
     lowest = min(float(min(scores)) for scores in report.values())
-    ax.set(xlabel="True digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - (1 - lowest) / 4, 1))
+    room = max((1 - lowest) / 4, 1e-4)
+    ax.set(xlabel="Digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - room, 1 + room / 4))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -182,7 +183,7 @@ def plot_maps(maps: np.ndarray, title: str, *, each: bool = False, columns: int 
         values = sorted({low.item(), 0.0, high.item()})
         ticks = np.linspace(0, TOP_LEVEL, len(values))
         shrink = min(0.8, 2 / ax.figure.get_figheight())  # no longer than two inches
-        anchor = (0, 0.5 if shrink == 0.8 else 1)
+        anchor = (0, 0.5 if shrink == 0.8 else 0.97)
         bar = ax.figure.colorbar(picture, ax=ax, shrink=shrink, aspect=16, anchor=anchor, pad=0.01, ticks=ticks)
         bar.ax.set_yticklabels([f"{value:.2f}" for value in values], fontsize=8)
     return ax

@@ -113,7 +113,7 @@ class Trainer:
                         self.write_board(self.config.tensorboard)
                     on_epoch(self.history[-1])
             except KeyboardInterrupt:
-                if not self.history:
+                if not self.best_weights:
                     raise
                 self.interrupted = True
                 log.warning("interrupted: keeping the best of %d epochs", len(self.history))

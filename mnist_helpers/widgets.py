@@ -104,13 +104,18 @@ class LiveCurves(ipywidgets.VBox):
 
 
 def explore_feature_maps(
-    model: nn.Module, images: Tensor, labels: Tensor, reference: nn.Module | None = None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    reference: nn.Module | None = None,
+    names: tuple[str, str] = ("trained", "random"),
 ) -> Explorer:
     """Shows one of `images` (N, 1, 28, 28) and all channels of one stage of `model` for it.
 
     Args:
         labels: (N,), for the caption.
         reference: a network with the same stages, to stand to the right of `model` on the same colour scale.
+        names: what to call the two.
     """
     extractors = [make_extractor(network) for network in (model, reference) if network is not None]
 
@@ -128,9 +133,9 @@ def explore_feature_maps(
         bar = np.full((len(grids[0]), 3), GAP, np.uint8)
         wide = np.hstack([grids[0], *(part for grid in grids[1:] for part in (bar, grid))])
         span = "each on its own scale" if each else f"colours from {low.item():.2f} to {high.item():.2f}"
-        text = f"Test image {image}, a {labels[image]}. {stage}: {count} × {height} × {width}, {span}."
+        text = f"Test image {image}, digit {labels[image]}. {stage}: {count} × {height} × {width}, {span}."
         if beside:
-            text += " Left: this network. Right: the reference."
+            text += f" Left: {names[0]}. Right: {names[1]}."
         ink = quantise(as_maps(images[image])[0], images[image].min().item(), images[image].max().item())
         return [png(ink, INK), png(wide, SIGNED if low.min() < 0 else UNSIGNED)], text
 
@@ -140,9 +145,9 @@ def explore_feature_maps(
         "each": Checkbox(False),
         "beside": Checkbox(False, disabled=reference is None),
     }
-    names = ("Stage", "Image", "Each map on its own scale", "Reference beside it")
-    for control, name in zip(controls.values(), names, strict=True):
-        control.description = name
+    descriptions = ("Stage", "Image", "Each map on its own scale", f"{names[1].capitalize()} network beside it")
+    for control, description in zip(controls.values(), descriptions, strict=True):
+        control.description = description
     return Explorer(controls, draw, [112, 720])
 
 
@@ -188,7 +193,7 @@ def browse_predictions(images: Tensor, predictions: Predictions) -> Explorer:
             return [png(np.full((1, 2), GAP, np.uint8), INK)], "No image of this kind."
         index = indices[position - 1]
         label, pred, prob = (each[index] for each in (predictions.labels, predictions.preds, predictions.confidence))
-        text = f"{position} of {len(indices):,}: test image {index}, a {label}, read as {pred} with {prob:.1%}."
+        text = f"{position} of {len(indices):,}: test image {index}, digit {label}, read as {pred} with {prob:.1%}."
         return [figure_png(plot_prediction(images[index], predictions.probs[index].numpy(), int(label)))], text
 
     for control in (shown, digit):

@@ -101,6 +101,19 @@ def other_weights(path):
     torch.save(make_model(99).state_dict(), path)
 
 
+def wrapped(path):
+    torch.save({"epoch": 3, "state_dict": make_model().state_dict()}, path)
+
+
+def whole_numbers(path):
+    torch.save({name: tensor.long() for name, tensor in make_model().state_dict().items()}, path)
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 def a_flipped_bit(path):
     content = bytearray(path.read_bytes())
     content[300_000] ^= 1
@@ -122,7 +135,10 @@ def a_flipped_bit(path):
         (malicious_pickle, "could run code"),
         (whole_model, "could run code"),
         (other_weights, "not the file that model.json describes"),
-        (a_flipped_bit, "model.pth"),
+        (wrapped, "wraps the weights"),
+        (whole_numbers, "whole numbers"),
+        (a_folder, "can't be read"),
+        (a_flipped_bit, "damaged|not the file that"),
     ],
 )
 def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil, complaint):
@@ -131,15 +147,16 @@ def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil
     with pytest.raises(InputError, match=complaint) as error:
         load_checkpoint(saved)
     assert str(saved) in str(error.value)
-    assert "mnist-helpers train" in str(error.value)
+    assert "mnist-helpers train" in str(error.value) or spoil is wrapped
     assert "\n" not in str(error.value)
     assert sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir()) == before
     assert not (saved.parent / "harm").exists()
 
 
-def test_a_broken_card_is_named(saved):
-    saved.with_suffix(".json").write_text("{")
-    with pytest.raises(InputError, match=r"model\.json is no JSON"):
+@pytest.mark.parametrize("content", ["{", "[1]", '"x"'])
+def test_a_broken_card_is_named(saved, content):
+    saved.with_suffix(".json").write_text(content)
+    with pytest.raises(InputError, match=r"model\.json is no card in JSON"):
         load_checkpoint(saved)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
+from mnist_helpers.notebooks import parse_value
 from mnist_helpers.runs import load_run, new_run, save_run
 from mnist_helpers.training import Trainer
 
@@ -73,6 +74,9 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["notebooks", "nonsense"], "no notebook nonsense"),
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),
+        (["notebooks", "load_model", "--output-dir", "/dev/null/x"], "can't be written"),
+        (["train", "--tensorboard", "/dev/null/x", "--epochs", "1"], "/dev/null/x can't hold TensorBoard's files"),
+        (["train", "--epoch", "3"], "see mnist-helpers train --help"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
@@ -83,6 +87,36 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
     assert err.startswith("mnist-helpers: ")
     assert err.count("\n") == 1
     assert CHECKPOINT_PATH.stat().st_mtime_ns == before
+
+
+def test_parameters_may_be_several():
+    call = parse(["notebooks", "-p", "epochs", "1", "analysis", "-p", "seed", "2"])
+    assert dict(call.keywords["parameters"]) == {"epochs": "1", "seed": "2"}
+
+
+def test_parameters_are_read_as_papermill_reads_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").touch()
+    given = {
+        "1e-3": 0.001,
+        "010": 10,
+        "True": True,
+        "None": None,
+        "no": "no",
+        "a: b: c": "a: b: c",
+        "@x": "@x",
+        "-3": -3,
+    }
+    assert {text: parse_value(text) for text in given} == given
+    assert parse_value("w.pth") == str(tmp_path / "w.pth")  # the notebook runs elsewhere
+
+
+def test_a_console_that_does_not_know_every_sign(short, tmp_path):
+    process = launch("mnist_helpers", *options_for(short, tmp_path), env=os.environ | {"PYTHONIOENCODING": "cp1252"})
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "train loss ? " in out
+    assert "Error" not in out
 
 
 def test_help_goes_to_stdout(capsys):

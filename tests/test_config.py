@@ -29,6 +29,12 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
         ("betas", (0.9, 1.0)),
         ("model_save_path", "weights.txt"),
         ("device", "quantum"),
+        ("device", "cpu:foo"),
+        ("device", "cpu:3"),
+        ("seed", 2**70),
+        ("epochs", "3"),
+        ("learning_rate", "1e-3"),
+        ("rotation", float("inf")),
     ],
 )
 def test_an_impossible_value_is_refused_by_its_name(field, value):

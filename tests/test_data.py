@@ -121,7 +121,7 @@ class TestOtherDataSets:
         assert labels.tolist() == list(range(6))
         assert np.allclose(images[:, 0] * 0.3081 + 0.1307, pixels.transpose(0, 2, 1) / 255, atol=1e-6)
 
-    def test_unpacked_files_do_too(self, small_data_dir, tmp_path):
+    def test_unpacked_files_are_read_as_well(self, small_data_dir, tmp_path):
         for part in ("images-idx3", "labels-idx1"):
             content = gzip.decompress((small_data_dir / f"t10k-{part}-ubyte.gz").read_bytes())
             (tmp_path / f"t10k-{part}-ubyte").write_bytes(content)
@@ -167,6 +167,12 @@ class TestBadFiles:
         write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((3, 32, 32)))
         write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(3))
         with pytest.raises(InputError, match=r"\(3, 32, 32\)"):
+            load_idx_part(tmp_path, "train")
+
+    def test_no_image_at_all(self, tmp_path):
+        write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((0, 28, 28)))
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(0))
+        with pytest.raises(InputError, match="holds no image"):
             load_idx_part(tmp_path, "train")
 
     def test_labels_must_be_digits(self, tmp_path):

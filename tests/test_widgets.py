@@ -55,7 +55,7 @@ class TestFeatureMaps:
         for image in range(0, len(few.test), 17):
             maps_explorer.controls["image"].value = image
             seen.add(tuple(picture.value for picture in maps_explorer.pictures))
-            assert f"Test image {image}, a {few.test.tensors[1][image]}." in maps_explorer.caption.value
+            assert f"Test image {image}, digit {few.test.tensors[1][image]}." in maps_explorer.caption.value
         assert len(seen) == len(range(0, len(few.test), 17))
 
     def test_the_reference_stands_beside_on_the_same_scale(self, maps_explorer, model, few):
@@ -66,7 +66,7 @@ class TestFeatureMaps:
         sides = [as_maps(feature_maps(net, few.test.tensors[0][:1])["conv1"][0]) for net in (model, make_model(1))]
         top = max(np.abs(side).max() for side in sides)
         assert np.abs(both[:28, -28:] - (sides[1][7] / top * 127 + 127)).max() <= 0.51  # the last map of the first row
-        assert "Right: the reference" in maps_explorer.caption.value
+        assert "Left: trained. Right: random." in maps_explorer.caption.value
 
     def test_without_a_reference_the_switch_is_off(self, model, few):
         assert explore_feature_maps(model, *few.test.tensors).controls["beside"].disabled
@@ -114,7 +114,7 @@ class TestPredictions:
                     continue
                 assert explorer.controls["position"].max == len(indices)
                 explorer.controls["position"].value = len(indices)
-                assert f"test image {indices[-1]}, a {labels[indices[-1]]}," in explorer.caption.value
+                assert f"test image {indices[-1]}, digit {labels[indices[-1]]}," in explorer.caption.value
 
     def test_another_position_another_picture(self, predictions, few):
         explorer = browse_predictions(few.test.tensors[0], predictions)
