@@ -22,7 +22,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from mnist_helpers import notebooks as runner
 from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_checkpoint
 from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, InputError
-from mnist_helpers.data import load_idx_part, load_splits
+from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.model import make_model
@@ -57,24 +57,40 @@ def train(
         trainer.run()  # only the first process prints and writes
         return
     folder = resume or new_run(config)
-    log.addHandler(logging.FileHandler(folder / "log.txt", encoding="utf-8"))
+    with log_file(folder / "log.txt"), logging_redirect_tqdm():
+        finish(trainer, splits, folder)
+
+
+def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
+    """Trains to the end or an interrupt, keeping every epoch in `folder`; then evaluates and saves the best weights."""
 
     def keep(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
 
-    with logging_redirect_tqdm():
-        trainer.run(keep)
+    trainer.run(keep)
     parts = {"validation": splits.val} if trainer.interrupted else {"validation": splits.val, "test": splits.test}
     predictions = {name: evaluate(trainer.model, part) for name, part in parts.items()}
     figures = run_figures(trainer.history, **predictions)
-    for path in {folder / "model.pth", config.model_save_path or folder / "model.pth"}:
-        save_checkpoint(trainer.model, path, config, figures)
+    path = trainer.config.model_save_path or folder / "model.pth"
+    for target in {folder / "model.pth", path}:
+        save_checkpoint(trainer.model, target, trainer.config, figures)
     for name, answers in predictions.items():
         log.info("%s of epoch %d: %s", name, figures["best_epoch"], describe(answers))
-    log.info("saved in %s", config.model_save_path or folder)
+    log.info("saved %s and its card", path)
     if trainer.interrupted:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Writes what is logged into `path` as well."""
+    with contextlib.closing(logging.FileHandler(path, encoding="utf-8")) as handler:
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
 
 
 def evaluate_checkpoint(

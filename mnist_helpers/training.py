@@ -56,7 +56,7 @@ def best_record(history: list[EpochRecord]) -> EpochRecord:
 class Trainer:
     """Trains `model` in place, never looking at the test images, and holds all that a run must remember to go on.
 
-    The same seed on the same machine gives the same weights, bit for bit. Under torchrun every process makes a
+    On a CPU the same seed gives the same weights again, bit for bit. Under torchrun every process makes a
     Trainer; each takes its share of every batch, and all end with the weights that one process would have.
     """
 
@@ -106,12 +106,13 @@ class Trainer:
                     if self.history and epoch - best_record(self.history).epoch > self.config.patience:
                         log.info("stopped: no lower validation loss in %d epochs", self.config.patience)
                         break
-                    self.history.append(self.train_epoch(epoch, on_step or bar.update))
-                    if best_record(self.history) is self.history[-1]:
-                        self.best_weights = copy.deepcopy(self.model.state_dict())
+                    record = self.train_epoch(epoch, on_step or bar.update)
+                    better = not self.history or record.val_loss < best_record(self.history).val_loss
+                    weights = copy.deepcopy(self.model.state_dict()) if better else self.best_weights
+                    self.history, self.best_weights = [*self.history, record], weights  # never one without the other
                     if self.config.tensorboard and self.rank == 0:
                         self.write_board(self.config.tensorboard)
-                    on_epoch(self.history[-1])
+                    on_epoch(record)
             except KeyboardInterrupt:
                 if not self.best_weights:
                     raise

@@ -88,7 +88,7 @@ def test_nothing_to_resume_is_said(config, tmp_path):
     with pytest.raises(InputError, match="start the run anew"):
         load_run(folder)
     (folder / "state.pt").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"state\.pt can't be read"):
+    with pytest.raises(InputError, match=r"state\.pt is no PyTorch file"):
         load_run(folder)
 
 

@@ -1,0 +1,250 @@
+"""Measures training side by side in one run: `python benchmarks/training.py`.
+
+Three recipes from random weights to test accuracy, the cost of each part of a step, and how cost grows with the data.
+Prints a table, and writes training.json and training.png beside this file. Nothing else should run meanwhile.
+"""
+
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision import datasets, transforms
+
+from mnist_helpers.config import BEST, DATA_DIR, Config
+from mnist_helpers.data import Splits, load_splits, random_affine
+from mnist_helpers.metrics import evaluate
+from mnist_helpers.model import make_model
+from mnist_helpers.plots import BLUE, GREY, ORANGE, make_figure
+from mnist_helpers.training import Trainer
+
+HERE = Path(__file__).parent
+FLOAT_OPERATIONS = 6 * 55_000 * (784 * 16 * 9 + 196 * 32 * 144 + 1568 * 128 + 128 * 10)  # 2 forward, 4 backward
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training from random weights: seconds of training alone, and accuracy on the test images."""
+
+    recipe: str
+    seed: int
+    seconds: float
+    accuracy: float
+
+
+class StandardNet(nn.Sequential):
+    """The network of PyTorch's own MNIST example: 1.2 million parameters (github.com/pytorch/examples, mnist)."""
+
+    def __init__(self) -> None:
+        convolutions = (
+            nn.Conv2d(1, 32, 3),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Dropout(0.25),
+        )
+        super().__init__(
+            *convolutions, nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+        )
+
+
+class FastNet(nn.Sequential):
+    """The network of the fastest public recipe that runs on a CPU (github.com/tuomaso/train_mnist_fast, 2021)."""
+
+    def __init__(self) -> None:
+        first = nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU()
+        second = nn.Conv2d(24, 32, 3), nn.MaxPool2d(2), nn.ReLU()
+        super().__init__(*first, *second, nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def standard(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
+    """One epoch as published: all 60,000 images, one at a time through transforms, batch 64, Adadelta at 1.0."""
+    steps = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
+    torch.manual_seed(seed)
+    loader = DataLoader(datasets.MNIST(folder, transform=steps), batch_size=64, shuffle=True)
+    model = StandardNet()
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
+    return model, timed(lambda: one_pass(model, loader, optimizer, None))
+
+
+def fastest_public(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
+    """One epoch as published: all 60,000 images in memory and in the order of the file, batch 256, one-cycle Adam."""
+    images, labels = (torch.cat(pair) for pair in zip(splits.train.tensors, splits.val.tensors, strict=True))
+    torch.manual_seed(seed)
+    model = FastNet()
+    batches = list(zip(images.split(256), labels.split(256), strict=True))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.7, 0.9))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=len(batches), cycle_momentum=False)
+    return model, timed(lambda: one_pass(model, batches, optimizer, schedule))
+
+
+def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
+    """This project's quick recipe, its looks at the validation images included."""
+    trainer = Trainer(make_model(seed), splits, replace(Config(), seed=seed, device="cpu"))
+    return trainer.model, timed(lambda: trainer.run(on_step=lambda: None))
+
+
+def one_pass(model: nn.Module, batches: object, optimizer: torch.optim.Optimizer, schedule: object) -> None:
+    """The plain loop of both published recipes."""
+    model.train()
+    for images, labels in batches:
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        if schedule:
+            schedule.step()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def median_seconds(work: Callable[[], object], times: int) -> float:
+    """The median of several runs, after one that is not counted."""
+    work()
+    return statistics.median(timed(work) for _ in range(times))
+
+
+def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
+    """Every recipe with every seed, in turn, so that a slow minute of the machine hits all alike."""
+    trials = []
+    with tempfile.TemporaryDirectory() as name:
+        raw = Path(name) / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for path in (DATA_DIR / "MNIST" / "raw").glob("*.gz"):
+            (raw / path.name).write_bytes(path.read_bytes())
+        datasets.MNIST(name, download=True)  # unpacks there what is committed packed
+        for seed in range(100, 100 + seeds):  # seeds that chose nothing
+            recipes = [fastest_public, quick] + ([standard] if seed < 100 + standard_seeds else [])
+            for recipe in recipes:
+                model, seconds = recipe(splits, seed, Path(name))
+                trials.append(Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy))
+                print(f"  {trials[-1].recipe:15} seed {seed}: {seconds:6.1f} s, {trials[-1].accuracy:.2%}", flush=True)
+    return trials
+
+
+def parts(splits: Splits) -> dict[str, float]:
+    """The median cost of the parts, in seconds unless the name says otherwise."""
+    left, right = torch.randn(2, 2048, 2048)
+    rate = 2 * 2048**3 / median_seconds(lambda: left @ right, 9)
+    trainer = Trainer(make_model(), splits, replace(Config(), epochs=9, device="cpu"))
+    epoch = median_seconds(lambda: trainer.train_pass(2, lambda: None), 3)
+    augmenting = Trainer(make_model(), splits, replace(BEST, device="cpu"))
+    step = median_seconds(lambda: augmenting.train_pass(2, lambda: None), 1) / len(augmenting.loader)
+    images, amounts = splits.train.tensors[0][: BEST.batch_size], 2 * torch.rand(BEST.batch_size, 5) - 1
+    augment = median_seconds(lambda: random_affine(images, amounts, BEST), 50)
+    imports = {name: median_start(name) for name in ("torch, torchvision", "torch, torchvision, mnist_helpers")}
+    return {
+        "matrix product, GFLOP/s": rate / 1e9,
+        "epoch of the quick recipe": epoch,
+        "its arithmetic floor": FLOAT_OPERATIONS / rate,
+        "augmentation, share of a step": augment / step,
+        "loading the data": median_seconds(load_splits, 3),
+        "evaluating 10,000 images": median_seconds(lambda: evaluate(trainer.model, splits.test), 5),
+        "import torch, torchvision": imports["torch, torchvision"],
+        "the same and mnist_helpers": imports["torch, torchvision, mnist_helpers"],
+    }
+
+
+def median_start(modules: str) -> float:
+    """Seconds that a new Python takes to import `modules`."""
+    return median_seconds(lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True), 5)
+
+
+def growth(splits: Splits) -> list[dict[str, float]]:
+    """Seconds an epoch and memory in MB beyond the imports, for the training images 1, 2, 4 and 8 times, augmented."""
+    rows = []
+    for times in (1, 2, 4, 8):
+        repeated = splits._replace(train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors)))
+        trainer = Trainer(make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu"))
+        seconds = timed(lambda trainer=trainer: trainer.train_pass(2, lambda: None))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append({"times": times, "seconds": seconds, "peak_mb": peak})
+    return rows
+
+
+def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
+    """Accuracy against seconds for all recipes, and cost against the amount of data."""
+    fig = make_figure(9, 3.6)
+    left, right = fig.subplots(1, 2)
+    for recipe, colour, marker in (("standard", GREY, "^"), ("fastest_public", ORANGE, "s"), ("quick", BLUE, "o")):
+        mine = [trial for trial in trials if trial.recipe == recipe]
+        seconds, accuracies = [trial.seconds for trial in mine], [100 * trial.accuracy for trial in mine]
+        left.scatter(seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " "))
+    left.set(xscale="log", xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Three recipes")
+    left.legend(frameon=False)
+    right.plot([row["times"] for row in rows], [row["seconds"] for row in rows], color=BLUE, marker="o")
+    right.set(
+        xlabel="Training images, times 55,000",
+        ylabel="Seconds an epoch",
+        title="Growth",
+        xlim=(0, None),
+        ylim=(0, None),
+    )
+    for ax in (left, right):
+        ax.grid(alpha=0.3)
+    fig.savefig(HERE / "training.png", dpi=120)
+
+
+def main(seeds: int = 5, standard_seeds: int = 1) -> None:
+    """Measures everything; about a quarter of an hour on two cores.
+
+    Args:
+        seeds: trainings of the two fast recipes.
+        standard_seeds: trainings of the slow one.
+    """
+    splits = load_splits()
+    print("recipes")
+    trials = race(splits, seeds, standard_seeds)
+    print("\nrecipe           seeds  seconds (median)  accuracy (mean ± standard deviation)")
+    for recipe in ("standard", "fastest_public", "quick"):
+        mine = [trial for trial in trials if trial.recipe == recipe]
+        accuracies = [100 * trial.accuracy for trial in mine]
+        spread = statistics.stdev(accuracies) if len(mine) > 1 else float("nan")
+        seconds = statistics.median(trial.seconds for trial in mine)
+        print(f"{recipe:15} {len(mine):6} {seconds:17.1f}  {statistics.mean(accuracies):.2f} % ± {spread:.2f}")
+    costs = parts(splits)
+    print("\nparts (medians)")
+    for name, value in costs.items():
+        print(f"  {name:32} {value:8.3f}")
+    rows = growth(splits)
+    print("\ndata   seconds an epoch   peak memory so far, MB")
+    for row in rows:
+        print(f"  {row['times']}×  {row['seconds']:16.1f}  {row['peak_mb']:22.0f}")
+    machine = {
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    results = {"machine": machine, "trials": [vars(trial) for trial in trials], "parts": costs, "growth": rows}
+    (HERE / "training.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    draw(trials, rows)
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
