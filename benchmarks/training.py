@@ -187,7 +187,8 @@ def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
         mine = [trial for trial in trials if trial.recipe == recipe]
         seconds, accuracies = [trial.seconds for trial in mine], [100 * trial.accuracy for trial in mine]
         left.scatter(seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " "))
-    left.set(xscale="log", xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Three recipes")
+    left.set_xlim(left=0)
+    left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Three recipes")
     left.legend(frameon=False)
     right.plot([row["times"] for row in rows], [row["seconds"] for row in rows], color=BLUE, marker="o")
     right.set(
