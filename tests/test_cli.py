@@ -189,8 +189,8 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 2  # and one writes
     (one, first), (two, second) = (load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two"))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        assert torch.allclose(a, b, atol=2e-3)
-    assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-3)
+        assert torch.allclose(a, b, atol=1e-4)  # 4e-6 was seen
+    assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)
 
 
 def test_spawned_workers_as_on_windows(short, tmp_path):
