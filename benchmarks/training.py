@@ -1,10 +1,12 @@
 """Measures training side by side in one run: `python benchmarks/training.py`.
 
-Three recipes from random weights to test accuracy, the cost of each part of a step, and how cost grows with the data.
+Four recipes from random weights to test accuracy, the cost of each part of a step, and how cost grows with the data
+and shrinks with more processes.
 Prints a table, and writes training.json and training.png beside this file. Nothing else should run meanwhile.
 """
 
 import json
+import os
 import platform
 import resource
 import statistics
@@ -97,6 +99,13 @@ def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
     return trainer.model, timed(lambda: trainer.run(on_step=lambda: None))
 
 
+def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
+    """The quick recipe's shortest way to 99 %: a single pass, over 36,000 images, without a look at the others."""
+    some = splits._replace(train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors)))
+    trainer = Trainer(make_model(seed), some, replace(Config(), epochs=1, seed=seed, device="cpu"))
+    return trainer.model, timed(lambda: trainer.train_pass(2, lambda: None))
+
+
 def one_pass(model: nn.Module, batches: object, optimizer: torch.optim.Optimizer, schedule: object) -> None:
     """The plain loop of both published recipes."""
     model.train()
@@ -131,7 +140,7 @@ def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
             (raw / path.name).write_bytes(path.read_bytes())
         datasets.MNIST(name, download=True)  # unpacks there what is committed packed
         for seed in range(100, 100 + seeds):  # seeds that chose nothing
-            recipes = [fastest_public, quick] + ([standard] if seed < 100 + standard_seeds else [])
+            recipes = [fastest_public, quick, sprint] + ([standard] if seed < 100 + standard_seeds else [])
             for recipe in recipes:
                 model, seconds = recipe(splits, seed, Path(name))
                 trials.append(Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy))
@@ -154,6 +163,7 @@ def parts(splits: Splits) -> dict[str, float]:
         "matrix product, GFLOP/s": rate / 1e9,
         "epoch of the quick recipe": epoch,
         "its arithmetic floor": FLOAT_OPERATIONS / rate,
+        "its convolutions alone": convolutions_alone(trainer.model),
         "augmentation, share of a step": augment / step,
         "loading the data": median_seconds(load_splits, 3),
         "evaluating 10,000 images": median_seconds(lambda: evaluate(trainer.model, splits.test), 5),
@@ -167,15 +177,55 @@ def median_start(modules: str) -> float:
     return median_seconds(lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True), 5)
 
 
-def growth(splits: Splits) -> list[dict[str, float]]:
-    """Seconds an epoch and memory in MB beyond the imports, for the training images 1, 2, 4 and 8 times, augmented."""
+def convolutions_alone(model: nn.Module) -> float:
+    """Seconds of an epoch that the two convolutions take forward and backward, with nothing around them."""
+    inputs = torch.randn(128, 1, 28, 28), torch.randn(128, 16, 14, 14).requires_grad_()
+    inputs = [tensor.contiguous(memory_format=torch.channels_last) for tensor in inputs]
+
+    def work() -> None:
+        for layer, tensor in zip((model.conv1, model.conv2), inputs, strict=True):
+            out = layer(tensor)
+            torch.autograd.grad(out, [tensor, layer.weight][-1 - tensor.requires_grad :], torch.ones_like(out))
+
+    return median_seconds(work, 50) * 55_000 / 128
+
+
+def growth() -> list[dict[str, float]]:
+    """Seconds an epoch and memory for the training images 1, 2, 4 and 8 times, augmented, each in a new process."""
     rows = []
     for times in (1, 2, 4, 8):
-        repeated = splits._replace(train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors)))
-        trainer = Trainer(make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu"))
-        seconds = timed(lambda trainer=trainer: trainer.train_pass(2, lambda: None))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append({"times": times, "seconds": seconds, "peak_mb": peak})
+        command = [sys.executable, "-c", f"import training; training.grow({times})"]
+        rows.append(json.loads(subprocess.run(command, cwd=HERE, capture_output=True, check=True).stdout))
+    return rows
+
+
+def grow(times: int) -> None:
+    """One row of `growth`, printed: seconds an epoch, and the peak of memory in MB, of which imports have used some."""
+    imports = peak_memory()
+    splits = load_splits()
+    repeated = splits._replace(train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors)))
+    trainer = Trainer(make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu"))
+    seconds = timed(lambda: trainer.train_pass(2, lambda: None))
+    evaluate(trainer.model, splits.test)
+    print(json.dumps({"times": times, "seconds": seconds, "imports_mb": imports, "above_mb": peak_memory() - imports}))
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def scaling() -> list[dict[str, float]]:
+    """Seconds of the quick recipe's first epoch with threads or processes, through torchrun and the command line."""
+    rows = []
+    for processes, threads in ((1, 1), (1, 2), (2, 1)):
+        with tempfile.TemporaryDirectory() as folder:
+            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+            train = ["-m", "mnist_helpers", "train", "--epochs", "1", "--runs-dir", folder, "--device", "cpu"]
+            environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+            subprocess.run([sys.executable, *launch, *train], env=environment, capture_output=True, check=True)
+            history = json.loads(next(Path(folder).glob("*/history.json")).read_text())
+        rows.append({"processes": processes, "threads": threads, "seconds": history[0]["seconds"]})
     return rows
 
 
@@ -183,12 +233,13 @@ def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
     """Accuracy against seconds for all recipes, and cost against the amount of data."""
     fig = make_figure(9, 3.6)
     left, right = fig.subplots(1, 2)
-    for recipe, colour, marker in (("standard", GREY, "^"), ("fastest_public", ORANGE, "s"), ("quick", BLUE, "o")):
+    looks = {"standard": (GREY, "^"), "fastest_public": (ORANGE, "s"), "quick": (BLUE, "o"), "sprint": (BLUE, "v")}
+    for recipe, (colour, marker) in looks.items():
         mine = [trial for trial in trials if trial.recipe == recipe]
         seconds, accuracies = [trial.seconds for trial in mine], [100 * trial.accuracy for trial in mine]
         left.scatter(seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " "))
     left.set_xlim(left=0)
-    left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Three recipes")
+    left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Four recipes")
     left.legend(frameon=False)
     right.plot([row["times"] for row in rows], [row["seconds"] for row in rows], color=BLUE, marker="o")
     right.set(
@@ -203,18 +254,18 @@ def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
     fig.savefig(HERE / "training.png", dpi=120)
 
 
-def main(seeds: int = 5, standard_seeds: int = 1) -> None:
-    """Measures everything; about a quarter of an hour on two cores.
+def main(seeds: int = 10, standard_seeds: int = 1) -> None:
+    """Measures everything; about a quarter of an hour on two quiet cores.
 
     Args:
-        seeds: trainings of the two fast recipes.
+        seeds: trainings of each fast recipe.
         standard_seeds: trainings of the slow one.
     """
     splits = load_splits()
     print("recipes")
     trials = race(splits, seeds, standard_seeds)
     print("\nrecipe           seeds  seconds (median)  accuracy (mean ± standard deviation)")
-    for recipe in ("standard", "fastest_public", "quick"):
+    for recipe in ("standard", "fastest_public", "quick", "sprint"):
         mine = [trial for trial in trials if trial.recipe == recipe]
         accuracies = [100 * trial.accuracy for trial in mine]
         spread = statistics.stdev(accuracies) if len(mine) > 1 else float("nan")
@@ -224,10 +275,13 @@ def main(seeds: int = 5, standard_seeds: int = 1) -> None:
     print("\nparts (medians)")
     for name, value in costs.items():
         print(f"  {name:32} {value:8.3f}")
-    rows = growth(splits)
-    print("\ndata   seconds an epoch   peak memory so far, MB")
+    rows, ranks = growth(), scaling()
+    print("\ndata   seconds an epoch   peak memory above the imports, MB")
     for row in rows:
-        print(f"  {row['times']}×  {row['seconds']:16.1f}  {row['peak_mb']:22.0f}")
+        print(f"  {row['times']}×  {row['seconds']:16.1f}  {row['above_mb']:22.0f}")
+    print("\nprocesses   threads each   seconds an epoch")
+    for row in ranks:
+        print(f"{row['processes']:9}   {row['threads']:12}   {row['seconds']:16.1f}")
     machine = {
         "processor": processor(),
         "threads": torch.get_num_threads(),
@@ -235,7 +289,8 @@ def main(seeds: int = 5, standard_seeds: int = 1) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    results = {"machine": machine, "trials": [vars(trial) for trial in trials], "parts": costs, "growth": rows}
+    results = {"machine": machine, "trials": [vars(trial) for trial in trials], "parts": costs}
+    results |= {"growth": rows, "scaling": ranks}
     (HERE / "training.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     draw(trials, rows)
 

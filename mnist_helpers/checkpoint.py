@@ -114,7 +114,7 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
         described = f"the file that {card_path(path).name} describes"
         raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
     model.load_state_dict(weights)
-    return model.to(target).eval(), card
+    return model.to(target, memory_format=torch.channels_last).eval(), card  # faster for convolutions on a CPU
 
 
 def load_tensors(path: Path, remedy: str) -> object:

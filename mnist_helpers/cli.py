@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, notebooks."""
+"""The command line: train, evaluate, predict, visualize, notebooks."""
 
 import argparse
 import contextlib
@@ -24,6 +24,7 @@ from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_che
 from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, InputError
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
+from mnist_helpers.inspector import VIEWS, Inspector
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.runs import load_run, new_run, save_run
@@ -126,6 +127,40 @@ def predict(
         log.info("%s: %d (%.1f %%; next %d, %.1f %%)", path, first, 100 * row[first], second, 100 * row[second])
 
 
+def visualize(
+    image: int = 0,
+    out: Path = PROJECT_DIR / "outputs" / "views",
+    stage: str = "conv2",
+    channel: int = 0,
+    row: int = 7,
+    column: int = 7,
+    checkpoint: Checkpoint = CHECKPOINT_PATH,
+    data_dir: Path = Config.data_dir,
+    seed: int = Config.seed,
+) -> None:
+    """Write every view into the network as a PNG.
+
+    Args:
+        image: index of a test image.
+        out: folder for the pictures.
+        stage: conv1, relu1, pool1, conv2, relu2, pool2, fc1, relu3, fc2 or softmax.
+        channel: of the stage; row and column are those of one of its values.
+        data_dir: folder of MNIST, or of a data set in its IDX form.
+        seed: of the random weights beside the trained ones.
+    """
+    model, _ = load_checkpoint(checkpoint)
+    inspector = Inspector(model, *load_idx_part(data_dir, "test").tensors, make_model(seed))
+    place = {"image": image, "stage": stage, "channel": channel, "row": row, "column": column}
+    inspector.require(**place)
+    require_writable(out / "pipeline.png", "out")
+    for name in inspector.network.convolutions:
+        inspector.rank(name)
+    for name, (_, *arguments) in VIEWS.items():
+        picture = getattr(inspector, name)(**{each: place[each] for each in arguments if each in place})
+        (out / f"{name}.png").write_bytes(picture._repr_png_())
+        log.info("%s: %s", out / f"{name}.png", picture.caption)
+
+
 def notebooks(
     names: Positional[tuple[str, ...]] = (),
     parameters: UseAppendAction[Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]] = (),
@@ -183,6 +218,7 @@ def parse(args: list[str]) -> partial[None]:
                 "train": deferred(train, config=PRESETS.get(preset, Config())),
                 "evaluate": deferred(evaluate_checkpoint),
                 "predict": deferred(predict),
+                "visualize": deferred(visualize),
                 "notebooks": deferred(notebooks),
             }
             return tyro.extras.subcommand_cli_from_dict(

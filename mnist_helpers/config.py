@@ -17,7 +17,9 @@ WIDGET_ERROR = "mnist-helpers-error"  # the HTML class by which an error shown i
 
 # the fields that hold whole numbers, with the least that each may be, and those that hold others, from 0 on
 COUNTS = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
-NUMBERS = ("learning_rate", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear")
+NUMBERS = (
+    "learning_rate", "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear",
+)  # fmt: skip
 
 
 class InputError(Exception):
@@ -53,6 +55,10 @@ class Config:
     """Images per training step."""
     learning_rate: float = 0.01
     """Peak learning rate of the one-cycle schedule."""
+    warm_up: float = 0.2
+    """Share of the steps in which the learning rate rises to its peak."""
+    anneal: str = "linear"
+    """How it falls from there to nothing: linear or cos."""
     epochs: int = 2
     """Passes over the training images, at most."""
     patience: int = 5
@@ -71,7 +77,7 @@ class Config:
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: tuple[float, float] = (0.8, 0.95)
     """AdamW's decay rates for the mean and the square of the gradient."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     """AdamW's decoupled weight decay."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
@@ -100,7 +106,8 @@ class Config:
             value = getattr(self, name)
             self._require(isinstance(value, int | float) and 0 <= value < math.inf, name, "a number, at least 0")
         self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
-        for name in ("label_smoothing", "scaling"):
+        self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
+        for name in ("label_smoothing", "scaling", "warm_up"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
         self._require(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two numbers in [0, 1)")
         for name in ("data_dir", "model_save_path", "runs_dir", "tensorboard"):  # papermill hands over plain strings
@@ -131,7 +138,7 @@ class Config:
 
 
 BEST = Config(
-    batch_size=64, learning_rate=0.003, epochs=40, patience=40,
+    batch_size=64, learning_rate=0.003, warm_up=0.3, anneal="cos", epochs=40, patience=40,
     rotation=10, scaling=0.1, translation=1.5, shear=0.15,
 )  # fmt: skip
 PRESETS = {"quick": Config(), "best": BEST}

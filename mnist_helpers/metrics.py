@@ -57,7 +57,7 @@ class Predictions:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 1000) -> Predictions:
+def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) -> Predictions:
     """Asks `model` for all images of `dataset`, wherever the model lives, and leaves its mode as it was."""
     device = next(model.parameters()).device
     was_training = model.training

@@ -1,17 +1,26 @@
-"""Grids of small maps as pictures, fast enough to follow a slider: numpy in, PNG bytes out, no figure."""
+"""Pictures of many small maps, fast enough to follow a slider: numpy in, a Picture out, no figure."""
 
 import io
-import itertools
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 TOP_LEVEL = 254  # levels 0..254 carry data
 GAP = 255  # and this one is the white between maps
 SIGNED, UNSIGNED, INK = "RdBu_r", "viridis", "gray_r"  # colour maps that colour-blind readers can tell apart
+BLUE, ORANGE, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#999999",
+)  # from the palette of Okabe and Ito, "Color Universal Design", 2008
+BLACK, PALE = "#222222", "#E6E6E6"
+Selected = dict[str, int | str]  # what a place in a picture stands for: stage, channel, row, column, ...
 
 
 def limits(maps: np.ndarray, *, each: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -30,12 +39,12 @@ def quantise(maps: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
     return np.rint((maps - low) / (high - low) * TOP_LEVEL).clip(0, TOP_LEVEL).astype(np.uint8)
 
 
-def montage(levels: np.ndarray, columns: int) -> np.ndarray:
-    """Lays `levels` (C, H, W), uint8, out as one picture, `columns` maps to a row, one white pixel between them.
+def montage(levels: np.ndarray, columns: int, zoom: int = 1) -> np.ndarray:
+    """Lays `levels` (C, H, W), uint8, out as one grid, `columns` maps to a row, one white pixel between them.
 
-    Maps narrower than 12 pixels are enlarged by a whole number first: the gaps would look as wide as the maps.
+    Args:
+        zoom: the width and height of a value, in pixels.
     """
-    zoom = zoom_for(levels.shape[2])
     levels = levels.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width = levels.shape
     rows = -(-count // columns)
@@ -45,43 +54,175 @@ def montage(levels: np.ndarray, columns: int) -> np.ndarray:
     return grid.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
 
 
-def zoom_for(width: int) -> int:
-    """By how much `montage` enlarges a map that is `width` values wide."""
-    return max(1, 12 // width)
-
-
 def columns_for(count: int) -> int:
     """How many maps to lay in a row: all of ten or fewer, else a power of two that makes the grid wider than high."""
     return count if count <= 10 else 2 ** math.ceil(math.log2(2 * count) / 2)
 
 
 @cache
-def palette(colormap: str) -> bytes:
-    """The 256 colours of `colormap` as a PNG palette, the last one white."""
-    colours = matplotlib.colormaps[colormap](np.linspace(0, 1, TOP_LEVEL + 1), bytes=True)[:, :3]
-    return colours.tobytes() + b"\xff\xff\xff"
+def colours(colormap: str) -> np.ndarray:
+    """What the levels look like: (256, 3) uint8, the last one white."""
+    data = matplotlib.colormaps[colormap](np.linspace(0, 1, TOP_LEVEL + 1), bytes=True)[:, :3]
+    return np.vstack([data, [[255, 255, 255]]]).astype(np.uint8)
 
 
-def png(grid: np.ndarray, colormap: str) -> bytes:
-    """Encodes levels (H, W), uint8, as a palette PNG of the same size."""
-    picture = Image.fromarray(grid)
-    picture.putpalette(palette(colormap))
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class Panel:
+    """A grid of maps in a picture, for finding what lies where; all in pixels of the picture but `count`, `columns`."""
+
+    left: int
+    top: int
+    height: int
+    width: int
+    columns: int
+    count: int
+    zoom: int
+    meaning: Callable[[int, int, int], Selected]  # of map, row and column
+
+    def corner(self, index: int) -> tuple[int, int]:
+        """Left and top of a map."""
+        row, column = divmod(index, self.columns)
+        return self.left + column * (self.width + 1), self.top + row * (self.height + 1)
+
+    def at(self, x: int, y: int) -> Selected | None:
+        """What lies at a pixel of the picture; None beside the maps."""
+        (column, dx), (row, dy) = divmod(x - self.left, self.width + 1), divmod(y - self.top, self.height + 1)
+        index = row * self.columns + column
+        if not (0 <= column < self.columns and 0 <= index < self.count and dx < self.width and dy < self.height):
+            return None
+        return self.meaning(index, dy // self.zoom, dx // self.zoom)
 
 
-def side_by_side(pictures: list[bytes], widths: list[int], space: int = 16) -> bytes:
-    """Sets PNGs beside each other on white, each enlarged by a whole number to at most its width."""
-    stills = [Image.open(io.BytesIO(content)).convert("RGB") for content in pictures]
-    stills = [
-        ImageOps.scale(still, max(1, width // still.width), Image.Resampling.NEAREST)
-        for still, width in zip(stills, widths, strict=True)
-    ]
-    lefts = [0, *itertools.accumulate(still.width + space for still in stills)]
-    sheet = Image.new("RGB", (lefts[-1] - space, max(still.height for still in stills)), "white")
-    for still, left in zip(stills, lefts, strict=False):
-        sheet.paste(still, (left, 0))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "png")
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class Picture:
+    """What a view shows, with its caption; notebooks show it as PNG, and compare the caption.
+
+    `scale` is how many pixels of the screen a pixel of the image takes, `cursor` where the selection lies in it, and
+    `step` how far the arrow keys go.
+    """
+
+    image: Image.Image
+    caption: str
+    scale: int = 1
+    panels: tuple[Panel, ...] = ()
+    cursor: tuple[int, int] = (0, 0)
+    step: tuple[int, int] = (1, 1)
+
+    def at(self, x: int, y: int) -> Selected:
+        """What lies at a pixel of the image; empty where nothing does."""
+        return next((found for panel in self.panels if (found := panel.at(x, y)) is not None), {})
+
+    def png(self, scale: int = 1) -> bytes:
+        """The image as PNG, enlarged `scale` times."""
+        size = (self.image.width * scale, self.image.height * scale)
+        image = self.image if scale == 1 else self.image.resize(size, Image.Resampling.NEAREST)
+        buffer = io.BytesIO()
+        image.save(buffer, "png", compress_level=1)
+        return buffer.getvalue()
+
+    def saying(self, first: str) -> "Picture":
+        """The same picture, its caption begun with `first`."""
+        return replace(self, caption=f"{first}. {self.caption}")
+
+    def _repr_png_(self) -> bytes:
+        return self.png(self.scale)
+
+    def __repr__(self) -> str:
+        return self.caption
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    name = f"fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf"  # comes with matplotlib
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / name, size)
+
+
+class Sheet:
+    """A white page for maps, texts, boxes and bars; positions and sizes are pixels from the top left."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.image = Image.new("RGB", (width, height), "white")
+        self.pen = ImageDraw.Draw(self.image)
+
+    def maps(
+        self,
+        at: tuple[int, int],
+        levels: np.ndarray,
+        colormap: str,
+        columns: int = 1,
+        zoom: int = 1,
+        meaning: Callable[[int, int, int], Selected] = lambda index, row, column: {},
+    ) -> Panel:
+        """Pastes `levels` (C, H, W) as a grid with its top left corner at `at`."""
+        self.image.paste(Image.fromarray(colours(colormap)[montage(levels, columns, zoom)]), at)
+        count, height, width = levels.shape
+        return Panel(*at, height * zoom, width * zoom, columns, count, zoom, meaning)
+
+    def digit(self, at: tuple[int, int], image: np.ndarray, zoom: int = 1) -> Panel:
+        """Pastes an image (1, H, W) dark on light, or (3, H, W) in colour, from its lowest to its highest value."""
+        levels = quantise(image, image.min(), max(image.max(), image.min() + 1e-6))
+        if len(levels) == 3:
+            pixels = levels.transpose(1, 2, 0).repeat(zoom, axis=0).repeat(zoom, axis=1)
+            self.image.paste(Image.fromarray(pixels), at)
+            return Panel(*at, *pixels.shape[:2], 1, 1, zoom, lambda index, row, column: {})
+        return self.maps(at, levels[:1], INK, zoom=zoom)
+
+    def text(
+        self, x: float, y: float, text: str, size: int = 12, colour: str = BLACK, anchor: str = "la", bold: bool = False
+    ) -> None:
+        """Writes one line; `anchor` as in Pillow: l, m or r, then a (ascender), m, s or d."""
+        self.pen.text((x, y), text, colour, _font(size, bold), anchor)
+
+    def box(self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2) -> None:
+        """Frames the pixels from (left, top) to before (right, bottom), from outside."""
+        self.pen.rectangle(
+            (left - width, top - width, right + width - 1, bottom + width - 1), outline=colour, width=width
+        )
+
+    def mark(self, panel: Panel, index: int, box: tuple[int, int, int, int] | None = None, width: int = 2) -> None:
+        """Frames a map of `panel`, or of it the values in a box (top, left, bottom, right), as far as there are any."""
+        left, top = panel.corner(index)
+        if box is None:
+            self.box(left, top, left + panel.width, top + panel.height, width=width)
+            return
+        rows, columns = (
+            (max(box[i], 0) * panel.zoom, min(box[i + 2] * panel.zoom, most))
+            for i, most in ((0, panel.height), (1, panel.width))
+        )
+        self.box(left + columns[0], top + rows[0], left + columns[1], top + rows[1], width=width)
+
+    def bars(
+        self,
+        box: tuple[int, int, int, int],
+        series: Sequence[Sequence[float]],
+        top: float,
+        ticks: Sequence[object],
+        colours: Sequence[str | Sequence[str]] = (BLUE, ORANGE),
+        low: float = 0.0,
+        numbers: Sequence[float] = (),
+    ) -> None:
+        """Draws bars in a box (left, top, right, bottom): a group for each tick, a bar in it for each of `series`.
+
+        Args:
+            top: the value at the upper end of the axis, and `low` that at the lower.
+            colours: of each series, or of each of its bars.
+            numbers: are written above the bars; those that are not a number, like bars that aren't, are left out.
+        """
+        left, upper, right, lower = box
+        room, height = (right - left) / len(ticks), lower - upper
+        wide = room * 0.8 / len(series)
+
+        def level(value: float) -> float:
+            return lower - (min(max(value, low), top) - low) / (top - low) * height
+
+        for i, tick in enumerate(ticks):
+            for j, (values, colour) in enumerate(zip(series, colours, strict=False)):
+                if math.isnan(values[i]):
+                    continue
+                x, (y, base) = left + room * (i + 0.1) + wide * j, (level(values[i]), level(max(low, 0.0)))
+                fill = colour if isinstance(colour, str) else colour[i]
+                self.pen.rectangle((x, min(y, base), x + max(wide - 1, 0), max(y, base)), fill=fill)
+                if numbers:
+                    self.text(x + wide / 2, min(y, base) - 2, f"{numbers[i]:.0f}", 9, anchor="ms")
+            self.text(left + room * (i + 0.5), lower + 4, str(tick), 10, anchor="ma")
+        self.pen.line((left, level(max(low, 0.0)), right, level(max(low, 0.0))), fill=GREY)

@@ -3,17 +3,15 @@
 import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 
-from mnist_helpers.pictures import INK, SIGNED, TOP_LEVEL, UNSIGNED, columns_for, limits, montage, quantise, zoom_for
+from mnist_helpers.pictures import BLUE, GREY, INK, ORANGE, Picture
 from mnist_helpers.training import EpochRecord, best_record
 
-# from the palette of Okabe and Ito, "Color Universal Design", 2008
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 DIGITS = range(10)
 
 
@@ -27,6 +25,11 @@ def figure_png(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
+
+
+def figure_picture(fig: Figure, caption: str) -> Picture:
+    """A figure as a picture, 100 pixels to the inch."""
+    return Picture(Image.open(io.BytesIO(figure_png(fig))).convert("RGB"), caption)
 
 
 def _axes(ax: Axes | None, width: float = 8.0, height: float = 3.0) -> Axes:
@@ -156,44 +159,3 @@ def plot_prediction(
     bars.spines[["top", "right"]].set_visible(False)
     fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
     return fig
-
-
-def plot_maps(maps: np.ndarray, title: str, *, each: bool = False, columns: int = 0, ax: Axes | None = None) -> Axes:
-    """Draws `maps` (C, H, W), feature maps or kernels, as a grid; a map's number is its row's plus its column's.
-
-    Args:
-        each: gives each map a scale of its own, without a colour bar, instead of one for all.
-        columns: maps to a row; 0 leaves it to `columns_for`.
-    """
-    maps = np.asarray(maps)
-    count, height, width = maps.shape
-    columns = columns or columns_for(count)
-    rows = -(-count // columns)
-    ax = _axes(ax, 8, 0.8 + 6.5 * rows * height / (columns * width))
-    low, high = limits(maps, each=each)
-    colours = matplotlib.colormaps[SIGNED if low.min() < 0 else UNSIGNED].with_extremes(over="white")  # the gaps
-    picture = ax.imshow(montage(quantise(maps, low, high), columns), cmap=colours, vmin=0, vmax=TOP_LEVEL)
-    ax.set_title(title, fontsize=11)
-    wide, tall = (zoom_for(width) * size for size in (width, height))  # as drawn
-    ax.set_xticks([(wide + 1) * i + (wide - 1) / 2 for i in range(columns)], range(columns), fontsize=8)
-    ax.set_yticks([(tall + 1) * i + (tall - 1) / 2 for i in range(rows)], range(0, count, columns), fontsize=8)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    if not each:
-        values = sorted({low.item(), 0.0, high.item()})
-        ticks = np.linspace(0, TOP_LEVEL, len(values))
-        shrink = min(0.8, 2 / ax.figure.get_figheight())  # no longer than two inches
-        anchor = (0, 0.5 if shrink == 0.8 else 0.97)
-        bar = ax.figure.colorbar(picture, ax=ax, shrink=shrink, aspect=16, anchor=anchor, pad=0.01, ticks=ticks)
-        bar.ax.set_yticklabels([f"{value:.2f}" for value in values], fontsize=8)
-    return ax
-
-
-def plot_kernel_grid(weights: np.ndarray, title: str, *, ax: Axes | None = None) -> Axes:
-    """Draws all kernels of a convolution (out, in, height, width): a row an output channel, a column an input."""
-    outs, ins, height, width = weights.shape
-    ax = _axes(ax, 0.9 + 0.33 * ins, 0.9 + 0.33 * outs)
-    plot_maps(np.reshape(weights, (-1, height, width)), title, columns=ins, ax=ax)
-    ax.set(xlabel="Input channel", ylabel="Output channel")
-    ax.set_yticks(ax.get_yticks(), range(outs))
-    return ax

@@ -74,7 +74,12 @@ class Trainer:
             self.model.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=config.epochs * len(self.loader), cycle_momentum=False
+            self.optimizer,
+            config.learning_rate,
+            total_steps=config.epochs * len(self.loader),
+            pct_start=config.warm_up,
+            anneal_strategy=config.anneal,
+            cycle_momentum=False,
         )
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}

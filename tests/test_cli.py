@@ -12,6 +12,7 @@ from PIL import Image
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
+from mnist_helpers.inspector import VIEWS
 from mnist_helpers.notebooks import parse_value
 from mnist_helpers.runs import load_run, new_run, save_run
 from mnist_helpers.training import Trainer
@@ -49,6 +50,20 @@ def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
     assert [line.startswith(f"{image}: 7 (") for line in out.splitlines()] == [True, True]
 
 
+def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
+    options = ("--data-dir", small_data_dir, "--out", tmp_path, "--stage", "pool1", "--channel", 3, "--image", 5)
+    code, out, err = run(capsys, "visualize", *options)
+    assert (code, err) == (0, "")
+    written = sorted(tmp_path.glob("*.png"))
+    assert sorted(line.split(": ")[0] for line in out.splitlines()) == [str(path) for path in written]
+    assert {path.stem for path in written} == set(VIEWS)
+    for path in written:
+        with Image.open(path) as picture:
+            assert picture.width > 500
+    assert "Image 5" in out
+    assert "pool1, channel 3, row 7, column 7: the largest is" in out
+
+
 def test_the_preset_gives_the_defaults_and_options_go_over_it():
     config = parse(["train", "--preset", "best", "--epochs", "3"]).keywords["config"]
     assert (config.epochs, config.batch_size, config.rotation) == (3, PRESETS["best"].batch_size, 10)
@@ -58,7 +73,7 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ([], "Expected one of {train, evaluate, predict, notebooks}"),
+        ([], "Expected one of {train, evaluate, predict, visualize, notebooks}"),
         (["bogus"], "bogus"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--epochs", "0"], "epochs is 0"),
@@ -71,6 +86,9 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["evaluate", "--data-dir", "/nowhere"], "/nowhere holds no file"),
         (["predict"], "at least one picture"),
         (["predict", "/nowhere.png"], "/nowhere.png can't be read"),
+        (["visualize", "--image", "10000"], "image is 10000, but must be from 0 to 9999"),
+        (["visualize", "--stage", "conv7"], "there is no stage conv7; the network has conv1,"),
+        (["visualize", "--out", "/dev/null/x"], "can't be written"),
         (["notebooks", "nonsense"], "no notebook nonsense"),
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),

@@ -21,6 +21,8 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
         ("learning_rate", 11),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
+        ("warm_up", 1),
+        ("anneal", "sudden"),
         ("label_smoothing", 1),
         ("scaling", 1.0),
         ("rotation", -5),

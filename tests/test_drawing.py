@@ -1,4 +1,4 @@
-"""pictures.py and plots.py: what is drawn, read back from the picture or the axes."""
+"""pictures.py, views.py and plots.py: what is drawn, read back from the picture or the axes."""
 
 import io
 
@@ -8,25 +8,21 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mnist_helpers.pictures import GAP, columns_for, limits, montage, png, quantise, side_by_side
+from mnist_helpers.pictures import GAP, Picture, Sheet, colours, columns_for, limits, montage, quantise
 from mnist_helpers.plots import (
     BLUE,
     ORANGE,
-    figure_png,
+    figure_picture,
     plot_class_counts,
     plot_class_report,
     plot_confidence,
     plot_confusion_matrix,
     plot_history,
     plot_images,
-    plot_kernel_grid,
     plot_lr_find,
-    plot_maps,
     plot_prediction,
 )
 from mnist_helpers.training import EpochRecord
-
-MAPS = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -55,8 +51,8 @@ class TestPictures:
         assert (grid[13] == GAP).all()
         assert (grid[14:, 29:] == GAP).all()  # the empty places
 
-    def test_small_maps_are_enlarged(self):
-        grid = montage(np.array([[[1, 2, 3]], [[4, 5, 6]]], np.uint8), columns=2)
+    def test_a_zoom_makes_squares(self):
+        grid = montage(np.array([[[1, 2, 3]], [[4, 5, 6]]], np.uint8), columns=2, zoom=4)
         assert grid.shape == (4, 12 + 1 + 12)
         assert grid[3].tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [GAP] + [4] * 4 + [5] * 4 + [6] * 4
 
@@ -64,19 +60,44 @@ class TestPictures:
     def test_columns(self, count, columns):
         assert columns_for(count) == columns
 
-    def test_a_png_has_the_colours_of_the_map_and_white_gaps(self):
-        colours = decode(png(np.array([[0, 127, 254, GAP]], np.uint8), "RdBu_r"))[0]
+    def test_levels_have_the_colours_of_the_map_and_gaps_are_white(self):
         expected = matplotlib.colormaps["RdBu_r"]([0.0, 0.5, 1.0], bytes=True)[:, :3]
-        assert np.abs(colours[:3].astype(int) - expected).max() <= 1
-        assert colours[3].tolist() == [255, 255, 255]
+        assert np.abs(colours("RdBu_r")[[0, 127, 254]].astype(int) - expected).max() <= 1
+        assert colours("RdBu_r")[GAP].tolist() == [255, 255, 255]
 
-    def test_side_by_side_enlarges_by_whole_numbers(self):
-        small = png(np.array([[0, 254]], np.uint8), "gray")
-        sheet = decode(side_by_side([small, small], [10, 5], space=3))
-        assert sheet.shape == (5, 10 + 3 + 4, 3)
-        assert (sheet[:5, :5] == 0).all()
-        assert (sheet[:2, 13:15] == 0).all()
-        assert (sheet[:, 10:13] == 255).all()
+    def test_a_place_in_a_grid_is_found_and_gaps_are_nothing(self):
+        sheet = Sheet(60, 40)
+        panel = sheet.maps((5, 3), np.zeros((5, 4, 3), np.uint8), "gray", 3, 2, lambda i, row, column: (i, row, column))
+        picture = Picture(sheet.image, "x", panels=(panel,))
+        assert panel.corner(4) == (5 + 7, 3 + 9)
+        assert picture.at(5 + 7 + 5, 3 + 9 + 7) == (4, 3, 2)  # the last value of map 4
+        assert [picture.at(5 + 6, 3), picture.at(5, 3 + 8), picture.at(4, 3), picture.at(5 + 14, 3 + 9)] == [{}] * 4
+
+    def test_a_picture_is_enlarged_by_squares_and_says_its_caption(self):
+        image = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8))
+        picture = Picture(image, "two.", scale=3).saying("one")
+        large = decode(picture._repr_png_())
+        assert large.shape == (3, 6, 3)
+        assert (large[:, :3] == [255, 0, 0]).all()
+        assert repr(picture) == "one. two."
+
+    def test_a_frame_lies_outside_of_what_it_frames(self):
+        sheet = Sheet(20, 20)
+        panel = sheet.maps((5, 5), np.zeros((1, 4, 4), np.uint8), "gray", zoom=2)
+        sheet.mark(panel, 0, (1, 1, 3, 3), width=1)
+        pixels = np.asarray(sheet.image)
+        frame = np.all(pixels == np.rint(np.array(to_rgb(ORANGE)) * 255), axis=2)
+        assert np.argwhere(frame).min(axis=0).tolist() == [6, 6]  # one pixel before value 1, which begins at 7
+        assert np.argwhere(frame).max(axis=0).tolist() == [11, 11]
+        assert not frame[7:11, 7:11].any()
+
+    def test_bars_end_where_their_values_are(self):
+        sheet = Sheet(60, 120)
+        sheet.bars((0, 10, 60, 110), [[1.0, 0.25, -0.25]], 1.0, "abc", low=-1.0)
+        blue = np.all(np.asarray(sheet.image) == np.rint(np.array(to_rgb(BLUE)) * 255), axis=2)
+        for centre, top, bottom in ((10, 10, 60), (30, 48, 60), (50, 60, 72)):
+            rows = np.flatnonzero(blue[:, centre])
+            assert (abs(rows.min() - top) <= 1, abs(rows.max() - bottom) <= 1) == (True, True)
 
 
 class TestPlots:
@@ -143,28 +164,8 @@ class TestPlots:
         assert fig.get_suptitle() == "true 1, predicted 2"
         assert [text.get_text() for text in fig.axes[1].texts] == ["10%", "20%", "60%", "10%"]
 
-    def test_maps_have_one_scale_or_their_own(self):
-        one, own = plot_maps(MAPS, "m"), plot_maps(MAPS, "m", each=True)
-        top = np.abs(MAPS).max()
-        bar = one.figure.axes[1]
-        assert [tick.get_text() for tick in bar.get_yticklabels()] == [f"{v:.2f}" for v in (-top, 0, top)]
-        assert len(own.figure.axes) == 1
-        for drawn, each in ((one, False), (own, True)):
-            first = drawn.images[0].get_array()[:15:3, :12:3]
-            assert np.abs(first - (MAPS[0] / np.abs(MAPS[0] if each else MAPS).max() * 127 + 127)).max() <= 0.51
-
-    def test_kernel_grid_has_a_row_an_output_and_a_column_an_input(self):
-        weights = np.random.default_rng(1).normal(size=(3, 5, 3, 3))
-        ax = plot_kernel_grid(weights, "k")
-        shown = ax.images[0].get_array()
-        top = np.abs(weights).max()
-        assert shown.shape == (3 * 13 - 1, 5 * 13 - 1)  # each weight is a square of 4 × 4
-        expected = np.rint((weights[2, 4] + top) / (2 * top) * 254)
-        assert np.array_equal(shown[26:, 52:][::4, ::4], expected)
-        assert (len(ax.get_xticks()), len(ax.get_yticks())) == (5, 3)
-
     def test_nothing_enters_pyplot(self, few):
         from matplotlib import pyplot
 
-        figure_png(plot_images(few.test.tensors[0][:2], "ab"))
+        figure_picture(plot_images(few.test.tensors[0][:2], "ab"), "two digits")
         assert pyplot.get_fignums() == []

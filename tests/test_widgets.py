@@ -1,131 +1,129 @@
-"""Every control's values, driven without a browser."""
+"""The widgets that every explorer is made of, driven without a browser."""
 
 import base64
 import io
 
 import numpy as np
 import pytest
-import torch
+from ipywidgets import IntSlider
 from PIL import Image
 
-from mnist_helpers import make_model
 from mnist_helpers.config import WIDGET_ERROR
-from mnist_helpers.features import as_maps, feature_maps
-from mnist_helpers.metrics import Predictions, evaluate
-from mnist_helpers.pictures import GAP
+from mnist_helpers.pictures import Picture, Sheet
 from mnist_helpers.training import EpochRecord
-from mnist_helpers.widgets import Explorer, LiveCurves, browse_predictions, explore_feature_maps, explore_kernels
+from mnist_helpers.widgets import Explorer, ImagePicker, LiveCurves, PictureView
 
 
-def levels(content: bytes) -> np.ndarray:
-    """The palette indices of a PNG."""
-    return np.asarray(Image.open(io.BytesIO(content)))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return make_model(0).eval()
+def squares(x: int, y: int = 0) -> list[Picture]:
+    """A grid of 3 × 3 squares in which the one at (x, y) is dark, and a click selects."""
+    sheet, levels = Sheet(40, 40), np.zeros((9, 4, 4), np.uint8)
+    levels[3 * y + x] = 254
+    panel = sheet.maps((1, 1), levels, "gray_r", 3, 2, lambda i, row, column: {"x": i % 3, "y": i // 3})
+    return [Picture(sheet.image, f"{x} of {3 // (3 - x)} & {y}", 2, (panel,), panel.corner(3 * y + x), (9, 9))]
 
 
 @pytest.fixture
-def maps_explorer(model, few):
-    return explore_feature_maps(model, *few.test.tensors, reference=make_model(1).eval())
+def explorer():
+    return Explorer({"x": IntSlider(1, 0, 9), "y": IntSlider(0, 0, 2)}, squares)
 
 
-class TestFeatureMaps:
-    @pytest.mark.parametrize("each", [False, True])
-    def test_every_stage_shows_the_networks_own_numbers(self, maps_explorer, model, few, each):
-        maps_explorer.controls["each"].value = each
-        expected = feature_maps(model, few.test.tensors[0][3:4])
-        maps_explorer.controls["image"].value = 3
-        for stage in maps_explorer.controls["stage"].options:
-            maps_explorer.controls["stage"].value = stage
-            maps = as_maps(expected[stage][0])
-            grid = levels(maps_explorer.pictures[1].value)
-            height, width = maps.shape[1:]
-            first, top = maps[0], np.abs(maps[0] if each and width > 1 else maps).max()
-            shown = first / top * 127 + 127 if maps.min() < 0 else first / top * 254
-            zoom = max(1, 12 // width)
-            assert np.abs(grid[: height * zoom : zoom, : width * zoom : zoom] - shown).max() <= 0.51
-            assert (grid != GAP).sum() == maps.size * zoom**2  # every value of every map is there
-            assert f"{stage}: {len(maps)} × {height} × {width}" in maps_explorer.caption.value
+class TestExplorer:
+    def test_a_control_draws_anew(self, explorer):
+        before = explorer.views[0].content
+        explorer.controls["y"].value = 2
+        assert explorer.views[0].content != before
+        assert explorer.views[0].content == squares(1, 2)[0].png()
+        assert explorer.caption.value == "1 of 1 &amp; 2"
+        assert explorer.views[0].alt == "1 of 1 & 2"
 
-    def test_every_image(self, maps_explorer, few):
-        seen = set()
-        for image in range(0, len(few.test), 17):
-            maps_explorer.controls["image"].value = image
-            seen.add(tuple(picture.value for picture in maps_explorer.pictures))
-            assert f"Test image {image}, digit {few.test.tensors[1][image]}." in maps_explorer.caption.value
-        assert len(seen) == len(range(0, len(few.test), 17))
+    def test_a_click_selects_what_lies_there_and_draws_once(self, explorer, monkeypatch):
+        drawn = []
+        monkeypatch.setattr(explorer, "draw", lambda **values: drawn.append(values) or squares(**values))
+        explorer.views[0].picked = [1 + 9 * 2 + 3, 1 + 9 * 2 + 3, 1, 1]
+        assert drawn == [{"x": 2, "y": 2}]
+        assert (explorer.controls["x"].value, explorer.controls["y"].value) == (2, 2)
+        assert explorer.views[0].cursor == [19, 19]
 
-    def test_the_reference_stands_beside_on_the_same_scale(self, maps_explorer, model, few):
-        alone = levels(maps_explorer.pictures[1].value)
-        maps_explorer.controls["beside"].value = True
-        both = levels(maps_explorer.pictures[1].value)
-        assert both.shape[1] == 2 * alone.shape[1] + 3
-        sides = [as_maps(feature_maps(net, few.test.tensors[0][:1])["conv1"][0]) for net in (model, make_model(1))]
-        top = max(np.abs(side).max() for side in sides)
-        assert np.abs(both[:28, -28:] - (sides[1][7] / top * 127 + 127)).max() <= 0.51  # the last map of the first row
-        assert "Left: trained. Right: random." in maps_explorer.caption.value
+    def test_a_click_beside_the_maps_changes_nothing(self, explorer):
+        before = explorer.views[0].content
+        explorer.views[0].picked = [39, 39, 1, 1]
+        assert explorer.views[0].content == before
 
-    def test_without_a_reference_the_switch_is_off(self, model, few):
-        assert explore_feature_maps(model, *few.test.tensors).controls["beside"].disabled
+    def test_an_error_is_raised_and_shown_and_goes_away(self, explorer):
+        with pytest.raises(ZeroDivisionError):
+            explorer.controls["x"].value = 3
+        assert f'class="{WIDGET_ERROR}"' in explorer.caption.value
+        assert "ZeroDivisionError" in explorer.caption.value
+        explorer.controls["x"].value = 0
+        assert explorer.caption.value == "0 of 1 &amp; 0"
 
+    def test_one_that_is_not_active_does_not_draw(self):
+        explorer = Explorer({"x": IntSlider(1, 0, 2)}, squares, active=False)
+        explorer.controls["x"].value = 2
+        assert explorer.views[0].content == b""
+        explorer.active = True
+        explorer.update()
+        assert explorer.views[0].content == squares(2)[0].png()
 
-class TestKernels:
-    def test_every_layer_and_channel_on_the_layers_scale(self, model):
-        explorer = explore_kernels(model)
-        for layer, weight in (("conv1", model.conv1.weight), ("conv2", model.conv2.weight)):
-            explorer.controls["layer"].value = layer
-            assert explorer.controls["channel"].max == weight.shape[1] - 1
-            top = weight.abs().max()
-            for channel in range(weight.shape[1]):
-                explorer.controls["channel"].value = channel
-                expected = (weight[9, channel] / top * 127 + 127).detach().numpy()
-                assert np.abs(levels(explorer.pictures[0].value)[13:25:4, 13:25:4] - expected).max() <= 0.51
-                assert f"input channel {channel} of {weight.shape[1]}" in explorer.caption.value
+    def test_the_still_is_the_picture_and_the_text_is_fixed(self, explorer):
+        bundle = explorer._repr_mimebundle_()
+        assert bundle["text/plain"] == "Explorer(x=1, y=0)\n1 of 1 & 0"
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+        assert Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).size == (80, 80)
 
-    def test_going_back_to_a_layer_with_fewer_channels(self, model):
-        explorer = explore_kernels(model)
-        explorer.controls["layer"].value = "conv2"
-        explorer.controls["channel"].value = 15
-        explorer.controls["layer"].value = "conv1"
-        assert explorer.controls["channel"].value == 0
-        assert "conv1" in explorer.caption.value
+    def test_a_message_from_the_browser_redraws(self, explorer):
+        before = explorer.views[0].content
+        explorer.controls["x"].set_state({"value": 2})
+        assert explorer.views[0].content != before
+        explorer.views[0].set_state({"picked": [2, 2, 0, 5]})
+        assert explorer.controls["x"].value == 0
 
 
-class TestPredictions:
+class TestPictureView:
+    def test_everything_it_needs_comes_with_the_package(self):
+        view = PictureView()
+        assert "http" not in view._esm + view._css
+        assert "aria-label" in view._esm
+
+    def test_the_text_is_that_of_the_picture(self):
+        view = PictureView()
+        view.show(squares(1)[0])
+        assert repr(view) == "PictureView('1 of 1 & 0')"
+
+
+class TestImagePicker:
+    LABELS, CORRECT = [3, 5, 3, 3, 9], [True, False, False, True, True]
+
     @pytest.fixture
-    def predictions(self, model, few):
-        return evaluate(model, few.test)  # untrained: right and wrong ones of some digits
+    def picker(self):
+        return ImagePicker(self.LABELS, self.CORRECT)
 
-    def test_filters_and_positions(self, predictions, few):
-        explorer = browse_predictions(few.test.tensors[0], predictions)
-        right, labels = predictions.correct.numpy(), predictions.labels.numpy()
-        kinds = {"wrong": ~right, "right": right, "all": np.full(len(right), True)}
-        for kind, chosen in kinds.items():
-            for digit in (None, *range(10)):
-                explorer.controls["shown"].value = kind
-                explorer.controls["digit"].value = digit
-                indices = np.flatnonzero(chosen if digit is None else chosen & (labels == digit))
-                assert explorer.controls["position"].value == 1
-                if not len(indices):
-                    assert explorer.caption.value == "No image of this kind."
-                    continue
-                assert explorer.controls["position"].max == len(indices)
-                explorer.controls["position"].value = len(indices)
-                assert f"test image {indices[-1]}, digit {labels[indices[-1]]}," in explorer.caption.value
+    def test_every_filter_and_position(self, picker):
+        for kind, wanted in (("all", {True, False}), ("right", {True}), ("wrong", {False})):
+            for digit in (-1, 3, 5, 9):
+                picker.shown.value, picker.digit.value = kind, digit
+                chosen = [i for i in range(5) if self.CORRECT[i] in wanted and digit in (-1, self.LABELS[i])]
+                assert picker.position.disabled == (not chosen)
+                for position, image in enumerate(chosen, 1):
+                    picker.position.value = position
+                    assert (picker.value, picker.index.value) == (image, image)
 
-    def test_another_position_another_picture(self, predictions, few):
-        explorer = browse_predictions(few.test.tensors[0], predictions)
-        first = explorer.pictures[0].value
-        explorer.controls["position"].value = 2
-        assert explorer.pictures[0].value != first
+    def test_an_index_goes_there_and_takes_filters_away_that_hide_it(self, picker):
+        picker.digit.value = 3
+        picker.index.value = 2
+        assert (picker.value, picker.position.value, picker.digit.value) == (2, 2, 3)
+        picker.index.value = 4
+        assert (picker.value, picker.position.value, picker.digit.value) == (4, 5, -1)
 
-    def test_nothing_wrong_at_all(self, few):
-        labels = few.test.tensors[1]
-        perfect = Predictions(torch.nn.functional.one_hot(labels, 10) * 9.0, labels)
-        assert browse_predictions(few.test.tensors[0], perfect).caption.value == "No image of this kind."
+    def test_a_filter_that_hides_the_image_goes_to_the_first_it_shows(self, picker):
+        picker.value = 4
+        picker.digit.value = 3
+        assert picker.value == 0
+
+    def test_nothing_of_the_kind_keeps_the_image(self, picker):
+        picker.digit.value = 9
+        picker.shown.value = "wrong"
+        assert (picker.value, picker.position.disabled) == (4, True)
 
 
 class TestLiveCurves:
@@ -143,31 +141,3 @@ class TestLiveCurves:
 
     def test_the_text_is_fixed(self):
         assert LiveCurves(9)._repr_mimebundle_()["text/plain"] == "The curves grow here while the network trains."
-
-
-class TestExplorer:
-    def test_the_still_is_the_picture_and_the_text_is_fixed(self, model, few):
-        first, second = (explore_feature_maps(model, *few.test.tensors)._repr_mimebundle_() for _ in range(2))
-        assert first["image/png"] == second["image/png"]
-        assert first["text/plain"] == second["text/plain"]
-        assert "stage='conv1', image=0" in first["text/plain"]
-        assert "application/vnd.jupyter.widget-view+json" in first
-        still = Image.open(io.BytesIO(base64.b64decode(first["image/png"])))
-        assert still.width > 600
-
-    def test_an_error_is_raised_and_shown(self):
-        from ipywidgets import IntSlider
-
-        explorer = Explorer({"x": IntSlider(1, 0, 9)}, lambda x: ([b"png"], str(1 // x)), [10])
-        assert explorer.caption.value == "1"
-        with pytest.raises(ZeroDivisionError):
-            explorer.controls["x"].value = 0
-        assert f'class="{WIDGET_ERROR}"' in explorer.caption.value
-        assert "ZeroDivisionError" in explorer.caption.value
-        explorer.controls["x"].value = 1
-        assert explorer.caption.value == "1"
-
-    def test_a_message_from_the_browser_redraws(self, maps_explorer):
-        before = maps_explorer.pictures[1].value
-        maps_explorer.controls["stage"].set_state({"index": 3})
-        assert maps_explorer.pictures[1].value != before

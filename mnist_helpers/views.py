@@ -1,0 +1,366 @@
+"""The views into a network as pictures: arrays in, a Picture out."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from mnist_helpers.features import SOFTMAX, Arithmetic, Stage
+from mnist_helpers.pictures import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PALE,
+    SIGNED,
+    UNSIGNED,
+    Panel,
+    Picture,
+    Selected,
+    Sheet,
+    colours,
+    columns_for,
+    limits,
+    quantise,
+)
+
+CELL = (42, 22)  # of a table of numbers, in pixels
+WIDEST = 840  # of a picture on the screen, in pixels
+PREVIEW = 140  # of a map above the numbers
+
+
+def _ramp(low: np.ndarray) -> str:
+    return SIGNED if low.min() < 0 else UNSIGNED
+
+
+def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image: np.ndarray, selected: str) -> Picture:
+    """Draws an image (C, H, W) and what every stage makes of it, {name: (C, H, W)}, to scale.
+
+    Each stage has a colour scale of its own; vectors are drawn as squares of one size.
+    """
+    zoom = max(1, 56 // image.shape[2])
+    columns, tops = [("image", image, 1, zoom)], {}
+    for stage in stages:
+        if stage.kind != "Flatten":  # the values of the stage before once more
+            count, _, width = maps[stage.name].shape
+            flat = width == 1
+            columns.append((stage.name, maps[stage.name], -(-count // (16 if flat else 8)), 8 if flat else zoom))
+    sizes = [(n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1)) for _, part, n, z in columns]
+    widths, tallest = [max(width, 66) for width, _ in sizes], max(height for _, height in sizes)
+    sheet = Sheet(sum(widths) + 12 * len(widths), tallest + 92)
+    panels, left = [], 6
+    facts = {stage.name: stage for stage in stages}
+    for (name, part, across, z), (width, height), room in zip(columns, sizes, widths, strict=True):
+        at, middle = (left + (room - width) // 2, 4 + (tallest - height) // 2), left + room / 2
+        if name == "image":
+            sheet.digit(at, image, zoom)
+            lines = [" × ".join(map(str, image.shape))]
+        else:
+            low, high = limits(part)
+            select = _selects(name)
+            panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
+            for i in range(len(part) if width < 20 else 0):  # the classes
+                said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
+                sheet.text(at[0] + width + 3, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm")
+            stage = facts[name]
+            sees = "sees all" if stage.sees is None else f"sees {stage.sees.size[0]} × {stage.sees.size[1]}"
+            weights = f"{stage.parameters:,}" if stage.parameters else "0"
+            lines = ["×".join(map(str, stage.shape)), f"{weights} param.", sees]
+            tops[name] = at
+        sheet.text(middle, tallest + 16, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
+        for i, line in enumerate(lines):
+            sheet.text(middle, tallest + 34 + 16 * i, line, 10, anchor="ma")
+        if name == selected:
+            sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1)
+        left += room + 12
+    shown = facts.get(selected)
+    caption = f"The way of one image through {len(stages)} stages; open: {selected}" + (
+        f" ({shown.kind})." if shown else "."
+    )
+    return Picture(sheet.image, caption, 1, tuple(panels), tops.get(selected, (0, 0)), (80, 16))
+
+
+def _selects(stage: str) -> Callable[[int, int, int], Selected]:
+    return lambda channel, row, column: {"stage": stage, "channel": channel, "row": row, "column": column}
+
+
+def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what: str = "weights") -> Picture:
+    """Draws kernels (out, in, height, width): a column an output channel, a row an input channel; `channel` is framed.
+
+    A single input channel is laid out as a block.
+    """
+    outs, ins, height, width = weights.shape
+    tiles = weights.swapaxes(0, 1).reshape(-1, height, width)  # row by row
+    low, high = limits(tiles, each=each)
+    across, zoom = (columns_for(outs), 4) if ins == 1 else (outs, max(1, 12 // width))
+    rows = -(-len(tiles) // across)
+    sheet = Sheet(across * (width * zoom + 1) + 5, rows * (height * zoom + 1) + 5)
+    levels = quantise(tiles, np.minimum(low, -high), high)  # signed by nature
+    panel = sheet.maps((3, 3), levels, SIGNED, across, zoom, lambda i, row, column: {"channel": i % outs})
+    left, top = panel.corner(channel)
+    bottom = top + panel.height if ins == 1 else top + rows * (panel.height + 1) - 1
+    sheet.box(left, top, left + panel.width, bottom, width=1)
+    scale = "each on its own scale" if each else f"from {-high.item():.2g} (blue) to {high.item():.2g} (red)"
+    caption = f"{outs} × {ins} kernels of {height} × {width}, {what}, {scale}; framed: output channel {channel}."
+    return Picture(
+        sheet.image,
+        caption,
+        max(1, min(8, WIDEST // sheet.image.width)),
+        (panel,),
+        (left + 1, top + 1),
+        (panel.width + 1, panel.height + 1),
+    )
+
+
+def draw_feature_maps(
+    image: np.ndarray,
+    sides: Mapping[str, np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+    channel: int,
+    row: int = 0,
+    column: int = 0,
+) -> Picture:
+    """Draws an image and beside it, on one scale, the maps (C, H, W) of each of `sides`; `channel` is framed."""
+    count, height, width = next(iter(sides.values())).shape
+    zoom, across = max(1, 12 // width), columns_for(count)
+    if len(sides) > 1:
+        across = max(1, across // 2)
+    rows, wide = -(-count // across), across * (width * zoom + 1) + 4
+    sheet = Sheet(image.shape[2] + 8 + wide * len(sides), max(rows * (height * zoom + 1), image.shape[1]) + 4)
+    sheet.digit((2, 2), image)
+    panels = []
+    for i, part in enumerate(sides.values()):
+        levels = quantise(part, low, high)
+        at = (image.shape[2] + 8 + i * wide, 2)
+        panels.append(sheet.maps(at, levels, _ramp(low), across, zoom, _places))
+        sheet.mark(panels[-1], channel, width=1)
+    cursor = tuple(at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True))
+    scale = "each on its own scale" if low.size > 1 else f"colours from {low.item():.2f} to {high.item():.2f}"
+    names = f" Left to right: {', '.join(sides)}." if len(sides) > 1 else ""
+    caption = f"{count} × {height} × {width}, {scale}; framed: channel {channel}.{names}"
+    return Picture(
+        sheet.image, caption, max(1, min(4, WIDEST // sheet.image.width)), tuple(panels), cursor, (zoom, zoom)
+    )
+
+
+def _places(channel: int, row: int, column: int) -> Selected:
+    return {"channel": channel, "row": row, "column": column}
+
+
+def _tint(values: np.ndarray) -> np.ndarray:
+    """Light colours (H, W, 3) for the cells of a table: blue below zero, red above."""
+    top = np.abs(values[np.isfinite(values)]).max(initial=1e-9)
+    levels = quantise(np.nan_to_num(values, neginf=0), -top, top)
+    return (colours(SIGNED)[levels].astype(int) + 3 * 255) // 4
+
+
+def _table(
+    sheet: Sheet,
+    at: tuple[int, int],
+    values: np.ndarray,
+    title: str,
+    meaning: Callable[..., Selected] = lambda *place: {},
+) -> Panel:
+    """Writes numbers (H, W) in coloured cells under a title; nan is left blank, padding of a pooling has no value."""
+    wide, tall = CELL
+    sheet.text(at[0], at[1] - 18, title, 11, bold=True)
+    for ((row, column), value), tint in zip(np.ndenumerate(values), _tint(values).reshape(-1, 3), strict=True):
+        x, y = at[0] + column * wide, at[1] + row * tall
+        if not np.isnan(value):
+            sheet.pen.rectangle((x, y, x + wide - 2, y + tall - 2), fill=tuple(tint))
+            sheet.text(
+                x + wide / 2 - 1,
+                y + tall / 2 - 1,
+                "none" if np.isinf(value) else f"{value + 0:.2f}".replace("-0.00", "0.00"),
+                10,
+                anchor="mm",
+            )
+    return Panel(*at, tall - 1, wide - 1, values.shape[1], values.size, tall, meaning)
+
+
+def _preview(
+    sheet: Sheet, left: int, title: str, maps: np.ndarray, index: int, box: tuple[int, int, int, int] | None
+) -> Panel:
+    """Draws one of `maps` (C, H, W) with a box framed in it, or all values of a vector with one of them framed."""
+    sheet.text(left, 4, title, 11, bold=True)
+    low, high = limits(maps)
+    if maps.shape[1:] == (1, 1):
+        across = int(np.ceil(len(maps) ** 0.5))
+        levels, zoom = quantise(maps, low, high), max(1, PREVIEW // across - 1)
+        panel = sheet.maps((left, 24), levels, _ramp(low), across, zoom, lambda i, row, column: {"channel": i})
+        sheet.mark(panel, index)
+    else:
+        zoom, levels = max(1, PREVIEW // max(maps.shape[1:])), quantise(maps[index][None], low, high)
+        panel = sheet.maps(
+            (left, 24), levels, _ramp(low), 1, zoom, lambda i, row, column: {"row": row, "column": column}
+        )
+        sheet.mark(panel, 0, box)
+    return panel
+
+
+def draw_arithmetic(
+    stage: Stage,
+    sums: Arithmetic,
+    place: tuple[int, int, int],
+    source: int,
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Picture:
+    """Draws how a value comes about, as numbers.
+
+    Args:
+        place: channel, row and column of the value.
+        source: the input channel whose patch, kernel and products are shown.
+        parts: the image, and all maps of the stage before and of this one, each (C, H, W); what the value sees is
+            framed in the first two, and the value in the third.
+    """
+    (channel, row, column), patch = place, sums.patch[source]
+    kernel = None if sums.kernel is None else sums.kernel[source]
+    reads = source if len(sums.patch) > 1 else channel % len(parts[1])  # a pooling reads the channel that it makes
+    sources, top, tall = len(sums.patch), PREVIEW + 62, max(len(patch), 2) * CELL[1]
+    width = max(WIDEST, 90 + 3 * (patch.shape[1] * CELL[0] + 34))
+    sheet = Sheet(width, top + tall + (0 if kernel is None else 64 + CELL[1] * -(-sources // 16)))
+    sheet.text(6, 4, "image", 11, bold=True)
+    picture = sheet.digit((6, 24), parts[0], max(1, PREVIEW // max(parts[0].shape[1:])))
+    sheet.mark(picture, 0, stage.sees and stage.sees.box(row, column))
+    lefts = [6 + i * (PREVIEW + 40) for i in range(4)]
+    window = stage.reads and stage.reads.box(row, column)
+    _preview(sheet, lefts[1], f"{stage.before}, channel {reads}", parts[1], reads, window)
+    here = (row, column, row + 1, column + 1)
+    made = _preview(sheet, lefts[2], f"{stage.name}, channel {channel}", parts[2], channel, here)
+    sheet.text(lefts[3], 24, f"row {row}, column {column}", 12)
+    sheet.text(lefts[3], 44, f"{stage.name} = {sums.value:.4f}", 13, ORANGE, bold=True)
+    panels, left = [made], 6 + patch.shape[1] * CELL[0]
+    _table(sheet, (6, top), patch, "reads" if kernel is None else "patch")
+    if kernel is None:
+        rule = RULES.get(sums.rule, "{rule} makes it {value:.4f}")
+        said = rule.format(rule=sums.rule, value=sums.value, first=patch.flat[0], channel=channel)
+        sheet.text(left + 16, top + 3, said, 12, bold=True)
+    else:
+        for sign, values, title in (("×", kernel, "kernel"), ("=", patch * kernel, "products")):
+            sheet.text(left + 10, top, sign, 16)
+            _table(sheet, (left + 34, top), values, title)
+            left += 34 + patch.shape[1] * CELL[0]
+        sheet.text(left + 10, top + 3, f"sum {sums.partial_sums[source]:.4f}", 12, bold=True)
+        across, below = min(sources, 16), top + tall + 32
+        padded = np.full(-(-sources // across) * across, np.nan)
+        padded[:sources] = sums.partial_sums
+        panels.append(
+            _table(
+                sheet,
+                (6, below),
+                padded.reshape(-1, across),
+                "sums by input channel",
+                lambda i, row, column: {"source": i},
+            )
+        )
+        sheet.mark(panels[1], source)
+        said = f"sum of all products {sums.partial_sums.sum():.4f} + bias {sums.bias:.4f} = {sums.value:.4f}"
+        said += f"; ReLU makes it {max(sums.value, 0):.4f}" if sums.rectified else ""
+        sheet.text(6, below + len(padded) // across * CELL[1] + 8, said, 12, bold=True)
+    vector = parts[2].shape[1:] == (1, 1)
+    corner = made.corner(channel if vector else 0)
+    cursor = (corner[0] + column * made.zoom, corner[1] + row * made.zoom)
+    caption = f"{stage.name}, channel {channel}, row {row}, column {column}: {said}."
+    return Picture(sheet.image, caption, 1, tuple(panels), cursor, (made.zoom + vector,) * 2)
+
+
+RULES = {
+    "max": "the largest is {value:.4f}",
+    "mean": "the mean is {value:.4f}",
+    "relu": "max(0, {first:.4f}) = {value:.4f}",
+    "softmax": "exp of logit {channel}, divided by the sum of all = {value:.4f}",
+}
+
+
+def draw_excitation(
+    images: np.ndarray,
+    titles: Sequence[str],
+    boxes: Sequence[tuple[int, int, int, int] | None],
+    means: np.ndarray,
+    caption: str,
+) -> Picture:
+    """Draws images (K, C, H, W) under their titles with what was seen framed, and below it cut out and enlarged.
+
+    Args:
+        boxes: top, left, bottom, right of each; None for all of it.
+        means: (classes,), the mean activation by class.
+    """
+    size, room = 84, 93
+    sheet = Sheet(6 + room * len(images), 2 * room + 172)
+    for i, (image, title, box) in enumerate(zip(images, titles, boxes, strict=True)):
+        left, zoom = 6 + i * room, max(1, size // image.shape[2])
+        sheet.text(left, 4, title, 10)
+        panel = sheet.digit((left, 22), image, zoom)
+        sheet.mark(panel, 0, box)
+        top, side, bottom, right = box or (0, 0, *image.shape[1:])
+        margin = ((0, 0), *((max(bottom - top, right - side),) * 2,) * 2)
+        padded = np.pad(image, margin, mode="constant", constant_values=image.min())  # what lies beyond the frame
+        cut = padded[:, top + margin[1][0] : bottom + margin[1][0], side + margin[2][0] : right + margin[2][0]]
+        sheet.digit((left, 22 + room), cut, max(1, size // max(cut.shape[1:])))
+    top = 2 * room + 46
+    sheet.text(6, top - 22, "mean activation by class", 11, bold=True)
+    low, high = min(0.0, float(np.nanmin(means))), max(1e-6, float(np.nanmax(means)))
+    sheet.bars((6, top, 6 + 40 * len(means), top + 96), [means], high, range(len(means)), low=low)
+    sheet.text(24 + 40 * len(means), top, f"axis from {low:.2f} to {high:.2f}", 11)
+    return Picture(sheet.image, caption)
+
+
+def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndarray]], caption: str) -> Picture:
+    """Draws an image (C, H, W) and for each of `rows`, networks, what each method found, (H, W) in [-1, 1]."""
+    zoom = max(1, 140 // image.shape[2])
+    wide, tall = image.shape[2] * zoom + 16, image.shape[1] * zoom + 16
+    sheet = Sheet(wide * (1 + len(next(iter(rows.values())))) + 4, 28 + (tall + 22) * len(rows))
+    for i, (name, found) in enumerate(rows.items()):
+        top = 46 + i * (tall + 22)
+        sheet.text(4, top - 18, name, 11, bold=True)
+        sheet.digit((4, top), image, zoom)
+        for j, (method, values) in enumerate(found.items(), 1):
+            sheet.text(4 + j * wide, top - 18, method, 11)
+            panel = sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom)
+            sheet.pen.rectangle(
+                (panel.left - 1, panel.top - 1, panel.left + panel.width, panel.top + panel.height), outline=PALE
+            )
+    sheet.text(4, 6, "red speaks for the class, blue against it, white is nothing; each map from -1 to 1", 11)
+    return Picture(sheet.image, caption)
+
+
+def draw_ablation(
+    probs: tuple[np.ndarray, np.ndarray],
+    accuracies: tuple[np.ndarray, np.ndarray],
+    rankings: Mapping[str, Sequence[float]],
+    off: Mapping[str, Sequence[int]],
+    caption: str,
+) -> Picture:
+    """Draws what is lost with channels switched off.
+
+    Args:
+        probs: of one image, (classes,), with all channels and without those.
+        accuracies: by class, (classes,), with all channels and without those.
+        rankings: how many images each channel of a convolution carries; nan where it was not measured.
+        off: the channels that are off, by convolution.
+    """
+    classes = range(len(probs[0]))
+    sheet = Sheet(WIDEST, 190 + 120 * len(rankings))
+    floor = max(0.0, np.floor(20 * min(np.nanmin(part) for part in accuracies) - 0.2) / 20)
+    charts = (("probability for this image", probs, 0.0), (f"accuracy by class, from {floor:.0%}", accuracies, floor))
+    for i, (title, parts, low) in enumerate(charts):
+        left = 6 + i * (WIDEST // 2)
+        sheet.text(left, 4, title, 11, bold=True)
+        sheet.bars((left, 30, left + WIDEST // 2 - 30, 130), parts, 1.0, classes, low=low)
+    sheet.text(6, 152, "all channels on", 11, BLUE, bold=True)
+    sheet.text(130, 152, "some switched off", 11, ORANGE, bold=True)
+    panels = []
+    for i, (name, lost) in enumerate(rankings.items()):
+        top, room = 220 + 120 * i, max(3, min(25, (WIDEST - 12) // len(lost)))
+        sheet.text(6, top - 32, f"{name}: images lost without one channel (logarithmic)", 11, bold=True)
+        fills = [ORANGE if c in off.get(name, ()) else GREY for c in range(len(lost))]
+        values = np.sign(lost) * np.log10(1 + np.abs(lost))
+        most, least = (max(1.0, np.nan_to_num(sign * values).max()) for sign in (1, -1))
+        box = (6, top, 6 + room * len(lost), top + 66)
+        sheet.bars(box, [values], most, range(len(lost)), [fills], -least if (values < 0).any() else 0.0, numbers=lost)
+        panels.append(Panel(6, top - 12, 96, room - 1, len(lost), len(lost), 96, _switches(name)))
+    return Picture(sheet.image, caption, 1, tuple(panels), panels[0].corner(0), (room, 120))
+
+
+def _switches(name: str) -> Callable[[int, int, int], Selected]:
+    return lambda channel, row, column: {"switch": (name, channel)}
