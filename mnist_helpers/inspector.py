@@ -64,16 +64,16 @@ class Inspector:
         self.network = self.networks[0]
         self.stages = self.network.stages
         self.classes = self.stages[SOFTMAX].shape[0]
-        self.maps = lru_cache(maxsize=256)(self._maps)
+        self.maps = lru_cache(maxsize=32)(self._maps)
         self.made = lru_cache(maxsize=None)(self._made)
         self.attributed = lru_cache(maxsize=256)(self._attributed)
         self.ranked: dict[str, list[int]] = {}
         self.colourings = COLOURINGS[: 2 + (reference is not None)]
         self.comparisons = COMPARISONS if reference is not None else COMPARISONS[:1]
 
-    def _maps(self, image: int) -> list[dict[str, np.ndarray]]:
-        found = [network.maps(self.images[image : image + 1]) for network in self.networks]
-        return [{name: as_maps(out[0]) for name, out in maps.items()} for maps in found]
+    def _maps(self, image: int, network: int = 0) -> dict[str, np.ndarray]:
+        found = self.networks[network].maps(self.images[image : image + 1])
+        return {name: as_maps(out[0]) for name, out in found.items()}
 
     @cached_property
     def responses(self) -> dict[str, Response]:
@@ -116,7 +116,7 @@ class Inspector:
 
     def title(self, image: int) -> str:
         """Which image it is and what the network reads in it."""
-        probs = self.maps(image)[0][SOFTMAX].ravel()
+        probs = self.maps(image)[SOFTMAX].ravel()
         known = f", a {self.labels[image]}" if self.given is not None else ""
         return f"Image {image}{known}, read as {probs.argmax()} with {probs.max():.1%}"
 
@@ -139,11 +139,11 @@ class Inspector:
         before = self.stages[stage].before
         if stage not in self.network.nodes or not isinstance(self.network.module(stage), nn.Conv2d | nn.Linear):
             return 1
-        return len(self.images[0]) if before == "image" else self.maps(0)[0][before].shape[0]
+        return len(self.images[0]) if before == "image" else self.maps(0)[before].shape[0]
 
     def pipeline(self, image: int = 0, stage: str = "") -> Picture:
         """One image through all stages; `stage` is framed."""
-        maps = self.maps(image)[0]
+        maps = self.maps(image)
         return draw_pipeline(list(self.stages.values()), maps, self.images[image].numpy(), stage).saying(
             self.title(image)
         )
@@ -171,7 +171,7 @@ class Inspector:
     ) -> Picture:
         """All channels of `stage`, by default the first convolution, on one of `SCALES`, in one of `COMPARISONS`."""
         stage = stage or self.network.convolutions[0]
-        found = [maps[stage] for maps in self.maps(image)[: 1 if compare == "alone" else 2]]
+        found = [self.maps(image, network)[stage] for network in range(1 if compare == "alone" else 2)]
         sides = dict(zip(self.names, found, strict=False))
         if scale == "all images":
             response = self.responses[stage]
@@ -193,7 +193,7 @@ class Inspector:
         """How `stage`, by default the last convolution, comes to one value; `source` is the input channel shown."""
         record = self.stages[stage or self.network.convolutions[-1]]
         sums = self.network.arithmetic(self.images[image], record.name, channel, row, column)
-        source, maps = min(source, len(sums.patch) - 1), self.maps(image)[0]
+        source, maps = min(source, len(sums.patch) - 1), self.maps(image)
         before = self.images[image].numpy() if record.before == "image" else maps[record.before]
         parts = (self.images[image].numpy(), before, maps[record.name])
         return draw_arithmetic(record, sums, (channel, row, column), source, parts).saying(self.title(image))
@@ -221,7 +221,7 @@ class Inspector:
 
     def attribution(self, image: int = 0, target: int = -1) -> Picture:
         """What speaks for class `target`, or for the likeliest if that is -1, in both networks."""
-        target = int(self.maps(image)[0][SOFTMAX].argmax()) if target < 0 else target
+        target = int(self.maps(image)[SOFTMAX].argmax()) if target < 0 else target
         rows = dict(zip(self.names, self.attributed(image, target), strict=False))
         return draw_attributions(
             self.images[image].numpy(), rows, f"{self.title(image)}. What counts for class {target}."

@@ -29,7 +29,7 @@ function render({ model, el }) {
   };
   const draw = () => {
     const old = image.src;
-    image.src = URL.createObjectURL(new Blob([model.get("content")], { type: "image/png" }));
+    image.src = URL.createObjectURL(new Blob([model.get("content")], { type: "image/webp" }));
     if (old) URL.revokeObjectURL(old);
     image.alt = model.get("alt");
     frame.setAttribute("aria-label", `${model.get("alt")} Arrow keys move the selection, Enter picks it.`);

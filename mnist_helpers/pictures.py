@@ -4,12 +4,12 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 TOP_LEVEL = 254  # levels 0..254 carry data
 GAP = 255  # and this one is the white between maps
@@ -112,12 +112,10 @@ class Picture:
         """What lies at a pixel of the image; empty where nothing does."""
         return next((found for panel in self.panels if (found := panel.at(x, y)) is not None), {})
 
-    def png(self, scale: int = 1) -> bytes:
-        """The image as PNG, enlarged `scale` times."""
-        size = (self.image.width * scale, self.image.height * scale)
-        image = self.image if scale == 1 else self.image.resize(size, Image.Resampling.NEAREST)
+    def webp(self) -> bytes:
+        """The image as lossless WebP, which takes half of PNG's time."""
         buffer = io.BytesIO()
-        image.save(buffer, "png", compress_level=1)
+        self.image.save(buffer, "webp", lossless=True, quality=0, method=0)
         return buffer.getvalue()
 
     def saying(self, first: str) -> "Picture":
@@ -125,16 +123,23 @@ class Picture:
         return replace(self, caption=f"{first}. {self.caption}")
 
     def _repr_png_(self) -> bytes:
-        return self.png(self.scale)
+        buffer = io.BytesIO()
+        ImageOps.scale(self.image, self.scale, Image.Resampling.NEAREST).save(buffer, "png")
+        return buffer.getvalue()
 
     def __repr__(self) -> str:
         return self.caption
 
 
-@cache
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+@lru_cache(maxsize=4096)
+def _written(text: str, size: int, bold: bool, anchor: str) -> tuple[Image.Image, int, int]:
+    """A line of text as a mask, and where its corner lies from the anchor; the same are written again and again."""
     name = f"fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf"  # comes with matplotlib
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / name, size)
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / name, size)
+    left, top, right, bottom = font.getbbox(text, anchor=anchor)
+    mask = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, font, anchor)
+    return mask, left, top
 
 
 class Sheet:
@@ -171,7 +176,8 @@ class Sheet:
         self, x: float, y: float, text: str, size: int = 12, colour: str = BLACK, anchor: str = "la", bold: bool = False
     ) -> None:
         """Writes one line; `anchor` as in Pillow: l, m or r, then a (ascender), m, s or d."""
-        self.pen.text((x, y), text, colour, _font(size, bold), anchor)
+        mask, left, top = _written(text, size, bold, anchor)
+        self.image.paste(colour, (round(x) + left, round(y) + top), mask)
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2) -> None:
         """Frames the pixels from (left, top) to before (right, bottom), from outside."""

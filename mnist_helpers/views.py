@@ -45,8 +45,8 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             flat = width == 1
             columns.append((stage.name, maps[stage.name], -(-count // (16 if flat else 8)), 8 if flat else zoom))
     sizes = [(n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1)) for _, part, n, z in columns]
-    widths, tallest = [max(width, 66) for width, _ in sizes], max(height for _, height in sizes)
-    sheet = Sheet(sum(widths) + 12 * len(widths), tallest + 92)
+    widths, tallest = [max(width, 62) for width, _ in sizes], max(height for _, height in sizes)
+    sheet = Sheet(sum(widths) + 10 * len(widths) + 12, tallest + 84)
     panels, left = [], 6
     facts = {stage.name: stage for stage in stages}
     for (name, part, across, z), (width, height), room in zip(columns, sizes, widths, strict=True):
@@ -66,12 +66,12 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             weights = f"{stage.parameters:,}" if stage.parameters else "0"
             lines = ["×".join(map(str, stage.shape)), f"{weights} param.", sees]
             tops[name] = at
-        sheet.text(middle, tallest + 16, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
+        sheet.text(middle, tallest + 10, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
         for i, line in enumerate(lines):
-            sheet.text(middle, tallest + 34 + 16 * i, line, 10, anchor="ma")
+            sheet.text(middle, tallest + 28 + 16 * i, line, 10, anchor="ma")
         if name == selected:
             sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1)
-        left += room + 12
+        left += room + 10
     shown = facts.get(selected)
     caption = f"The way of one image through {len(stages)} stages; open: {selected}" + (
         f" ({shown.kind})." if shown else "."
@@ -91,7 +91,7 @@ def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what:
     outs, ins, height, width = weights.shape
     tiles = weights.swapaxes(0, 1).reshape(-1, height, width)  # row by row
     low, high = limits(tiles, each=each)
-    across, zoom = (columns_for(outs), 4) if ins == 1 else (outs, max(1, 12 // width))
+    across, zoom = (columns_for(outs), max(1, 12 // width)) if ins == 1 else (outs, max(1, 6 // width))
     rows = -(-len(tiles) // across)
     sheet = Sheet(across * (width * zoom + 1) + 5, rows * (height * zoom + 1) + 5)
     levels = quantise(tiles, np.minimum(low, -high), high)  # signed by nature

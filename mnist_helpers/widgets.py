@@ -38,7 +38,7 @@ class PictureView(anywidget.AnyWidget):
         with self.hold_sync():
             self.alt, self.scale = picture.caption, picture.scale
             self.cursor, self.step = list(picture.cursor), list(picture.step)
-            self.content = picture.png()
+            self.content = picture.webp()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.alt!r})"

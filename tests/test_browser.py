@@ -65,7 +65,7 @@ class Desk:
 
     def shows(self, *expected):
         """Waits until the open tab shows these pictures, byte for byte, with their captions."""
-        wanted = [list(picture.png()) for picture in expected]
+        wanted = [list(picture.webp()) for picture in expected]
         script = """async ([wanted, root]) => {
             const images = [...document.querySelectorAll(root + ' .mnist-helpers-picture img')]
                 .filter(image => image.offsetParent);

@@ -32,7 +32,7 @@ class TestExplorer:
         before = explorer.views[0].content
         explorer.controls["y"].value = 2
         assert explorer.views[0].content != before
-        assert explorer.views[0].content == squares(1, 2)[0].png()
+        assert explorer.views[0].content == squares(1, 2)[0].webp()
         assert explorer.caption.value == "1 of 1 &amp; 2"
         assert explorer.views[0].alt == "1 of 1 & 2"
 
@@ -63,7 +63,7 @@ class TestExplorer:
         assert explorer.views[0].content == b""
         explorer.active = True
         explorer.update()
-        assert explorer.views[0].content == squares(2)[0].png()
+        assert explorer.views[0].content == squares(2)[0].webp()
 
     def test_the_still_is_the_picture_and_the_text_is_fixed(self, explorer):
         bundle = explorer._repr_mimebundle_()
