@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -16,6 +17,20 @@ QUICK = Config(epochs=2, batch_size=64, device="cpu")
 
 def weights(model) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
+
+
+@pytest.mark.parametrize(("anneal", "quarter"), [("linear", 0.75), ("cos", (1 + math.cos(math.pi / 4)) / 2)])
+def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal, quarter):
+    config = dataclasses.replace(QUICK, epochs=1, batch_size=7, learning_rate=0.01, warm_up=0.2, anneal=anneal)
+    trainer, rates = Trainer(make_model(0), few, config), []
+    for _ in range(100):  # 700 images in batches of 7
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.optimizer.step()
+        trainer.schedule.step()
+    assert rates[19] == max(rates) == pytest.approx(0.01)
+    assert rates[39] == pytest.approx(0.01 * quarter, rel=1e-3)
+    assert rates[59] == pytest.approx(0.005, rel=1e-3)
+    assert rates[99] < 1e-6
 
 
 def test_training_figures_are_means_over_images_not_over_batches(few):
