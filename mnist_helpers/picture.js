@@ -36,6 +36,7 @@ function render({ model, el }) {
   };
   image.addEventListener("load", () => {
     image.style.width = `${image.naturalWidth * model.get("scale")}px`;
+    image.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto"; // squares stay square, text smooth
     place();
   });
   frame.addEventListener("click", (event) => {
