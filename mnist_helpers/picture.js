@@ -10,7 +10,9 @@ function render({ model, el }) {
   const image = document.createElement("img");
   const caret = document.createElement("div");
   caret.className = "mnist-helpers-caret";
-  frame.append(image, caret);
+  const texts = document.createElement("div");
+  texts.setAttribute("aria-hidden", "true"); // the label of the frame says what is shown
+  frame.append(image, texts, caret);
   el.append(frame);
 
   const send = ([x, y], pressed) => {
@@ -27,6 +29,20 @@ function render({ model, el }) {
       left: `${x * ratio}px`, top: `${y * ratio}px`, width: `${width * ratio}px`, height: `${height * ratio}px`,
     });
   };
+  const write = () => {
+    const ratio = image.clientWidth / image.naturalWidth || 1;
+    texts.replaceChildren(...model.get("labels").map(([x, y, text, size, colour, anchor, bold]) => {
+      const span = document.createElement("span");
+      span.className = "mnist-helpers-label";
+      span.textContent = text;
+      Object.assign(span.style, {
+        left: `${x * ratio}px`, top: `${y * ratio}px`, color: colour, fontWeight: bold ? "bold" : "normal",
+        fontSize: `${(size * ratio) / model.get("scale")}px`,
+        transform: `translate(${{ l: 0, m: -50, r: -100 }[anchor[0]]}%, ${{ a: 0, m: -50 }[anchor[1]] ?? -100}%)`,
+      });
+      return span;
+    }));
+  };
   const draw = () => {
     const old = image.src;
     image.src = URL.createObjectURL(new Blob([model.get("content")], { type: "image/webp" }));
@@ -38,6 +54,7 @@ function render({ model, el }) {
     image.style.width = `${image.naturalWidth * model.get("scale")}px`;
     image.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto"; // squares stay square, text smooth
     place();
+    write();
   });
   frame.addEventListener("click", (event) => {
     const box = image.getBoundingClientRect();

@@ -94,11 +94,24 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Label:
+    """One line of text at a pixel of a picture; `anchor` as in Pillow: l, m or r, then a (ascender), m, s or d."""
+
+    x: float
+    y: float
+    text: str
+    size: int = 12
+    colour: str = BLACK
+    anchor: str = "la"
+    bold: bool = False
+
+
+@dataclass(frozen=True)
 class Picture:
     """What a view shows, with its caption; notebooks show it as PNG, and compare the caption.
 
-    `scale` is how many pixels of the screen a pixel of the image takes, `cursor` where the selection lies in it, and
-    `step` how far the arrow keys go.
+    `scale` is how many pixels of the screen a pixel of the image takes, `cursor` where the selection lies in it,
+    `step` how far the arrow keys go, and `labels` the texts to write over the enlarged image.
     """
 
     image: Image.Image
@@ -107,6 +120,7 @@ class Picture:
     panels: tuple[Panel, ...] = ()
     cursor: tuple[int, int] = (0, 0)
     step: tuple[int, int] = (1, 1)
+    labels: tuple[Label, ...] = ()
 
     def at(self, x: int, y: int) -> Selected:
         """What lies at a pixel of the image; empty where nothing does."""
@@ -124,7 +138,10 @@ class Picture:
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        ImageOps.scale(self.image, self.scale, Image.Resampling.NEAREST).save(buffer, "png")
+        large = ImageOps.scale(self.image, self.scale, Image.Resampling.NEAREST)
+        for label in self.labels:
+            _write(large, replace(label, x=label.x * self.scale, y=label.y * self.scale))
+        large.save(buffer, "png")
         return buffer.getvalue()
 
     def __repr__(self) -> str:
@@ -140,6 +157,11 @@ def _written(text: str, size: int, bold: bool, anchor: str) -> tuple[Image.Image
     mask = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(mask).text((-left, -top), text, 255, font, anchor)
     return mask, left, top
+
+
+def _write(image: Image.Image, label: Label) -> None:
+    mask, left, top = _written(label.text, label.size, label.bold, label.anchor)
+    image.paste(label.colour, (round(label.x) + left, round(label.y) + top), mask)
 
 
 class Sheet:
@@ -172,12 +194,9 @@ class Sheet:
             return Panel(*at, *pixels.shape[:2], 1, 1, zoom, lambda index, row, column: {})
         return self.maps(at, levels[:1], INK, zoom=zoom)
 
-    def text(
-        self, x: float, y: float, text: str, size: int = 12, colour: str = BLACK, anchor: str = "la", bold: bool = False
-    ) -> None:
-        """Writes one line; `anchor` as in Pillow: l, m or r, then a (ascender), m, s or d."""
-        mask, left, top = _written(text, size, bold, anchor)
-        self.image.paste(colour, (round(x) + left, round(y) + top), mask)
+    def text(self, x: float, y: float, text: str, *style: object, **more: object) -> None:
+        """Writes one line; the rest is that of a `Label`."""
+        _write(self.image, Label(x, y, text, *style, **more))
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2) -> None:
         """Frames the pixels from (left, top) to before (right, bottom), from outside."""

@@ -13,6 +13,7 @@ from mnist_helpers.pictures import (
     PALE,
     SIGNED,
     UNSIGNED,
+    Label,
     Panel,
     Picture,
     Selected,
@@ -35,22 +36,22 @@ def _ramp(low: np.ndarray) -> str:
 def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image: np.ndarray, selected: str) -> Picture:
     """Draws an image (C, H, W) and what every stage makes of it, {name: (C, H, W)}, to scale.
 
-    Each stage has a colour scale of its own; vectors are drawn as squares of one size.
+    Each stage has a colour scale of its own; vectors are drawn as squares of one size. Shown at twice its size.
     """
-    zoom = max(1, 56 // image.shape[2])
+    zoom = max(1, 28 // image.shape[2])
     columns, tops = [("image", image, 1, zoom)], {}
     for stage in stages:
         if stage.kind != "Flatten":  # the values of the stage before once more
             count, _, width = maps[stage.name].shape
             flat = width == 1
-            columns.append((stage.name, maps[stage.name], -(-count // (16 if flat else 8)), 8 if flat else zoom))
+            columns.append((stage.name, maps[stage.name], -(-count // (16 if flat else 8)), 4 if flat else zoom))
     sizes = [(n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1)) for _, part, n, z in columns]
-    widths, tallest = [max(width, 62) for width, _ in sizes], max(height for _, height in sizes)
-    sheet = Sheet(sum(widths) + 10 * len(widths) + 12, tallest + 84)
-    panels, left = [], 6
+    widths, tallest = [max(width, 31) for width, _ in sizes], max(height for _, height in sizes)
+    sheet = Sheet(sum(widths) + 5 * len(widths) + 14, tallest + 42)
+    panels, labels, left = [], [], 4
     facts = {stage.name: stage for stage in stages}
     for (name, part, across, z), (width, height), room in zip(columns, sizes, widths, strict=True):
-        at, middle = (left + (room - width) // 2, 4 + (tallest - height) // 2), left + room / 2
+        at, middle = (left + (room - width) // 2, 2 + (tallest - height) // 2), left + room / 2
         if name == "image":
             sheet.digit(at, image, zoom)
             lines = [" × ".join(map(str, image.shape))]
@@ -58,25 +59,25 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             low, high = limits(part)
             select = _selects(name)
             panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
-            for i in range(len(part) if width < 20 else 0):  # the classes
+            for i in range(len(part) if across == 1 else 0):  # the classes
                 said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
-                sheet.text(at[0] + width + 3, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm")
+                labels.append(Label(at[0] + width + 1, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm"))
             stage = facts[name]
             sees = "sees all" if stage.sees is None else f"sees {stage.sees.size[0]} × {stage.sees.size[1]}"
             weights = f"{stage.parameters:,}" if stage.parameters else "0"
             lines = ["×".join(map(str, stage.shape)), f"{weights} param.", sees]
             tops[name] = at
-        sheet.text(middle, tallest + 10, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
-        for i, line in enumerate(lines):
-            sheet.text(middle, tallest + 28 + 16 * i, line, 10, anchor="ma")
+        labels.append(Label(middle, tallest + 5, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True))
+        labels += [Label(middle, tallest + 14 + 8 * i, line, 10, anchor="ma") for i, line in enumerate(lines)]
         if name == selected:
-            sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1)
-        left += room + 10
+            sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1, width=1)
+        left += room + 5
     shown = facts.get(selected)
     caption = f"The way of one image through {len(stages)} stages; open: {selected}" + (
         f" ({shown.kind})." if shown else "."
     )
-    return Picture(sheet.image, caption, 1, tuple(panels), tops.get(selected, (0, 0)), (80, 16))
+    cursor = tops.get(selected, (0, 0))
+    return Picture(sheet.image, caption, 2, tuple(panels), cursor, (36, 8), tuple(labels))
 
 
 def _selects(stage: str) -> Callable[[int, int, int], Selected]:

@@ -31,6 +31,7 @@ class PictureView(anywidget.AnyWidget):
     scale = traitlets.Int(1).tag(sync=True)
     cursor = traitlets.List([0, 0]).tag(sync=True)
     step = traitlets.List([1, 1]).tag(sync=True)
+    labels = traitlets.List([]).tag(sync=True)
     picked = traitlets.List([0, 0, 0, 0]).tag(sync=True)
 
     def show(self, picture: Picture) -> None:
@@ -38,6 +39,7 @@ class PictureView(anywidget.AnyWidget):
         with self.hold_sync():
             self.alt, self.scale = picture.caption, picture.scale
             self.cursor, self.step = list(picture.cursor), list(picture.step)
+            self.labels = [list(vars(label).values()) for label in picture.labels]
             self.content = picture.webp()
 
     def __repr__(self) -> str:

@@ -180,9 +180,9 @@ def test_a_click_on_a_pixel_selects_it_in_every_view(desk, inspector):
 def test_a_click_in_the_pipeline_opens_the_stage(desk, inspector):
     pipeline = inspector.pipeline(0, "conv1")
     desk.shows(pipeline, inspector.feature_maps(0, "conv1"))
-    pool2 = next(panel for panel in pipeline.panels if panel.count == 32 and panel.width == 14)
+    pool2 = next(panel for panel in pipeline.panels if panel.count == 32 and panel.width == 7)
     desk.click(pipeline, *(at + 3 for at in pool2.corner(6)))
-    desk.shows(inspector.pipeline(0, "pool2"), inspector.feature_maps(0, "pool2", 6, 1, 1))
+    desk.shows(inspector.pipeline(0, "pool2"), inspector.feature_maps(0, "pool2", 6, 3, 3))
     assert desk.value("Stage") == "pool2"
 
 

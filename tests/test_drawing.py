@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mnist_helpers.pictures import GAP, Picture, Sheet, colours, columns_for, limits, montage, quantise
+from mnist_helpers.pictures import GAP, Label, Picture, Sheet, colours, columns_for, limits, montage, quantise
 from mnist_helpers.plots import (
     BLUE,
     ORANGE,
@@ -80,6 +80,15 @@ class TestPictures:
         assert large.shape == (3, 6, 3)
         assert (large[:, :3] == [255, 0, 0]).all()
         assert repr(picture) == "one. two."
+
+    def test_labels_are_written_over_the_enlarged_picture(self):
+        label = Label(10, 5, "conv1", 12, "#000000", "mm", bold=True)
+        plain, written = (Picture(Sheet(20, 10).image, "x", 4, labels=each) for each in ((), (label,)))
+        assert (decode(plain._repr_png_()) == 255).all()
+        rows, columns = np.nonzero(decode(written._repr_png_())[..., 0] < 128)
+        assert abs((rows.min() + rows.max()) / 2 - 20) <= 2  # the middle of 40 rows
+        assert abs((columns.min() + columns.max()) / 2 - 40) <= 2
+        assert np.asarray(written.image).min() == 255  # the page writes them itself
 
     def test_a_frame_lies_outside_of_what_it_frames(self):
         sheet = Sheet(20, 20)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ipywidgets import IntSlider
 from PIL import Image
 
 from mnist_helpers.config import WIDGET_ERROR
-from mnist_helpers.pictures import Picture, Sheet
+from mnist_helpers.pictures import Label, Picture, Sheet
 from mnist_helpers.training import EpochRecord
 from mnist_helpers.widgets import Explorer, ImagePicker, LiveCurves, PictureView
 
@@ -84,6 +85,11 @@ class TestPictureView:
         view = PictureView()
         assert "http" not in view._esm + view._css
         assert "aria-label" in view._esm
+
+    def test_the_page_gets_the_labels(self):
+        view, picture = PictureView(), replace(squares(1)[0], labels=(Label(3, 4.5, "pool1", 9, anchor="lm"),))
+        view.show(picture)
+        assert view.labels == [[3, 4.5, "pool1", 9, "#222222", "lm", False]]
 
     def test_the_text_is_that_of_the_picture(self):
         view = PictureView()
