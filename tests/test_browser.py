@@ -76,7 +76,7 @@ class Desk:
             }
             return true;
         }"""
-        self.page.wait_for_function(script, arg=[wanted, browser.EXPLORER], timeout=30_000)
+        self.page.wait_for_function(script, arg=[wanted, browser.EXPLORER], timeout=120_000)
         first, *rest = (picture.caption for picture in expected)
         caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
         assert caption in self.root.locator(".widget-html-content:visible").all_inner_texts()
