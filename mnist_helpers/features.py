@@ -196,9 +196,12 @@ class Network:
         elif rule == "sum":
             spread = values[_laid_out(source, values)][0].shape
             patch, weights = (each.reshape(spread[0], *(spread[1:] or (1, 1))) for each in (before, weights))
-        else:  # one value of one value, where the shapes agree
-            maps = before.reshape(len(value), -1, 1) if before.numel() == value.numel() else before
-            patch = maps.reshape(value.shape)[channel, row, column].reshape(1, 1, 1)
+        elif before.numel() == value.numel():  # one value of one value
+            patch = before.reshape(value.shape)[channel, row, column].reshape(1, 1, 1)
+        else:  # such as global pooling: all of the channel
+            maps = before.reshape(len(before), *(before.shape[1:] or (1, 1)))
+            patch = maps[channel % len(maps)][None]
+            rule = "mean" if isinstance(module, nn.AdaptiveAvgPool2d) and value.shape[1:] == (1, 1) else rule
         kernel = None if weights is None else weights.cpu().numpy()
         rectified = any(
             user in self.names and isinstance(self.module(self.names[user]), nn.ReLU) for user in node.users

@@ -132,7 +132,8 @@ class Inspector:
         places = {"image": image, "channel": channel, "row": row, "column": column}
         for (name, value), size in zip(places.items(), sizes, strict=True):
             if not 0 <= value < size:
-                raise InputError(f"{name} is {value}, but must be from 0 to {size - 1} (for {stage}).")
+                where = "" if name == "image" else f" in {stage}"
+                raise InputError(f"{name} is {value}, but must be from 0 to {size - 1}{where}.")
 
     def sources(self, stage: str) -> int:
         """How many input channels are summed up for a value of `stage`."""
@@ -243,7 +244,7 @@ class Inspector:
         silent = {name: sorted(c for n, c in off if n == name) for name in self.network.convolutions}
         named = "; ".join(f"{name} {', '.join(map(str, channels))}" for name, channels in silent.items() if channels)
         drop = np.subtract(*right)
-        worst = ", ".join(f"{c} (−{drop[c]:.1%})" for c in drop.argsort()[::-1][:3] if drop[c] > 0)
+        worst = ", ".join(f"{c} (−{100 * drop[c]:.1f} points)" for c in drop.argsort()[::-1][:3] if drop[c] > 0)
         caption = (
             f"{self.title(image)}. Off: {named or 'nothing'}. This image: {left.preds[image]} with "
             f"{left.confidence[image]:.1%}. All {len(self.labels):,} images: {left.accuracy:.2%} instead of "

@@ -66,7 +66,11 @@ class Desk:
     def shows(self, *expected):
         """Waits until the open tab shows these pictures, byte for byte, with their captions."""
         wanted = [list(picture.webp()) for picture in expected]
-        script = """async ([wanted, root]) => {
+        first, *rest = (picture.caption for picture in expected)
+        caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
+        script = """async ([wanted, caption, root]) => {
+            const texts = [...document.querySelectorAll(root + ' .widget-html-content')];
+            if (!texts.some(text => text.offsetParent && text.innerText === caption)) return false;
             const images = [...document.querySelectorAll(root + ' .mnist-helpers-picture img')]
                 .filter(image => image.offsetParent);
             if (images.length !== wanted.length) return false;
@@ -76,10 +80,7 @@ class Desk:
             }
             return true;
         }"""
-        self.page.wait_for_function(script, arg=[wanted, browser.EXPLORER], timeout=120_000)
-        first, *rest = (picture.caption for picture in expected)
-        caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
-        assert caption in self.root.locator(".widget-html-content:visible").all_inner_texts()
+        self.page.wait_for_function(script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000)
 
     def click(self, picture, x, y):
         """Clicks a pixel of the shown picture."""

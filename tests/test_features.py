@@ -160,6 +160,16 @@ class TestArithmetic:
         assert found.patch.shape == found.kernel.shape == (16, 3, 3)
         assert found.rectified
 
+    def test_global_pooling_reads_a_whole_channel(self):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        network, image = Network(model, colour_images()), colour_images()[1]
+        found = network.arithmetic(image, "1", 2)
+        assert (found.patch.shape, found.rule) == ((1, 12, 12), "mean")
+        assert found.value == pytest.approx(found.patch.mean(), abs=1e-6)
+        assert network.arithmetic(image, "3", 1).partial_sums.sum() + model[3].bias[1].item() == pytest.approx(
+            network.maps(image[None])["3"][0, 1].item(), abs=1e-5
+        )
+
     def test_outside_the_frame_are_zeros(self, grey, few):
         assert not grey.arithmetic(few.test.tensors[0][0], "conv1", 0, 0, 0).patch[0, 0].any()
 
