@@ -163,9 +163,11 @@ def test_a_click_on_a_pixel_selects_it_in_every_view(desk, inspector):
     desk.click(before, map_.left + 9 * map_.zoom + 2, map_.top + 4 * map_.zoom + 2)
     desk.shows(inspector.arithmetic(0, "conv2", 0, 4, 9))
     assert (desk.value("Row"), desk.value("Column")) == ("4", "9")
+    assert desk.picture().locator(".mnist-helpers-caret").is_visible()
     desk.page.keyboard.press("ArrowDown")  # from the picture that was clicked
     desk.shows(inspector.arithmetic(0, "conv2", 0, 5, 9))
     desk.open("Feature maps")
+    assert not desk.picture().locator(".mnist-helpers-caret").is_visible()  # only where the keyboard is
     maps = inspector.feature_maps(0, "conv2", 0, 5, 9)
     desk.shows(maps)
     left, top = maps.panels[0].corner(21)
