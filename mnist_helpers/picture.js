@@ -44,9 +44,7 @@ function render({ model, el }) {
     }));
   };
   const draw = () => {
-    const old = image.src;
-    image.src = URL.createObjectURL(new Blob([model.get("content")], { type: "image/webp" }));
-    if (old) URL.revokeObjectURL(old);
+    image.src = model.get("url");
     image.alt = model.get("alt");
     frame.setAttribute("aria-label", `${model.get("alt")} Arrow keys move the selection, Enter picks it.`);
   };
@@ -74,10 +72,9 @@ function render({ model, el }) {
     event.preventDefault();
     event.stopPropagation();
   });
-  model.on("change:content", draw);
+  model.on("change:url", draw);
   model.on("change:cursor", place);
   draw();
-  return () => URL.revokeObjectURL(image.src);
 }
 
 export default { render };

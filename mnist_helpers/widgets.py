@@ -26,7 +26,7 @@ class PictureView(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("picture.js")
     _css = Path(__file__).with_name("picture.css")
-    content = traitlets.Bytes().tag(sync=True)
+    url = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     scale = traitlets.Int(1).tag(sync=True)
     cursor = traitlets.List([0, 0]).tag(sync=True)
@@ -40,7 +40,7 @@ class PictureView(anywidget.AnyWidget):
             self.alt, self.scale = picture.caption, picture.scale
             self.cursor, self.step = list(picture.cursor), list(picture.step)
             self.labels = [list(vars(label).values()) for label in picture.labels]
-            self.content = picture.webp()
+            self.url = picture.data_url()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.alt!r})"

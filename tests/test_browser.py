@@ -65,20 +65,15 @@ class Desk:
 
     def shows(self, *expected):
         """Waits until the open tab shows these pictures, byte for byte, with their captions."""
-        wanted = [list(picture.webp()) for picture in expected]
+        wanted = [picture.data_url() for picture in expected]
         first, *rest = (picture.caption for picture in expected)
         caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
-        script = """async ([wanted, caption, root]) => {
+        script = """([wanted, caption, root]) => {
             const texts = [...document.querySelectorAll(root + ' .widget-html-content')];
             if (!texts.some(text => text.offsetParent && text.innerText === caption)) return false;
             const images = [...document.querySelectorAll(root + ' .mnist-helpers-picture img')]
                 .filter(image => image.offsetParent);
-            if (images.length !== wanted.length) return false;
-            for (const [i, image] of images.entries()) {
-                const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
-                if (bytes.length !== wanted[i].length || bytes.some((b, j) => b !== wanted[i][j])) return false;
-            }
-            return true;
+            return images.length === wanted.length && images.every((image, i) => image.src === wanted[i]);
         }"""
         self.page.wait_for_function(script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000)
 

@@ -68,7 +68,7 @@ class TestFeatureMaps:
         seen = set()
         for image in range(0, 300, 17):
             explorer.controls["image"].value = image
-            seen.add(explorer.views[0].content)
+            seen.add(explorer.views[0].url)
             assert f"Image {image}, a {inspector.labels[image]}, read as" in explorer.caption.value
         assert len(seen) == len(range(0, 300, 17))
         for channel in range(16):
@@ -171,7 +171,7 @@ class TestOtherViews:
         for stage in STAGES:
             explorer.controls["stage"].value = stage
             assert f"open: {stage} (" in explorer.caption.value
-            assert explorer.views[1].content == inspector.feature_maps(0, stage).webp()
+            assert explorer.views[1].url == inspector.feature_maps(0, stage).data_url()
 
     def test_pipeline_every_stage_by_click(self, inspector):
         explorer = explore_pipeline(inspector)
@@ -201,13 +201,13 @@ class TestOtherViews:
         for target in range(10):
             explorer.controls["target"].value = target
             assert f"for class {target}." in explorer.caption.value
-            pictures.add(explorer.views[0].content)
+            pictures.add(explorer.views[0].url)
         assert len(pictures) == 10
 
     def test_ablation_by_list_by_click_and_back(self, inspector):
         explorer = explore_ablation(inspector)
         off = explorer.controls["off"]
-        before = explorer.views[0].content
+        before = explorer.views[0].url
         for layer, count in (("conv1", 16), ("conv2", 32)):
             for channel in range(0, count, 5):
                 off.lists[layer].value = (channel,)
@@ -217,7 +217,7 @@ class TestOtherViews:
                     f"{wanted.accuracy:.2%} instead of {inspector.predictions.accuracy:.2%}" in explorer.caption.value
                 )
             off.lists[layer].value = ()
-        assert explorer.views[0].content == before
+        assert explorer.views[0].url == before
         for number, wanted in ((1, (("conv2", 4),)), (2, ())):
             left, top = explorer.pictures[0].panels[1].corner(4)
             explorer.views[0].picked = [left + 1, top + 1, 1, number]
@@ -231,11 +231,11 @@ class TestOtherViews:
     def test_measuring_every_channel(self, few):
         images, labels = (tensor[:40] for tensor in few.test.tensors)
         explorer = explore_ablation(make_model(0), images, labels)
-        before = explorer.views[0].content
+        before = explorer.views[0].url
         explorer.controls["off"].measure.click()
         assert explorer.controls["off"].progress.value == 48
         assert explorer.controls["off"].measure.disabled
-        assert explorer.views[0].content != before
+        assert explorer.views[0].url != before
 
 
 class TestTogether:
@@ -245,12 +245,12 @@ class TestTogether:
         big.controls["image"].value = 8
         big.controls["stage"].value = "conv2"
         big.controls["channel"].value = 30
-        assert hidden.content == b""
+        assert hidden.url == ""
         for index, name in enumerate(VIEWS):
             big.tabs.selected_index = index
             place = {"image": 8, "stage": "conv2", "channel": 30}
             wanted = getattr(inspector, name)(**{key: place[key] for key in VIEWS[name][1:] if key in place})
-            assert big.shown.views[0].content == wanted.webp(), name
+            assert big.shown.views[0].url == wanted.data_url(), name
         assert repr(big).startswith("NetworkExplorer: Pipeline, Kernels, Feature maps, Arithmetic,")
         assert "image/png" in big._repr_mimebundle_()
 
@@ -262,7 +262,7 @@ class TestTogether:
             for stage in big.controls["stage"].options:
                 big.controls["stage"].value = stage
                 big.controls["channel"].value = big.controls["channel"].max
-            assert big.shown.views[0].content.startswith(b"RIFF")
+            assert big.shown.views[0].url.startswith("data:image/webp;base64,")
             assert "mnist-helpers-error" not in big.shown.caption.value
         assert big.tabs.titles[6] == "Take it away"
         assert list(big.explorers["ablation"].controls["off"].lists) == ["stem", "wide", "head"]

@@ -30,10 +30,10 @@ def explorer():
 
 class TestExplorer:
     def test_a_control_draws_anew(self, explorer):
-        before = explorer.views[0].content
+        before = explorer.views[0].url
         explorer.controls["y"].value = 2
-        assert explorer.views[0].content != before
-        assert explorer.views[0].content == squares(1, 2)[0].webp()
+        assert explorer.views[0].url != before
+        assert explorer.views[0].url == squares(1, 2)[0].data_url()
         assert explorer.caption.value == "1 of 1 &amp; 2"
         assert explorer.views[0].alt == "1 of 1 & 2"
 
@@ -46,9 +46,9 @@ class TestExplorer:
         assert explorer.views[0].cursor == [19, 19]
 
     def test_a_click_beside_the_maps_changes_nothing(self, explorer):
-        before = explorer.views[0].content
+        before = explorer.views[0].url
         explorer.views[0].picked = [39, 39, 1, 1]
-        assert explorer.views[0].content == before
+        assert explorer.views[0].url == before
 
     def test_an_error_is_raised_and_shown_and_goes_away(self, explorer):
         with pytest.raises(ZeroDivisionError):
@@ -61,10 +61,10 @@ class TestExplorer:
     def test_one_that_is_not_active_does_not_draw(self):
         explorer = Explorer({"x": IntSlider(1, 0, 2)}, squares, active=False)
         explorer.controls["x"].value = 2
-        assert explorer.views[0].content == b""
+        assert explorer.views[0].url == ""
         explorer.active = True
         explorer.update()
-        assert explorer.views[0].content == squares(2)[0].webp()
+        assert explorer.views[0].url == squares(2)[0].data_url()
 
     def test_the_still_is_the_picture_and_the_text_is_fixed(self, explorer):
         bundle = explorer._repr_mimebundle_()
@@ -73,9 +73,9 @@ class TestExplorer:
         assert Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).size == (80, 80)
 
     def test_a_message_from_the_browser_redraws(self, explorer):
-        before = explorer.views[0].content
+        before = explorer.views[0].url
         explorer.controls["x"].set_state({"value": 2})
-        assert explorer.views[0].content != before
+        assert explorer.views[0].url != before
         explorer.views[0].set_state({"picked": [2, 2, 0, 5]})
         assert explorer.controls["x"].value == 0
 
