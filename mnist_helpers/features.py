@@ -10,6 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 POOLS = nn.MaxPool2d | nn.AvgPool2d
+BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d
+MODULES = {  # functions, and what the same arithmetic is called as a module
+    F.relu: nn.ReLU,
+    torch.relu: nn.ReLU,
+    F.max_pool2d: nn.MaxPool2d,
+    torch.max_pool2d: nn.MaxPool2d,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
 SOFTMAX = "softmax"
 
 
@@ -80,18 +89,19 @@ def window_of(module: nn.Module) -> tuple[Window, tuple[int, int]] | None:
     if not isinstance(module, nn.Conv2d | POOLS):
         return None
     values = (module.kernel_size, module.stride, module.padding, getattr(module, "dilation", 1))
-    kernel, stride, padding, dilation = (v if isinstance(v, tuple | str) else (v, v) for v in values)
+    kernel, stride, padding, dilation = ((v, v) if isinstance(v, int) else v for v in values)
     span = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
     if isinstance(padding, str):
         padding = tuple((s - 1) // 2 if padding == "same" else 0 for s in span)
-    return Window(span, stride, tuple(-p for p in padding)), dilation
+    return Window(span, tuple(stride), tuple(-p for p in padding)), tuple(dilation)
 
 
 class Network:
     """A model taken apart, once, into the stages that its images pass through; its weights stay the model's own.
 
-    Stages are the modules in the order of use, by their names in the state_dict (a second use adds _1), and at the
-    end the softmax of what comes out. Works for any model that `torch.fx` can trace.
+    Stages are the modules in the order of use, by their names in the state_dict (a second use adds _1), functions such
+    as `F.relu` by their own name, and at the end the softmax of what comes out. Works for any model that `torch.fx`
+    can trace.
 
     Args:
         images: (N, C, H, W), of which the first tells the shapes.
@@ -99,7 +109,7 @@ class Network:
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model = model.eval()
-        self.graph = fx.symbolic_trace(model)
+        self.graph = _with_modules(fx.symbolic_trace(model))
         for name, module in list(self.graph.named_modules()):
             if getattr(module, "inplace", False):  # would overwrite what the stage before put out
                 self.graph.set_submodule(name, copy.copy(module))
@@ -178,14 +188,16 @@ class Network:
         node, module = self.nodes[stage], self.module(stage)
         source = node.all_input_nodes[0]
         before, value = values[source][0], values[node][0].reshape(-1, *(values[node].shape[2:] or (1, 1)))
-        weights, bias, rule = (
-            None,
-            0.0,
-            {nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}.get(type(module), type(module).__name__),
-        )
+        weights, bias = None, 0.0
+        rule = {nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}.get(type(module), type(module).__name__.lower())
         if isinstance(module, nn.Conv2d | nn.Linear):
             rule, weights = "sum", module.weight[channel]
             bias = 0.0 if module.bias is None else module.bias[channel].item()
+        elif isinstance(module, BATCH_NORMS) and module.track_running_stats:  # a factor and a summand for each channel
+            gamma, beta = (module.weight[channel], module.bias[channel]) if module.affine else (1.0, 0.0)
+            factor = gamma * (module.running_var[channel] + module.eps).rsqrt()
+            rule, weights = "scale", factor.reshape(1, 1, 1)
+            bias = float(beta - module.running_mean[channel] * factor)
         if found := window_of(module):
             patch = _cut(before, *found, row, column, module)
             if rule != "sum":
@@ -207,7 +219,20 @@ class Network:
             user in self.names and isinstance(self.module(self.names[user]), nn.ReLU) for user in node.users
         )
         number = value[channel, row, column].item()
-        return Arithmetic(patch.cpu().numpy(), kernel, bias, rule.lower(), number, rectified)
+        return Arithmetic(patch.cpu().numpy(), kernel, bias, rule, number, rectified)
+
+
+def _with_modules(graph: fx.GraphModule) -> fx.GraphModule:
+    """Turns the functions in `MODULES` into calls of modules, which makes stages of them."""
+    for node in graph.graph.nodes:
+        if node.target in MODULES and (found := node.normalized_arguments(graph, normalize_to_only_use_kwargs=True)):
+            unlike = ("input", "self", "inplace")  # what modules don't take, or should not
+            options = {name: value for name, value in found.kwargs.items() if name not in unlike and value != []}
+            name = node.name if not hasattr(graph, node.name) else f"{node.name}_function"
+            graph.add_submodule(name, MODULES[node.target](**options))
+            node.op, node.target, node.args, node.kwargs = "call_module", name, tuple(node.all_input_nodes), {}
+    graph.recompile()
+    return graph
 
 
 def _laid_out(node: fx.Node, values: dict[fx.Node, Tensor]) -> fx.Node:

@@ -32,10 +32,39 @@ class Skipping(nn.Module):
         return self.linear(torch.flatten(self.last(self.head(x)), 1))
 
 
+class Functional(nn.Module):
+    """As in many tutorials: functions where SimpleCNN has modules; here with batch normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.relu = nn.Conv2d(6, 5, 3)  # a name that a function will want as well
+        self.norm2 = nn.BatchNorm2d(5, affine=False)
+        self.drop = nn.Dropout2d(0.25)
+        self.fc1 = nn.Linear(5 * 2 * 2, 12)
+        self.fc2 = nn.Linear(12, 4)
+
+    def forward(self, images):
+        x = F.max_pool2d(F.relu(self.norm1(self.conv1(images))), 2)
+        x = self.norm2(self.relu(x)).relu()
+        x = F.avg_pool2d(self.drop(torch.relu(x)), kernel_size=2)
+        x = F.dropout(F.relu(self.fc1(x.view(-1, 20)), inplace=True), training=self.training)
+        return F.log_softmax(self.fc2(x), dim=1)
+
+
 def make_skipping() -> Skipping:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return Skipping()
+
+
+def make_functional() -> Functional:
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = Functional()
+        model.train()(colour_images(50))  # gives the normalisations something to go by
+        return model
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +75,11 @@ def grey(few):
 @pytest.fixture(scope="module")
 def colour():
     return Network(make_skipping(), torch.rand(5, 3, 14, 14, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.fixture(scope="module")
+def functional():
+    return Network(make_functional(), colour_images())
 
 
 def colour_images(count: int = 5) -> torch.Tensor:
@@ -80,10 +114,32 @@ class TestStages:
         assert list(colour.stages) == ["stem", "act", "wide", "act_1", "pool", "head", "last", "linear", "softmax"]
         assert colour.convolutions == ["stem", "wide", "head"]
 
-    @pytest.mark.parametrize("name", ["grey", "colour"])
+    def test_functions_are_stages_like_modules(self, functional):
+        kinds = [(stage.name, stage.kind, stage.sees and stage.sees.size) for stage in functional.stages.values()]
+        assert kinds == [
+            ("conv1", "Conv2d", (3, 3)),
+            ("norm1", "BatchNorm2d", (3, 3)),
+            ("relu_function", "ReLU", (3, 3)),
+            ("max_pool2d", "MaxPool2d", (4, 4)),
+            ("relu", "Conv2d", (8, 8)),
+            ("norm2", "BatchNorm2d", (8, 8)),
+            ("relu_3", "ReLU", (8, 8)),
+            ("drop", "Dropout2d", (8, 8)),
+            ("avg_pool2d", "AvgPool2d", (10, 10)),
+            ("fc1", "Linear", None),
+            ("relu_4", "ReLU", None),
+            ("fc2", "Linear", None),
+            ("softmax", "Softmax", None),
+        ]
+        maps, images = functional.maps(colour_images()), colour_images()
+        assert torch.allclose(maps[SOFTMAX], functional.model(images).exp(), atol=1e-6)
+        assert maps["fc1"].min() < 0  # the function worked in place
+        assert functional.arithmetic(images[0], "norm1", 0, 1, 1).rectified
+
+    @pytest.mark.parametrize("name", ["grey", "colour", "functional"])
     def test_only_what_a_value_sees_can_change_it(self, name, request):
         network = request.getfixturevalue(name)
-        images = colour_images(1) if name == "colour" else torch.rand(1, 1, 28, 28)
+        images = torch.rand(1, 1, 28, 28) if name == "grey" else colour_images(1)
         noise = torch.rand_like(images) + 1
         for stage in network.stages.values():
             if stage.sees is None:
@@ -127,10 +183,10 @@ class TestMaps:
 
 
 class TestArithmetic:
-    @pytest.mark.parametrize("name", ["grey", "colour"])
+    @pytest.mark.parametrize("name", ["grey", "colour", "functional"])
     def test_random_values_of_every_stage_add_up_to_the_models_own(self, name, request, few):
         network = request.getfixturevalue(name)
-        image = (colour_images() if name == "colour" else few.test.tensors[0])[4]
+        image = (few.test.tensors[0] if name == "grey" else colour_images())[4]
         maps, generator = network.maps(image[None]), np.random.default_rng(0)
         for stage in network.stages:
             expected = as_maps(maps[stage][0])
@@ -140,8 +196,10 @@ class TestArithmetic:
                 by_hand = {
                     "sum": lambda found=found: found.partial_sums.sum() + found.bias,
                     "max": lambda found=found: found.patch.max(),
-                    "mean": lambda found=found: found.patch.sum() / 9,
+                    "scale": lambda found=found: (found.patch * found.kernel).item() + found.bias,
+                    "mean": lambda found=found: found.patch.mean(),
                     "relu": lambda found=found: max(0.0, found.patch.item()),
+                    "dropout2d": lambda found=found: found.patch.item(),
                     "flatten": lambda found=found: found.patch.item(),
                     "softmax": lambda found=found, c=channel: (
                         np.exp(found.patch.ravel()[c]) / np.exp(found.patch).sum()
