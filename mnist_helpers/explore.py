@@ -134,6 +134,7 @@ def make_view(inspector: Inspector, name: str, controls: Controls | None = None)
     return explorer
 
 
+GRID = Layout(grid_template_columns="max-content max-content", align_items="center")
 SELECTION = ("image", "stage", "channel", "row", "column")
 
 
@@ -146,8 +147,8 @@ class NetworkExplorer(VBox):
         self.tabs = ipywidgets.Tab(list(self.explorers.values()), titles=[title for title, *_ in VIEWS.values()])
         self.tabs.add_class("mnist-helpers-tabs")
         stage, channel, row, column = (self.controls[name] for name in SELECTION[1:])
-        rows = [self.controls["image"], HBox([stage, channel]), HBox([row, column])]
-        super().__init__([*rows, self.tabs])
+        places = ipywidgets.GridBox([stage, channel, row, column], layout=GRID)
+        super().__init__([self.controls["image"], places, self.tabs])
         self.tabs.observe(self.turn, "selected_index")
         self.tabs.selected_index = 0
         self.turn()

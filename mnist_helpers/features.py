@@ -60,7 +60,7 @@ class Stage(NamedTuple):
     def __str__(self) -> str:
         sees = "all" if self.sees is None else " × ".join(map(str, self.sees.size))
         shape = " × ".join(map(str, self.shape))
-        return f"{self.name:8} {self.kind:10} {shape:14} {self.parameters:8,}   {sees}"
+        return f"{self.name:10} {self.kind:10} {shape:14} {self.parameters:9,}   {sees}"
 
 
 class Arithmetic(NamedTuple):

@@ -64,14 +64,18 @@ class Inspector:
         self.network = self.networks[0]
         self.stages = self.network.stages
         self.classes = self.stages[SOFTMAX].shape[0]
-        self.maps = lru_cache(maxsize=32)(self._maps)
+        self.kept_maps = lru_cache(maxsize=32)(self._maps)
         self.made = lru_cache(maxsize=None)(self._made)
         self.attributed = lru_cache(maxsize=256)(self._attributed)
         self.ranked: dict[str, list[int]] = {}
         self.colourings = COLOURINGS[: 2 + (reference is not None)]
         self.comparisons = COMPARISONS if reference is not None else COMPARISONS[:1]
 
-    def _maps(self, image: int, network: int = 0) -> dict[str, np.ndarray]:
+    def maps(self, image: int, network: int = 0) -> dict[str, np.ndarray]:
+        """What every stage makes of an image, {name: (C, H, W)}, in the model or the reference; kept for a while."""
+        return self.kept_maps(image, network)  # always both, for they are what it is found by
+
+    def _maps(self, image: int, network: int) -> dict[str, np.ndarray]:
         found = self.networks[network].maps(self.images[image : image + 1])
         return {name: as_maps(out[0]) for name, out in found.items()}
 
@@ -237,10 +241,11 @@ class Inspector:
     def ablation(self, image: int = 0, off: Iterable[tuple[str, int]] = ()) -> Picture:
         """What is lost with the channels in `off` switched off: pairs of a convolution and a channel."""
         everything, left = self.silencer.predictions(), self.silencer.predictions(frozenset(off))
-        right = [
-            [part.correct[self.labels == c].float().mean().item() for c in range(self.classes)]
-            for part in (everything, left)
-        ]
+        every, *right = (
+            torch.bincount(labels, minlength=self.classes)
+            for labels in (self.labels, self.labels[everything.correct], self.labels[left.correct])
+        )
+        right = [(part / every).numpy() for part in right]  # nan for classes that don't occur
         silent = {name: sorted(c for n, c in off if n == name) for name in self.network.convolutions}
         named = "; ".join(f"{name} {', '.join(map(str, channels))}" for name, channels in silent.items() if channels)
         drop = np.subtract(*right)

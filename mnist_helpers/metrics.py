@@ -45,7 +45,7 @@ class Predictions:
         """Cross-entropy in nats, the mean over images, with `label_smoothing` of each target spread over all digits."""
         return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()
 
-    @property
+    @cached_property
     def accuracy(self) -> float:
         """Fraction of images whose prediction is right, in [0, 1]."""
         return classification.multiclass_accuracy(self.preds, self.labels, NUM_CLASSES, average="micro").item()

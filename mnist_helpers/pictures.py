@@ -15,11 +15,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 TOP_LEVEL = 254  # levels 0..254 carry data
 GAP = 255  # and this one is the white between maps
 SIGNED, UNSIGNED, INK = "RdBu_r", "viridis", "gray_r"  # colour maps that colour-blind readers can tell apart
-BLUE, ORANGE, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#999999",
-)  # from the palette of Okabe and Ito, "Color Universal Design", 2008
+# from the palette of Okabe and Ito, "Color Universal Design", 2008
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 BLACK, PALE = "#222222", "#E6E6E6"
 Selected = dict[str, int | str]  # what a place in a picture stands for: stage, channel, row, column, ...
 
@@ -182,7 +179,9 @@ class Sheet:
         meaning: Callable[[int, int, int], Selected] = lambda index, row, column: {},
     ) -> Panel:
         """Pastes `levels` (C, H, W) as a grid with its top left corner at `at`."""
-        self.image.paste(Image.fromarray(colours(colormap)[montage(levels, columns, zoom)]), at)
+        grid = Image.fromarray(montage(levels, columns, zoom))
+        grid.putpalette(colours(colormap).tobytes())  # Pillow looks colours up ten times as fast as numpy
+        self.image.paste(grid, at)
         count, height, width = levels.shape
         return Panel(*at, height * zoom, width * zoom, columns, count, zoom, meaning)
 
@@ -194,6 +193,18 @@ class Sheet:
             self.image.paste(Image.fromarray(pixels), at)
             return Panel(*at, *pixels.shape[:2], 1, 1, zoom, lambda index, row, column: {})
         return self.maps(at, levels[:1], INK, zoom=zoom)
+
+    def outline(self, panel: Panel) -> None:
+        """Draws a thin, pale line around a map whose background is that of the page."""
+        left, top = panel.left, panel.top
+        self.pen.rectangle((left - 1, top - 1, left + panel.width, top + panel.height), outline=PALE)
+
+    def scale(self, at: tuple[int, int], height: int, colormap: str, ends: tuple[float, float]) -> list[Label]:
+        """Draws a colour bar, 3 pixels wide; returns what is to be written at its lower and its upper end."""
+        levels = np.linspace(TOP_LEVEL, 0, height).astype(np.uint8).reshape(1, -1, 1).repeat(3, axis=2)
+        self.maps(at, levels, colormap)
+        places = zip(ends, (height - 1, 1), strict=True)
+        return [Label(at[0] + 4, at[1] + y, f"{end:.2f}", 10, anchor="lm") for end, y in places]
 
     def text(self, x: float, y: float, text: str, *style: object, **more: object) -> None:
         """Writes one line; the rest is that of a `Label`."""
@@ -226,6 +237,7 @@ class Sheet:
         colours: Sequence[str | Sequence[str]] = (BLUE, ORANGE),
         low: float = 0.0,
         numbers: Sequence[float] = (),
+        ends: tuple[str, str] = ("", ""),
     ) -> None:
         """Draws bars in a box (left, top, right, bottom): a group for each tick, a bar in it for each of `series`.
 
@@ -233,6 +245,7 @@ class Sheet:
             top: the value at the upper end of the axis, and `low` that at the lower.
             colours: of each series, or of each of its bars.
             numbers: are written above the bars; those that are not a number, like bars that aren't, are left out.
+            ends: are written left of the lower and the upper end of the axis.
         """
         left, upper, right, lower = box
         room, height = (right - left) / len(ticks), lower - upper
@@ -252,3 +265,5 @@ class Sheet:
                     self.text(x + wide / 2, min(y, base) - 2, f"{numbers[i]:.0f}", 9, anchor="ms")
             self.text(left + room * (i + 0.5), lower + 4, str(tick), 10, anchor="ma")
         self.pen.line((left, level(max(low, 0.0)), right, level(max(low, 0.0))), fill=GREY)
+        for end, y in zip(ends, (lower, upper), strict=True):
+            self.text(left - 5, y, end, 10, anchor="rm")

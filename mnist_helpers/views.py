@@ -10,7 +10,6 @@ from mnist_helpers.pictures import (
     BLUE,
     GREY,
     ORANGE,
-    PALE,
     SIGNED,
     UNSIGNED,
     Label,
@@ -54,7 +53,7 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
         at, middle = (left + (room - width) // 2, 2 + (tallest - height) // 2), left + room / 2
         if name == "image":
             sheet.digit(at, image, zoom)
-            lines = [" × ".join(map(str, image.shape))]
+            lines = ["×".join(map(str, image.shape))]
         else:
             low, high = limits(part)
             select = _selects(name)
@@ -72,10 +71,8 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
         if name == selected:
             sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1, width=1)
         left += room + 5
-    shown = facts.get(selected)
-    caption = f"The way of one image through {len(stages)} stages; open: {selected}" + (
-        f" ({shown.kind})." if shown else "."
-    )
+    opened = f"; open: {selected} ({facts[selected].kind})" if selected in facts else ""
+    caption = f"The way of one image through {len(stages)} stages{opened}."
     cursor = tops.get(selected, (0, 0))
     return Picture(sheet.image, caption, 2, tuple(panels), cursor, (36, 8), tuple(labels))
 
@@ -123,25 +120,29 @@ def draw_feature_maps(
 ) -> Picture:
     """Draws an image and beside it, on one scale, the maps (C, H, W) of each of `sides`; `channel` is framed."""
     count, height, width = next(iter(sides.values())).shape
-    zoom, across = max(1, 12 // width), columns_for(count)
-    if len(sides) > 1:
-        across = max(1, across // 2)
-    rows, wide = -(-count // across), across * (width * zoom + 1) + 4
-    sheet = Sheet(image.shape[2] + 8 + wide * len(sides), max(rows * (height * zoom + 1), image.shape[1]) + 4)
-    sheet.digit((2, 2), image)
-    panels = []
-    for i, part in enumerate(sides.values()):
-        levels = quantise(part, low, high)
-        at = (image.shape[2] + 8 + i * wide, 2)
-        panels.append(sheet.maps(at, levels, _ramp(low), across, zoom, _places))
+    zoom, across, several = max(1, 12 // width), columns_for(count), len(sides) > 1
+    across = max(1, across // 2) if several else across
+    first, wide, bar = image.shape[2] + 8, across * (width * zoom + 1) + 4, image.shape[1] * 2 // 3
+    enlarged = max(1, min(4, WIDEST // (first + wide * len(sides))))
+    top = 2 + several * -(-20 // enlarged)  # below the headings
+    tallest = max(-(-count // across) * (height * zoom + 1), image.shape[1] + bar + 6)
+    sheet = Sheet(first + wide * len(sides), top + tallest + 2)
+    sheet.digit((2, top), image)
+    panels, labels = [], []
+    for i, (name, part) in enumerate(sides.items()):
+        at = (first + i * wide, top)
+        panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, zoom, _places))
         sheet.mark(panels[-1], channel, width=1)
+        labels += [Label(at[0], 1, name, 12, bold=True)] if several else []
+    scale = "each on its own scale"
+    if low.size == 1:
+        ends = low.item(), high.item()
+        scale = f"colours from {ends[0]:.2f} to {ends[1]:.2f}"
+        labels += sheet.scale((2, top + image.shape[1] + 6), bar, _ramp(low), ends)
     cursor = tuple(at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True))
-    scale = "each on its own scale" if low.size > 1 else f"colours from {low.item():.2f} to {high.item():.2f}"
-    names = f" Left to right: {', '.join(sides)}." if len(sides) > 1 else ""
+    names = f" Left to right: {', '.join(sides)}." if several else ""
     caption = f"{count} × {height} × {width}, {scale}; framed: channel {channel}.{names}"
-    return Picture(
-        sheet.image, caption, max(1, min(4, WIDEST // sheet.image.width)), tuple(panels), cursor, (zoom, zoom)
-    )
+    return Picture(sheet.image, caption, enlarged, tuple(panels), cursor, (zoom, zoom), tuple(labels))
 
 
 def _places(channel: int, row: int, column: int) -> Selected:
@@ -297,12 +298,12 @@ def draw_excitation(
         margin = ((0, 0), *((max(bottom - top, right - side),) * 2,) * 2)
         padded = np.pad(image, margin, mode="constant", constant_values=image.min())  # what lies beyond the frame
         cut = padded[:, top + margin[1][0] : bottom + margin[1][0], side + margin[2][0] : right + margin[2][0]]
-        sheet.digit((left, 22 + room), cut, max(1, size // max(cut.shape[1:])))
+        sheet.outline(sheet.digit((left, 22 + room), cut, max(1, size // max(cut.shape[1:]))))
     top = 2 * room + 46
     sheet.text(6, top - 22, "mean activation by class", 11, bold=True)
     low, high = min(0.0, float(np.nanmin(means))), max(1e-6, float(np.nanmax(means)))
-    sheet.bars((6, top, 6 + 40 * len(means), top + 96), [means], high, range(len(means)), low=low)
-    sheet.text(24 + 40 * len(means), top, f"axis from {low:.2f} to {high:.2f}", 11)
+    ends = f"{low:.2f}", f"{high:.2f}"
+    sheet.bars((48, top, 48 + 40 * len(means), top + 96), [means], high, range(len(means)), low=low, ends=ends)
     return Picture(sheet.image, caption)
 
 
@@ -317,10 +318,7 @@ def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndar
         sheet.digit((4, top), image, zoom)
         for j, (method, values) in enumerate(found.items(), 1):
             sheet.text(4 + j * wide, top - 18, method, 11)
-            panel = sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom)
-            sheet.pen.rectangle(
-                (panel.left - 1, panel.top - 1, panel.left + panel.width, panel.top + panel.height), outline=PALE
-            )
+            sheet.outline(sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom))
     sheet.text(4, 6, "red speaks for the class, blue against it, white is nothing; each map from -1 to 1", 11)
     return Picture(sheet.image, caption)
 
@@ -343,11 +341,12 @@ def draw_ablation(
     classes = range(len(probs[0]))
     sheet = Sheet(WIDEST, 190 + 120 * len(rankings))
     floor = max(0.0, np.floor(20 * min(np.nanmin(part) for part in accuracies) - 0.2) / 20)
-    charts = (("probability for this image", probs, 0.0), (f"accuracy by class, from {floor:.0%}", accuracies, floor))
+    charts = (("probability for this image", probs, 0.0), ("accuracy by class", accuracies, floor))
     for i, (title, parts, low) in enumerate(charts):
         left = 6 + i * (WIDEST // 2)
         sheet.text(left, 4, title, 11, bold=True)
-        sheet.bars((left, 30, left + WIDEST // 2 - 30, 130), parts, 1.0, classes, low=low)
+        box, ends = (left + 36, 30, left + WIDEST // 2 - 20, 130), (f"{low:.0%}", "100%")
+        sheet.bars(box, parts, 1.0, classes, low=low, ends=ends)
     sheet.text(6, 152, "all channels on", 11, BLUE, bold=True)
     sheet.text(130, 152, "some switched off", 11, ORANGE, bold=True)
     panels = []
