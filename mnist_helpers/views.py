@@ -215,55 +215,65 @@ def draw_arithmetic(
         parts: the image, and all maps of the stage before and of this one, each (C, H, W); what the value sees is
             framed in the first two, and the value in the third.
     """
-    (channel, row, column), patch = place, sums.patch[source]
-    kernel = None if sums.kernel is None else sums.kernel[source]
-    reads = source if len(sums.patch) > 1 else channel % len(parts[1])  # a pooling reads the channel that it makes
-    sources, top, tall = len(sums.patch), PREVIEW + 62, max(len(patch), 2) * CELL[1]
-    width = max(WIDEST, 90 + 3 * (patch.shape[1] * CELL[0] + 34))
-    sheet = Sheet(width, top + tall + (0 if kernel is None else 64 + CELL[1] * -(-sources // 16)))
-    sheet.text(6, 4, "image", 11, bold=True)
-    picture = sheet.digit((6, 24), parts[0], max(1, PREVIEW // max(parts[0].shape[1:])))
-    sheet.mark(picture, 0, stage.sees and stage.sees.box(row, column))
-    lefts = [6 + i * (PREVIEW + 40) for i in range(4)]
-    window = stage.reads and stage.reads.box(row, column)
-    _preview(sheet, lefts[1], f"{stage.before}, channel {reads}", parts[1], reads, window)
-    here = (row, column, row + 1, column + 1)
-    made = _preview(sheet, lefts[2], f"{stage.name}, channel {channel}", parts[2], channel, here)
-    sheet.text(lefts[3], 24, f"row {row}, column {column}", 12)
-    sheet.text(lefts[3], 44, f"{stage.name} = {sums.value:.4f}", 13, ORANGE, bold=True)
-    panels, left = [made], 6 + patch.shape[1] * CELL[0]
-    _table(sheet, (6, top), patch, "reads" if kernel is None else "patch")
-    if kernel is None:
+    (channel, row, column), patch, sources = place, sums.patch[source], len(sums.patch)
+    top, lines = PREVIEW + 62, -(-sources // 16)
+    below = top + max(len(patch), 2) * CELL[1] + 32  # the sums by input channel
+    bottom = below - 32 if sums.kernel is None else below + lines * CELL[1] + 32
+    sheet = Sheet(max(WIDEST, 90 + 3 * (patch.shape[1] * CELL[0] + 34)), bottom)
+    reads = source if sources > 1 else channel % len(parts[1])  # a pooling reads the channel that it makes
+    panels = [_places_of(sheet, stage, place, reads, parts)]
+    if sums.kernel is None:
+        _table(sheet, (6, top), patch, "reads")
         rule = RULES.get(sums.rule, "{rule} makes it {value:.4f}")
         said = rule.format(rule=sums.rule, value=sums.value, first=patch.flat[0], channel=channel)
-        sheet.text(left + 16, top + 3, said, 12, bold=True)
+        sheet.text(22 + patch.shape[1] * CELL[0], top + 3, said, 12, bold=True)
     else:
-        for sign, values, title in (("×", kernel, "kernel"), ("=", patch * kernel, "products")):
-            sheet.text(left + 10, top, sign, 16)
-            _table(sheet, (left + 34, top), values, title)
-            left += 34 + patch.shape[1] * CELL[0]
-        sheet.text(left + 10, top + 3, f"sum {sums.partial_sums[source]:.4f}", 12, bold=True)
-        across, below = min(sources, 16), top + tall + 32
-        padded = np.full(-(-sources // across) * across, np.nan)
-        padded[:sources] = sums.partial_sums
-        panels.append(
-            _table(
-                sheet,
-                (6, below),
-                padded.reshape(-1, across),
-                "sums by input channel",
-                lambda i, row, column: {"source": i},
-            )
-        )
-        sheet.mark(panels[1], source)
+        panels.append(_sums_of(sheet, sums, source, top, below))
         said = f"sum of all products {sums.partial_sums.sum():.4f} + bias {sums.bias:.4f} = {sums.value:.4f}"
         said += f"; ReLU makes it {max(sums.value, 0):.4f}" if sums.rectified else ""
-        sheet.text(6, below + len(padded) // across * CELL[1] + 8, said, 12, bold=True)
-    vector = parts[2].shape[1:] == (1, 1)
+        sheet.text(6, bottom - 24, said, 12, bold=True)
+    made, vector = panels[0], parts[2].shape[1:] == (1, 1)
     corner = made.corner(channel if vector else 0)
     cursor = (corner[0] + column * made.zoom, corner[1] + row * made.zoom)
     caption = f"{stage.name}, channel {channel}, row {row}, column {column}: {said}."
     return Picture(sheet.image, caption, 1, tuple(panels), cursor, (made.zoom + vector,) * 2)
+
+
+def _places_of(
+    sheet: Sheet,
+    stage: Stage,
+    place: tuple[int, int, int],
+    reads: int,
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Panel:
+    """Draws image, map before and map, what is seen framed in each; returns the panel of the last."""
+    channel, row, column = place
+    sheet.text(6, 4, "image", 11, bold=True)
+    picture = sheet.digit((6, 24), parts[0], max(1, PREVIEW // max(parts[0].shape[1:])))
+    sheet.mark(picture, 0, stage.sees and stage.sees.box(row, column))
+    lefts = [6 + i * (PREVIEW + 40) for i in range(1, 4)]
+    window = stage.reads and stage.reads.box(row, column)
+    _preview(sheet, lefts[0], f"{stage.before}, channel {reads}", parts[1], reads, window)
+    here = (row, column, row + 1, column + 1)
+    sheet.text(lefts[2], 24, f"row {row}, column {column}", 12)
+    value = parts[2][channel, row, column]
+    sheet.text(lefts[2], 44, f"{stage.name} = {value:.4f}", 13, ORANGE, bold=True)
+    return _preview(sheet, lefts[1], f"{stage.name}, channel {channel}", parts[2], channel, here)
+
+
+def _sums_of(sheet: Sheet, sums: Arithmetic, source: int, top: int, below: int) -> Panel:
+    """Writes patch × kernel = products of an input channel, and below it the sums of all; returns their panel."""
+    patch, kernel, left = sums.patch[source], sums.kernel[source], 6
+    for sign, values, title in (("", patch, "patch"), ("×", kernel, "kernel"), ("=", patch * kernel, "products")):
+        sheet.text(left - 24, top, sign, 16)
+        _table(sheet, (left, top), values, title)
+        left += 34 + patch.shape[1] * CELL[0]
+    sheet.text(left - 24, top + 3, f"sum {sums.partial_sums[source]:.4f}", 12, bold=True)
+    across = min(len(sums.patch), 16)
+    padded = np.pad(sums.partial_sums, (0, -len(sums.patch) % across), constant_values=np.nan).reshape(-1, across)
+    panel = _table(sheet, (6, below), padded, "sums by input channel", lambda i, row, column: {"source": i})
+    sheet.mark(panel, source)
+    return panel
 
 
 RULES = {
