@@ -204,7 +204,7 @@ class Sheet:
         levels = np.linspace(TOP_LEVEL, 0, height).astype(np.uint8).reshape(1, -1, 1).repeat(3, axis=2)
         self.maps(at, levels, colormap)
         places = zip(ends, (height - 1, 1), strict=True)
-        return [Label(at[0] + 4, at[1] + y, f"{end:.2f}", 10, anchor="lm") for end, y in places]
+        return [Label(at[0] + 4, at[1] + y, f"{end:.3g}", 10, anchor="lm") for end, y in places]
 
     def text(self, x: float, y: float, text: str, *style: object, **more: object) -> None:
         """Writes one line; the rest is that of a `Label`."""

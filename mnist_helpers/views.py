@@ -91,22 +91,21 @@ def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what:
     low, high = limits(tiles, each=each)
     across, zoom = (columns_for(outs), max(1, 12 // width)) if ins == 1 else (outs, max(1, 6 // width))
     rows = -(-len(tiles) // across)
-    sheet = Sheet(across * (width * zoom + 1) + 5, rows * (height * zoom + 1) + 5)
+    grid, tall = across * (width * zoom + 1) + 5, rows * (height * zoom + 1) + 5
+    enlarged = max(1, min(8, (WIDEST - 60) // grid))
+    sheet = Sheet(grid + 6 + -(-45 // enlarged), tall)
     levels = quantise(tiles, np.minimum(low, -high), high)  # signed by nature
     panel = sheet.maps((3, 3), levels, SIGNED, across, zoom, lambda i, row, column: {"channel": i % outs})
     left, top = panel.corner(channel)
     bottom = top + panel.height if ins == 1 else top + rows * (panel.height + 1) - 1
     sheet.box(left, top, left + panel.width, bottom, width=1)
-    scale = "each on its own scale" if each else f"from {-high.item():.2g} (blue) to {high.item():.2g} (red)"
+    scale, labels = "each on its own scale", []
+    if not each:
+        scale = f"from {-high.item():.2g} (blue) to {high.item():.2g} (red)"
+        labels = sheet.scale((grid + 1, 3), min(tall - 6, 30), SIGNED, (-high.item(), high.item()))
     caption = f"{outs} × {ins} kernels of {height} × {width}, {what}, {scale}; framed: output channel {channel}."
-    return Picture(
-        sheet.image,
-        caption,
-        max(1, min(8, WIDEST // sheet.image.width)),
-        (panel,),
-        (left + 1, top + 1),
-        (panel.width + 1, panel.height + 1),
-    )
+    step = (panel.width + 1, panel.height + 1)
+    return Picture(sheet.image, caption, enlarged, (panel,), (left + 1, top + 1), step, tuple(labels))
 
 
 def draw_feature_maps(

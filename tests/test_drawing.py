@@ -23,6 +23,7 @@ from mnist_helpers.plots import (
     plot_prediction,
 )
 from mnist_helpers.training import EpochRecord
+from mnist_helpers.views import draw_feature_maps
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -107,6 +108,24 @@ class TestPictures:
         for centre, top, bottom in ((10, 10, 60), (30, 48, 60), (50, 60, 72)):
             rows = np.flatnonzero(blue[:, centre])
             assert (abs(rows.min() - top) <= 1, abs(rows.max() - bottom) <= 1) == (True, True)
+
+    def test_a_colour_bar_has_the_colours_of_the_maps_and_says_its_ends(self):
+        maps = np.array([[[-2.0, 0.0], [1.0, 2.0]]])
+        picture = draw_feature_maps(np.zeros((1, 28, 28)), {"a": maps}, *limits(maps), 0)
+        lower, upper = picture.labels
+        assert (lower.text, upper.text) == ("-2", "2")
+        pixels, (panel,) = np.asarray(picture.image), picture.panels
+        shown = pixels[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
+        bar = pixels[int(upper.y) - 1 : int(lower.y) + 1, int(lower.x) - 3]
+        assert bar[-1].tolist() == shown[0, 0].tolist()
+        assert bar[0].tolist() == shown[-1, -1].tolist()
+        assert (np.diff(bar[:, 0].astype(int)) != 0).sum() > 10  # from end to end
+
+    def test_what_is_compared_stands_under_its_name(self):
+        sides = {"trained": np.ones((4, 7, 7)), "random": np.zeros((4, 7, 7))}
+        picture = draw_feature_maps(np.zeros((1, 28, 28)), sides, *limits(np.ones((4, 7, 7))), 0)
+        names = {label.text: label.x for label in picture.labels if label.text in sides}
+        assert names == dict(zip(sides, (panel.left for panel in picture.panels), strict=True))
 
 
 class TestPlots:
