@@ -20,9 +20,14 @@ class Response(NamedTuple):
     lows: Tensor
     means: Tensor
 
-    def strongest(self, channel: int, count: int) -> Tensor:
-        """The indices of the `count` images that hold the largest values of `channel`, the strongest first."""
-        return self.peaks[:, channel].argsort(descending=True, stable=True)[:count]
+    def strongest(self, channel: int, count: int, among: Tensor) -> Tensor:
+        """The indices of the `count` images that hold the largest values of `channel`, the strongest first.
+
+        Args:
+            among: (N,), bool, the images that count.
+        """
+        chosen = among.nonzero().flatten()
+        return chosen[self.peaks[chosen, channel].argsort(descending=True, stable=True)[:count]]
 
     def by_class(self, labels: Tensor, classes: int) -> Tensor:
         """The mean activation of every channel over the images of each class, (classes, C); nan for absent classes."""

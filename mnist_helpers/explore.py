@@ -88,8 +88,8 @@ def make_control(inspector: Inspector, name: str) -> ipywidgets.Widget:
         case "channel" | "row" | "column" | "source":
             return IntSlider(0, 0, 0, description="Input" if name == "source" else name.capitalize(), layout=WIDE)
         case "target":
-            classes = [("the likeliest", -1), *((str(c), c) for c in range(inspector.classes))]
-            return Dropdown(options=classes, description="For class")
+            classes = [("not chosen", -1), *((str(c), c) for c in range(inspector.classes))]
+            return Dropdown(options=classes, description="Class", layout=Layout(width="180px"))
         case "colouring":
             return Dropdown(options=inspector.colourings, description="Colour")
         case "each":
@@ -116,13 +116,14 @@ def make_view(inspector: Inspector, name: str, controls: Controls | None = None)
     """One of `VIEWS` under its controls; those that are in `controls` are shared, and stand elsewhere."""
     _, *names = VIEWS[name]
     opens = name == "pipeline"  # shows the stage that is selected below it
-    names = [*names, "channel", "row", "column"] if opens else names
     shared = controls or {}
+    names = [*names, "channel", "row", "column", *({"target"} & set(shared))] if opens else names
     mine = {each: shared.get(each) or make_control(inspector, each) for each in names}
 
     def draw(**values: object) -> list[Picture]:
         if not opens:
             return [getattr(inspector, name)(**values)]
+        values.pop("target", None)  # a click may choose it; nothing is drawn of it
         opened = inspector.feature_maps(**values)
         said = opened.caption.removeprefix(f"{inspector.title(values['image'])}. ")  # the pipeline says it
         return [inspector.pipeline(values["image"], values["stage"]), replace(opened, caption=said)]
@@ -135,7 +136,7 @@ def make_view(inspector: Inspector, name: str, controls: Controls | None = None)
 
 
 GRID = Layout(grid_template_columns="max-content max-content", align_items="center")
-SELECTION = ("image", "stage", "channel", "row", "column")
+SELECTION = ("image", "stage", "channel", "row", "column", "target")
 
 
 class NetworkExplorer(VBox):
@@ -146,8 +147,7 @@ class NetworkExplorer(VBox):
         self.explorers = {name: make_view(inspector, name, self.controls) for name in VIEWS}
         self.tabs = ipywidgets.Tab(list(self.explorers.values()), titles=[title for title, *_ in VIEWS.values()])
         self.tabs.add_class("mnist-helpers-tabs")
-        stage, channel, row, column = (self.controls[name] for name in SELECTION[1:])
-        places = ipywidgets.GridBox([stage, channel, row, column], layout=GRID)
+        places = ipywidgets.GridBox([self.controls[name] for name in SELECTION[1:]], layout=GRID)
         super().__init__([self.controls["image"], places, self.tabs])
         self.tabs.observe(self.turn, "selected_index")
         self.tabs.selected_index = 0
@@ -178,7 +178,7 @@ def explore(
     labels: Tensor | None = None,
     reference: nn.Module | None = None,
 ) -> NetworkExplorer:
-    """All views into `model` under one selection of image, stage, channel and pixel.
+    """All views into `model` under one selection of image, stage, channel, pixel and class.
 
     Args:
         model: any network with convolutions that `torch.fx` can trace; or an `Inspector`, which has the rest.

@@ -34,7 +34,7 @@ VIEWS = {  # the methods of Inspector: the title of each, and its arguments
     "kernels": ("Kernels", "stage", "channel", "colouring", "each"),
     "feature_maps": ("Feature maps", "image", "stage", "channel", "row", "column", "scale", "compare"),
     "arithmetic": ("Arithmetic", "image", "stage", "channel", "row", "column", "source"),
-    "excitation": ("What excites it", "stage", "channel"),
+    "excitation": ("What excites it", "stage", "channel", "target"),
     "attribution": ("What it looks at", "image", "target"),
     "ablation": ("Take it away", "image", "off"),
 }
@@ -203,20 +203,29 @@ class Inspector:
         parts = (self.images[image].numpy(), before, maps[record.name])
         return draw_arithmetic(record, sums, (channel, row, column), source, parts).saying(self.title(image))
 
-    def excitation(self, stage: str = "", channel: int = 0, count: int = 8) -> Picture:
-        """The images that excite `channel` most, one made for it by gradient ascent, and the classes that drive it."""
+    def excitation(self, stage: str = "", channel: int = 0, target: int = -1, count: int = 8) -> Picture:
+        """The images, of all or of class `target`, that excite `channel` most, one made for it, and what drives it.
+
+        Raises:
+            InputError: no image is of that class.
+        """
         record = self.stages[stage or self.network.convolutions[-1]]
         response, across = self.responses[record.name], record.shape[-1] if len(record.shape) > 1 else 1
-        best = response.strongest(channel, count).tolist()
-        places = [divmod(response.places[i, channel].item(), across) for i in best]
-        boxes = [record.sees and record.sees.box(*place) for place in (*places, places[0])]
+        among = self.labels == target if target >= 0 else torch.ones(len(self.labels), dtype=torch.bool)
+        best = response.strongest(channel, count, among).tolist()
+        if not best:
+            raise InputError(f"none of the {len(self.labels)} images is of class {target}; choose another class.")
+        shown = [*best, int(response.peaks[:, channel].argmax())]  # gradient ascent began at the last
+        places = [divmod(response.places[i, channel].item(), across) for i in shown]
+        boxes = [record.sees and record.sees.box(*place) for place in places]
         titles = [f"{response.peaks[i, channel]:.2f}, a {self.labels[i]}" for i in best] + ["gradient ascent"]
         images = np.concatenate([self.images[best].numpy(), self.made(record.name)[channel][None]])
         means = response.by_class(self.labels, self.classes)[:, channel].numpy()
         driven = ", ".join(map(str, np.nan_to_num(means, nan=-np.inf).argsort()[::-1][:3]))
+        where = f"images of class {target}" if target >= 0 else "images"
         first = ", ".join(map(str, best[:4]))
-        caption = f"{record.name}, channel {channel}: strongest in images {first}; classes {driven} drive it most."
-        return draw_excitation(images, titles, boxes, means, caption)
+        caption = f"{record.name}, channel {channel}: strongest in {where} {first}; classes {driven} drive it most."
+        return draw_excitation(images, titles, boxes, means, target, caption)
 
     def _made(self, stage: str) -> np.ndarray:
         return ascend(self.network, stage, self.images, self.responses[stage]).numpy()

@@ -56,7 +56,7 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             lines = ["×".join(map(str, image.shape))]
         else:
             low, high = limits(part)
-            select = _selects(name)
+            select = _selects(name, classes=facts[name].shape == stages[-1].shape)
             panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
             for i in range(len(part) if across == 1 else 0):  # the classes
                 said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
@@ -77,8 +77,12 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
     return Picture(sheet.image, caption, 2, tuple(panels), cursor, (36, 8), tuple(labels))
 
 
-def _selects(stage: str) -> Callable[[int, int, int], Selected]:
-    return lambda channel, row, column: {"stage": stage, "channel": channel, "row": row, "column": column}
+def _selects(stage: str, classes: bool) -> Callable[[int, int, int], Selected]:
+    def select(channel: int, row: int, column: int) -> Selected:
+        found = {"stage": stage, "channel": channel, "row": row, "column": column}
+        return found | {"target": channel} if classes else found
+
+    return select
 
 
 def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what: str = "weights") -> Picture:
@@ -288,13 +292,14 @@ def draw_excitation(
     titles: Sequence[str],
     boxes: Sequence[tuple[int, int, int, int] | None],
     means: np.ndarray,
+    chosen: int,
     caption: str,
 ) -> Picture:
     """Draws images (K, C, H, W) under their titles with what was seen framed, and below it cut out and enlarged.
 
     Args:
         boxes: top, left, bottom, right of each; None for all of it.
-        means: (classes,), the mean activation by class.
+        means: (classes,), the mean activation by class, of which that of `chosen` stands out.
     """
     size, room = 84, 93
     sheet = Sheet(6 + room * len(images), 2 * room + 172)
@@ -311,8 +316,9 @@ def draw_excitation(
     top = 2 * room + 46
     sheet.text(6, top - 22, "mean activation by class", 11, bold=True)
     low, high = min(0.0, float(np.nanmin(means))), max(1e-6, float(np.nanmax(means)))
-    ends = f"{low:.2f}", f"{high:.2f}"
-    sheet.bars((48, top, 48 + 40 * len(means), top + 96), [means], high, range(len(means)), low=low, ends=ends)
+    box, ends = (48, top, 48 + 40 * len(means), top + 96), (f"{low:.2f}", f"{high:.2f}")
+    fills = [ORANGE if i == chosen else BLUE for i in range(len(means))]
+    sheet.bars(box, [means], high, range(len(means)), [fills], low, ends=ends)
     return Picture(sheet.image, caption)
 
 

@@ -206,9 +206,21 @@ def test_the_options_of_the_other_views(desk, inspector):
     desk.root.locator("select:visible", has_text="difference").select_option("difference")
     desk.root.locator("select:visible", has_text="all images").select_option("map")
     desk.shows(inspector.feature_maps(0, "conv1", scale="map", compare="difference"))
+
+
+def test_the_class_by_its_list_and_by_a_click(desk, inspector):
     desk.open("What it looks at")
-    desk.root.locator("select:visible", has_text="the likeliest").select_option("3")
+    desk.root.locator("select:visible", has_text="not chosen").select_option("3")
     desk.shows(inspector.attribution(0, 3))
+    desk.open("What excites it")
+    desk.shows(inspector.excitation("conv1", 0, 3))
+    desk.open("Pipeline")
+    drawn = inspector.pipeline(0, "conv1")
+    desk.click(drawn, *drawn.panels[-1].corner(8))
+    desk.shows(inspector.pipeline(0, "softmax"), inspector.feature_maps(0, "softmax", 8))
+    desk.open("What it looks at")
+    desk.shows(inspector.attribution(0, 8))
+    desk.root.locator("select:visible", has_text="not chosen").select_option("not chosen")
 
 
 def test_images_by_digit_right_or_wrong_and_index(desk, inspector):

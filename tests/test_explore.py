@@ -6,6 +6,7 @@ import torch
 from test_features import colour_images, make_skipping
 
 from mnist_helpers import InputError, make_model
+from mnist_helpers.config import WIDGET_ERROR
 from mnist_helpers.explore import (
     browse_predictions,
     explore,
@@ -194,6 +195,26 @@ class TestOtherViews:
             first = best[:, channel].argsort(descending=True, stable=True)[0]
             assert f"{stage}, channel {channel}: strongest in images {first}," in explorer.caption.value
 
+    def test_excitation_every_class(self, inspector):
+        explorer = explore_excitation(inspector)
+        maps = inspector.network.maps(inspector.images)["conv2"].amax((2, 3))[:, 0]
+        explorer.controls["stage"].value = "conv2"
+        pictures = {explorer.views[0].url}
+        for target in range(10):
+            explorer.controls["target"].value = target
+            there = (inspector.labels == target).nonzero().flatten()
+            assert f"strongest in images of class {target} {there[maps[there].argmax()]}" in explorer.caption.value
+            pictures.add(explorer.views[0].url)
+        assert len(pictures) == 11
+
+    def test_excitation_by_a_class_without_images_says_so(self, few):
+        images, labels = (tensor[:5] for tensor in few.test.tensors)
+        explorer = explore_excitation(make_model(0), images, labels)
+        absent = next(c for c in range(10) if c not in labels)
+        with pytest.raises(InputError, match=f"none of the 5 images is of class {absent}; choose another"):
+            explorer.controls["target"].value = absent
+        assert WIDGET_ERROR in explorer.caption.value
+
     def test_attribution_every_class(self, inspector):
         explorer = explore_attribution(inspector)
         assert f"for class {inspector.predictions.preds[0]}." in explorer.caption.value
@@ -253,6 +274,19 @@ class TestTogether:
             assert big.shown.views[0].url == wanted.data_url(), name
         assert repr(big).startswith("NetworkExplorer: Pipeline, Kernels, Feature maps, Arithmetic,")
         assert "image/png" in big._repr_mimebundle_()
+
+    def test_a_click_on_a_class_chooses_it_for_all_views(self, inspector):
+        big = explore(inspector)
+        drawn = inspector.pipeline(0, "conv1")
+        for stage in ("fc2", "softmax"):
+            (panel,) = [panel for panel in drawn.panels if panel.meaning(0, 0, 0)["stage"] == stage]
+            for target in range(10):
+                big.shown.pick(0, *panel.corner(target), 1)
+                assert (big.controls["target"].value, big.controls["stage"].value) == (target, stage)
+        big.tabs.selected_index = list(VIEWS).index("attribution")
+        assert "What counts for class 9." in big.shown.caption.value
+        big.tabs.selected_index = list(VIEWS).index("excitation")
+        assert "images of class 9" in big.shown.caption.value
 
     def test_colour_images_and_three_convolutions(self):
         images = colour_images(12)

@@ -244,10 +244,13 @@ class TestExcitation:
         assert torch.equal(response.peaks, maps.amax((2, 3)))
         assert torch.allclose(response.means, maps.mean((2, 3)), atol=1e-6)
         assert torch.equal(response.lows, maps.amin((2, 3)))
-        best = response.strongest(5, 3)
+        best = response.strongest(5, 3, torch.ones(len(images), dtype=torch.bool))
         assert best.tolist() == maps[:, 5].amax((1, 2)).sort(descending=True, stable=True).indices[:3].tolist()
         row, column = divmod(response.places[best[0], 5].item(), 14)
         assert maps[best[0], 5, row, column] == maps[:, 5].max()
+        sevens = (labels == 7).nonzero().flatten().tolist()
+        peaks = {i: maps[i, 5].max().item() for i in sevens}
+        assert response.strongest(5, 3, labels == 7).tolist() == sorted(sevens, key=lambda i: -peaks[i])[:3]
         assert response.by_class(labels, 10)[7, 5] == pytest.approx(maps[labels == 7][:, 5].mean().item(), abs=1e-5)
 
     @pytest.mark.parametrize("stage", ["conv1", "relu2", "fc1", "softmax"])
