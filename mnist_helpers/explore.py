@@ -88,7 +88,7 @@ def make_control(inspector: Inspector, name: str) -> ipywidgets.Widget:
         case "channel" | "row" | "column" | "source":
             return IntSlider(0, 0, 0, description="Input" if name == "source" else name.capitalize(), layout=WIDE)
         case "target":
-            classes = [("not chosen", -1), *((str(c), c) for c in range(inspector.classes))]
+            classes = [("none", -1), *((str(c), c) for c in range(inspector.classes))]
             return Dropdown(options=classes, description="Class", layout=Layout(width="180px"))
         case "colouring":
             return Dropdown(options=inspector.colourings, description="Colour")

@@ -45,6 +45,8 @@ function render({ model, el }) {
   };
   const draw = () => {
     image.src = model.get("url");
+  };
+  const describe = () => {
     image.alt = model.get("alt");
     frame.setAttribute("aria-label", `${model.get("alt")} Arrow keys move the selection, Enter picks it.`);
   };
@@ -74,7 +76,12 @@ function render({ model, el }) {
   });
   model.on("change:url", draw);
   model.on("change:cursor", place);
+  model.on("change:alt", describe);
+  model.on("change:labels", () => {
+    if (image.complete && image.src === model.get("url")) write(); // else once the new picture is there
+  });
   draw();
+  describe();
 }
 
 export default { render };

@@ -163,11 +163,19 @@ def _write(image: Image.Image, label: Label) -> None:
 
 
 class Sheet:
-    """A white page for maps, texts, boxes and bars; positions and sizes are pixels from the top left."""
+    """A white page for maps, texts, boxes and bars; positions and sizes are pixels from the top left.
+
+    Texts are kept apart, to be written over the enlarged image: as sharp as the screen allows.
+    """
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), "white")
         self.pen = ImageDraw.Draw(self.image)
+        self.labels: list[Label] = []
+
+    def picture(self, caption: str, scale: int = 1, panels: Sequence[Panel] = (), **selection: object) -> "Picture":
+        """What was drawn; `selection` is the cursor and step of a `Picture`."""
+        return Picture(self.image, caption, scale, tuple(panels), labels=tuple(self.labels), **selection)
 
     def maps(
         self,
@@ -199,16 +207,16 @@ class Sheet:
         left, top = panel.left, panel.top
         self.pen.rectangle((left - 1, top - 1, left + panel.width, top + panel.height), outline=PALE)
 
-    def scale(self, at: tuple[int, int], height: int, colormap: str, ends: tuple[float, float]) -> list[Label]:
-        """Draws a colour bar, 3 pixels wide; returns what is to be written at its lower and its upper end."""
+    def scale(self, at: tuple[int, int], height: int, colormap: str, ends: tuple[float, float]) -> None:
+        """Draws a colour bar, 3 pixels wide, with the values of its lower and its upper end."""
         levels = np.linspace(TOP_LEVEL, 0, height).astype(np.uint8).reshape(1, -1, 1).repeat(3, axis=2)
         self.maps(at, levels, colormap)
-        places = zip(ends, (height - 1, 1), strict=True)
-        return [Label(at[0] + 4, at[1] + y, f"{end:.3g}", 10, anchor="lm") for end, y in places]
+        for end, y in zip(ends, (height - 1, 1), strict=True):
+            self.text(at[0] + 4, at[1] + y, f"{end:.3g}", 10, anchor="lm")
 
     def text(self, x: float, y: float, text: str, *style: object, **more: object) -> None:
         """Writes one line; the rest is that of a `Label`."""
-        _write(self.image, Label(x, y, text, *style, **more))
+        self.labels.append(Label(x, y, text, *style, **more))
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2) -> None:
         """Frames the pixels from (left, top) to before (right, bottom), from outside."""

@@ -12,7 +12,6 @@ from mnist_helpers.pictures import (
     ORANGE,
     SIGNED,
     UNSIGNED,
-    Label,
     Panel,
     Picture,
     Selected,
@@ -47,7 +46,7 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
     sizes = [(n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1)) for _, part, n, z in columns]
     widths, tallest = [max(width, 31) for width, _ in sizes], max(height for _, height in sizes)
     sheet = Sheet(sum(widths) + 5 * len(widths) + 14, tallest + 42)
-    panels, labels, left = [], [], 4
+    panels, left = [], 4
     facts = {stage.name: stage for stage in stages}
     for (name, part, across, z), (width, height), room in zip(columns, sizes, widths, strict=True):
         at, middle = (left + (room - width) // 2, 2 + (tallest - height) // 2), left + room / 2
@@ -60,21 +59,21 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
             for i in range(len(part) if across == 1 else 0):  # the classes
                 said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
-                labels.append(Label(at[0] + width + 1, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm"))
+                sheet.text(at[0] + width + 1, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm")
             stage = facts[name]
             sees = "sees all" if stage.sees is None else f"sees {stage.sees.size[0]} × {stage.sees.size[1]}"
             weights = f"{stage.parameters:,}" if stage.parameters else "0"
             lines = ["×".join(map(str, stage.shape)), f"{weights} param.", sees]
             tops[name] = at
-        labels.append(Label(middle, tallest + 5, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True))
-        labels += [Label(middle, tallest + 14 + 8 * i, line, 10, anchor="ma") for i, line in enumerate(lines)]
+        sheet.text(middle, tallest + 5, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
+        for i, line in enumerate(lines):
+            sheet.text(middle, tallest + 14 + 8 * i, line, 10, anchor="ma")
         if name == selected:
             sheet.box(at[0], at[1], at[0] + width - 1, at[1] + height - 1, width=1)
         left += room + 5
     opened = f"; open: {selected} ({facts[selected].kind})" if selected in facts else ""
     caption = f"The way of one image through {len(stages)} stages{opened}."
-    cursor = tops.get(selected, (0, 0))
-    return Picture(sheet.image, caption, 2, tuple(panels), cursor, (36, 8), tuple(labels))
+    return sheet.picture(caption, 2, panels, cursor=tops.get(selected, (0, 0)), step=(36, 8))
 
 
 def _selects(stage: str, classes: bool) -> Callable[[int, int, int], Selected]:
@@ -103,13 +102,13 @@ def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what:
     left, top = panel.corner(channel)
     bottom = top + panel.height if ins == 1 else top + rows * (panel.height + 1) - 1
     sheet.box(left, top, left + panel.width, bottom, width=1)
-    scale, labels = "each on its own scale", []
+    scale = "each on its own scale"
     if not each:
         scale = f"from {-high.item():.2g} (blue) to {high.item():.2g} (red)"
-        labels = sheet.scale((grid + 1, 3), min(tall - 6, 30), SIGNED, (-high.item(), high.item()))
+        sheet.scale((grid + 1, 3), min(tall - 6, 30), SIGNED, (-high.item(), high.item()))
     caption = f"{outs} × {ins} kernels of {height} × {width}, {what}, {scale}; framed: output channel {channel}."
     step = (panel.width + 1, panel.height + 1)
-    return Picture(sheet.image, caption, enlarged, (panel,), (left + 1, top + 1), step, tuple(labels))
+    return sheet.picture(caption, enlarged, [panel], cursor=(left + 1, top + 1), step=step)
 
 
 def draw_feature_maps(
@@ -131,21 +130,22 @@ def draw_feature_maps(
     tallest = max(-(-count // across) * (height * zoom + 1), image.shape[1] + bar + 6)
     sheet = Sheet(first + wide * len(sides), top + tallest + 2)
     sheet.digit((2, top), image)
-    panels, labels = [], []
+    panels = []
     for i, (name, part) in enumerate(sides.items()):
         at = (first + i * wide, top)
         panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, zoom, _places))
         sheet.mark(panels[-1], channel, width=1)
-        labels += [Label(at[0], 1, name, 12, bold=True)] if several else []
+        if several:
+            sheet.text(at[0], 1, name, 12, bold=True)
     scale = "each on its own scale"
     if low.size == 1:
         ends = low.item(), high.item()
         scale = f"colours from {ends[0]:.2f} to {ends[1]:.2f}"
-        labels += sheet.scale((2, top + image.shape[1] + 6), bar, _ramp(low), ends)
+        sheet.scale((2, top + image.shape[1] + 6), bar, _ramp(low), ends)
     cursor = tuple(at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True))
     names = f" Left to right: {', '.join(sides)}." if several else ""
     caption = f"{count} × {height} × {width}, {scale}; framed: channel {channel}.{names}"
-    return Picture(sheet.image, caption, enlarged, tuple(panels), cursor, (zoom, zoom), tuple(labels))
+    return sheet.picture(caption, enlarged, panels, cursor=cursor, step=(zoom, zoom))
 
 
 def _places(channel: int, row: int, column: int) -> Selected:
@@ -239,7 +239,7 @@ def draw_arithmetic(
     corner = made.corner(channel if vector else 0)
     cursor = (corner[0] + column * made.zoom, corner[1] + row * made.zoom)
     caption = f"{stage.name}, channel {channel}, row {row}, column {column}: {said}."
-    return Picture(sheet.image, caption, 1, tuple(panels), cursor, (made.zoom + vector,) * 2)
+    return sheet.picture(caption, 1, panels, cursor=cursor, step=(made.zoom + vector,) * 2)
 
 
 def _places_of(
@@ -319,7 +319,7 @@ def draw_excitation(
     box, ends = (48, top, 48 + 40 * len(means), top + 96), (f"{low:.2f}", f"{high:.2f}")
     fills = [ORANGE if i == chosen else BLUE for i in range(len(means))]
     sheet.bars(box, [means], high, range(len(means)), [fills], low, ends=ends)
-    return Picture(sheet.image, caption)
+    return sheet.picture(caption)
 
 
 def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndarray]], caption: str) -> Picture:
@@ -335,7 +335,7 @@ def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndar
             sheet.text(4 + j * wide, top - 18, method, 11)
             sheet.outline(sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom))
     sheet.text(4, 6, "red speaks for the class, blue against it, white is nothing; each map from -1 to 1", 11)
-    return Picture(sheet.image, caption)
+    return sheet.picture(caption)
 
 
 def draw_ablation(
@@ -374,7 +374,7 @@ def draw_ablation(
         box = (6, top, 6 + room * len(lost), top + 66)
         sheet.bars(box, [values], most, range(len(lost)), [fills], -least if (values < 0).any() else 0.0, numbers=lost)
         panels.append(Panel(6, top - 12, 96, room - 1, len(lost), len(lost), 96, _switches(name)))
-    return Picture(sheet.image, caption, 1, tuple(panels), panels[0].corner(0), (room, 120))
+    return sheet.picture(caption, 1, panels, cursor=panels[0].corner(0), step=(room, 120))
 
 
 def _switches(name: str) -> Callable[[int, int, int], Selected]:

@@ -210,7 +210,7 @@ def test_the_options_of_the_other_views(desk, inspector):
 
 def test_the_class_by_its_list_and_by_a_click(desk, inspector):
     desk.open("What it looks at")
-    desk.root.locator("select:visible", has_text="not chosen").select_option("3")
+    desk.root.locator("select:visible", has_text="none").select_option("3")
     desk.shows(inspector.attribution(0, 3))
     desk.open("What excites it")
     desk.shows(inspector.excitation("conv1", 0, 3))
@@ -220,7 +220,7 @@ def test_the_class_by_its_list_and_by_a_click(desk, inspector):
     desk.shows(inspector.pipeline(0, "softmax"), inspector.feature_maps(0, "softmax", 8))
     desk.open("What it looks at")
     desk.shows(inspector.attribution(0, 8))
-    desk.root.locator("select:visible", has_text="not chosen").select_option("not chosen")
+    desk.root.locator("select:visible", has_text="none").select_option("none")
 
 
 def test_images_by_digit_right_or_wrong_and_index(desk, inspector):
