@@ -64,16 +64,20 @@ class Desk:
         return self.root.locator(".mnist-helpers-picture:visible").nth(number)
 
     def shows(self, *expected):
-        """Waits until the open tab shows these pictures, byte for byte, with their captions."""
-        wanted = [picture.data_url() for picture in expected]
+        """Waits until the open tab shows these pictures, byte for byte, with their texts and captions."""
+        wanted = [[picture.data_url(), [label.text for label in picture.labels]] for picture in expected]
         first, *rest = (picture.caption for picture in expected)
         caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
         script = """([wanted, caption, root]) => {
             const texts = [...document.querySelectorAll(root + ' .widget-html-content')];
             if (!texts.some(text => text.offsetParent && text.innerText === caption)) return false;
-            const images = [...document.querySelectorAll(root + ' .mnist-helpers-picture img')]
-                .filter(image => image.offsetParent);
-            return images.length === wanted.length && images.every((image, i) => image.src === wanted[i]);
+            const pictures = [...document.querySelectorAll(root + ' .mnist-helpers-picture')]
+                .filter(picture => picture.offsetParent);
+            const found = pictures.map(picture => [
+                picture.querySelector('img').src,
+                [...picture.querySelectorAll('.mnist-helpers-label')].map(text => text.textContent),
+            ]);
+            return JSON.stringify(found) === JSON.stringify(wanted);
         }"""
         self.page.wait_for_function(script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000)
 
