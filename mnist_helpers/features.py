@@ -11,7 +11,8 @@ from torch import Tensor, fx, nn
 
 POOLS = nn.MaxPool2d | nn.AvgPool2d
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d
-MODULES = {  # functions, and what the same arithmetic is called as a module
+MODULES = {  # functions and methods, and what the same arithmetic is called as a module
+    "relu": nn.ReLU,
     F.relu: nn.ReLU,
     torch.relu: nn.ReLU,
     F.max_pool2d: nn.MaxPool2d,
@@ -68,7 +69,7 @@ class Arithmetic(NamedTuple):
 
     `patch` is what it reads and `kernel` what that is multiplied with, both (in channels, height, width); a kernel of
     None means that the `rule` (max, mean, relu, softmax or the kind of the module) makes the value of the patch.
-    `rectified` tells whether a ReLU comes next.
+    `first` is the channel of the stage before that the patch begins with, `rectified` whether a ReLU comes next.
     """
 
     patch: np.ndarray
@@ -76,6 +77,7 @@ class Arithmetic(NamedTuple):
     bias: float
     rule: str
     value: float
+    first: int = 0
     rectified: bool = False
 
     @property
@@ -175,8 +177,10 @@ class Network:
                 stages.append(
                     Stage(self.names[node], type(module).__name__, shape, parameters, sees[node], reads, source)
                 )
-        logits = tuple(values[self.output].shape[1:])
-        return [*stages, Stage(SOFTMAX, "Softmax", logits, 0, None, None, self.names.get(self.output, "logits"))]
+        source = self.names.get(self.output, self.output.name)
+        if source not in self.nodes:  # a function, such as log_softmax
+            self.between[source] = self.output
+        return [*stages, Stage(SOFTMAX, "Softmax", tuple(values[self.output].shape[1:]), 0, None, None, source)]
 
     @torch.inference_mode()
     def arithmetic(self, image: Tensor, stage: str, channel: int, row: int = 0, column: int = 0) -> Arithmetic:
@@ -184,14 +188,15 @@ class Network:
         values = self.run(image[None])
         if stage == SOFTMAX:
             logits = values[self.output][0]
-            return Arithmetic(as_maps(logits), None, 0.0, "softmax", logits.softmax(0)[channel].item())
+            value = logits.softmax(0)[channel].item()
+            return Arithmetic(logits.reshape(1, 1, -1).cpu().numpy(), None, 0.0, "softmax", value, channel)
         node, module = self.nodes[stage], self.module(stage)
         source = node.all_input_nodes[0]
         before, value = values[source][0], values[node][0].reshape(-1, *(values[node].shape[2:] or (1, 1)))
-        weights, bias = None, 0.0
+        weights, bias, first = None, 0.0, channel % len(before)  # all but sums read the channel that they make
         rule = {nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}.get(type(module), type(module).__name__.lower())
         if isinstance(module, nn.Conv2d | nn.Linear):
-            rule, weights = "sum", module.weight[channel]
+            rule, weights, first = "sum", module.weight[channel], 0
             bias = 0.0 if module.bias is None else module.bias[channel].item()
         elif isinstance(module, BATCH_NORMS) and module.track_running_stats:  # a factor and a summand for each channel
             gamma, beta = (module.weight[channel], module.bias[channel]) if module.affine else (1.0, 0.0)
@@ -200,11 +205,11 @@ class Network:
             bias = float(beta - module.running_mean[channel] * factor)
         if found := window_of(module):
             patch = _cut(before, *found, row, column, module)
-            if rule != "sum":
-                patch = patch[channel : channel + 1]
-            elif module.groups > 1:
+            if rule == "sum":
                 first = channel // (module.out_channels // module.groups) * len(weights)
-                patch = patch[first : first + len(weights)]
+            patch = patch[first : first + (len(weights) if rule == "sum" else 1)]
+            if getattr(module, "divisor_override", None):
+                rule = f"the sum, divided by {module.divisor_override},"
         elif rule == "sum":
             spread = values[_laid_out(source, values)][0].shape
             patch, weights = (each.reshape(spread[0], *(spread[1:] or (1, 1))) for each in (before, weights))
@@ -212,22 +217,24 @@ class Network:
             patch = before.reshape(value.shape)[channel, row, column].reshape(1, 1, 1)
         else:  # such as global pooling: all of the channel
             maps = before.reshape(len(before), *(before.shape[1:] or (1, 1)))
-            patch = maps[channel % len(maps)][None]
+            patch = maps[first][None]
             rule = "mean" if isinstance(module, nn.AdaptiveAvgPool2d) and value.shape[1:] == (1, 1) else rule
         kernel = None if weights is None else weights.cpu().numpy()
         rectified = any(
             user in self.names and isinstance(self.module(self.names[user]), nn.ReLU) for user in node.users
         )
         number = value[channel, row, column].item()
-        return Arithmetic(patch.cpu().numpy(), kernel, bias, rule, number, rectified)
+        return Arithmetic(patch.cpu().numpy(), kernel, bias, rule, number, first, rectified)
 
 
 def _with_modules(graph: fx.GraphModule) -> fx.GraphModule:
     """Turns the functions in `MODULES` into calls of modules, which makes stages of them."""
     for node in graph.graph.nodes:
-        if node.target in MODULES and (found := node.normalized_arguments(graph, normalize_to_only_use_kwargs=True)):
+        if node.op in ("call_function", "call_method") and node.target in MODULES:
+            found = node.normalized_arguments(graph, normalize_to_only_use_kwargs=True)
             unlike = ("input", "self", "inplace")  # what modules don't take, or should not
-            options = {name: value for name, value in found.kwargs.items() if name not in unlike and value != []}
+            given = found.kwargs if found else {}  # methods have no more than their object
+            options = {name: value for name, value in given.items() if name not in unlike and value != []}
             name = node.name if not hasattr(graph, node.name) else f"{node.name}_function"
             graph.add_submodule(name, MODULES[node.target](**options))
             node.op, node.target, node.args, node.kwargs = "call_module", name, tuple(node.all_input_nodes), {}
@@ -247,13 +254,14 @@ def _laid_out(node: fx.Node, values: dict[fx.Node, Tensor]) -> fx.Node:
 def _cut(before: Tensor, window: Window, dilation: tuple[int, int], row: int, column: int, module: nn.Module) -> Tensor:
     """The values of `before` (C, H, W) in a window, its padding included."""
     (up, left), mode = window.start, getattr(module, "padding_mode", "zeros")
-    fill = -torch.inf if isinstance(module, nn.MaxPool2d) else 0.0
     # what lies beyond the last whole window is read by ceil_mode and an even "same" padding only
-    margins = (-left, -left + window.size[1], -up, -up + window.size[0])
+    frame, beyond = (-left, -left, -up, -up), (0, window.size[1], 0, window.size[0])
     if mode == "zeros":
-        padded = F.pad(before, margins, value=fill)
+        none = -torch.inf if isinstance(module, nn.MaxPool2d) else torch.nan if isinstance(module, POOLS) else 0.0
+        fill = 0.0 if getattr(module, "count_include_pad", False) else none  # nan is not counted by a mean
+        padded = F.pad(F.pad(before, frame, value=fill), beyond, value=none)
     else:
-        padded = F.pad(before[None], (-left, -left, -up, -up), mode=mode)[0]
+        padded = F.pad(before[None], frame, mode=mode)[0]
     top, side = (at * step for at, step in zip((row, column), window.step, strict=True))
     return padded[:, top : top + window.size[0] : dilation[0], side : side + window.size[1] : dilation[1]]
 

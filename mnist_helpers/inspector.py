@@ -141,10 +141,10 @@ class Inspector:
 
     def sources(self, stage: str) -> int:
         """How many input channels are summed up for a value of `stage`."""
-        before = self.stages[stage].before
-        if stage not in self.network.nodes or not isinstance(self.network.module(stage), nn.Conv2d | nn.Linear):
-            return 1
-        return len(self.images[0]) if before == "image" else self.maps(0)[before].shape[0]
+        module = self.network.module(stage) if stage in self.network.nodes else None
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels // module.groups
+        return len(self.maps(0)[self.stages[stage].before]) if isinstance(module, nn.Linear) else 1
 
     def pipeline(self, image: int = 0, stage: str = "") -> Picture:
         """One image through all stages; `stage` is framed."""

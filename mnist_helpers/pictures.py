@@ -83,12 +83,12 @@ class Panel:
         return self.left + column * (self.width + 1), self.top + row * (self.height + 1)
 
     def at(self, x: int, y: int) -> Selected | None:
-        """What lies at a pixel of the picture; None beside the maps."""
+        """What lies at a pixel of the picture, a gap being part of the map before it; None beside the maps."""
         (column, dx), (row, dy) = divmod(x - self.left, self.width + 1), divmod(y - self.top, self.height + 1)
         index = row * self.columns + column
-        if not (0 <= column < self.columns and 0 <= index < self.count and dx < self.width and dy < self.height):
+        if not (0 <= column < self.columns and 0 <= index < self.count):
             return None
-        return self.meaning(index, dy // self.zoom, dx // self.zoom)
+        return self.meaning(index, min(dy, self.height - 1) // self.zoom, min(dx, self.width - 1) // self.zoom)
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,10 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             lines = ["×".join(map(str, image.shape))]
         else:
             low, high = limits(part)
-            select = _selects(name, classes=facts[name].shape == stages[-1].shape)
+            answers = facts[name].shape == stages[-1].shape  # a value for each class
+            select = _selects(name, answers)
             panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
-            for i in range(len(part) if across == 1 else 0):  # the classes
+            for i in range(len(part) if across == 1 and answers else 0):
                 said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
                 sheet.text(at[0] + width + 1, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm")
             stage = facts[name]
@@ -104,7 +105,7 @@ def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what:
     sheet.box(left, top, left + panel.width, bottom, width=1)
     scale = "each on its own scale"
     if not each:
-        scale = f"from {-high.item():.2g} (blue) to {high.item():.2g} (red)"
+        scale = f"from {-high.item():.3g} (blue) to {high.item():.3g} (red)"
         sheet.scale((grid + 1, 3), min(tall - 6, 30), SIGNED, (-high.item(), high.item()))
     caption = f"{outs} × {ins} kernels of {height} × {width}, {what}, {scale}; framed: output channel {channel}."
     step = (panel.width + 1, panel.height + 1)
@@ -140,7 +141,7 @@ def draw_feature_maps(
     scale = "each on its own scale"
     if low.size == 1:
         ends = low.item(), high.item()
-        scale = f"colours from {ends[0]:.2f} to {ends[1]:.2f}"
+        scale = f"colours from {ends[0]:.3g} to {ends[1]:.3g}"
         sheet.scale((2, top + image.shape[1] + 6), bar, _ramp(low), ends)
     cursor = tuple(at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True))
     names = f" Left to right: {', '.join(sides)}." if several else ""
@@ -152,11 +153,16 @@ def _places(channel: int, row: int, column: int) -> Selected:
     return {"channel": channel, "row": row, "column": column}
 
 
-def _tint(values: np.ndarray) -> np.ndarray:
-    """Light colours (H, W, 3) for the cells of a table: blue below zero, red above."""
-    top = np.abs(values[np.isfinite(values)]).max(initial=1e-9)
+def _tint(values: np.ndarray, top: float) -> np.ndarray:
+    """Light colours (H, W, 3) for the cells of a table: blue below zero, red above, up to `top`."""
     levels = quantise(np.nan_to_num(values, neginf=0), -top, top)
     return (colours(SIGNED)[levels].astype(int) + 3 * 255) // 4
+
+
+def _in_rows(values: np.ndarray, across: int = 16) -> np.ndarray:
+    """Values (N,) as a table of at most `across` columns; what the last row lacks is nan."""
+    across = min(len(values), across)
+    return np.pad(values, (0, -len(values) % across), constant_values=np.nan).reshape(-1, across)
 
 
 def _table(
@@ -169,17 +175,14 @@ def _table(
     """Writes numbers (H, W) in coloured cells under a title; nan is left blank, padding of a pooling has no value."""
     wide, tall = CELL
     sheet.text(at[0], at[1] - 18, title, 11, bold=True)
-    for ((row, column), value), tint in zip(np.ndenumerate(values), _tint(values).reshape(-1, 3), strict=True):
+    top = np.abs(values[np.isfinite(values)]).max(initial=1e-9)
+    digits = int(np.clip(1 - np.floor(np.log10(top)), 2, 4))  # two of the largest value, as far as there is room
+    for ((row, column), value), tint in zip(np.ndenumerate(values), _tint(values, top).reshape(-1, 3), strict=True):
         x, y = at[0] + column * wide, at[1] + row * tall
         if not np.isnan(value):
             sheet.pen.rectangle((x, y, x + wide - 2, y + tall - 2), fill=tuple(tint))
-            sheet.text(
-                x + wide / 2 - 1,
-                y + tall / 2 - 1,
-                "none" if np.isinf(value) else f"{value + 0:.2f}".replace("-0.00", "0.00"),
-                10,
-                anchor="mm",
-            )
+            text = "none" if np.isinf(value) else f"{round(float(value), digits) + 0.0:.{digits}f}"
+            sheet.text(x + wide / 2 - 1, y + tall / 2 - 1, text, 10, anchor="mm")
     return Panel(*at, tall - 1, wide - 1, values.shape[1], values.size, tall, meaning)
 
 
@@ -218,13 +221,12 @@ def draw_arithmetic(
         parts: the image, and all maps of the stage before and of this one, each (C, H, W); what the value sees is
             framed in the first two, and the value in the third.
     """
-    (channel, row, column), patch, sources = place, sums.patch[source], len(sums.patch)
-    top, lines = PREVIEW + 62, -(-sources // 16)
+    (channel, row, column), patch, top = place, sums.patch[source], PREVIEW + 62
+    patch = _in_rows(patch[0]) if sums.rule == "softmax" else patch
     below = top + max(len(patch), 2) * CELL[1] + 32  # the sums by input channel
-    bottom = below - 32 if sums.kernel is None else below + lines * CELL[1] + 32
+    bottom = below - 32 if sums.kernel is None else below + -(-len(sums.patch) // 16) * CELL[1] + 32
     sheet = Sheet(max(WIDEST, 90 + 3 * (patch.shape[1] * CELL[0] + 34)), bottom)
-    reads = source if sources > 1 else channel % len(parts[1])  # a pooling reads the channel that it makes
-    panels = [_places_of(sheet, stage, place, reads, parts)]
+    panels = [_places_of(sheet, stage, place, sums.first + source, parts)]
     if sums.kernel is None:
         _table(sheet, (6, top), patch, "reads")
         rule = RULES.get(sums.rule, "{rule} makes it {value:.4f}")
@@ -271,10 +273,10 @@ def _sums_of(sheet: Sheet, sums: Arithmetic, source: int, top: int, below: int) 
         sheet.text(left - 24, top, sign, 16)
         _table(sheet, (left, top), values, title)
         left += 34 + patch.shape[1] * CELL[0]
-    sheet.text(left - 24, top + 3, f"sum {sums.partial_sums[source]:.4f}", 12, bold=True)
-    across = min(len(sums.patch), 16)
-    padded = np.pad(sums.partial_sums, (0, -len(sums.patch) % across), constant_values=np.nan).reshape(-1, across)
-    panel = _table(sheet, (6, below), padded, "sums by input channel", lambda i, row, column: {"source": i})
+    sheet.text(left - 24, top + 3, f"sum {sums.partial_sums[source]:.4g}", 12, bold=True)
+    panel = _table(
+        sheet, (6, below), _in_rows(sums.partial_sums), "sums by input channel", lambda i, row, column: {"source": i}
+    )
     sheet.mark(panel, source)
     return panel
 

@@ -66,13 +66,14 @@ class TestPictures:
         assert np.abs(colours("RdBu_r")[[0, 127, 254]].astype(int) - expected).max() <= 1
         assert colours("RdBu_r")[GAP].tolist() == [255, 255, 255]
 
-    def test_a_place_in_a_grid_is_found_and_gaps_are_nothing(self):
+    def test_a_place_in_a_grid_is_found_and_gaps_belong_to_the_map_before(self):
         sheet = Sheet(60, 40)
         panel = sheet.maps((5, 3), np.zeros((5, 4, 3), np.uint8), "gray", 3, 2, lambda i, row, column: (i, row, column))
         picture = Picture(sheet.image, "x", panels=(panel,))
         assert panel.corner(4) == (5 + 7, 3 + 9)
         assert picture.at(5 + 7 + 5, 3 + 9 + 7) == (4, 3, 2)  # the last value of map 4
-        assert [picture.at(5 + 6, 3), picture.at(5, 3 + 8), picture.at(4, 3), picture.at(5 + 14, 3 + 9)] == [{}] * 4
+        assert [picture.at(5 + 6, 3), picture.at(5, 3 + 8)] == [(0, 0, 2), (0, 3, 0)]
+        assert [picture.at(4, 3), picture.at(5 + 14, 3 + 9), picture.at(5 + 21, 3)] == [{}] * 3  # beside, none, beyond
 
     def test_a_picture_is_enlarged_by_squares_and_says_its_caption(self):
         image = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8))

@@ -11,6 +11,7 @@ from mnist_helpers.ablation import Ablation
 from mnist_helpers.attribution import METHODS, attributions
 from mnist_helpers.excitation import ascend, respond
 from mnist_helpers.features import SOFTMAX, Network, as_maps, kernels
+from mnist_helpers.inspector import Inspector
 
 
 class Skipping(nn.Module):
@@ -47,8 +48,8 @@ class Functional(nn.Module):
 
     def forward(self, images):
         x = F.max_pool2d(F.relu(self.norm1(self.conv1(images))), 2)
-        x = self.norm2(self.relu(x)).relu()
-        x = F.avg_pool2d(self.drop(torch.relu(x)), kernel_size=2)
+        x = self.norm2(self.relu(x))
+        x = F.avg_pool2d(self.drop(x.relu()), kernel_size=2)
         x = F.dropout(F.relu(self.fc1(x.view(-1, 20)), inplace=True), training=self.training)
         return F.log_softmax(self.fc2(x), dim=1)
 
@@ -123,11 +124,11 @@ class TestStages:
             ("max_pool2d", "MaxPool2d", (4, 4)),
             ("relu", "Conv2d", (8, 8)),
             ("norm2", "BatchNorm2d", (8, 8)),
-            ("relu_3", "ReLU", (8, 8)),
+            ("relu_2", "ReLU", (8, 8)),
             ("drop", "Dropout2d", (8, 8)),
             ("avg_pool2d", "AvgPool2d", (10, 10)),
             ("fc1", "Linear", None),
-            ("relu_4", "ReLU", None),
+            ("relu_3", "ReLU", None),
             ("fc2", "Linear", None),
             ("softmax", "Softmax", None),
         ]
@@ -197,7 +198,7 @@ class TestArithmetic:
                     "sum": lambda found=found: found.partial_sums.sum() + found.bias,
                     "max": lambda found=found: found.patch.max(),
                     "scale": lambda found=found: (found.patch * found.kernel).item() + found.bias,
-                    "mean": lambda found=found: found.patch.mean(),
+                    "mean": lambda found=found: np.nanmean(found.patch),
                     "relu": lambda found=found: max(0.0, found.patch.item()),
                     "dropout2d": lambda found=found: found.patch.item(),
                     "flatten": lambda found=found: found.patch.item(),
@@ -227,6 +228,47 @@ class TestArithmetic:
         assert network.arithmetic(image, "3", 1).partial_sums.sum() + model[3].bias[1].item() == pytest.approx(
             network.maps(image[None])["3"][0, 1].item(), abs=1e-5
         )
+
+    @pytest.mark.parametrize(
+        "pool",
+        [
+            nn.AvgPool2d(3, 2, 1),
+            nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+            nn.AvgPool2d(3, 2, ceil_mode=True),
+            nn.AvgPool2d(2, divisor_override=3),
+            nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        ],
+        ids=str,
+    )
+    def test_what_a_pooling_shows_makes_its_value(self, pool):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), pool, nn.Flatten(), nn.LazyLinear(2))
+        model(colour_images(1))
+        network, image = Network(model, colour_images()), colour_images()[1]
+        maps = network.maps(image[None])["1"][0]
+        for (channel, row, column), value in np.ndenumerate(maps.numpy()):
+            found = network.arithmetic(image, "1", channel, row, column)
+            by_hand = {"max": found.patch.max(), "mean": np.nanmean(found.patch)}
+            assert by_hand.get(found.rule, found.patch.sum() / 3) == pytest.approx(value, abs=1e-6)
+        if pool.padding == 0 and not pool.ceil_mode:
+            assert found.rule == "the sum, divided by 3,"
+
+    def test_a_group_reads_its_own_channels(self):
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3, groups=4), nn.Flatten(), nn.LazyLinear(2))
+        model(colour_images(1))
+        inspector, image = Inspector(model, colour_images()), colour_images()[0]
+        found = inspector.network.arithmetic(image, "1", 11, 2, 3)
+        assert (found.first, len(found.patch), inspector.sources("1")) == (6, 2, 2)
+        before = inspector.network.maps(image[None])["0"][0]
+        assert np.array_equal(found.patch, before[6:8, 2:5, 3:6].numpy())
+        assert "0, channel 7" in [label.text for label in inspector.arithmetic(0, "1", 11, 2, 3, 1).labels]
+
+    def test_the_softmax_of_what_is_no_stage(self, functional):
+        inspector = Inspector(functional.model, colour_images())
+        logits = functional.model(colour_images())[0]
+        picture = inspector.arithmetic(0, "softmax", 2)
+        assert f"divided by the sum of all = {logits.softmax(0)[2]:.4f}." in picture.caption
+        shown = [label.text for label in picture.labels]
+        assert all(f"{logit:.2f}" in shown for logit in logits.tolist())
 
     def test_outside_the_frame_are_zeros(self, grey, few):
         assert not grey.arithmetic(few.test.tensors[0][0], "conv1", 0, 0, 0).patch[0, 0].any()
