@@ -95,7 +95,7 @@ def make_control(inspector: Inspector, name: str) -> ipywidgets.Widget:
         case "each":
             return Checkbox(False, description="Each kernel on its own scale")
         case "scale":
-            return Dropdown(options=SCALES, description="One scale for", style={"description_width": "initial"})
+            return Dropdown(options=SCALES, description="Scale for")
         case "compare":
             return Dropdown(options=inspector.comparisons, description="Reference")
         case _:
@@ -135,7 +135,7 @@ def make_view(inspector: Inspector, name: str, controls: Controls | None = None)
     return explorer
 
 
-GRID = Layout(grid_template_columns="max-content max-content", align_items="center")
+GRID = Layout(grid_template_columns="repeat(auto-fit, 490px)", width="100%", max_width="1000px", align_items="center")
 SELECTION = ("image", "stage", "channel", "row", "column", "target")
 
 
@@ -159,9 +159,11 @@ class NetworkExplorer(VBox):
         return list(self.explorers.values())[self.tabs.selected_index or 0]
 
     def turn(self, change: object = None) -> None:
-        """Draws the view of the open tab, and no other from now on."""
+        """Draws the view of the open tab, and no other from now on; what it doesn't take can't be moved."""
         for explorer in self.explorers.values():
             explorer.active = explorer is self.shown
+        for name in SELECTION[1:]:
+            self.controls[name].disabled = name not in self.shown.controls
         self.shown.update()
 
     def __repr__(self) -> str:
@@ -181,10 +183,14 @@ def explore(
     """All views into `model` under one selection of image, stage, channel, pixel and class.
 
     Args:
-        model: any network with convolutions that `torch.fx` can trace; or an `Inspector`, which has the rest.
+        model: any network with convolutions that `torch.fx` can trace, put into evaluation mode; or an `Inspector`,
+            which has the rest.
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
         reference: a network of the same form to compare with.
+
+    Raises:
+        InputError: one of them doesn't fit.
     """
     return NetworkExplorer(inspect(model, images, labels, reference))
 

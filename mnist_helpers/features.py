@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from mnist_helpers.config import InputError
+
 POOLS = nn.MaxPool2d | nn.AvgPool2d
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d
 MODULES = {  # functions and methods, and what the same arithmetic is called as a module
@@ -106,17 +108,24 @@ class Network:
     can trace.
 
     Args:
+        model: is put into evaluation mode.
         images: (N, C, H, W), of which the first tells the shapes.
+
+    Raises:
+        InputError: the model can't be traced, has no convolution, doesn't take the images, or gives no logits.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        self.model = model.eval()
-        self.graph = _with_modules(fx.symbolic_trace(model))
+        self.model, kind = model.eval(), type(model).__name__
+        try:
+            self.graph = _with_modules(fx.symbolic_trace(model))
+        except Exception as error:  # whatever the model's own code raises
+            remedy = "give a model whose path doesn't depend on its input"
+            raise InputError(f"torch.fx can't trace {kind} ({error}); {remedy}.") from error
         for name, module in list(self.graph.named_modules()):
             if getattr(module, "inplace", False):  # would overwrite what the stage before put out
                 self.graph.set_submodule(name, copy.copy(module))
                 self.graph.get_submodule(name).inplace = False
-        self.device = next(model.parameters()).device
         self.nodes: dict[str, fx.Node] = {}
         for node in self.graph.graph.nodes:
             if node.op == "call_module":
@@ -124,8 +133,16 @@ class Network:
                 self.nodes[f"{node.target}_{uses}" if uses else node.target] = node
         self.between: dict[str, fx.Node] = {}  # what stages read that no module puts out, such as a sum
         self.names = {node: name for name, node in self.nodes.items()}
-        self.stages = {stage.name: stage for stage in self._measure(images[:1])}
         self.convolutions = [name for name in self.nodes if isinstance(self.module(name), nn.Conv2d)]
+        if not self.convolutions:
+            raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
+        self.device = next(model.parameters()).device
+        try:
+            self.stages = {stage.name: stage for stage in self._measure(images[:1])}
+        except RuntimeError as error:
+            given = f"an image {tuple(images.shape[1:])} of {images.dtype}"
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{kind} doesn't take {given} ({reason}); give images as it was trained on.") from error
 
     def module(self, stage: str) -> nn.Module:
         """The module of a stage."""
@@ -152,6 +169,9 @@ class Network:
     def _measure(self, image: Tensor) -> list[Stage]:
         with torch.inference_mode():
             values = self.run(image)
+        logits = values.get(next(iter(reversed(self.graph.graph.nodes))).args[0])
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise InputError(f"{type(self.model).__name__} must answer with one tensor of logits (N, classes).")
         sees: dict[fx.Node, Window | None] = {}
         stages = []
         for node, value in values.items():
@@ -180,7 +200,7 @@ class Network:
         source = self.names.get(self.output, self.output.name)
         if source not in self.nodes:  # a function, such as log_softmax
             self.between[source] = self.output
-        return [*stages, Stage(SOFTMAX, "Softmax", tuple(values[self.output].shape[1:]), 0, None, None, source)]
+        return [*stages, Stage(SOFTMAX, "Softmax", tuple(logits.shape[1:]), 0, None, None, source)]
 
     @torch.inference_mode()
     def arithmetic(self, image: Tensor, stage: str, channel: int, row: int = 0, column: int = 0) -> Arithmetic:

@@ -49,6 +49,9 @@ class Inspector:
         labels: (N,); by default the model's own answers.
         reference: a network of the same form to compare with, such as the untrained one.
         names: what to call the two.
+
+    Raises:
+        InputError: here and in the methods, what is given doesn't fit, or what is asked for doesn't exist.
     """
 
     def __init__(
@@ -59,11 +62,17 @@ class Inspector:
         reference: nn.Module | None = None,
         names: tuple[str, str] = ("trained", "random"),
     ) -> None:
+        images, labels = _checked(images, labels)
         self.images, self.given, self.names = images, labels, names
         self.networks = [Network(each, images) for each in (model, reference) if each is not None]
         self.network = self.networks[0]
         self.stages = self.network.stages
         self.classes = self.stages[SOFTMAX].shape[0]
+        forms = [[(stage.name, stage.shape) for stage in network.stages.values()] for network in self.networks]
+        if forms[0] != forms[-1]:
+            raise InputError("the reference has other stages than the model; give a network of the same form.")
+        if labels is not None and not (labels.min() >= 0 and labels.max() < self.classes):
+            raise InputError(f"labels go from {labels.min()} to {labels.max()}, but must be below {self.classes}.")
         self.kept_maps = lru_cache(maxsize=32)(self._maps)
         self.made = lru_cache(maxsize=None)(self._made)
         self.attributed = lru_cache(maxsize=256)(self._attributed)
@@ -124,20 +133,22 @@ class Inspector:
         known = f", a {self.labels[image]}" if self.given is not None else ""
         return f"Image {image}{known}, read as {probs.argmax()} with {probs.max():.1%}"
 
-    def require(self, image: int, stage: str, channel: int = 0, row: int = 0, column: int = 0) -> None:
+    def require(
+        self, image: int = 0, stage: str = "", channel: int = 0, row: int = 0, column: int = 0, target: int = -1
+    ) -> None:
         """Refuses a selection that doesn't exist.
 
         Raises:
             InputError: it doesn't; the message names what there is.
         """
-        if stage not in self.stages:
+        if stage and stage not in self.stages:
             raise InputError(f"there is no stage {stage}; the network has {', '.join(self.stages)}.")
-        sizes = (len(self.images), *self.stages[stage].shape, 1, 1)[:4]
-        places = {"image": image, "channel": channel, "row": row, "column": column}
-        for (name, value), size in zip(places.items(), sizes, strict=True):
-            if not 0 <= value < size:
-                where = "" if name == "image" else f" in {stage}"
-                raise InputError(f"{name} is {value}, but must be from 0 to {size - 1}{where}.")
+        if target != -1:
+            _require("class", target, range(self.classes))
+        _require("image", image, range(len(self.images)))
+        sizes = (*(self.stages[stage].shape if stage else ()), 1, 1, 1)[:3]
+        for name, value, size in zip(("channel", "row", "column"), (channel, row, column), sizes, strict=True):
+            _require(name, value, range(size), f" in {stage}")
 
     def sources(self, stage: str) -> int:
         """How many input channels are summed up for a value of `stage`."""
@@ -148,6 +159,7 @@ class Inspector:
 
     def pipeline(self, image: int = 0, stage: str = "") -> Picture:
         """One image through all stages; `stage` is framed."""
+        self.require(image, stage)
         maps = self.maps(image)
         return draw_pipeline(list(self.stages.values()), maps, self.images[image].numpy(), stage).saying(
             self.title(image)
@@ -155,6 +167,8 @@ class Inspector:
 
     def kernels(self, stage: str = "", channel: int = 0, colouring: str = "weights", each: bool = False) -> Picture:
         """The kernels of the last convolution up to `stage`, or else of the first, coloured by one of `COLOURINGS`."""
+        self.require(stage=stage)
+        _require("colouring", colouring, self.colourings)
         names = list(self.stages)
         passed = names[: names.index(stage) + 1] if stage else names[:0]
         layer = next(
@@ -176,6 +190,9 @@ class Inspector:
     ) -> Picture:
         """All channels of `stage`, by default the first convolution, on one of `SCALES`, in one of `COMPARISONS`."""
         stage = stage or self.network.convolutions[0]
+        self.require(image, stage, channel, row, column)
+        _require("scale", scale, SCALES)
+        _require("compare", compare, self.comparisons)
         found = [self.maps(image, network)[stage] for network in range(1 if compare == "alone" else 2)]
         sides = dict(zip(self.names, found, strict=False))
         if scale == "all images":
@@ -196,6 +213,7 @@ class Inspector:
         self, image: int = 0, stage: str = "", channel: int = 0, row: int = 0, column: int = 0, source: int = 0
     ) -> Picture:
         """How `stage`, by default the last convolution, comes to one value; `source` is the input channel shown."""
+        self.require(image, stage or self.network.convolutions[-1], channel, row, column)
         record = self.stages[stage or self.network.convolutions[-1]]
         sums = self.network.arithmetic(self.images[image], record.name, channel, row, column)
         source, maps = min(source, len(sums.patch) - 1), self.maps(image)
@@ -209,6 +227,7 @@ class Inspector:
         Raises:
             InputError: no image is of that class.
         """
+        self.require(0, stage or self.network.convolutions[-1], channel, target=target)
         record = self.stages[stage or self.network.convolutions[-1]]
         response, across = self.responses[record.name], record.shape[-1] if len(record.shape) > 1 else 1
         among = self.labels == target if target >= 0 else torch.ones(len(self.labels), dtype=torch.bool)
@@ -235,6 +254,7 @@ class Inspector:
 
     def attribution(self, image: int = 0, target: int = -1) -> Picture:
         """What speaks for class `target`, or for the likeliest if that is -1, in both networks."""
+        self.require(image, target=target)
         target = int(self.maps(image)[SOFTMAX].argmax()) if target < 0 else target
         rows = dict(zip(self.names, self.attributed(image, target), strict=False))
         return draw_attributions(
@@ -249,6 +269,10 @@ class Inspector:
 
     def ablation(self, image: int = 0, off: Iterable[tuple[str, int]] = ()) -> Picture:
         """What is lost with the channels in `off` switched off: pairs of a convolution and a channel."""
+        self.require(image)
+        for layer, channel in off:
+            _require("off", layer, self.network.convolutions)
+            self.require(image, layer, channel)
         everything, left = self.silencer.predictions(), self.silencer.predictions(frozenset(off))
         every, *right = (
             torch.bincount(labels, minlength=self.classes)
@@ -267,3 +291,25 @@ class Inspector:
         probs = (everything.probs[image].numpy(), left.probs[image].numpy())
         rankings = {name: self.ranked.get(name, [np.nan] * self.stages[name].shape[0]) for name in silent}
         return draw_ablation(probs, tuple(right), rankings, silent, caption)
+
+
+def _require(name: str, value: object, known: Sequence[object], where: str = "") -> None:
+    if value not in known:
+        there = f"from 0 to {known[-1]}" if isinstance(known, range) else f"one of: {', '.join(known)}"
+        raise InputError(f"{name} is {value}, but must be {there}{where}.")
+
+
+def _checked(images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Images and labels as tensors, where they are such as a model can take."""
+    wanted = "images must be a tensor of decimals (N, C, H, W), as the model takes them"
+    if not isinstance(images, Tensor | np.ndarray):
+        raise InputError(f"{wanted}, not a {type(images).__name__}.")
+    images = torch.as_tensor(images)
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        raise InputError(f"{wanted}, not {tuple(images.shape)} of {images.dtype}.")
+    if not images.isfinite().all():
+        raise InputError("some values of the images are not finite; give images of numbers only.")
+    labels = None if labels is None else torch.as_tensor(labels)
+    if labels is not None and (labels.shape != images.shape[:1] or labels.is_floating_point()):
+        raise InputError(f"labels must be {len(images)} whole numbers, not {tuple(labels.shape)} of {labels.dtype}.")
+    return images, labels

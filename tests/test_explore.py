@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from test_features import colour_images, make_skipping
+from torch import nn
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.config import WIDGET_ERROR
 from mnist_helpers.explore import (
+    SELECTION,
     browse_predictions,
     explore,
     explore_ablation,
@@ -275,6 +277,18 @@ class TestTogether:
         assert repr(big).startswith("NetworkExplorer: Pipeline, Kernels, Feature maps, Arithmetic,")
         assert "image/png" in big._repr_mimebundle_()
 
+    def test_only_what_the_open_view_takes_can_be_moved(self, inspector):
+        big = explore(inspector)
+        big.controls["stage"].value = "conv2"
+        for index, (_, *arguments) in enumerate(VIEWS.values()):
+            big.tabs.selected_index = index
+            shown = {"stage", "channel", "row", "column", "target"} if index == 0 else set(arguments)
+            live = {name for name in SELECTION[1:] if not big.controls[name].disabled}
+            assert live == shown & set(SELECTION[1:])
+        big.tabs.selected_index = 2
+        big.controls["stage"].value = "fc1"  # a vector
+        assert [big.controls[name].disabled for name in ("channel", "row", "column")] == [False, True, True]
+
     def test_a_click_on_a_class_chooses_it_for_all_views(self, inspector):
         big = explore(inspector)
         drawn = inspector.pipeline(0, "conv1")
@@ -337,3 +351,86 @@ class TestPredictions:
         labels = few.test.tensors[1]
         perfect = Predictions(torch.nn.functional.one_hot(labels, 10) * 9.0, labels)
         assert browse_predictions(few.test.tensors[0], perfect).caption.value.startswith("Image 0, a ")
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, images):
+        return self.conv(images) if images.sum() > 0 else images
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, images):
+        return self.conv(images), images
+
+
+class TestBadInput:
+    IMAGES = torch.zeros(3, 1, 28, 28)
+
+    @pytest.mark.parametrize(
+        ("model", "said"),
+        [
+            (Branching(), "torch.fx can't trace Branching .*; give a model whose path"),
+            (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), "Sequential has no nn.Conv2d; give"),
+            (Pair(), "Pair must answer with one tensor of logits"),
+            (nn.Sequential(nn.Conv2d(1, 10, 3)), "Sequential must answer with one tensor of logits"),
+            (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), r"doesn't take an image \(1, 28, 28\) of torch.float32"),
+        ],
+    )
+    def test_models(self, model, said):
+        with pytest.raises(InputError, match=said) as caught:
+            explore(model, self.IMAGES)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("images", "labels", "said"),
+        [
+            (None, None, r"images must be a tensor of decimals \(N, C, H, W\), .* not a NoneType"),
+            (torch.zeros(28, 28), None, r"not \(28, 28\) of torch.float32"),
+            (torch.zeros(0, 1, 28, 28), None, r"not \(0, 1, 28, 28\)"),
+            (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), None, "of torch.uint8"),
+            (torch.full((2, 1, 28, 28), torch.nan), None, "not finite"),
+            (torch.zeros(2, 1, 32, 32), None, r"SimpleCNN doesn't take an image \(1, 32, 32\)"),
+            (IMAGES, torch.zeros(2, dtype=torch.long), r"labels must be 3 whole numbers, not \(2,\)"),
+            (IMAGES, torch.zeros(3), "of torch.float32"),
+            (IMAGES, torch.tensor([1, 2, 10]), "labels go from 1 to 10, but must be below 10"),
+        ],
+    )
+    def test_data(self, images, labels, said):
+        with pytest.raises(InputError, match=said):
+            explore(make_model(0), images, labels)
+
+    def test_numpy_will_do(self):
+        assert "image 0" in explore(make_model(0), self.IMAGES.numpy(), [1, 2, 3]).shown.caption.value.lower()
+
+    def test_a_reference_of_another_form(self):
+        other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
+        with pytest.raises(InputError, match="the reference has other stages than the model"):
+            Inspector(make_model(0), self.IMAGES, reference=other)
+
+    @pytest.mark.parametrize(
+        ("view", "selection", "said"),
+        [
+            ("pipeline", {"image": 3}, "image is 3, but must be from 0 to 2"),
+            ("pipeline", {"stage": "nope"}, "there is no stage nope; the network has conv1, relu1"),
+            ("kernels", {"colouring": "change"}, "one of: weights, gradient of the loss"),
+            ("feature_maps", {"channel": 16}, "channel is 16, but must be from 0 to 15 in conv1"),
+            ("feature_maps", {"scale": "x"}, "scale is x, but must be one of: layer, map, all images"),
+            ("feature_maps", {"compare": "beside"}, "compare is beside, but must be one of: alone"),
+            ("arithmetic", {"row": 14}, "row is 14, but must be from 0 to 13 in conv2"),
+            ("excitation", {"target": 10}, "class is 10, but must be from 0 to 9"),
+            ("attribution", {"target": -2}, "class is -2"),
+            ("ablation", {"off": [("fc1", 0)]}, "off is fc1, but must be one of: conv1, conv2"),
+            ("ablation", {"off": [("conv1", 16)]}, "channel is 16, but must be from 0 to 15 in conv1"),
+        ],
+    )
+    def test_selections(self, view, selection, said):
+        with pytest.raises(InputError, match=said):
+            getattr(Inspector(make_model(0), self.IMAGES), view)(**selection)
