@@ -80,8 +80,14 @@ function render({ model, el }) {
   model.on("change:labels", () => {
     if (image.complete && image.src === model.get("url")) write(); // else once the new picture is there
   });
+  const observer = new ResizeObserver(() => {
+    place();
+    write();
+  });
+  observer.observe(image); // a narrower window shrinks the picture
   draw();
   describe();
+  return () => observer.disconnect();
 }
 
 export default { render };

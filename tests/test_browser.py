@@ -212,6 +212,19 @@ def test_the_options_of_the_other_views(desk, inspector):
     desk.shows(inspector.feature_maps(0, "conv1", scale="map", compare="difference"))
 
 
+def test_texts_stay_in_their_places_when_the_window_shrinks(desk):
+    wide, shares = desk.page.viewport_size, []
+    for width in (wide["width"], 800):
+        desk.page.set_viewport_size(wide | {"width": width})
+        desk.page.wait_for_timeout(500)
+        picture = desk.picture().locator("img").bounding_box()
+        text = desk.picture().locator(".mnist-helpers-label", has_text="softmax").bounding_box()
+        shares.append((text["x"] + text["width"] / 2 - picture["x"]) / picture["width"])
+    desk.page.set_viewport_size(wide)
+    assert picture["width"] < 800
+    assert shares[0] == pytest.approx(shares[1], abs=0.01)
+
+
 def test_the_class_by_its_list_and_by_a_click(desk, inspector):
     desk.open("What it looks at")
     desk.root.locator("select:visible", has_text="none").select_option("3")
