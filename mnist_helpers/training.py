@@ -1,11 +1,14 @@
 """The training loop, and all that it has to remember."""
 
+import contextlib
 import copy
 import itertools
 import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,7 +108,8 @@ class Trainer:
         steps, done = len(self.loader), len(self.history)
         hidden = True if on_step or self.rank else None  # None: shown in a terminal or a notebook
         total = self.config.epochs * steps
-        with tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden) as bar:
+        bar = tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden)
+        with bar, self.noting_interrupts():
             try:
                 for epoch in range(done + 1, self.config.epochs + 1):
                     if self.history and epoch - best_record(self.history).epoch > self.config.patience:
@@ -124,6 +128,24 @@ class Trainer:
                 self.interrupted = True
                 log.warning("interrupted: keeping the best of %d epochs", len(self.history))
         self.model.load_state_dict(self.best_weights)
+
+    @contextlib.contextmanager
+    def noting_interrupts(self) -> Iterator[None]:
+        """An interrupt waits for the end of a step, for in a destructor it would be lost; a second one doesn't wait."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread has signals
+            return
+
+        def note(*args: object) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, before)
+
+        self.interrupted = False
+        before = signal.signal(signal.SIGINT, note) or signal.default_int_handler
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def train_epoch(self, epoch: int, on_step: Callable[[], object]) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""
@@ -158,6 +180,8 @@ class Trainer:
             if epoch == 1 and step in {len(self.loader) // part for part in (16, 8, 4, 2)}:
                 self.take_snapshot(step / len(self.loader))
             on_step()
+            if self.interrupted:
+                raise KeyboardInterrupt
         self.take_snapshot(epoch)
         return self.means((loss_sum, correct), len(self.loader.dataset))
 

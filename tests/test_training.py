@@ -1,5 +1,8 @@
 import dataclasses
+import itertools
 import math
+import os
+import signal
 
 import pytest
 import torch
@@ -76,6 +79,21 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
 def test_the_earliest_of_equal_epochs_is_best():
     records = [EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)]
     assert best_record(records).epoch == 2
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost(few):
+    class Interrupting:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):  # the signal is handled here, where Python ignores exceptions
+                pass
+
+    steps, handler = itertools.count(1), signal.getsignal(signal.SIGINT)
+    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9))
+    trainer.run(on_step=lambda: Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None)
+    assert trainer.interrupted
+    assert [record.epoch for record in trainer.history] == [1]
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_an_interrupt_keeps_the_best_so_far(few):
