@@ -33,7 +33,9 @@ from mnist_helpers.plots import BLUE, GREY, ORANGE, make_figure
 from mnist_helpers.training import Trainer
 
 HERE = Path(__file__).parent
-FLOAT_OPERATIONS = 6 * 55_000 * (784 * 16 * 9 + 196 * 32 * 144 + 1568 * 128 + 128 * 10)  # 2 forward, 4 backward
+FLOAT_OPERATIONS = (
+    6 * 55_000 * (784 * 16 * 9 + 196 * 32 * 144 + 1568 * 128 + 128 * 10)
+)  # 2 forward, 4 backward
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,12 @@ class StandardNet(nn.Sequential):
             nn.Dropout(0.25),
         )
         super().__init__(
-            *convolutions, nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(9216, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 10),
         )
 
 
@@ -69,7 +76,9 @@ class FastNet(nn.Sequential):
     def __init__(self) -> None:
         first = nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU()
         second = nn.Conv2d(24, 32, 3), nn.MaxPool2d(2), nn.ReLU()
-        super().__init__(*first, *second, nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Linear(256, 10))
+        super().__init__(
+            *first, *second, nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Linear(256, 10)
+        )
 
 
 def standard(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
@@ -84,12 +93,16 @@ def standard(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]
 
 def fastest_public(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
     """One epoch as published: all 60,000 images in memory and in the order of the file, batch 256, one-cycle Adam."""
-    images, labels = (torch.cat(pair) for pair in zip(splits.train.tensors, splits.val.tensors, strict=True))
+    images, labels = (
+        torch.cat(pair) for pair in zip(splits.train.tensors, splits.val.tensors, strict=True)
+    )
     torch.manual_seed(seed)
     model = FastNet()
     batches = list(zip(images.split(256), labels.split(256), strict=True))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.7, 0.9))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=len(batches), cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.01, total_steps=len(batches), cycle_momentum=False
+    )
     return model, timed(lambda: one_pass(model, batches, optimizer, schedule))
 
 
@@ -101,12 +114,16 @@ def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
 
 def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
     """The quick recipe's shortest way to 99 %: a single pass, over 36,000 images, without a look at the others."""
-    some = splits._replace(train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors)))
+    some = splits._replace(
+        train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors))
+    )
     trainer = Trainer(make_model(seed), some, replace(Config(), epochs=1, seed=seed, device="cpu"))
     return trainer.model, timed(lambda: trainer.train_pass(2, lambda: None))
 
 
-def one_pass(model: nn.Module, batches: object, optimizer: torch.optim.Optimizer, schedule: object) -> None:
+def one_pass(
+    model: nn.Module, batches: object, optimizer: torch.optim.Optimizer, schedule: object
+) -> None:
     """The plain loop of both published recipes."""
     model.train()
     for images, labels in batches:
@@ -140,11 +157,18 @@ def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
             (raw / path.name).write_bytes(path.read_bytes())
         datasets.MNIST(name, download=True)  # unpacks there what is committed packed
         for seed in range(100, 100 + seeds):  # seeds that chose nothing
-            recipes = [fastest_public, quick, sprint] + ([standard] if seed < 100 + standard_seeds else [])
+            recipes = [fastest_public, quick, sprint] + (
+                [standard] if seed < 100 + standard_seeds else []
+            )
             for recipe in recipes:
                 model, seconds = recipe(splits, seed, Path(name))
-                trials.append(Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy))
-                print(f"  {trials[-1].recipe:15} seed {seed}: {seconds:6.1f} s, {trials[-1].accuracy:.2%}", flush=True)
+                trials.append(
+                    Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy)
+                )
+                print(
+                    f"  {trials[-1].recipe:15} seed {seed}: {seconds:6.1f} s, {trials[-1].accuracy:.2%}",
+                    flush=True,
+                )
     return trials
 
 
@@ -155,10 +179,18 @@ def parts(splits: Splits) -> dict[str, float]:
     trainer = Trainer(make_model(), splits, replace(Config(), epochs=9, device="cpu"))
     epoch = median_seconds(lambda: trainer.train_pass(2, lambda: None), 3)
     augmenting = Trainer(make_model(), splits, replace(BEST, device="cpu"))
-    step = median_seconds(lambda: augmenting.train_pass(2, lambda: None), 1) / len(augmenting.loader)
-    images, amounts = splits.train.tensors[0][: BEST.batch_size], 2 * torch.rand(BEST.batch_size, 5) - 1
+    step = median_seconds(lambda: augmenting.train_pass(2, lambda: None), 1) / len(
+        augmenting.loader
+    )
+    images, amounts = (
+        splits.train.tensors[0][: BEST.batch_size],
+        2 * torch.rand(BEST.batch_size, 5) - 1,
+    )
     augment = median_seconds(lambda: random_affine(images, amounts, BEST), 50)
-    imports = {name: median_start(name) for name in ("torch, torchvision", "torch, torchvision, mnist_helpers")}
+    imports = {
+        name: median_start(name)
+        for name in ("torch, torchvision", "torch, torchvision, mnist_helpers")
+    }
     return {
         "matrix product, GFLOP/s": rate / 1e9,
         "epoch of the quick recipe": epoch,
@@ -174,7 +206,9 @@ def parts(splits: Splits) -> dict[str, float]:
 
 def median_start(modules: str) -> float:
     """Seconds that a new Python takes to import `modules`."""
-    return median_seconds(lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True), 5)
+    return median_seconds(
+        lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True), 5
+    )
 
 
 def convolutions_alone(model: nn.Module) -> float:
@@ -185,7 +219,9 @@ def convolutions_alone(model: nn.Module) -> float:
     def work() -> None:
         for layer, tensor in zip((model.conv1, model.conv2), inputs, strict=True):
             out = layer(tensor)
-            torch.autograd.grad(out, [tensor, layer.weight][-1 - tensor.requires_grad :], torch.ones_like(out))
+            torch.autograd.grad(
+                out, [tensor, layer.weight][-1 - tensor.requires_grad :], torch.ones_like(out)
+            )
 
     return median_seconds(work, 50) * 55_000 / 128
 
@@ -195,7 +231,9 @@ def growth() -> list[dict[str, float]]:
     rows = []
     for times in (1, 2, 4, 8):
         command = [sys.executable, "-c", f"import training; training.grow({times})"]
-        rows.append(json.loads(subprocess.run(command, cwd=HERE, capture_output=True, check=True).stdout))
+        rows.append(
+            json.loads(subprocess.run(command, cwd=HERE, capture_output=True, check=True).stdout)
+        )
     return rows
 
 
@@ -203,11 +241,24 @@ def grow(times: int) -> None:
     """One row of `growth`, printed: seconds an epoch, and the peak of memory in MB, of which imports have used some."""
     imports = peak_memory()
     splits = load_splits()
-    repeated = splits._replace(train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors)))
-    trainer = Trainer(make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu"))
+    repeated = splits._replace(
+        train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors))
+    )
+    trainer = Trainer(
+        make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu")
+    )
     seconds = timed(lambda: trainer.train_pass(2, lambda: None))
     evaluate(trainer.model, splits.test)
-    print(json.dumps({"times": times, "seconds": seconds, "imports_mb": imports, "above_mb": peak_memory() - imports}))
+    print(
+        json.dumps(
+            {
+                "times": times,
+                "seconds": seconds,
+                "imports_mb": imports,
+                "above_mb": peak_memory() - imports,
+            }
+        )
+    )
 
 
 def peak_memory() -> float:
@@ -221,10 +272,28 @@ def scaling() -> list[dict[str, float]]:
     rows = []
     for processes, threads in ((1, 1), (1, 2), (2, 1)):
         with tempfile.TemporaryDirectory() as folder:
-            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-            train = ["-m", "mnist_helpers", "train", "--epochs", "1", "--runs-dir", folder, "--device", "cpu"]
+            launch = [
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                str(processes),
+            ]
+            train = [
+                "-m",
+                "mnist_helpers",
+                "train",
+                "--epochs",
+                "1",
+                "--runs-dir",
+                folder,
+                "--device",
+                "cpu",
+            ]
             environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-            subprocess.run([sys.executable, *launch, *train], env=environment, capture_output=True, check=True)
+            subprocess.run(
+                [sys.executable, *launch, *train], env=environment, capture_output=True, check=True
+            )
             history = json.loads(next(Path(folder).glob("*/history.json")).read_text())
         rows.append({"processes": processes, "threads": threads, "seconds": history[0]["seconds"]})
     return rows
@@ -234,11 +303,21 @@ def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
     """Accuracy against seconds for all recipes, and cost against the amount of data."""
     fig = make_figure(11, 3.4)
     left, middle, right = fig.subplots(1, 3, width_ratios=(2, 1, 1))
-    looks = {"standard": (GREY, "^"), "fastest_public": (ORANGE, "s"), "quick": (BLUE, "o"), "sprint": (BLUE, "v")}
+    looks = {
+        "standard": (GREY, "^"),
+        "fastest_public": (ORANGE, "s"),
+        "quick": (BLUE, "o"),
+        "sprint": (BLUE, "v"),
+    }
     for recipe, (colour, marker) in looks.items():
         mine = [trial for trial in trials if trial.recipe == recipe]
-        seconds, accuracies = [trial.seconds for trial in mine], [100 * trial.accuracy for trial in mine]
-        left.scatter(seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " "))
+        seconds, accuracies = (
+            [trial.seconds for trial in mine],
+            [100 * trial.accuracy for trial in mine],
+        )
+        left.scatter(
+            seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " ")
+        )
     left.set_xlim(left=0)
     left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Four recipes")
     left.legend(frameon=False)
@@ -269,7 +348,9 @@ def main(seeds: int = 10, standard_seeds: int = 1) -> None:
         accuracies = [100 * trial.accuracy for trial in mine]
         spread = statistics.stdev(accuracies) if len(mine) > 1 else float("nan")
         seconds = statistics.median(trial.seconds for trial in mine)
-        print(f"{recipe:15} {len(mine):6} {seconds:17.1f}  {statistics.mean(accuracies):.2f} % ± {spread:.2f}")
+        print(
+            f"{recipe:15} {len(mine):6} {seconds:17.1f}  {statistics.mean(accuracies):.2f} % ± {spread:.2f}"
+        )
     costs = parts(splits)
     print("\nparts (medians)")
     for name, value in costs.items():
@@ -298,7 +379,10 @@ def processor() -> str:
     """The processor's name, where the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(": ")[1] for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 if __name__ == "__main__":

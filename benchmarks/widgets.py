@@ -128,7 +128,9 @@ def in_the_browser() -> float:
         browser.jupyter_lab(Path(folder), NOTEBOOKS_DIR / name) as address,
         browser.notebook_page(address, name) as page,
     ):
-        page.locator(browser.EXPLORER).locator(".lm-TabBar-tabLabel", has_text="Feature maps").click()
+        page.locator(browser.EXPLORER).locator(
+            ".lm-TabBar-tabLabel", has_text="Feature maps"
+        ).click()
         page.wait_for_timeout(1000)
         return statistics.median(page.evaluate(SLIDER_TO_PIXELS, [browser.EXPLORER, 60])[10:])
 

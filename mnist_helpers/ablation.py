@@ -30,7 +30,9 @@ class Ablation:
         """The last node after a convolution at which its channels can still be switched off as well."""
         while len(node.users) == 1:
             (user,) = node.users
-            if user.op != "call_module" or not isinstance(self.network.module(self.network.names[user]), KEEPS_ZERO):
+            if user.op != "call_module" or not isinstance(
+                self.network.module(self.network.names[user]), KEEPS_ZERO
+            ):
                 break
             node = user
         return node
@@ -46,15 +48,23 @@ class Ablation:
             for batch in self.images.split(batch_size):
                 values = self.network.run(batch)
                 self.kept[name].append(
-                    {node: values[node] if node in needed else None for node in nodes if node not in later}
+                    {
+                        node: values[node] if node in needed else None
+                        for node in nodes
+                        if node not in later
+                    }
                 )
         return self.kept[name]
 
     @torch.inference_mode()
     def _predictions(self, off: Off = frozenset(), batch_size: int = 250) -> Predictions:
         """The answers to all images with the channels of `off` switched off; kept for the last 64 sets."""
-        silent = {name: sorted(c for n, c in off if n == name) for name in self.network.convolutions}
-        first = next((name for name, channels in silent.items() if channels), self.network.convolutions[-1])
+        silent = {
+            name: sorted(c for n, c in off if n == name) for name in self.network.convolutions
+        }
+        first = next(
+            (name for name, channels in silent.items() if channels), self.network.convolutions[-1]
+        )
         masks = {self.cuts[name]: channels for name, channels in silent.items() if channels}
         logits = []
         for known in self._start(first, batch_size):

@@ -22,7 +22,13 @@ def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.n
     Sources: saliency, Simonyan et al., 2013; integrated gradients, Sundararajan et al., 2017; occlusion in windows of
     5 × 5, Zeiler and Fergus, 2014; Grad-CAM on the last convolution, Selvaraju et al., 2017.
     """
-    from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency  # slow to import
+    from captum.attr import (
+        IntegratedGradients,
+        LayerAttribution,
+        LayerGradCam,
+        Occlusion,
+        Saliency,
+    )  # slow to import
 
     black = image.min().item()
 
@@ -36,11 +42,20 @@ def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.n
         coarse = last.attribute(batch, target=target, relu_attributions=True)
         found = (
             Saliency(decide).attribute(batch, target=target),
-            IntegratedGradients(decide).attribute(batch, baselines=black, target=target, n_steps=32),
+            IntegratedGradients(decide).attribute(
+                batch, baselines=black, target=target, n_steps=32
+            ),
             Occlusion(decide).attribute(
-                batch, (len(image), 5, 5), (len(image), 2, 2), black, target=target, perturbations_per_eval=64
+                batch,
+                (len(image), 5, 5),
+                (len(image), 2, 2),
+                black,
+                target=target,
+                perturbations_per_eval=64,
             ),
             LayerAttribution.interpolate(coarse, image.shape[1:], "bilinear"),
         )
     maps = (each.detach().cpu()[0].sum(dim=0).numpy() for each in found)
-    return {name: each / (np.abs(each).max() or 1) for name, each in zip(METHODS, maps, strict=True)}
+    return {
+        name: each / (np.abs(each).max() or 1) for name, each in zip(METHODS, maps, strict=True)
+    }

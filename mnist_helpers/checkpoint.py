@@ -38,7 +38,9 @@ def require_writable(path: Path, setting: str = "model_save_path") -> None:
         if path.is_dir():
             raise IsADirectoryError("a folder of that name is in the way")
     except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror or error}); choose another {setting}.") from error
+        raise InputError(
+            f"{path} can't be written ({error.strerror or error}); choose another {setting}."
+        ) from error
 
 
 def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
@@ -63,7 +65,9 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
             path.unlink(missing_ok=True)
 
 
-def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[str, object]) -> dict[str, object]:
+def save_checkpoint(
+    model: nn.Module, path: Path, config: Config, figures: dict[str, object]
+) -> dict[str, object]:
     """Saves the weights of `model` at `path`, whatever its device, and their card beside them; returns the card.
 
     Args:
@@ -74,11 +78,17 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
     """
     path = Path(path)
     require_writable(path)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     content = buffer.getvalue()
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__}
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
     card = {
         "architecture": type(model).__name__,
         "parameters": sum(tensor.numel() for tensor in weights.values()),
@@ -92,11 +102,15 @@ def save_checkpoint(model: nn.Module, path: Path, config: Config, figures: dict[
         # killed in between, the weights have no card rather than the wrong one, and still load
         write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
     except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror}); make room or save elsewhere.") from error
+        raise InputError(
+            f"{path} can't be written ({error.strerror}); make room or save elsewhere."
+        ) from error
     return card
 
 
-def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[SimpleCNN, dict[str, object]]:
+def load_checkpoint(
+    path: Path = CHECKPOINT_PATH, device: str = "cpu"
+) -> tuple[SimpleCNN, dict[str, object]]:
     """Loads a checkpoint as (model in evaluation mode on `device`, card); the card is empty where none lies beside it.
 
     Nothing in the file is executed.
@@ -114,7 +128,9 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
         described = f"the file that {card_path(path).name} describes"
         raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
     model.load_state_dict(weights)
-    return model.to(target, memory_format=torch.channels_last).eval(), card  # faster for convolutions on a CPU
+    return model.to(
+        target, memory_format=torch.channels_last
+    ).eval(), card  # faster for convolutions on a CPU
 
 
 def load_tensors(path: Path, remedy: str) -> object:
@@ -129,7 +145,9 @@ def load_tensors(path: Path, remedy: str) -> object:
         raise InputError(f"{path} does not exist; {remedy}.") from error
     except OSError as error:  # a folder, or not for us to read
         raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
-    if not is_zipfile(io.BytesIO(content)) and not content.startswith(b"\x80"):  # the two forms of torch.save
+    if not is_zipfile(io.BytesIO(content)) and not content.startswith(
+        b"\x80"
+    ):  # the two forms of torch.save
         raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -147,19 +165,27 @@ def _read_card(path: Path) -> dict[str, object]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json')}.") from error
+        raise InputError(
+            f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json')}."
+        ) from error
 
 
 def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         raise InputError(f"{path} wraps the weights; save its part state_dict alone.")
-    if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
-        raise InputError(f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; {REMEDY}.")
+    if not isinstance(weights, dict) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in weights.values()
+    ):
+        raise InputError(
+            f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; {REMEDY}."
+        )
     if not all(tensor.is_floating_point() for tensor in weights.values()):
         raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in [*expected, *shapes]:
         if shapes.get(name) != expected.get(name):
             there, here = shapes.get(name, "missing"), expected.get(name, "unknown")
-            raise InputError(f"{path} is not SimpleCNN's: {name} is {there}, but must be {here}; {REMEDY}.")
+            raise InputError(
+                f"{path} is not SimpleCNN's: {name} is {there}, but must be {here}; {REMEDY}."
+            )

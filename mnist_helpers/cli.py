@@ -70,7 +70,11 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         log.info("%s", record)
 
     trainer.run(keep)
-    parts = {"validation": splits.val} if trainer.interrupted else {"validation": splits.val, "test": splits.test}
+    parts = (
+        {"validation": splits.val}
+        if trainer.interrupted
+        else {"validation": splits.val, "test": splits.test}
+    )
     predictions = {name: evaluate(trainer.model, part) for name, part in parts.items()}
     figures = run_figures(trainer.history, **predictions)
     path = trainer.config.model_save_path or folder / "model.pth"
@@ -95,7 +99,9 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint = CHECKPOINT_PATH, data_dir: Path = Config.data_dir, device: Device = Config.device
+    checkpoint: Checkpoint = CHECKPOINT_PATH,
+    data_dir: Path = Config.data_dir,
+    device: Device = Config.device,
 ) -> None:
     """Measure a checkpoint on the test images.
 
@@ -109,7 +115,9 @@ def evaluate_checkpoint(
 
 
 def predict(
-    images: Positional[tuple[Path, ...]], checkpoint: Checkpoint = CHECKPOINT_PATH, device: Device = Config.device
+    images: Positional[tuple[Path, ...]],
+    checkpoint: Checkpoint = CHECKPOINT_PATH,
+    device: Device = Config.device,
 ) -> None:
     """Say which digit each picture shows, dark on light or light on dark.
 
@@ -124,7 +132,14 @@ def predict(
         probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
     for path, row in zip(images, probs, strict=True):
         first, second = row.argsort(descending=True)[:2].tolist()
-        log.info("%s: %d (%.1f %%; next %d, %.1f %%)", path, first, 100 * row[first], second, 100 * row[second])
+        log.info(
+            "%s: %d (%.1f %%; next %d, %.1f %%)",
+            path,
+            first,
+            100 * row[first],
+            second,
+            100 * row[second],
+        )
 
 
 def visualize(
@@ -156,14 +171,18 @@ def visualize(
     for name in inspector.network.convolutions:
         inspector.rank(name)
     for name, (_, *arguments) in VIEWS.items():
-        picture = getattr(inspector, name)(**{each: place[each] for each in arguments if each in place})
+        picture = getattr(inspector, name)(
+            **{each: place[each] for each in arguments if each in place}
+        )
         (out / f"{name}.png").write_bytes(picture._repr_png_())
         log.info("%s: %s", out / f"{name}.png", picture.caption)
 
 
 def notebooks(
     names: Positional[tuple[str, ...]] = (),
-    parameters: UseAppendAction[Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]] = (),
+    parameters: UseAppendAction[
+        Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]
+    ] = (),
     output_dir: Path = PROJECT_DIR / "outputs",
     timeout: int = 600,
     save: bool = False,
@@ -178,7 +197,9 @@ def notebooks(
         save: put the outputs, normalised, into the notebooks themselves; not with parameters.
     """
     if save and parameters:
-        raise InputError("saved outputs come from the parameters in the notebook: use either save or parameters.")
+        raise InputError(
+            "saved outputs come from the parameters in the notebook: use either save or parameters."
+        )
     paths = runner.notebook_paths(names)
     values = {name: runner.parse_value(value) for name, value in parameters}
     runner.check_parameters(paths, values)
@@ -210,7 +231,9 @@ def parse(args: list[str]) -> partial[None]:
         SystemExit: help was asked for and printed.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", default="quick")  # ahead of tyro, which needs the recipe to show its defaults
+    first.add_argument(
+        "--preset", default="quick"
+    )  # ahead of tyro, which needs the recipe to show its defaults
     preset = first.parse_known_args(args)[0].preset
     with contextlib.redirect_stderr(io.StringIO()) as complaint:
         try:
@@ -229,7 +252,9 @@ def parse(args: list[str]) -> partial[None]:
                 raise
     lines = [text for line in complaint.getvalue().splitlines() if (text := line.strip("╭╮╰╯│ "))]
     parts = [
-        list(part) for rule, part in itertools.groupby(lines[1:], lambda line: set(line) <= {"─", "-"}) if not rule
+        list(part)
+        for rule, part in itertools.groupby(lines[1:], lambda line: set(line) <= {"─", "-"})
+        if not rule
     ]
     body = parts[0] if parts else lines  # what stands between the title and the first rule below it
     command = f"mnist-helpers {args[0]}" if args and args[0] in calls else "mnist-helpers"

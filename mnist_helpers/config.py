@@ -32,14 +32,18 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: no such device here.
     """
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    accelerator = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    )
     if name == "auto":
         return accelerator or torch.device("cpu")
     present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
     kind, _, index = name.partition(":")
     count = 1 if kind == "cpu" else torch.accelerator.device_count()
     if kind not in present or (index and (not index.isdecimal() or int(index) >= count)):
-        raise InputError(f"device is {name}, but this machine has {' and '.join(present)}; use auto.")
+        raise InputError(
+            f"device is {name}, but this machine has {' and '.join(present)}; use auto."
+        )
     return torch.device(name)
 
 
@@ -101,16 +105,31 @@ class Config:
     def __post_init__(self) -> None:
         for name, low in COUNTS.items():
             value = getattr(self, name)
-            self._require(type(value) is int and low <= value < 2**63, name, f"a whole number, at least {low}")
+            self._require(
+                type(value) is int and low <= value < 2**63, name, f"a whole number, at least {low}"
+            )
         for name in NUMBERS:
             value = getattr(self, name)
-            self._require(isinstance(value, int | float) and 0 <= value < math.inf, name, "a number, at least 0")
+            self._require(
+                isinstance(value, int | float) and 0 <= value < math.inf,
+                name,
+                "a number, at least 0",
+            )
         self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
         self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
         for name in ("label_smoothing", "scaling", "warm_up"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
-        self._require(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two numbers in [0, 1)")
-        for name in ("data_dir", "model_save_path", "runs_dir", "tensorboard"):  # papermill hands over plain strings
+        self._require(
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "betas",
+            "two numbers in [0, 1)",
+        )
+        for name in (
+            "data_dir",
+            "model_save_path",
+            "runs_dir",
+            "tensorboard",
+        ):  # papermill hands over plain strings
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         named = self.model_save_path is None or self.model_save_path.suffix == ".pth"

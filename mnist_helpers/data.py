@@ -52,14 +52,20 @@ def read_idx(path: Path) -> Tensor:
         raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
     found, known = hashlib.md5(content, usedforsecurity=False).hexdigest(), _known_md5(path)
     if known and found != known:
-        raise InputError(f"{path} is not the original: its md5 sum is {found}, not {known}; {remedy}.")
+        raise InputError(
+            f"{path} is not the original: its md5 sum is {found}, not {known}; {remedy}."
+        )
     try:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
-        if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * len(shape) + math.prod(shape.tolist()):
+        if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * len(shape) + math.prod(
+            shape.tolist()
+        ):
             raise ValueError("header and length don't agree")
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise InputError(f"{path} is no whole IDX file ({error}; md5 sum {found}); {remedy}.") from error
+        raise InputError(
+            f"{path} is no whole IDX file ({error}; md5 sum {found}); {remedy}."
+        ) from error
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     return torch.from_numpy(values.copy())
 
@@ -67,7 +73,9 @@ def read_idx(path: Path) -> Tensor:
 def _known_md5(path: Path) -> str | None:
     """Torchvision's md5 sum for a file of MNIST, Fashion-MNIST or KMNIST, told apart by the folder's name."""
     names = {"MNIST", "FashionMNIST", "KMNIST"} & set(path.parts[-3:])
-    return dict(getattr(datasets, names.pop()).resources).get(path.name) if len(names) == 1 else None
+    return (
+        dict(getattr(datasets, names.pop()).resources).get(path.name) if len(names) == 1 else None
+    )
 
 
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
@@ -81,39 +89,61 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     arrays, paths = [], []
     for kind in ("images-idx3", "labels-idx1"):
         stems = ("train",) if part == "train" else ("t10k", "test")
-        found = [path for stem in stems for path in sorted(data_dir.rglob(f"*{stem}-{kind}-ubyte*"), reverse=True)]
+        found = [
+            path
+            for stem in stems
+            for path in sorted(data_dir.rglob(f"*{stem}-{kind}-ubyte*"), reverse=True)
+        ]
         if not found:
             raise InputError(
                 f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the four files of "
                 "MNIST as data_dir, or restore the collection's own with git restore MNIST-Data."
             )
         if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
-            raise InputError(f"{data_dir} holds {count} data sets; give a folder with the files of one as data_dir.")
+            raise InputError(
+                f"{data_dir} holds {count} data sets; give a folder with the files of one as data_dir."
+            )
         paths.append(found[0])  # the packed file where both lie there: its content can be checked
         arrays.append(read_idx(found[0]))
     pixels, labels = arrays
-    if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE) or labels.ndim != 1 or len(pixels) != len(labels):
+    if (
+        pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE)
+        or labels.ndim != 1
+        or len(pixels) != len(labels)
+    ):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
-        raise InputError(f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,).")
+        raise InputError(
+            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,)."
+        )
     if not len(labels):
         raise InputError(f"{paths[0]} holds no image; give a data set with some as data_dir.")
     if int(labels.max()) > 9:
-        raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; the model knows the ten classes 0 to 9.")
+        raise InputError(
+            f"{paths[1]} has labels up to {int(labels.max())}; the model knows the ten classes 0 to 9."
+        )
     if paths[0].name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
     return TensorDataset(normalise(pixels), labels.long())
 
 
-def split_indices(labels: Tensor, val_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def split_indices(
+    labels: Tensor, val_size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Splits 0..N-1 at random into train (N - val_size,) and val (val_size,), each class with its share."""
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[torch.arange(val_size) * len(labels) // val_size] = True  # evenly spaced, so evenly over the classes
-    return by_class[~held_out].sort().values, by_class[held_out].sort().values  # in the order of the file
+    held_out[torch.arange(val_size) * len(labels) // val_size] = (
+        True  # evenly spaced, so evenly over the classes
+    )
+    return by_class[~held_out].sort().values, by_class[
+        held_out
+    ].sort().values  # in the order of the file
 
 
-def load_splits(data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed: int = Config.seed) -> Splits:
+def load_splits(
+    data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed: int = Config.seed
+) -> Splits:
     """Loads the training file, split by `seed` into train and validation, and the test file.
 
     Raises:
@@ -122,7 +152,9 @@ def load_splits(data_dir: Path = DATA_DIR, val_size: int = Config.val_size, seed
     data_dir = Path(data_dir)
     images, labels = load_idx_part(data_dir, "train").tensors
     if val_size >= len(labels):
-        raise InputError(f"val_size is {val_size}, but {data_dir} has only {len(labels)} training images.")
+        raise InputError(
+            f"val_size is {val_size}, but {data_dir} has only {len(labels)} training images."
+        )
     train, val = split_indices(labels, val_size, torch.Generator().manual_seed(seed))
     return Splits(
         TensorDataset(images[train], labels[train]),
@@ -152,7 +184,10 @@ class BatchIndices(Sampler[Tensor]):
 
 
 def make_loader(
-    dataset: TensorDataset, batch_size: int, shuffle: torch.Generator | None = None, num_workers: int = 0
+    dataset: TensorDataset,
+    batch_size: int,
+    shuffle: torch.Generator | None = None,
+    num_workers: int = 0,
 ) -> DataLoader:
     """Batches of `dataset` as (images, labels), in an order that `shuffle` draws anew for each pass, or its own."""
     # batch_size=None: the sampler's whole tensor of indices goes to the data set at once
@@ -173,6 +208,8 @@ def random_affine(images: Tensor, amounts: Tensor, config: Config) -> Tensor:
     shear = amounts[:, 2] * config.shear
     shift = amounts[:, 3:] * config.translation * 2 / IMAGE_SIZE  # affine_grid's frame is 2 wide
     cos, sin = angle.cos() / scale, angle.sin() / scale
-    rows = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
+    rows = torch.stack(
+        [cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1
+    )
     grid = F.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
     return F.grid_sample(images - BACKGROUND, grid, align_corners=False).add_(BACKGROUND)

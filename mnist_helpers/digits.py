@@ -28,12 +28,19 @@ def load_digit(path: Path) -> Tensor:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} can't be read as an image ({error}); give a PNG or JPEG file.") from error
+        raise InputError(
+            f"{path} can't be read as an image ({error}); give a PNG or JPEG file."
+        ) from error
     on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     ink = _ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)
-    rows, columns = np.nonzero(ink.max(axis=1) > FAINTEST)[0], np.nonzero(ink.max(axis=0) > FAINTEST)[0]
+    rows, columns = (
+        np.nonzero(ink.max(axis=1) > FAINTEST)[0],
+        np.nonzero(ink.max(axis=0) > FAINTEST)[0],
+    )
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    fitted = np.asarray(ImageOps.contain(Image.fromarray(digit), (BOX, BOX), Image.Resampling.LANCZOS)).clip(0, 1)
+    fitted = np.asarray(
+        ImageOps.contain(Image.fromarray(digit), (BOX, BOX), Image.Resampling.LANCZOS)
+    ).clip(0, 1)
     return normalise(torch.from_numpy(_centre(fitted)).mul(255).round().byte()[None])[0]
 
 

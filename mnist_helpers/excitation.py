@@ -41,11 +41,17 @@ def respond(network: Network, images: Tensor, batch_size: int = 250) -> dict[str
         for name, out in network.maps(batch).items():
             maps = out.reshape(*out.shape[:2], -1)  # (N, C, positions)
             peaks, places = maps.max(dim=2)
-            parts.setdefault(name, []).append(Response(peaks, places, maps.amin(dim=2), maps.mean(dim=2)))
-    return {name: Response(*map(torch.cat, zip(*chunks, strict=True))) for name, chunks in parts.items()}
+            parts.setdefault(name, []).append(
+                Response(peaks, places, maps.amin(dim=2), maps.mean(dim=2))
+            )
+    return {
+        name: Response(*map(torch.cat, zip(*chunks, strict=True))) for name, chunks in parts.items()
+    }
 
 
-def ascend(network: Network, stage: str, images: Tensor, response: Response, steps: int = 64) -> Tensor:
+def ascend(
+    network: Network, stage: str, images: Tensor, response: Response, steps: int = 64
+) -> Tensor:
     """Images (channels, C, H, W), one to excite each channel of `stage` most, found by gradient ascent.
 
     Each starts from the one of `images` that already does, follows the gradient of the largest value of its map, and

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import ipywidgets
 import traitlets
-from ipywidgets import Checkbox, Dropdown, HBox, IntSlider, Layout, SelectionSlider, SelectMultiple, VBox
+from ipywidgets import (
+    Checkbox,
+    Dropdown,
+    HBox,
+    IntSlider,
+    Layout,
+    SelectionSlider,
+    SelectMultiple,
+    VBox,
+)
 from torch import Tensor, nn
 
 from mnist_helpers.inspector import SCALES, VIEWS, Inspector
@@ -24,7 +33,10 @@ class ChannelSwitches(VBox):
         self.inspector = inspector
         self.lists = {
             name: SelectMultiple(
-                options=range(inspector.stages[name].shape[0]), rows=4, description=f"{name} off", layout=WIDE
+                options=range(inspector.stages[name].shape[0]),
+                rows=4,
+                description=f"{name} off",
+                layout=WIDE,
             )
             for name in inspector.network.convolutions
         }
@@ -33,7 +45,9 @@ class ChannelSwitches(VBox):
             description="Measure every channel", disabled=done, layout=Layout(width="200px")
         )
         self.clear = ipywidgets.Button(description="All channels on", layout=Layout(width="200px"))
-        self.progress = ipywidgets.IntProgress(0, 0, sum(len(box.options) for box in self.lists.values()))
+        self.progress = ipywidgets.IntProgress(
+            0, 0, sum(len(box.options) for box in self.lists.values())
+        )
         self.progress.layout.visibility = "hidden"
         super().__init__([*self.lists.values(), HBox([self.clear, self.measure, self.progress])])
         for box in self.lists.values():
@@ -42,7 +56,9 @@ class ChannelSwitches(VBox):
 
     def gather(self, change: object = None) -> None:
         """Takes over what the lists say."""
-        self.value = tuple((name, channel) for name, box in self.lists.items() for channel in box.value)
+        self.value = tuple(
+            (name, channel) for name, box in self.lists.items() for channel in box.value
+        )
 
     def switch(self, off: Iterable[tuple[str, int]]) -> None:
         """Brings the lists to a set of channels that are off."""
@@ -67,10 +83,14 @@ class ChannelSwitches(VBox):
 
 def browse_predictions(images: Tensor, predictions: Predictions) -> Explorer:
     """Shows one of `images` (N, 1, 28, 28) at a time with its probabilities, beginning with the wrong ones."""
-    picker = ImagePicker(predictions.labels, predictions.correct, "all" if predictions.correct.all() else "wrong")
+    picker = ImagePicker(
+        predictions.labels, predictions.correct, "all" if predictions.correct.all() else "wrong"
+    )
 
     def draw(image: int) -> list[Picture]:
-        label, pred, prob = (each[image] for each in (predictions.labels, predictions.preds, predictions.confidence))
+        label, pred, prob = (
+            each[image] for each in (predictions.labels, predictions.preds, predictions.confidence)
+        )
         fig = plot_prediction(images[image], predictions.probs[image].numpy(), int(label))
         return [figure_picture(fig, f"Image {image}, a {label}, read as {pred} with {prob:.1%}.")]
 
@@ -86,7 +106,9 @@ def make_control(inspector: Inspector, name: str) -> ipywidgets.Widget:
             stages = [stage.name for stage in inspector.stages.values() if stage.kind != "Flatten"]
             return SelectionSlider(options=stages, description="Stage", layout=WIDE)
         case "channel" | "row" | "column" | "source":
-            return IntSlider(0, 0, 0, description="Input" if name == "source" else name.capitalize(), layout=WIDE)
+            return IntSlider(
+                0, 0, 0, description="Input" if name == "source" else name.capitalize(), layout=WIDE
+            )
         case "target":
             classes = [("none", -1), *((str(c), c) for c in range(inspector.classes))]
             return Dropdown(options=classes, description="Class", layout=Layout(width="180px"))
@@ -107,7 +129,9 @@ def fit_ranges(inspector: Inspector, controls: Controls) -> None:
     if "stage" in controls:
         stage = controls["stage"].value
         sizes = (*inspector.stages[stage].shape, 1, 1)[:3]
-        for name, size in zip(("channel", "row", "column", "source"), (*sizes, inspector.sources(stage)), strict=True):
+        for name, size in zip(
+            ("channel", "row", "column", "source"), (*sizes, inspector.sources(stage)), strict=True
+        ):
             if name in controls:
                 controls[name].max, controls[name].disabled = size - 1, size == 1
 
@@ -125,17 +149,26 @@ def make_view(inspector: Inspector, name: str, controls: Controls | None = None)
             return [getattr(inspector, name)(**values)]
         values.pop("target", None)  # a click may choose it; nothing is drawn of it
         opened = inspector.feature_maps(**values)
-        said = opened.caption.removeprefix(f"{inspector.title(values['image'])}. ")  # the pipeline says it
+        said = opened.caption.removeprefix(
+            f"{inspector.title(values['image'])}. "
+        )  # the pipeline says it
         return [inspector.pipeline(values["image"], values["stage"]), replace(opened, caption=said)]
 
     standing = [each for each in names if each not in shared]
-    explorer = Explorer(mine, draw, lambda: fit_ranges(inspector, mine), standing, 1 + opens, active=not shared)
+    explorer = Explorer(
+        mine, draw, lambda: fit_ranges(inspector, mine), standing, 1 + opens, active=not shared
+    )
     if "off" in mine:
         mine["off"].measure.on_click(lambda button: (mine["off"].rank(), explorer.update()))
     return explorer
 
 
-GRID = Layout(grid_template_columns="repeat(auto-fit, 490px)", width="100%", max_width="1000px", align_items="center")
+GRID = Layout(
+    grid_template_columns="repeat(auto-fit, 490px)",
+    width="100%",
+    max_width="1000px",
+    align_items="center",
+)
 SELECTION = ("image", "stage", "channel", "row", "column", "target")
 
 
@@ -145,7 +178,9 @@ class NetworkExplorer(VBox):
     def __init__(self, inspector: Inspector) -> None:
         self.controls = {name: make_control(inspector, name) for name in SELECTION}
         self.explorers = {name: make_view(inspector, name, self.controls) for name in VIEWS}
-        self.tabs = ipywidgets.Tab(list(self.explorers.values()), titles=[title for title, *_ in VIEWS.values()])
+        self.tabs = ipywidgets.Tab(
+            list(self.explorers.values()), titles=[title for title, *_ in VIEWS.values()]
+        )
         self.tabs.add_class("mnist-helpers-tabs")
         places = ipywidgets.GridBox([self.controls[name] for name in SELECTION[1:]], layout=GRID)
         super().__init__([self.controls["image"], places, self.tabs])
@@ -171,7 +206,10 @@ class NetworkExplorer(VBox):
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
         still = self.shown._repr_mimebundle_()["image/png"]
-        return (super()._repr_mimebundle_(**kwargs) or {}) | {"image/png": still, "text/plain": repr(self)}
+        return (super()._repr_mimebundle_(**kwargs) or {}) | {
+            "image/png": still,
+            "text/plain": repr(self),
+        }
 
 
 def explore(
@@ -210,9 +248,7 @@ def _explore_one(name: str) -> Callable[..., Explorer]:
         return make_view(inspect(model, images, labels, reference), name)
 
     explore_one.__name__ = explore_one.__qualname__ = f"explore_{name}"
-    explore_one.__doc__ = (
-        f"""The view \"{VIEWS[name][0]}\" alone, with its controls; the arguments are those of `explore`."""
-    )
+    explore_one.__doc__ = f"""The view \"{VIEWS[name][0]}\" alone, with its controls; the arguments are those of `explore`."""
     return explore_one
 
 

@@ -34,14 +34,23 @@ class Window(NamedTuple):
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Top, left, bottom and right (the last two excluded) of what is seen; it may reach beyond the frame."""
-        top, left = (start + step * at for start, step, at in zip(self.start, self.step, (row, column), strict=True))
+        top, left = (
+            start + step * at
+            for start, step, at in zip(self.start, self.step, (row, column), strict=True)
+        )
         return top, left, top + self.size[0], left + self.size[1]
 
     def through(self, inner: "Window") -> "Window":
         """What is seen by a value that sees `inner` of values that see this."""
-        size = (size + (n - 1) * step for size, step, n in zip(self.size, self.step, inner.size, strict=True))
+        size = (
+            size + (n - 1) * step
+            for size, step, n in zip(self.size, self.step, inner.size, strict=True)
+        )
         step = (mine * its for mine, its in zip(self.step, inner.step, strict=True))
-        start = (mine + at * step for mine, at, step in zip(self.start, inner.start, self.step, strict=True))
+        start = (
+            mine + at * step
+            for mine, at, step in zip(self.start, inner.start, self.step, strict=True)
+        )
         return Window(tuple(size), tuple(step), tuple(start))
 
 
@@ -131,9 +140,13 @@ class Network:
             if node.op == "call_module":
                 uses = sum(known.target == node.target for known in self.nodes.values())
                 self.nodes[f"{node.target}_{uses}" if uses else node.target] = node
-        self.between: dict[str, fx.Node] = {}  # what stages read that no module puts out, such as a sum
+        self.between: dict[
+            str, fx.Node
+        ] = {}  # what stages read that no module puts out, such as a sum
         self.names = {node: name for name, node in self.nodes.items()}
-        self.convolutions = [name for name in self.nodes if isinstance(self.module(name), nn.Conv2d)]
+        self.convolutions = [
+            name for name in self.nodes if isinstance(self.module(name), nn.Conv2d)
+        ]
         if not self.convolutions:
             raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
         self.device = next(model.parameters()).device
@@ -142,7 +155,9 @@ class Network:
         except RuntimeError as error:
             given = f"an image {tuple(images.shape[1:])} of {images.dtype}"
             reason = str(error).partition("\n")[0]
-            raise InputError(f"{kind} doesn't take {given} ({reason}); give images as it was trained on.") from error
+            raise InputError(
+                f"{kind} doesn't take {given} ({reason}); give images as it was trained on."
+            ) from error
 
     def module(self, stage: str) -> nn.Module:
         """The module of a stage."""
@@ -171,7 +186,9 @@ class Network:
             values = self.run(image)
         logits = values.get(next(iter(reversed(self.graph.graph.nodes))).args[0])
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise InputError(f"{type(self.model).__name__} must answer with one tensor of logits (N, classes).")
+            raise InputError(
+                f"{type(self.model).__name__} must answer with one tensor of logits (N, classes)."
+            )
         sees: dict[fx.Node, Window | None] = {}
         stages = []
         for node, value in values.items():
@@ -185,17 +202,30 @@ class Network:
                 reads = found[0]
             elif value.shape[2:] != values[before].shape[2:] or isinstance(module, nn.Linear):
                 reads = None  # flattened, or a size changed in a way unknown: it may see all
-            widest = max((sees[each] for each in node.all_input_nodes), key=lambda w: (w is None, w and w.size))
+            widest = max(
+                (sees[each] for each in node.all_input_nodes),
+                key=lambda w: (w is None, w and w.size),
+            )
             sees[node] = widest.through(reads) if widest and reads else None
             if node in self.names:
                 parameters = sum(tensor.numel() for tensor in module.parameters())
                 before = _laid_out(before, values)
-                source = self.names.get(before, "image" if before.op == "placeholder" else before.name)
+                source = self.names.get(
+                    before, "image" if before.op == "placeholder" else before.name
+                )
                 if source not in self.nodes and before.op != "placeholder":
                     self.between[source] = before
                 shape = tuple(value.shape[1:])
                 stages.append(
-                    Stage(self.names[node], type(module).__name__, shape, parameters, sees[node], reads, source)
+                    Stage(
+                        self.names[node],
+                        type(module).__name__,
+                        shape,
+                        parameters,
+                        sees[node],
+                        reads,
+                        source,
+                    )
                 )
         source = self.names.get(self.output, self.output.name)
         if source not in self.nodes:  # a function, such as log_softmax
@@ -203,23 +233,40 @@ class Network:
         return [*stages, Stage(SOFTMAX, "Softmax", tuple(logits.shape[1:]), 0, None, None, source)]
 
     @torch.inference_mode()
-    def arithmetic(self, image: Tensor, stage: str, channel: int, row: int = 0, column: int = 0) -> Arithmetic:
+    def arithmetic(
+        self, image: Tensor, stage: str, channel: int, row: int = 0, column: int = 0
+    ) -> Arithmetic:
         """How `stage` comes to its value at (`channel`, `row`, `column`) for `image` (C, H, W)."""
         values = self.run(image[None])
         if stage == SOFTMAX:
             logits = values[self.output][0]
             value = logits.softmax(0)[channel].item()
-            return Arithmetic(logits.reshape(1, 1, -1).cpu().numpy(), None, 0.0, "softmax", value, channel)
+            return Arithmetic(
+                logits.reshape(1, 1, -1).cpu().numpy(), None, 0.0, "softmax", value, channel
+            )
         node, module = self.nodes[stage], self.module(stage)
         source = node.all_input_nodes[0]
-        before, value = values[source][0], values[node][0].reshape(-1, *(values[node].shape[2:] or (1, 1)))
-        weights, bias, first = None, 0.0, channel % len(before)  # all but sums read the channel that they make
-        rule = {nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}.get(type(module), type(module).__name__.lower())
+        before, value = (
+            values[source][0],
+            values[node][0].reshape(-1, *(values[node].shape[2:] or (1, 1))),
+        )
+        weights, bias, first = (
+            None,
+            0.0,
+            channel % len(before),
+        )  # all but sums read the channel that they make
+        rule = {nn.MaxPool2d: "max", nn.AvgPool2d: "mean"}.get(
+            type(module), type(module).__name__.lower()
+        )
         if isinstance(module, nn.Conv2d | nn.Linear):
             rule, weights, first = "sum", module.weight[channel], 0
             bias = 0.0 if module.bias is None else module.bias[channel].item()
-        elif isinstance(module, BATCH_NORMS) and module.track_running_stats:  # a factor and a summand for each channel
-            gamma, beta = (module.weight[channel], module.bias[channel]) if module.affine else (1.0, 0.0)
+        elif (
+            isinstance(module, BATCH_NORMS) and module.track_running_stats
+        ):  # a factor and a summand for each channel
+            gamma, beta = (
+                (module.weight[channel], module.bias[channel]) if module.affine else (1.0, 0.0)
+            )
             factor = gamma * (module.running_var[channel] + module.eps).rsqrt()
             rule, weights = "scale", factor.reshape(1, 1, 1)
             bias = float(beta - module.running_mean[channel] * factor)
@@ -232,16 +279,23 @@ class Network:
                 rule = f"the sum, divided by {module.divisor_override},"
         elif rule == "sum":
             spread = values[_laid_out(source, values)][0].shape
-            patch, weights = (each.reshape(spread[0], *(spread[1:] or (1, 1))) for each in (before, weights))
+            patch, weights = (
+                each.reshape(spread[0], *(spread[1:] or (1, 1))) for each in (before, weights)
+            )
         elif before.numel() == value.numel():  # one value of one value
             patch = before.reshape(value.shape)[channel, row, column].reshape(1, 1, 1)
         else:  # such as global pooling: all of the channel
             maps = before.reshape(len(before), *(before.shape[1:] or (1, 1)))
             patch = maps[first][None]
-            rule = "mean" if isinstance(module, nn.AdaptiveAvgPool2d) and value.shape[1:] == (1, 1) else rule
+            rule = (
+                "mean"
+                if isinstance(module, nn.AdaptiveAvgPool2d) and value.shape[1:] == (1, 1)
+                else rule
+            )
         kernel = None if weights is None else weights.cpu().numpy()
         rectified = any(
-            user in self.names and isinstance(self.module(self.names[user]), nn.ReLU) for user in node.users
+            user in self.names and isinstance(self.module(self.names[user]), nn.ReLU)
+            for user in node.users
         )
         number = value[channel, row, column].item()
         return Arithmetic(patch.cpu().numpy(), kernel, bias, rule, number, first, rectified)
@@ -254,10 +308,17 @@ def _with_modules(graph: fx.GraphModule) -> fx.GraphModule:
             found = node.normalized_arguments(graph, normalize_to_only_use_kwargs=True)
             unlike = ("input", "self", "inplace")  # what modules don't take, or should not
             given = found.kwargs if found else {}  # methods have no more than their object
-            options = {name: value for name, value in given.items() if name not in unlike and value != []}
+            options = {
+                name: value for name, value in given.items() if name not in unlike and value != []
+            }
             name = node.name if not hasattr(graph, node.name) else f"{node.name}_function"
             graph.add_submodule(name, MODULES[node.target](**options))
-            node.op, node.target, node.args, node.kwargs = "call_module", name, tuple(node.all_input_nodes), {}
+            node.op, node.target, node.args, node.kwargs = (
+                "call_module",
+                name,
+                tuple(node.all_input_nodes),
+                {},
+            )
     graph.recompile()
     return graph
 
@@ -271,19 +332,36 @@ def _laid_out(node: fx.Node, values: dict[fx.Node, Tensor]) -> fx.Node:
     return node
 
 
-def _cut(before: Tensor, window: Window, dilation: tuple[int, int], row: int, column: int, module: nn.Module) -> Tensor:
+def _cut(
+    before: Tensor,
+    window: Window,
+    dilation: tuple[int, int],
+    row: int,
+    column: int,
+    module: nn.Module,
+) -> Tensor:
     """The values of `before` (C, H, W) in a window, its padding included."""
     (up, left), mode = window.start, getattr(module, "padding_mode", "zeros")
     # what lies beyond the last whole window is read by ceil_mode and an even "same" padding only
     frame, beyond = (-left, -left, -up, -up), (0, window.size[1], 0, window.size[0])
     if mode == "zeros":
-        none = -torch.inf if isinstance(module, nn.MaxPool2d) else torch.nan if isinstance(module, POOLS) else 0.0
-        fill = 0.0 if getattr(module, "count_include_pad", False) else none  # nan is not counted by a mean
+        none = (
+            -torch.inf
+            if isinstance(module, nn.MaxPool2d)
+            else torch.nan
+            if isinstance(module, POOLS)
+            else 0.0
+        )
+        fill = (
+            0.0 if getattr(module, "count_include_pad", False) else none
+        )  # nan is not counted by a mean
         padded = F.pad(F.pad(before, frame, value=fill), beyond, value=none)
     else:
         padded = F.pad(before[None], frame, mode=mode)[0]
     top, side = (at * step for at, step in zip((row, column), window.step, strict=True))
-    return padded[:, top : top + window.size[0] : dilation[0], side : side + window.size[1] : dilation[1]]
+    return padded[
+        :, top : top + window.size[0] : dilation[0], side : side + window.size[1] : dilation[1]
+    ]
 
 
 def as_maps(out: Tensor) -> np.ndarray:
@@ -291,11 +369,15 @@ def as_maps(out: Tensor) -> np.ndarray:
     return out.reshape(len(out), *out.shape[1:] or (1, 1)).numpy()
 
 
-def kernels(model: nn.Module, of: Callable[[Tensor], Tensor] = lambda weight: weight) -> dict[str, Tensor]:
+def kernels(
+    model: nn.Module, of: Callable[[Tensor], Tensor] = lambda weight: weight
+) -> dict[str, Tensor]:
     """The weights of every convolution, {name: (out channels, in channels, height, width)}, in order, on the CPU.
 
     Args:
         of: what to take of each weight, such as its gradient.
     """
-    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    convolutions = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)
+    }
     return {name: of(module.weight).detach().cpu() for name, module in convolutions.items()}

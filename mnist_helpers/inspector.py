@@ -32,7 +32,16 @@ COMPARISONS = ("alone", "beside", "difference")
 VIEWS = {  # the methods of Inspector: the title of each, and its arguments
     "pipeline": ("Pipeline", "image", "stage"),
     "kernels": ("Kernels", "stage", "channel", "colouring", "each"),
-    "feature_maps": ("Feature maps", "image", "stage", "channel", "row", "column", "scale", "compare"),
+    "feature_maps": (
+        "Feature maps",
+        "image",
+        "stage",
+        "channel",
+        "row",
+        "column",
+        "scale",
+        "compare",
+    ),
     "arithmetic": ("Arithmetic", "image", "stage", "channel", "row", "column", "source"),
     "excitation": ("What excites it", "stage", "channel", "target"),
     "attribution": ("What it looks at", "image", "target"),
@@ -68,11 +77,18 @@ class Inspector:
         self.network = self.networks[0]
         self.stages = self.network.stages
         self.classes = self.stages[SOFTMAX].shape[0]
-        forms = [[(stage.name, stage.shape) for stage in network.stages.values()] for network in self.networks]
+        forms = [
+            [(stage.name, stage.shape) for stage in network.stages.values()]
+            for network in self.networks
+        ]
         if forms[0] != forms[-1]:
-            raise InputError("the reference has other stages than the model; give a network of the same form.")
+            raise InputError(
+                "the reference has other stages than the model; give a network of the same form."
+            )
         if labels is not None and not (labels.min() >= 0 and labels.max() < self.classes):
-            raise InputError(f"labels go from {labels.min()} to {labels.max()}, but must be below {self.classes}.")
+            raise InputError(
+                f"labels go from {labels.min()} to {labels.max()}, but must be below {self.classes}."
+            )
         self.kept_maps = lru_cache(maxsize=32)(self._maps)
         self.made = lru_cache(maxsize=None)(self._made)
         self.attributed = lru_cache(maxsize=256)(self._attributed)
@@ -103,7 +119,9 @@ class Inspector:
         """The digits of the images, as given, or as read where none were."""
         blank = torch.zeros(len(self.images), dtype=torch.long)
         return (
-            evaluate(self.network.model, TensorDataset(self.images, blank)).preds if self.given is None else self.given
+            evaluate(self.network.model, TensorDataset(self.images, blank)).preds
+            if self.given is None
+            else self.given
         )
 
     @cached_property
@@ -118,14 +136,25 @@ class Inspector:
         trainable = [p for p in model.parameters() if p.requires_grad]
         with torch.enable_grad():
             loss = F.cross_entropy(
-                model(self.images[few].to(self.network.device)), self.labels[few].to(self.network.device)
+                model(self.images[few].to(self.network.device)),
+                self.labels[few].to(self.network.device),
             )
-        slopes = dict(zip(trainable, torch.autograd.grad(loss, trainable, allow_unused=True), strict=True))
-        found = {"weights": kernels(model), "gradient of the loss": kernels(model, lambda w: slopes[w])}
+        slopes = dict(
+            zip(trainable, torch.autograd.grad(loss, trainable, allow_unused=True), strict=True)
+        )
+        found = {
+            "weights": kernels(model),
+            "gradient of the loss": kernels(model, lambda w: slopes[w]),
+        }
         if len(self.networks) > 1:
             others = kernels(self.networks[1].model)
-            found["change"] = {name: weight - others[name] for name, weight in found["weights"].items()}
-        return {name: {layer: each.numpy() for layer, each in layers.items()} for name, layers in found.items()}
+            found["change"] = {
+                name: weight - others[name] for name, weight in found["weights"].items()
+            }
+        return {
+            name: {layer: each.numpy() for layer, each in layers.items()}
+            for name, layers in found.items()
+        }
 
     def title(self, image: int) -> str:
         """Which image it is and what the network reads in it."""
@@ -134,7 +163,13 @@ class Inspector:
         return f"Image {image}{known}, read as {probs.argmax()} with {probs.max():.1%}"
 
     def require(
-        self, image: int = 0, stage: str = "", channel: int = 0, row: int = 0, column: int = 0, target: int = -1
+        self,
+        image: int = 0,
+        stage: str = "",
+        channel: int = 0,
+        row: int = 0,
+        column: int = 0,
+        target: int = -1,
     ) -> None:
         """Refuses a selection that doesn't exist.
 
@@ -142,12 +177,16 @@ class Inspector:
             InputError: it doesn't; the message names what there is.
         """
         if stage and stage not in self.stages:
-            raise InputError(f"there is no stage {stage}; the network has {', '.join(self.stages)}.")
+            raise InputError(
+                f"there is no stage {stage}; the network has {', '.join(self.stages)}."
+            )
         if target != -1:
             _require("class", target, range(self.classes))
         _require("image", image, range(len(self.images)))
         sizes = (*(self.stages[stage].shape if stage else ()), 1, 1, 1)[:3]
-        for name, value, size in zip(("channel", "row", "column"), (channel, row, column), sizes, strict=True):
+        for name, value, size in zip(
+            ("channel", "row", "column"), (channel, row, column), sizes, strict=True
+        ):
             _require(name, value, range(size), f" in {stage}")
 
     def sources(self, stage: str) -> int:
@@ -161,22 +200,27 @@ class Inspector:
         """One image through all stages; `stage` is framed."""
         self.require(image, stage)
         maps = self.maps(image)
-        return draw_pipeline(list(self.stages.values()), maps, self.images[image].numpy(), stage).saying(
-            self.title(image)
-        )
+        return draw_pipeline(
+            list(self.stages.values()), maps, self.images[image].numpy(), stage
+        ).saying(self.title(image))
 
-    def kernels(self, stage: str = "", channel: int = 0, colouring: str = "weights", each: bool = False) -> Picture:
+    def kernels(
+        self, stage: str = "", channel: int = 0, colouring: str = "weights", each: bool = False
+    ) -> Picture:
         """The kernels of the last convolution up to `stage`, or else of the first, coloured by one of `COLOURINGS`."""
         self.require(stage=stage)
         _require("colouring", colouring, self.colourings)
         names = list(self.stages)
         passed = names[: names.index(stage) + 1] if stage else names[:0]
         layer = next(
-            (name for name in reversed(passed) if name in self.network.convolutions), self.network.convolutions[0]
+            (name for name in reversed(passed) if name in self.network.convolutions),
+            self.network.convolutions[0],
         )
         weights = self.weights[colouring][layer]
         what = f"{colouring} against {self.names[1]}" if colouring == "change" else colouring
-        return draw_kernels(weights, min(channel, len(weights) - 1), each=each, what=what).saying(layer)
+        return draw_kernels(weights, min(channel, len(weights) - 1), each=each, what=what).saying(
+            layer
+        )
 
     def feature_maps(
         self,
@@ -193,24 +237,39 @@ class Inspector:
         self.require(image, stage, channel, row, column)
         _require("scale", scale, SCALES)
         _require("compare", compare, self.comparisons)
-        found = [self.maps(image, network)[stage] for network in range(1 if compare == "alone" else 2)]
+        found = [
+            self.maps(image, network)[stage] for network in range(1 if compare == "alone" else 2)
+        ]
         sides = dict(zip(self.names, found, strict=False))
         if scale == "all images":
             response = self.responses[stage]
-            ends = torch.stack([response.peaks.max(), response.lows.min()]).numpy().reshape(-1, 1, 1)
+            ends = (
+                torch.stack([response.peaks.max(), response.lows.min()]).numpy().reshape(-1, 1, 1)
+            )
         else:
             ends = np.concatenate(found)
         low, high = limits(ends, each=scale == "map" and found[0].shape[2] > 1)
         if low.size > 1 and len(found) > 1:  # one scale for a map and its neighbour
-            low, high = (np.abs(part).reshape(2, -1, 1, 1).max(axis=0) * sign for part, sign in ((low, -1), (high, 1)))
+            low, high = (
+                np.abs(part).reshape(2, -1, 1, 1).max(axis=0) * sign
+                for part, sign in ((low, -1), (high, 1))
+            )
         if compare == "difference":
             sides["difference"] = found[0] - found[1]
             low, high = -high, high
-        picture = draw_feature_maps(self.images[image].numpy(), sides, low, high, channel, row, column)
+        picture = draw_feature_maps(
+            self.images[image].numpy(), sides, low, high, channel, row, column
+        )
         return picture.saying(f"{self.title(image)}. {stage}")
 
     def arithmetic(
-        self, image: int = 0, stage: str = "", channel: int = 0, row: int = 0, column: int = 0, source: int = 0
+        self,
+        image: int = 0,
+        stage: str = "",
+        channel: int = 0,
+        row: int = 0,
+        column: int = 0,
+        source: int = 0,
     ) -> Picture:
         """How `stage`, by default the last convolution, comes to one value; `source` is the input channel shown."""
         self.require(image, stage or self.network.convolutions[-1], channel, row, column)
@@ -219,9 +278,13 @@ class Inspector:
         source, maps = min(source, len(sums.patch) - 1), self.maps(image)
         before = self.images[image].numpy() if record.before == "image" else maps[record.before]
         parts = (self.images[image].numpy(), before, maps[record.name])
-        return draw_arithmetic(record, sums, (channel, row, column), source, parts).saying(self.title(image))
+        return draw_arithmetic(record, sums, (channel, row, column), source, parts).saying(
+            self.title(image)
+        )
 
-    def excitation(self, stage: str = "", channel: int = 0, target: int = -1, count: int = 8) -> Picture:
+    def excitation(
+        self, stage: str = "", channel: int = 0, target: int = -1, count: int = 8
+    ) -> Picture:
         """The images, of all or of class `target`, that excite `channel` most, one made for it, and what drives it.
 
         Raises:
@@ -229,15 +292,27 @@ class Inspector:
         """
         self.require(0, stage or self.network.convolutions[-1], channel, target=target)
         record = self.stages[stage or self.network.convolutions[-1]]
-        response, across = self.responses[record.name], record.shape[-1] if len(record.shape) > 1 else 1
-        among = self.labels == target if target >= 0 else torch.ones(len(self.labels), dtype=torch.bool)
+        response, across = (
+            self.responses[record.name],
+            record.shape[-1] if len(record.shape) > 1 else 1,
+        )
+        among = (
+            self.labels == target if target >= 0 else torch.ones(len(self.labels), dtype=torch.bool)
+        )
         best = response.strongest(channel, count, among).tolist()
         if not best:
-            raise InputError(f"none of the {len(self.labels)} images is of class {target}; choose another class.")
-        shown = [*best, int(response.peaks[:, channel].argmax())]  # gradient ascent began at the last
+            raise InputError(
+                f"none of the {len(self.labels)} images is of class {target}; choose another class."
+            )
+        shown = [
+            *best,
+            int(response.peaks[:, channel].argmax()),
+        ]  # gradient ascent began at the last
         places = [divmod(response.places[i, channel].item(), across) for i in shown]
         boxes = [record.sees and record.sees.box(*place) for place in places]
-        titles = [f"{response.peaks[i, channel]:.2f}, a {self.labels[i]}" for i in best] + ["gradient ascent"]
+        titles = [f"{response.peaks[i, channel]:.2f}, a {self.labels[i]}" for i in best] + [
+            "gradient ascent"
+        ]
         images = np.concatenate([self.images[best].numpy(), self.made(record.name)[channel][None]])
         means = response.by_class(self.labels, self.classes)[:, channel].numpy()
         driven = ", ".join(map(str, np.nan_to_num(means, nan=-np.inf).argsort()[::-1][:3]))
@@ -258,7 +333,9 @@ class Inspector:
         target = int(self.maps(image)[SOFTMAX].argmax()) if target < 0 else target
         rows = dict(zip(self.names, self.attributed(image, target), strict=False))
         return draw_attributions(
-            self.images[image].numpy(), rows, f"{self.title(image)}. What counts for class {target}."
+            self.images[image].numpy(),
+            rows,
+            f"{self.title(image)}. What counts for class {target}.",
         )
 
     def rank(self, layer: str, on_step: Callable[[], object] = lambda: None) -> Sequence[int]:
@@ -279,23 +356,35 @@ class Inspector:
             for labels in (self.labels, self.labels[everything.correct], self.labels[left.correct])
         )
         right = [(part / every).numpy() for part in right]  # nan for classes that don't occur
-        silent = {name: sorted(c for n, c in off if n == name) for name in self.network.convolutions}
-        named = "; ".join(f"{name} {', '.join(map(str, channels))}" for name, channels in silent.items() if channels)
+        silent = {
+            name: sorted(c for n, c in off if n == name) for name in self.network.convolutions
+        }
+        named = "; ".join(
+            f"{name} {', '.join(map(str, channels))}"
+            for name, channels in silent.items()
+            if channels
+        )
         drop = np.subtract(*right)
-        worst = ", ".join(f"{c} (−{100 * drop[c]:.1f} points)" for c in drop.argsort()[::-1][:3] if drop[c] > 0)
+        worst = ", ".join(
+            f"{c} (−{100 * drop[c]:.1f} points)" for c in drop.argsort()[::-1][:3] if drop[c] > 0
+        )
         caption = (
             f"{self.title(image)}. Off: {named or 'nothing'}. This image: {left.preds[image]} with "
             f"{left.confidence[image]:.1%}. All {len(self.labels):,} images: {left.accuracy:.2%} instead of "
             f"{everything.accuracy:.2%}; suffer most: {worst or 'none'}."
         )
         probs = (everything.probs[image].numpy(), left.probs[image].numpy())
-        rankings = {name: self.ranked.get(name, [np.nan] * self.stages[name].shape[0]) for name in silent}
+        rankings = {
+            name: self.ranked.get(name, [np.nan] * self.stages[name].shape[0]) for name in silent
+        }
         return draw_ablation(probs, tuple(right), rankings, silent, caption)
 
 
 def _require(name: str, value: object, known: Sequence[object], where: str = "") -> None:
     if value not in known:
-        there = f"from 0 to {known[-1]}" if isinstance(known, range) else f"one of: {', '.join(known)}"
+        there = (
+            f"from 0 to {known[-1]}" if isinstance(known, range) else f"one of: {', '.join(known)}"
+        )
         raise InputError(f"{name} is {value}, but must be {there}{where}.")
 
 
@@ -311,5 +400,7 @@ def _checked(images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | No
         raise InputError("some values of the images are not finite; give images of numbers only.")
     labels = None if labels is None else torch.as_tensor(labels)
     if labels is not None and (labels.shape != images.shape[:1] or labels.is_floating_point()):
-        raise InputError(f"labels must be {len(images)} whole numbers, not {tuple(labels.shape)} of {labels.dtype}.")
+        raise InputError(
+            f"labels must be {len(images)} whole numbers, not {tuple(labels.shape)} of {labels.dtype}."
+        )
     return images, labels

@@ -48,12 +48,16 @@ class Predictions:
     @cached_property
     def accuracy(self) -> float:
         """Fraction of images whose prediction is right, in [0, 1]."""
-        return classification.multiclass_accuracy(self.preds, self.labels, NUM_CLASSES, average="micro").item()
+        return classification.multiclass_accuracy(
+            self.preds, self.labels, NUM_CLASSES, average="micro"
+        ).item()
 
     @property
     def calibration_error(self) -> float:
         """Expected calibration error over 15 bins of confidence, in [0, 1] (Guo et al., 2017)."""
-        return classification.multiclass_calibration_error(self.probs, self.labels, NUM_CLASSES).item()
+        return classification.multiclass_calibration_error(
+            self.probs, self.labels, NUM_CLASSES
+        ).item()
 
 
 @torch.inference_mode()
@@ -69,7 +73,9 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
     """Counts of images, (10, 10): row the true digit, column the predicted one."""
-    return classification.multiclass_confusion_matrix(predictions.preds, predictions.labels, NUM_CLASSES)
+    return classification.multiclass_confusion_matrix(
+        predictions.preds, predictions.labels, NUM_CLASSES
+    )
 
 
 def class_report(predictions: Predictions) -> dict[str, Tensor]:

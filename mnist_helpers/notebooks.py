@@ -41,7 +41,9 @@ def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -
     known = {name for notebook in notebooks for name in known_parameters(notebook)}
     for name in parameters:
         if name not in known:
-            raise InputError(f"no notebook here has a parameter {name}; they know {', '.join(sorted(known))}.")
+            raise InputError(
+                f"no notebook here has a parameter {name}; they know {', '.join(sorted(known))}."
+            )
 
 
 def parse_value(text: str) -> bool | int | float | str | None:
@@ -58,7 +60,9 @@ def parse_value(text: str) -> bool | int | float | str | None:
     return str(Path(text).resolve()) if text and Path(text).exists() else text
 
 
-def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool) -> NotebookRun:
+def execute(
+    source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool
+) -> NotebookRun:
     """Executes `source` into `target` from the notebooks' folder, with those of `parameters` that it knows.
 
     What was executed is in `target` also when a cell fails.
@@ -79,7 +83,9 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             execution_timeout=timeout,
             start_timeout=120,
             progress_bar=progress,
-            extra_arguments=["--log-level=40"],  # spare the reader the kernel's warnings about its transport
+            extra_arguments=[
+                "--log-level=40"
+            ],  # spare the reader the kernel's warnings about its transport
         )
         error = "; ".join(hidden_errors(executed))
     except (PapermillException, TimeoutError, RuntimeError) as failure:
@@ -89,11 +95,19 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
 
 def hidden_errors(notebook: NotebookNode) -> list[str]:
     """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
-    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    states = (
+        notebook.metadata.get("widgets", {})
+        .get("application/vnd.jupyter.widget-state+json", {})
+        .get("state", {})
+    )
     found = []
     for widget in states.values():
         state = widget.get("state", {})
-        found += [f"{out.ename}: {out.evalue}" for out in state.get("outputs", ()) if out.get("output_type") == "error"]
+        found += [
+            f"{out.ename}: {out.evalue}"
+            for out in state.get("outputs", ())
+            if out.get("output_type") == "error"
+        ]
         if f'class="{WIDGET_ERROR}"' in str(state.get("value")):
             found.append(html.unescape(re.sub("<.*?>", "", state["value"])))
     return found
@@ -105,7 +119,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named after their place.
     """
     notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
         "language_info": {"name": "python"},
     }
     count = 0
@@ -129,7 +147,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 def refresh(source: Path, executed: Path) -> None:
     """Puts the normalised outputs of `executed` in the place of `source`."""
     notebook = normalise(nbformat.read(executed, as_version=4))
-    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
     nbformat.write(notebook, source)
 
 
@@ -139,8 +161,13 @@ def notebook_paths(names: Iterable[str]) -> list[Path]:
     Raises:
         InputError: there is no notebook of that name.
     """
-    paths = [NOTEBOOKS_DIR / f"{Path(name).name.removesuffix('.ipynb')}.ipynb" for name in tuple(names) or ORDER]
+    paths = [
+        NOTEBOOKS_DIR / f"{Path(name).name.removesuffix('.ipynb')}.ipynb"
+        for name in tuple(names) or ORDER
+    ]
     for path in paths:
         if not path.is_file():
-            raise InputError(f"there is no notebook {path.stem}; the collection has {', '.join(ORDER)}.")
+            raise InputError(
+                f"there is no notebook {path.stem}; the collection has {', '.join(ORDER)}."
+            )
     return paths

@@ -14,11 +14,17 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 TOP_LEVEL = 254  # levels 0..254 carry data
 GAP = 255  # and this one is the white between maps
-SIGNED, UNSIGNED, INK = "RdBu_r", "viridis", "gray_r"  # colour maps that colour-blind readers can tell apart
+SIGNED, UNSIGNED, INK = (
+    "RdBu_r",
+    "viridis",
+    "gray_r",
+)  # colour maps that colour-blind readers can tell apart
 # from the palette of Okabe and Ito, "Color Universal Design", 2008
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 BLACK, PALE = "#222222", "#E6E6E6"
-Selected = dict[str, int | str]  # what a place in a picture stands for: stage, channel, row, column, ...
+Selected = dict[
+    str, int | str
+]  # what a place in a picture stands for: stage, channel, row, column, ...
 
 
 def limits(maps: np.ndarray, *, each: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -84,11 +90,16 @@ class Panel:
 
     def at(self, x: int, y: int) -> Selected | None:
         """What lies at a pixel of the picture, a gap being part of the map before it; None beside the maps."""
-        (column, dx), (row, dy) = divmod(x - self.left, self.width + 1), divmod(y - self.top, self.height + 1)
+        (column, dx), (row, dy) = (
+            divmod(x - self.left, self.width + 1),
+            divmod(y - self.top, self.height + 1),
+        )
         index = row * self.columns + column
         if not (0 <= column < self.columns and 0 <= index < self.count):
             return None
-        return self.meaning(index, min(dy, self.height - 1) // self.zoom, min(dx, self.width - 1) // self.zoom)
+        return self.meaning(
+            index, min(dy, self.height - 1) // self.zoom, min(dx, self.width - 1) // self.zoom
+        )
 
 
 @dataclass(frozen=True)
@@ -173,9 +184,13 @@ class Sheet:
         self.pen = ImageDraw.Draw(self.image)
         self.labels: list[Label] = []
 
-    def picture(self, caption: str, scale: int = 1, panels: Sequence[Panel] = (), **selection: object) -> "Picture":
+    def picture(
+        self, caption: str, scale: int = 1, panels: Sequence[Panel] = (), **selection: object
+    ) -> "Picture":
         """What was drawn; `selection` is the cursor and step of a `Picture`."""
-        return Picture(self.image, caption, scale, tuple(panels), labels=tuple(self.labels), **selection)
+        return Picture(
+            self.image, caption, scale, tuple(panels), labels=tuple(self.labels), **selection
+        )
 
     def maps(
         self,
@@ -188,7 +203,9 @@ class Sheet:
     ) -> Panel:
         """Pastes `levels` (C, H, W) as a grid with its top left corner at `at`."""
         grid = Image.fromarray(montage(levels, columns, zoom))
-        grid.putpalette(colours(colormap).tobytes())  # Pillow looks colours up ten times as fast as numpy
+        grid.putpalette(
+            colours(colormap).tobytes()
+        )  # Pillow looks colours up ten times as fast as numpy
         self.image.paste(grid, at)
         count, height, width = levels.shape
         return Panel(*at, height * zoom, width * zoom, columns, count, zoom, meaning)
@@ -205,11 +222,17 @@ class Sheet:
     def outline(self, panel: Panel) -> None:
         """Draws a thin, pale line around a map whose background is that of the page."""
         left, top = panel.left, panel.top
-        self.pen.rectangle((left - 1, top - 1, left + panel.width, top + panel.height), outline=PALE)
+        self.pen.rectangle(
+            (left - 1, top - 1, left + panel.width, top + panel.height), outline=PALE
+        )
 
-    def scale(self, at: tuple[int, int], height: int, colormap: str, ends: tuple[float, float]) -> None:
+    def scale(
+        self, at: tuple[int, int], height: int, colormap: str, ends: tuple[float, float]
+    ) -> None:
         """Draws a colour bar, 3 pixels wide, with the values of its lower and its upper end."""
-        levels = np.linspace(TOP_LEVEL, 0, height).astype(np.uint8).reshape(1, -1, 1).repeat(3, axis=2)
+        levels = (
+            np.linspace(TOP_LEVEL, 0, height).astype(np.uint8).reshape(1, -1, 1).repeat(3, axis=2)
+        )
         self.maps(at, levels, colormap)
         for end, y in zip(ends, (height - 1, 1), strict=True):
             self.text(at[0] + 4, at[1] + y, f"{end:.3g}", 10, anchor="lm")
@@ -218,13 +241,19 @@ class Sheet:
         """Writes one line; the rest is that of a `Label`."""
         self.labels.append(Label(x, y, text, *style, **more))
 
-    def box(self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2) -> None:
+    def box(
+        self, left: int, top: int, right: int, bottom: int, colour: str = ORANGE, width: int = 2
+    ) -> None:
         """Frames the pixels from (left, top) to before (right, bottom), from outside."""
         self.pen.rectangle(
-            (left - width, top - width, right + width - 1, bottom + width - 1), outline=colour, width=width
+            (left - width, top - width, right + width - 1, bottom + width - 1),
+            outline=colour,
+            width=width,
         )
 
-    def mark(self, panel: Panel, index: int, box: tuple[int, int, int, int] | None = None, width: int = 2) -> None:
+    def mark(
+        self, panel: Panel, index: int, box: tuple[int, int, int, int] | None = None, width: int = 2
+    ) -> None:
         """Frames a map of `panel`, or of it the values in a box (top, left, bottom, right), as far as there are any."""
         left, top = panel.corner(index)
         if box is None:
@@ -266,7 +295,10 @@ class Sheet:
             for j, (values, colour) in enumerate(zip(series, colours, strict=False)):
                 if math.isnan(values[i]):
                     continue
-                x, (y, base) = left + room * (i + 0.1) + wide * j, (level(values[i]), level(max(low, 0.0)))
+                x, (y, base) = (
+                    left + room * (i + 0.1) + wide * j,
+                    (level(values[i]), level(max(low, 0.0))),
+                )
                 fill = colour if isinstance(colour, str) else colour[i]
                 self.pen.rectangle((x, min(y, base), x + max(wide - 1, 0), max(y, base)), fill=fill)
                 if numbers:

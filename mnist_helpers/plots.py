@@ -55,11 +55,19 @@ def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) 
     """Draws the share of each digit in every part of a data set; `counts` maps the parts' names to (10,)."""
     ax = _axes(ax, 8, 2.6)
     width = 0.8 / len(counts)
-    for i, ((part, count), colour) in enumerate(zip(counts.items(), (BLUE, ORANGE, GREY), strict=False)):
+    for i, ((part, count), colour) in enumerate(
+        zip(counts.items(), (BLUE, ORANGE, GREY), strict=False)
+    ):
         at = np.arange(10) + (i - (len(counts) - 1) / 2) * width
         shares = np.asarray(count) / np.asarray(count).sum()
         ax.bar(at, shares, width, label=f"{part} ({np.asarray(count).sum():,})", color=colour)
-    ax.set(xlabel="True digit", ylabel="Share of images", xticks=DIGITS, yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
+    ax.set(
+        xlabel="True digit",
+        ylabel="Share of images",
+        xticks=DIGITS,
+        yticks=(0, 0.05, 0.1),
+        ylim=(0, 0.14),
+    )
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
     return ax
@@ -70,7 +78,9 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     fig = fig or make_figure(8, 3.2)
     epochs = [record.epoch for record in history]
     best = best_record(list(history))
-    for ax, measure, label in zip(fig.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True):
+    for ax, measure, label in zip(
+        fig.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True
+    ):
         for part, colour, marker in (("train", ORANGE, "s"), ("val", BLUE, "o")):
             values = [getattr(record, f"{part}_{measure}") for record in history]
             ax.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
@@ -81,12 +91,15 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     ax.legend(frameon=False)
     fig.suptitle(
-        f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%} at the best epoch", fontsize=11
+        f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%} at the best epoch",
+        fontsize=11,
     )
     return fig
 
 
-def plot_lr_find(rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None) -> Axes:
+def plot_lr_find(
+    rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None
+) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
     ax = _axes(ax, 8, 2.6)
     ax.semilogx(rates, losses, color=BLUE)
@@ -105,8 +118,19 @@ def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes
     shades = ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(mistakes.max(), 1))
     for (row, column), count in np.ndenumerate(counts):
         dark = mistakes[row, column] > mistakes.max() / 2
-        weight, colour = ("bold", BLUE) if row == column else ("normal", "white" if dark else "black")
-        ax.text(column, row, count or "·", ha="center", va="center", color=colour, weight=weight, fontsize=9)
+        weight, colour = (
+            ("bold", BLUE) if row == column else ("normal", "white" if dark else "black")
+        )
+        ax.text(
+            column,
+            row,
+            count or "·",
+            ha="center",
+            va="center",
+            color=colour,
+            weight=weight,
+            fontsize=9,
+        )
     ax.set(xlabel="Predicted digit", ylabel="True digit", xticks=DIGITS, yticks=DIGITS)
     ax.figure.colorbar(shades, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
@@ -149,13 +173,25 @@ def plot_prediction(
     picture.imshow(np.asarray(image)[0], cmap=INK)
     picture.axis("off")
     predicted = int(np.argmax(probs))
-    colours = [BLUE if digit == label else ORANGE if digit == predicted else GREY for digit in DIGITS]
+    colours = [
+        BLUE if digit == label else ORANGE if digit == predicted else GREY for digit in DIGITS
+    ]
     for bar, prob in zip(bars.bar(DIGITS, probs, color=colours), probs, strict=True):
         if prob >= 0.01:
             bars.annotate(
-                f"{prob:.0%}", (bar.get_x() + bar.get_width() / 2, prob), ha="center", va="bottom", fontsize=8
+                f"{prob:.0%}",
+                (bar.get_x() + bar.get_width() / 2, prob),
+                ha="center",
+                va="bottom",
+                fontsize=8,
             )
-    bars.set(xlabel="Predicted digit", ylabel="Probability", xticks=DIGITS, ylim=(0, 1.12), yticks=(0, 0.5, 1))
+    bars.set(
+        xlabel="Predicted digit",
+        ylabel="Probability",
+        xticks=DIGITS,
+        ylim=(0, 1.12),
+        yticks=(0, 0.5, 1),
+    )
     bars.spines[["top", "right"]].set_visible(False)
     fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
     return fig

@@ -26,8 +26,16 @@ def new_run(config: Config) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=config.runs_dir))
         folder.chmod(0o755)  # mkdtemp's are private
     except OSError as error:
-        raise InputError(f"{config.runs_dir} can't hold a run ({error}); choose another runs_dir.") from error
-    write_files({folder / "config.json": json.dumps(dataclasses.asdict(config), indent=2, default=str).encode()})
+        raise InputError(
+            f"{config.runs_dir} can't hold a run ({error}); choose another runs_dir."
+        ) from error
+    write_files(
+        {
+            folder / "config.json": json.dumps(
+                dataclasses.asdict(config), indent=2, default=str
+            ).encode()
+        }
+    )
     return folder
 
 
@@ -35,13 +43,17 @@ def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: state.pt, history.csv and .json, and snapshots.pt if it keeps snapshots."""
     rows = [dataclasses.asdict(record) for record in trainer.history]
     table = io.StringIO()
-    writer = csv.DictWriter(table, [field.name for field in dataclasses.fields(EpochRecord)], lineterminator="\n")
+    writer = csv.DictWriter(
+        table, [field.name for field in dataclasses.fields(EpochRecord)], lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     write_files({folder / "history.csv": table.getvalue().encode()})
     write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
     if trainer.snapshots:
-        write_files({folder / "snapshots.pt": _packed({"history": rows, "snapshots": trainer.snapshots})})
+        write_files(
+            {folder / "snapshots.pt": _packed({"history": rows, "snapshots": trainer.snapshots})}
+        )
     write_files({folder / "state.pt": _packed(trainer.state_dict())})
 
 
@@ -55,7 +67,9 @@ def read_config(folder: Path) -> Config:
         fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return Config(**fields | {"betas": tuple(fields["betas"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{folder} holds no run to resume ({error}); give a folder that train has made.") from error
+        raise InputError(
+            f"{folder} holds no run to resume ({error}); give a folder that train has made."
+        ) from error
 
 
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
@@ -64,7 +78,9 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     Raises:
         InputError: there is no run, or none that has finished an epoch.
     """
-    return read_config(folder), load_tensors(folder / "state.pt", "if no epoch was finished, start the run anew")
+    return read_config(folder), load_tensors(
+        folder / "state.pt", "if no epoch was finished, start the run anew"
+    )
 
 
 def _packed(values: dict[str, object]) -> bytes:

@@ -65,16 +65,30 @@ class Trainer:
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
         self.config = config
-        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self.share = slice(self.rank, None, self.ranks)  # of every batch, and of the validation images
+        self.rank, self.ranks = (
+            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        )
+        self.share = slice(
+            self.rank, None, self.ranks
+        )  # of every batch, and of the validation images
         self.device = select_device(config.device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # faster for convolutions on a CPU
+        self.model = model.to(
+            self.device, memory_format=torch.channels_last
+        )  # faster for convolutions on a CPU
         self.parallel = DistributedDataParallel(self.model) if self.ranks > 1 else self.model
-        train, self.val = (TensorDataset(*(t.to(self.device) for t in part.tensors)) for part in splits[:2])
-        self.shuffle, self.augment = (torch.Generator(self.device).manual_seed(config.seed) for _ in range(2))
+        train, self.val = (
+            TensorDataset(*(t.to(self.device) for t in part.tensors)) for part in splits[:2]
+        )
+        self.shuffle, self.augment = (
+            torch.Generator(self.device).manual_seed(config.seed) for _ in range(2)
+        )
         self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=True
+            self.model.parameters(),
+            config.learning_rate,
+            config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
@@ -86,7 +100,9 @@ class Trainer:
         )
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
-        self.snapshots: list[tuple[float, dict[str, Tensor]]] = []  # epochs, whole or part, and weights
+        self.snapshots: list[
+            tuple[float, dict[str, Tensor]]
+        ] = []  # epochs, whole or part, and weights
         self.interrupted = False
 
     def run(
@@ -112,13 +128,25 @@ class Trainer:
         with bar, self.noting_interrupts():
             try:
                 for epoch in range(done + 1, self.config.epochs + 1):
-                    if self.history and epoch - best_record(self.history).epoch > self.config.patience:
-                        log.info("stopped: no lower validation loss in %d epochs", self.config.patience)
+                    if (
+                        self.history
+                        and epoch - best_record(self.history).epoch > self.config.patience
+                    ):
+                        log.info(
+                            "stopped: no lower validation loss in %d epochs", self.config.patience
+                        )
                         break
                     record = self.train_epoch(epoch, on_step or bar.update)
-                    better = not self.history or record.val_loss < best_record(self.history).val_loss
-                    weights = copy.deepcopy(self.model.state_dict()) if better else self.best_weights
-                    self.history, self.best_weights = [*self.history, record], weights  # never one without the other
+                    better = (
+                        not self.history or record.val_loss < best_record(self.history).val_loss
+                    )
+                    weights = (
+                        copy.deepcopy(self.model.state_dict()) if better else self.best_weights
+                    )
+                    self.history, self.best_weights = (
+                        [*self.history, record],
+                        weights,
+                    )  # never one without the other
                     if self.config.tensorboard and self.rank == 0:
                         self.write_board(self.config.tensorboard)
                     on_epoch(record)
@@ -155,14 +183,18 @@ class Trainer:
         if not math.isfinite(train_loss + val_loss):
             raise InputError(f"the loss of epoch {epoch} is not a number; lower learning_rate.")
         learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
-        return EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds)
+        return EpochRecord(
+            epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds
+        )
 
     def train_pass(self, epoch: int, on_step: Callable[[], object]) -> tuple[float, float]:
         """Takes a step for every batch; returns loss and accuracy, means over images, each seen before its step."""
         self.model.train()
         loss_sum, correct = torch.zeros(2, device=self.device)
         for step, (images, labels) in enumerate(self.loader, 1):
-            count = len(labels)  # of the whole batch: every rank draws the same one and takes its share
+            count = len(
+                labels
+            )  # of the whole batch: every rank draws the same one and takes its share
             amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
             images, labels = images[self.share], labels[self.share]
             if self.config.augments:
@@ -170,9 +202,13 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
                 logits = self.parallel(images)
             smoothing = self.config.label_smoothing
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="sum")
+            loss = F.cross_entropy(
+                logits.float(), labels, label_smoothing=smoothing, reduction="sum"
+            )
             self.optimizer.zero_grad()
-            (loss * self.ranks / count).backward()  # DistributedDataParallel takes the mean over the ranks
+            (
+                loss * self.ranks / count
+            ).backward()  # DistributedDataParallel takes the mean over the ranks
             self.optimizer.step()
             self.schedule.step()
             loss_sum += loss.detach()
@@ -187,7 +223,9 @@ class Trainer:
 
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation images, means over images, of which each rank looks at its share."""
-        seen = evaluate(self.model, TensorDataset(*(tensor[self.share] for tensor in self.val.tensors)))
+        seen = evaluate(
+            self.model, TensorDataset(*(tensor[self.share] for tensor in self.val.tensors))
+        )
         loss_sum = seen.loss(self.config.label_smoothing) * len(seen.labels)
         return self.means((loss_sum, seen.correct.sum()), len(self.val))
 
@@ -202,14 +240,19 @@ class Trainer:
     def take_snapshot(self, epoch: float) -> None:
         """Remembers the weights in half precision, if the run keeps snapshots."""
         if self.config.snapshots:
-            weights = {name: tensor.detach().cpu().half() for name, tensor in self.model.state_dict().items()}
+            weights = {
+                name: tensor.detach().cpu().half()
+                for name, tensor in self.model.state_dict().items()
+            }
             self.snapshots.append((epoch, weights))
 
     def write_board(self, folder: Path) -> None:
         """Adds the last epoch to TensorBoard's files."""
         record = self.history[-1]
         kinds = [(part, measure) for part in ("train", "val") for measure in ("loss", "accuracy")]
-        figures = {f"{measure}/{part}": getattr(record, f"{part}_{measure}") for part, measure in kinds}
+        figures = {
+            f"{measure}/{part}": getattr(record, f"{part}_{measure}") for part, measure in kinds
+        }
         figures["learning_rate"] = record.learning_rate
         write_board(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
 
@@ -253,7 +296,12 @@ def train(
 
 
 def lr_find(
-    model: nn.Module, splits: Splits, config: Config, low: float = 1e-5, high: float = 1.0, steps: int = 100
+    model: nn.Module,
+    splits: Splits,
+    config: Config,
+    low: float = 1e-5,
+    high: float = 1.0,
+    steps: int = 100,
 ) -> tuple[list[float], list[float]]:
     """The learning-rate range test: trains a copy of `model` while the rate grows by the same factor each step.
 
@@ -269,7 +317,9 @@ def lr_find(
     for step, (images, labels) in zip(range(steps), batches, strict=False):
         rates.append(low * (high / low) ** (step / (steps - 1)))
         trainer.optimizer.param_groups[0]["lr"] = rates[-1]
-        loss = F.cross_entropy(trainer.model(images), labels, label_smoothing=config.label_smoothing)
+        loss = F.cross_entropy(
+            trainer.model(images), labels, label_smoothing=config.label_smoothing
+        )
         trainer.optimizer.zero_grad()
         loss.backward()
         trainer.optimizer.step()
@@ -289,5 +339,8 @@ def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, o
         "epochs_run": len(history),
         "best_epoch": best_record(history).epoch,
         "train_seconds": round(sum(record.seconds for record in history), 1),
-        **{name: {"accuracy": round(p.accuracy, 6), "loss": round(p.loss(), 6)} for name, p in parts.items()},
+        **{
+            name: {"accuracy": round(p.accuracy, 6), "loss": round(p.loss(), 6)}
+            for name, p in parts.items()
+        },
     }

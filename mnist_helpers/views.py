@@ -31,7 +31,9 @@ def _ramp(low: np.ndarray) -> str:
     return SIGNED if low.min() < 0 else UNSIGNED
 
 
-def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image: np.ndarray, selected: str) -> Picture:
+def draw_pipeline(
+    stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image: np.ndarray, selected: str
+) -> Picture:
     """Draws an image (C, H, W) and what every stage makes of it, {name: (C, H, W)}, to scale.
 
     Each stage has a colour scale of its own; vectors are drawn as squares of one size. Shown at twice its size.
@@ -42,8 +44,18 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
         if stage.kind != "Flatten":  # the values of the stage before once more
             count, _, width = maps[stage.name].shape
             flat = width == 1
-            columns.append((stage.name, maps[stage.name], -(-count // (16 if flat else 8)), 4 if flat else zoom))
-    sizes = [(n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1)) for _, part, n, z in columns]
+            columns.append(
+                (
+                    stage.name,
+                    maps[stage.name],
+                    -(-count // (16 if flat else 8)),
+                    4 if flat else zoom,
+                )
+            )
+    sizes = [
+        (n * (part.shape[2] * z + 1), -(-len(part) // n) * (part.shape[1] * z + 1))
+        for _, part, n, z in columns
+    ]
     widths, tallest = [max(width, 31) for width, _ in sizes], max(height for _, height in sizes)
     sheet = Sheet(sum(widths) + 5 * len(widths) + 14, tallest + 42)
     panels, left = [], 4
@@ -59,14 +71,24 @@ def draw_pipeline(stages: Sequence[Stage], maps: Mapping[str, np.ndarray], image
             select = _selects(name, answers)
             panels.append(sheet.maps(at, quantise(part, low, high), _ramp(low), across, z, select))
             for i in range(len(part) if across == 1 and answers else 0):
-                said = f"{i}  {part[i, 0, 0]:.0%}" if name == SOFTMAX and part[i, 0, 0] >= 0.01 else str(i)
+                said = (
+                    f"{i}  {part[i, 0, 0]:.0%}"
+                    if name == SOFTMAX and part[i, 0, 0] >= 0.01
+                    else str(i)
+                )
                 sheet.text(at[0] + width + 1, panels[-1].corner(i)[1] + z / 2, said, 9, anchor="lm")
             stage = facts[name]
-            sees = "sees all" if stage.sees is None else f"sees {stage.sees.size[0]} × {stage.sees.size[1]}"
+            sees = (
+                "sees all"
+                if stage.sees is None
+                else f"sees {stage.sees.size[0]} × {stage.sees.size[1]}"
+            )
             weights = f"{stage.parameters:,}" if stage.parameters else "0"
             lines = ["×".join(map(str, stage.shape)), f"{weights} param.", sees]
             tops[name] = at
-        sheet.text(middle, tallest + 5, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True)
+        sheet.text(
+            middle, tallest + 5, name, 12, ORANGE if name == selected else BLACK, "ma", bold=True
+        )
         for i, line in enumerate(lines):
             sheet.text(middle, tallest + 14 + 8 * i, line, 10, anchor="ma")
         if name == selected:
@@ -85,7 +107,9 @@ def _selects(stage: str, classes: bool) -> Callable[[int, int, int], Selected]:
     return select
 
 
-def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what: str = "weights") -> Picture:
+def draw_kernels(
+    weights: np.ndarray, channel: int, *, each: bool = False, what: str = "weights"
+) -> Picture:
     """Draws kernels (out, in, height, width): a column an output channel, a row an input channel; `channel` is framed.
 
     A single input channel is laid out as a block.
@@ -93,13 +117,17 @@ def draw_kernels(weights: np.ndarray, channel: int, *, each: bool = False, what:
     outs, ins, height, width = weights.shape
     tiles = weights.swapaxes(0, 1).reshape(-1, height, width)  # row by row
     low, high = limits(tiles, each=each)
-    across, zoom = (columns_for(outs), max(1, 12 // width)) if ins == 1 else (outs, max(1, 6 // width))
+    across, zoom = (
+        (columns_for(outs), max(1, 12 // width)) if ins == 1 else (outs, max(1, 6 // width))
+    )
     rows = -(-len(tiles) // across)
     grid, tall = across * (width * zoom + 1) + 5, rows * (height * zoom + 1) + 5
     enlarged = max(1, min(8, (WIDEST - 60) // grid))
     sheet = Sheet(grid + 6 + -(-45 // enlarged), tall)
     levels = quantise(tiles, np.minimum(low, -high), high)  # signed by nature
-    panel = sheet.maps((3, 3), levels, SIGNED, across, zoom, lambda i, row, column: {"channel": i % outs})
+    panel = sheet.maps(
+        (3, 3), levels, SIGNED, across, zoom, lambda i, row, column: {"channel": i % outs}
+    )
     left, top = panel.corner(channel)
     bottom = top + panel.height if ins == 1 else top + rows * (panel.height + 1) - 1
     sheet.box(left, top, left + panel.width, bottom, width=1)
@@ -143,7 +171,9 @@ def draw_feature_maps(
         ends = low.item(), high.item()
         scale = f"colours from {ends[0]:.3g} to {ends[1]:.3g}"
         sheet.scale((2, top + image.shape[1] + 6), bar, _ramp(low), ends)
-    cursor = tuple(at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True))
+    cursor = tuple(
+        at + zoom * n for at, n in zip(panels[0].corner(channel), (column, row), strict=True)
+    )
     names = f" Left to right: {', '.join(sides)}." if several else ""
     caption = f"{count} × {height} × {width}, {scale}; framed: channel {channel}.{names}"
     return sheet.picture(caption, enlarged, panels, cursor=cursor, step=(zoom, zoom))
@@ -176,8 +206,12 @@ def _table(
     wide, tall = CELL
     sheet.text(at[0], at[1] - 18, title, 11, bold=True)
     top = np.abs(values[np.isfinite(values)]).max(initial=1e-9)
-    digits = int(np.clip(1 - np.floor(np.log10(top)), 2, 4))  # two of the largest value, as far as there is room
-    for ((row, column), value), tint in zip(np.ndenumerate(values), _tint(values, top).reshape(-1, 3), strict=True):
+    digits = int(
+        np.clip(1 - np.floor(np.log10(top)), 2, 4)
+    )  # two of the largest value, as far as there is room
+    for ((row, column), value), tint in zip(
+        np.ndenumerate(values), _tint(values, top).reshape(-1, 3), strict=True
+    ):
         x, y = at[0] + column * wide, at[1] + row * tall
         if not np.isnan(value):
             sheet.pen.rectangle((x, y, x + wide - 2, y + tall - 2), fill=tuple(tint))
@@ -187,7 +221,12 @@ def _table(
 
 
 def _preview(
-    sheet: Sheet, left: int, title: str, maps: np.ndarray, index: int, box: tuple[int, int, int, int] | None
+    sheet: Sheet,
+    left: int,
+    title: str,
+    maps: np.ndarray,
+    index: int,
+    box: tuple[int, int, int, int] | None,
 ) -> Panel:
     """Draws one of `maps` (C, H, W) with a box framed in it, or all values of a vector with one of them framed."""
     sheet.text(left, 4, title, 11, bold=True)
@@ -195,12 +234,22 @@ def _preview(
     if maps.shape[1:] == (1, 1):
         across = int(np.ceil(len(maps) ** 0.5))
         levels, zoom = quantise(maps, low, high), max(1, PREVIEW // across - 1)
-        panel = sheet.maps((left, 24), levels, _ramp(low), across, zoom, lambda i, row, column: {"channel": i})
+        panel = sheet.maps(
+            (left, 24), levels, _ramp(low), across, zoom, lambda i, row, column: {"channel": i}
+        )
         sheet.mark(panel, index)
     else:
-        zoom, levels = max(1, PREVIEW // max(maps.shape[1:])), quantise(maps[index][None], low, high)
+        zoom, levels = (
+            max(1, PREVIEW // max(maps.shape[1:])),
+            quantise(maps[index][None], low, high),
+        )
         panel = sheet.maps(
-            (left, 24), levels, _ramp(low), 1, zoom, lambda i, row, column: {"row": row, "column": column}
+            (left, 24),
+            levels,
+            _ramp(low),
+            1,
+            zoom,
+            lambda i, row, column: {"row": row, "column": column},
         )
         sheet.mark(panel, 0, box)
     return panel
@@ -269,13 +318,21 @@ def _places_of(
 def _sums_of(sheet: Sheet, sums: Arithmetic, source: int, top: int, below: int) -> Panel:
     """Writes patch × kernel = products of an input channel, and below it the sums of all; returns their panel."""
     patch, kernel, left = sums.patch[source], sums.kernel[source], 6
-    for sign, values, title in (("", patch, "patch"), ("×", kernel, "kernel"), ("=", patch * kernel, "products")):
+    for sign, values, title in (
+        ("", patch, "patch"),
+        ("×", kernel, "kernel"),
+        ("=", patch * kernel, "products"),
+    ):
         sheet.text(left - 24, top, sign, 16)
         _table(sheet, (left, top), values, title)
         left += 34 + patch.shape[1] * CELL[0]
     sheet.text(left - 24, top + 3, f"sum {sums.partial_sums[source]:.4g}", 12, bold=True)
     panel = _table(
-        sheet, (6, below), _in_rows(sums.partial_sums), "sums by input channel", lambda i, row, column: {"source": i}
+        sheet,
+        (6, below),
+        _in_rows(sums.partial_sums),
+        "sums by input channel",
+        lambda i, row, column: {"source": i},
     )
     sheet.mark(panel, source)
     return panel
@@ -312,8 +369,14 @@ def draw_excitation(
         sheet.mark(panel, 0, box)
         top, side, bottom, right = box or (0, 0, *image.shape[1:])
         margin = ((0, 0), *((max(bottom - top, right - side),) * 2,) * 2)
-        padded = np.pad(image, margin, mode="constant", constant_values=image.min())  # what lies beyond the frame
-        cut = padded[:, top + margin[1][0] : bottom + margin[1][0], side + margin[2][0] : right + margin[2][0]]
+        padded = np.pad(
+            image, margin, mode="constant", constant_values=image.min()
+        )  # what lies beyond the frame
+        cut = padded[
+            :,
+            top + margin[1][0] : bottom + margin[1][0],
+            side + margin[2][0] : right + margin[2][0],
+        ]
         sheet.outline(sheet.digit((left, 22 + room), cut, max(1, size // max(cut.shape[1:]))))
     top = 2 * room + 46
     sheet.text(6, top - 22, "mean activation by class", 11, bold=True)
@@ -324,7 +387,9 @@ def draw_excitation(
     return sheet.picture(caption)
 
 
-def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndarray]], caption: str) -> Picture:
+def draw_attributions(
+    image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndarray]], caption: str
+) -> Picture:
     """Draws an image (C, H, W) and for each of `rows`, networks, what each method found, (H, W) in [-1, 1]."""
     zoom = max(1, 140 // image.shape[2])
     wide, tall = image.shape[2] * zoom + 16, image.shape[1] * zoom + 16
@@ -335,8 +400,15 @@ def draw_attributions(image: np.ndarray, rows: Mapping[str, Mapping[str, np.ndar
         sheet.digit((4, top), image, zoom)
         for j, (method, values) in enumerate(found.items(), 1):
             sheet.text(4 + j * wide, top - 18, method, 11)
-            sheet.outline(sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom))
-    sheet.text(4, 6, "red speaks for the class, blue against it, white is nothing; each map from -1 to 1", 11)
+            sheet.outline(
+                sheet.maps((4 + j * wide, top), quantise(values[None], -1, 1), SIGNED, zoom=zoom)
+            )
+    sheet.text(
+        4,
+        6,
+        "red speaks for the class, blue against it, white is nothing; each map from -1 to 1",
+        11,
+    )
     return sheet.picture(caption)
 
 
@@ -369,12 +441,22 @@ def draw_ablation(
     panels = []
     for i, (name, lost) in enumerate(rankings.items()):
         top, room = 220 + 120 * i, max(3, min(25, (WIDEST - 12) // len(lost)))
-        sheet.text(6, top - 32, f"{name}: images lost without one channel (logarithmic)", 11, bold=True)
+        sheet.text(
+            6, top - 32, f"{name}: images lost without one channel (logarithmic)", 11, bold=True
+        )
         fills = [ORANGE if c in off.get(name, ()) else GREY for c in range(len(lost))]
         values = np.sign(lost) * np.log10(1 + np.abs(lost))
         most, least = (max(1.0, np.nan_to_num(sign * values).max()) for sign in (1, -1))
         box = (6, top, 6 + room * len(lost), top + 66)
-        sheet.bars(box, [values], most, range(len(lost)), [fills], -least if (values < 0).any() else 0.0, numbers=lost)
+        sheet.bars(
+            box,
+            [values],
+            most,
+            range(len(lost)),
+            [fills],
+            -least if (values < 0).any() else 0.0,
+            numbers=lost,
+        )
         panels.append(Panel(6, top - 12, 96, room - 1, len(lost), len(lost), 96, _switches(name)))
     return sheet.picture(caption, 1, panels, cursor=panels[0].corner(0), step=(room, 120))
 

@@ -72,11 +72,15 @@ class Explorer(ipywidgets.VBox):
         self.views = [PictureView() for _ in range(count)]
         self.caption = HTML()
         standing = [controls[name] for name in (controls if shown is None else shown)]
-        super().__init__([*standing, self.caption, *self.views], layout=Layout(align_items="flex-start"))
+        super().__init__(
+            [*standing, self.caption, *self.views], layout=Layout(align_items="flex-start")
+        )
         for control in controls.values():
             control.observe(self.update, "value")
         for number, view in enumerate(self.views):
-            view.observe(lambda change, number=number: self.pick(number, *change["new"][:3]), "picked")
+            view.observe(
+                lambda change, number=number: self.pick(number, *change["new"][:3]), "picked"
+            )
         self.update()
 
     @contextmanager
@@ -95,7 +99,9 @@ class Explorer(ipywidgets.VBox):
         try:
             with self.settling():
                 self.fit()
-                self.pictures = self.draw(**{name: control.value for name, control in self.controls.items()})
+                self.pictures = self.draw(
+                    **{name: control.value for name, control in self.controls.items()}
+                )
         except Exception as error:
             message = html.escape(f"{type(error).__name__}: {error}")
             self.caption.value = f'<b class="{WIDGET_ERROR}">{message}</b>'
@@ -124,7 +130,10 @@ class Explorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
         still = base64.b64encode(self.pictures[0]._repr_png_()).decode()
-        return (super()._repr_mimebundle_(**kwargs) or {}) | {"image/png": still, "text/plain": repr(self)}
+        return (super()._repr_mimebundle_(**kwargs) or {}) | {
+            "image/png": still,
+            "text/plain": repr(self),
+        }
 
 
 class ImagePicker(ipywidgets.VBox):
@@ -140,10 +149,16 @@ class ImagePicker(ipywidgets.VBox):
     def __init__(self, labels: Iterable[int], correct: Iterable[bool], first: str = "all") -> None:
         self.labels, self.correct = list(map(int, labels)), list(map(bool, correct))
         classes = [("any", -1), *((str(c), c) for c in sorted(set(self.labels)))]
-        self.digit = Dropdown(options=classes, description="True digit", layout=Layout(width="180px"))
+        self.digit = Dropdown(
+            options=classes, description="True digit", layout=Layout(width="180px")
+        )
         options = ["all", "right", "wrong"]
-        self.shown = Dropdown(options=options, value=first, description="Read", layout=Layout(width="180px"))
-        self.index = BoundedIntText(0, 0, len(self.labels) - 1, description="Index", layout=Layout(width="180px"))
+        self.shown = Dropdown(
+            options=options, value=first, description="Read", layout=Layout(width="180px")
+        )
+        self.index = BoundedIntText(
+            0, 0, len(self.labels) - 1, description="Index", layout=Layout(width="180px")
+        )
         self.position = IntSlider(1, 1, 1, description="Position", layout=WIDE)
         row = ipywidgets.HBox([self.digit, self.shown, self.index])
         super().__init__([row, self.position])

@@ -35,7 +35,10 @@ def splits() -> Splits:
 def few(splits) -> Splits:
     """The first images of each real part, for training runs of a second."""
     return Splits(
-        *(TensorDataset(*(t[:n] for t in part.tensors)) for part, n in zip(splits, (700, 300, 300), strict=True))
+        *(
+            TensorDataset(*(t[:n] for t in part.tensors))
+            for part, n in zip(splits, (700, 300, 300), strict=True)
+        )
     )
 
 
@@ -55,7 +58,12 @@ def small_data_dir(splits, tmp_path_factory) -> Path:
 def short(small_data_dir, tmp_path) -> Config:
     """A run of about a second."""
     return Config(
-        epochs=2, batch_size=50, val_size=100, device="cpu", data_dir=small_data_dir, model_save_path=tmp_path / "m.pth"
+        epochs=2,
+        batch_size=50,
+        val_size=100,
+        device="cpu",
+        data_dir=small_data_dir,
+        model_save_path=tmp_path / "m.pth",
     )
 
 

@@ -9,7 +9,9 @@ from mnist_helpers.inspector import Inspector
 
 NOTEBOOK = "conv_visualization.ipynb"
 
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = pytest.mark.skipif(
+    browser.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ class Desk:
 
     def shows(self, *expected):
         """Waits until the open tab shows these pictures, byte for byte, with their texts and captions."""
-        wanted = [[picture.data_url(), [label.text for label in picture.labels]] for picture in expected]
+        wanted = [
+            [picture.data_url(), [label.text for label in picture.labels]] for picture in expected
+        ]
         first, *rest = (picture.caption for picture in expected)
         caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
         script = """([wanted, caption, root]) => {
@@ -79,7 +83,9 @@ class Desk:
             ]);
             return JSON.stringify(found) === JSON.stringify(wanted);
         }"""
-        self.page.wait_for_function(script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000)
+        self.page.wait_for_function(
+            script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000
+        )
 
     def click(self, picture, x, y):
         """Clicks a pixel of the shown picture."""
@@ -100,7 +106,9 @@ def desk(page):
 
 
 def test_every_cell_ran_and_nothing_complained(page):
-    assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
+    assert not page.locator(
+        ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
+    ).count()
     assert not page.locator(".mnist-helpers-error").count()
     assert [error for error in page.errors if "favicon" not in error] == []
 
@@ -166,7 +174,9 @@ def test_a_click_on_a_pixel_selects_it_in_every_view(desk, inspector):
     desk.page.keyboard.press("ArrowDown")  # from the picture that was clicked
     desk.shows(inspector.arithmetic(0, "conv2", 0, 5, 9))
     desk.open("Feature maps")
-    assert not desk.picture().locator(".mnist-helpers-caret").is_visible()  # only where the keyboard is
+    assert (
+        not desk.picture().locator(".mnist-helpers-caret").is_visible()
+    )  # only where the keyboard is
     maps = inspector.feature_maps(0, "conv2", 0, 5, 9)
     desk.shows(maps)
     left, top = maps.panels[0].corner(21)

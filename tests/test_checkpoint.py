@@ -6,7 +6,14 @@ import pickle
 import pytest
 import torch
 
-from mnist_helpers import CHECKPOINT_PATH, Config, InputError, load_checkpoint, make_model, save_checkpoint
+from mnist_helpers import (
+    CHECKPOINT_PATH,
+    Config,
+    InputError,
+    load_checkpoint,
+    make_model,
+    save_checkpoint,
+)
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import evaluate
 
@@ -22,7 +29,10 @@ def saved(tmp_path):
 def test_what_is_saved_is_what_is_loaded(saved):
     model, card = load_checkpoint(saved)
     assert all(
-        torch.equal(a, b) for a, b in zip(model.state_dict().values(), make_model(5).state_dict().values(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(
+            model.state_dict().values(), make_model(5).state_dict().values(), strict=True
+        )
     )
     assert not model.training
     assert card["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
@@ -33,7 +43,9 @@ def test_what_is_saved_is_what_is_loaded(saved):
 def test_it_is_a_plain_state_dict_that_needs_nothing_of_ours(saved):
     weights = torch.load(saved, weights_only=True)
     assert list(weights) == [
-        f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc1", "fc2") for kind in ("weight", "bias")
+        f"{layer}.{kind}"
+        for layer in ("conv1", "conv2", "fc1", "fc2")
+        for kind in ("weight", "bias")
     ]
 
 
@@ -185,7 +197,9 @@ def test_a_full_disk_leaves_the_old_files(saved, monkeypatch):
 def test_the_published_checkpoint_is_as_good_as_its_card_says():
     model, card = load_checkpoint(CHECKPOINT_PATH)
     test = evaluate(model, load_idx_part(Config().data_dir, "test"))
-    assert test.accuracy == pytest.approx(card["test"]["accuracy"], abs=1e-4)  # one image may tip on another CPU
+    assert test.accuracy == pytest.approx(
+        card["test"]["accuracy"], abs=1e-4
+    )  # one image may tip on another CPU
     assert test.loss() == pytest.approx(card["test"]["loss"], abs=1e-4)
     assert test.accuracy >= 0.995
     assert card == json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())

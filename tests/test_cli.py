@@ -32,9 +32,15 @@ def run(capsys, *args) -> tuple[int, str, str]:
 def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
     common = ("--data-dir", short.data_dir, "--device", "cpu")
     path = tmp_path / "deep" / "weights.pth"
-    code, out, err = run(capsys, *options_for(short, tmp_path / "runs"), "--epochs", 3, "--model-save-path", path)
+    code, out, err = run(
+        capsys, *options_for(short, tmp_path / "runs"), "--epochs", 3, "--model-save-path", path
+    )
     assert (code, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()[:3]] == [["epoch", "1"], ["epoch", "2"], ["epoch", "3"]]
+    assert [line.split()[:2] for line in out.splitlines()[:3]] == [
+        ["epoch", "1"],
+        ["epoch", "2"],
+        ["epoch", "3"],
+    ]
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["config"]["batch_size"] == 50
     code, out, _ = run(capsys, "evaluate", "--checkpoint", path, *common)
@@ -51,11 +57,24 @@ def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
 
 
 def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
-    options = ("--data-dir", small_data_dir, "--out", tmp_path, "--stage", "pool1", "--channel", 3, "--image", 5)
+    options = (
+        "--data-dir",
+        small_data_dir,
+        "--out",
+        tmp_path,
+        "--stage",
+        "pool1",
+        "--channel",
+        3,
+        "--image",
+        5,
+    )
     code, out, err = run(capsys, "visualize", *options)
     assert (code, err) == (0, "")
     written = sorted(tmp_path.glob("*.png"))
-    assert sorted(line.split(": ")[0] for line in out.splitlines()) == [str(path) for path in written]
+    assert sorted(line.split(": ")[0] for line in out.splitlines()) == [
+        str(path) for path in written
+    ]
     assert {path.stem for path in written} == set(VIEWS)
     for path in written:
         with Image.open(path) as picture:
@@ -66,7 +85,11 @@ def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
 
 def test_the_preset_gives_the_defaults_and_options_go_over_it():
     config = parse(["train", "--preset", "best", "--epochs", "3"]).keywords["config"]
-    assert (config.epochs, config.batch_size, config.rotation) == (3, PRESETS["best"].batch_size, 10)
+    assert (config.epochs, config.batch_size, config.rotation) == (
+        3,
+        PRESETS["best"].batch_size,
+        10,
+    )
     assert parse(["train"]).keywords["config"] == PRESETS["quick"]
 
 
@@ -93,7 +116,10 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),
         (["notebooks", "load_model", "--output-dir", "/dev/null/x"], "can't be written"),
-        (["train", "--tensorboard", "/dev/null/x", "--epochs", "1"], "/dev/null/x can't hold TensorBoard's files"),
+        (
+            ["train", "--tensorboard", "/dev/null/x", "--epochs", "1"],
+            "/dev/null/x can't hold TensorBoard's files",
+        ),
         (["train", "--epoch", "3"], "see mnist-helpers train --help"),
     ],
 )
@@ -130,7 +156,11 @@ def test_parameters_are_read_as_papermill_reads_them(tmp_path, monkeypatch):
 
 
 def test_a_console_that_does_not_know_every_sign(short, tmp_path):
-    process = launch("mnist_helpers", *options_for(short, tmp_path), env=os.environ | {"PYTHONIOENCODING": "cp1252"})
+    process = launch(
+        "mnist_helpers",
+        *options_for(short, tmp_path),
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+    )
     out = process.communicate(timeout=60)[0]
     assert process.returncode == 0
     assert "train loss ? " in out
@@ -146,16 +176,29 @@ def test_help_goes_to_stdout(capsys):
 def launch(*args, **options) -> subprocess.Popen:
     """A command in a process of its own."""
     command = [sys.executable, "-m", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
 
 
 def options_for(config, runs_dir) -> list:
-    given = ["--data-dir", config.data_dir, "--val-size", 100, "--batch-size", 50, "--device", "cpu"]
+    given = [
+        "--data-dir",
+        config.data_dir,
+        "--val-size",
+        100,
+        "--batch-size",
+        50,
+        "--device",
+        "cpu",
+    ]
     return ["train", *given, "--runs-dir", runs_dir]
 
 
 def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
-    process = launch("mnist_helpers", *options_for(short, tmp_path), "--epochs", 500, "--patience", 500)
+    process = launch(
+        "mnist_helpers", *options_for(short, tmp_path), "--epochs", 500, "--patience", 500
+    )
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -179,7 +222,9 @@ def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
     (whole,) = (tmp_path / "runs").iterdir()
     config, state = load_run(whole)
     torn = new_run(config)
-    trainer = Trainer(make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config)
+    trainer = Trainer(
+        make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config
+    )
 
     def stop(record):
         save_run(torn, trainer)
@@ -191,7 +236,9 @@ def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
     assert code == 0
     assert [line[:9] for line in out.splitlines()[:3]] == ["epoch  2 ", "epoch  3 ", "epoch  4 "]
     resumed = load_run(torn)[1]
-    assert all(torch.equal(resumed["model"][name], tensor) for name, tensor in state["model"].items())
+    assert all(
+        torch.equal(resumed["model"][name], tensor) for name, tensor in state["model"].items()
+    )
 
 
 def test_two_processes_end_where_one_does(short, tmp_path):
@@ -200,12 +247,18 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     common[common.index("--val-size") + 1], common[common.index("--batch-size") + 1] = 101, 63
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m"]
     for name, start in (("one", []), ("two", torchrun)):
-        process = launch(*start, "mnist_helpers", *common, "--model-save-path", tmp_path / f"{name}.pth")
+        process = launch(
+            *start, "mnist_helpers", *common, "--model-save-path", tmp_path / f"{name}.pth"
+        )
         out = process.communicate(timeout=120)[0]
         assert process.returncode == 0, out
-        assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, out  # one rank speaks
+        assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, (
+            out
+        )  # one rank speaks
     assert len(list((tmp_path / "runs").iterdir())) == 2  # and one writes
-    (one, first), (two, second) = (load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two"))
+    (one, first), (two, second) = (
+        load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two")
+    )
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)  # 4e-6 was seen
     assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)
@@ -213,10 +266,19 @@ def test_two_processes_end_where_one_does(short, tmp_path):
 
 def test_spawned_workers_as_on_windows(short, tmp_path):
     """Windows and macOS spawn workers, which import the main module again: without the guard this would never end."""
-    (tmp_path / "sitecustomize.py").write_text("import multiprocessing; multiprocessing.set_start_method('spawn')")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing; multiprocessing.set_start_method('spawn')"
+    )
     options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--num-workers", 2]
     done = subprocess.run(
-        [sys.executable, "-m", "mnist_helpers", *map(str, options), "--model-save-path", tmp_path / "m.pth"],
+        [
+            sys.executable,
+            "-m",
+            "mnist_helpers",
+            *map(str, options),
+            "--model-save-path",
+            tmp_path / "m.pth",
+        ],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

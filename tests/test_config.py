@@ -68,5 +68,7 @@ def test_the_quick_preset_is_the_default_and_the_best_one_augments():
 
 
 def test_auto_picks_the_accelerator_or_the_cpu():
-    expected = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    expected = (
+        torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    )
     assert select_device("auto").type == expected

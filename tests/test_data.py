@@ -9,7 +9,14 @@ from torchvision import datasets
 from torchvision.transforms.v2 import functional as reference
 
 from mnist_helpers import DATA_DIR, Config, InputError, load_splits
-from mnist_helpers.data import BACKGROUND, load_idx_part, make_loader, random_affine, read_idx, split_indices
+from mnist_helpers.data import (
+    BACKGROUND,
+    load_idx_part,
+    make_loader,
+    random_affine,
+    read_idx,
+    split_indices,
+)
 
 RAW = DATA_DIR / "MNIST" / "raw"
 
@@ -70,7 +77,10 @@ class TestAugmentation:
         turned = random_affine(images, amounts(20), Config(rotation=30))
         for image, result, amount in zip(images, turned, amounts(20), strict=True):
             angle = 30 * amount[0].item()  # counter-clockwise
-            expected = reference.rotate(image - BACKGROUND, angle, reference.InterpolationMode.BILINEAR) + BACKGROUND
+            expected = (
+                reference.rotate(image - BACKGROUND, angle, reference.InterpolationMode.BILINEAR)
+                + BACKGROUND
+            )
             assert torch.allclose(result, expected, atol=1e-4)
 
     def test_shifts_move_the_centre_of_mass_in_pixels(self, few):
@@ -86,14 +96,18 @@ class TestAugmentation:
     def test_scaling_changes_the_spread(self, few):
         images = few.test.tensors[0]
         scaled = random_affine(images, amounts(300), Config(scaling=0.2))
-        ratio = self.ink(scaled).sum((1, 2)) / self.ink(images).sum((1, 2))  # area goes with the square of the size
+        ratio = self.ink(scaled).sum((1, 2)) / self.ink(images).sum(
+            (1, 2)
+        )  # area goes with the square of the size
         assert 1.3 < ratio.max().item() < 1.2**2 + 0.1
         assert 0.8**2 - 0.1 < ratio.min().item() < 0.75
 
     def test_shear_moves_rows_and_keeps_their_height(self, few):
         images = few.test.tensors[0]
         sheared = random_affine(images, amounts(300), Config(shear=0.3))
-        assert torch.allclose(self.ink(sheared).sum(2), self.ink(images).sum(2), atol=0.6)  # the ink of each row
+        assert torch.allclose(
+            self.ink(sheared).sum(2), self.ink(images).sum(2), atol=0.6
+        )  # the ink of each row
         assert not torch.allclose(sheared, images, atol=0.5)
 
     def test_what_comes_in_is_background(self, few):
@@ -109,7 +123,9 @@ class TestAugmentation:
     def centres(cls, images):
         ink, at = cls.ink(images), torch.arange(28.0)
         total = ink.sum((1, 2))
-        return torch.stack([(ink.sum(2) * at).sum(1) / total, (ink.sum(1) * at).sum(1) / total], dim=1)
+        return torch.stack(
+            [(ink.sum(2) * at).sum(1) / total, (ink.sum(1) * at).sum(1) / total], dim=1
+        )
 
 
 class TestOtherDataSets:
@@ -119,7 +135,9 @@ class TestOtherDataSets:
         write_idx(tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz", np.arange(6))
         images, labels = load_idx_part(tmp_path, "test").tensors
         assert labels.tolist() == list(range(6))
-        assert np.allclose(images[:, 0] * 0.3081 + 0.1307, pixels.transpose(0, 2, 1) / 255, atol=1e-6)
+        assert np.allclose(
+            images[:, 0] * 0.3081 + 0.1307, pixels.transpose(0, 2, 1) / 255, atol=1e-6
+        )
 
     def test_unpacked_files_are_read_as_well(self, small_data_dir, tmp_path):
         for part in ("images-idx3", "labels-idx1"):
@@ -137,7 +155,9 @@ class TestOtherDataSets:
 
 class TestBadFiles:
     def test_a_missing_file_is_named(self, tmp_path):
-        with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz.*git restore MNIST-Data"):
+        with pytest.raises(
+            InputError, match=r"train-images-idx3-ubyte\.gz.*git restore MNIST-Data"
+        ):
             load_splits(tmp_path)
 
     def test_a_changed_byte_names_both_checksums(self, tmp_path):
@@ -149,8 +169,12 @@ class TestBadFiles:
         with pytest.raises(InputError, match=r"t10k-labels.*not ec29112dd5afa0611ce80d1b7f02629c"):
             load_idx_part(tmp_path, "test")
 
-    @pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"not gzip at all", b"\x1f\x8b\x08\0\0"])
-    def test_an_unknown_file_that_is_damaged_names_its_checksum(self, small_data_dir, tmp_path, content):
+    @pytest.mark.parametrize(
+        "content", [b"", b"\0\0\x08\x01", b"not gzip at all", b"\x1f\x8b\x08\0\0"]
+    )
+    def test_an_unknown_file_that_is_damaged_names_its_checksum(
+        self, small_data_dir, tmp_path, content
+    ):
         shutil.copytree(small_data_dir, tmp_path / "set")
         (tmp_path / "set" / "t10k-images-idx3-ubyte.gz").write_bytes(content)
         with pytest.raises(InputError, match=r"t10k-images.*md5 sum [0-9a-f]{32}"):

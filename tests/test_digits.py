@@ -17,7 +17,9 @@ def test_an_image_of_mnist_is_left_almost_as_it_is(few, tmp_path):
         Image.fromarray(pixels(image)).save(tmp_path / "digit.png")
         again = load_digit(tmp_path / "digit.png")
         assert again.shape == (1, 28, 28)
-        kept += int((np.abs(pixels(again).astype(int) - pixels(image)).max()) <= 25)  # faint edges may be cut
+        kept += int(
+            (np.abs(pixels(again).astype(int) - pixels(image)).max()) <= 25
+        )  # faint edges may be cut
     assert kept >= 98
 
 

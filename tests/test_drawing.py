@@ -8,7 +8,17 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mnist_helpers.pictures import GAP, Label, Picture, Sheet, colours, columns_for, limits, montage, quantise
+from mnist_helpers.pictures import (
+    GAP,
+    Label,
+    Picture,
+    Sheet,
+    colours,
+    columns_for,
+    limits,
+    montage,
+    quantise,
+)
 from mnist_helpers.plots import (
     BLUE,
     ORANGE,
@@ -42,7 +52,11 @@ class TestPictures:
     def test_each_map_can_have_its_own_scale(self):
         maps = np.array([[[0.0, 1.0]], [[0.0, 10.0]], [[0.0, 0.0]]])
         assert quantise(maps, *limits(maps)).tolist() == [[[0, 25]], [[0, 254]], [[0, 0]]]
-        assert quantise(maps, *limits(maps, each=True)).tolist() == [[[0, 254]], [[0, 254]], [[0, 0]]]
+        assert quantise(maps, *limits(maps, each=True)).tolist() == [
+            [[0, 254]],
+            [[0, 254]],
+            [[0, 0]],
+        ]
 
     def test_a_montage_holds_every_map_in_reading_order(self):
         levels = np.arange(6 * 13 * 14, dtype=np.uint16).reshape(6, 13, 14).astype(np.uint8) // 2
@@ -68,12 +82,21 @@ class TestPictures:
 
     def test_a_place_in_a_grid_is_found_and_gaps_belong_to_the_map_before(self):
         sheet = Sheet(60, 40)
-        panel = sheet.maps((5, 3), np.zeros((5, 4, 3), np.uint8), "gray", 3, 2, lambda i, row, column: (i, row, column))
+        panel = sheet.maps(
+            (5, 3),
+            np.zeros((5, 4, 3), np.uint8),
+            "gray",
+            3,
+            2,
+            lambda i, row, column: (i, row, column),
+        )
         picture = Picture(sheet.image, "x", panels=(panel,))
         assert panel.corner(4) == (5 + 7, 3 + 9)
         assert picture.at(5 + 7 + 5, 3 + 9 + 7) == (4, 3, 2)  # the last value of map 4
         assert [picture.at(5 + 6, 3), picture.at(5, 3 + 8)] == [(0, 0, 2), (0, 3, 0)]
-        assert [picture.at(4, 3), picture.at(5 + 14, 3 + 9), picture.at(5 + 21, 3)] == [{}] * 3  # beside, none, beyond
+        assert [picture.at(4, 3), picture.at(5 + 14, 3 + 9), picture.at(5 + 21, 3)] == [
+            {}
+        ] * 3  # beside, none, beyond
 
     def test_a_picture_is_enlarged_by_squares_and_says_its_caption(self):
         image = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8))
@@ -85,7 +108,9 @@ class TestPictures:
 
     def test_labels_are_written_over_the_enlarged_picture(self):
         label = Label(10, 5, "conv1", 12, "#000000", "mm", bold=True)
-        plain, written = (Picture(Sheet(20, 10).image, "x", 4, labels=each) for each in ((), (label,)))
+        plain, written = (
+            Picture(Sheet(20, 10).image, "x", 4, labels=each) for each in ((), (label,))
+        )
         assert (decode(plain._repr_png_()) == 255).all()
         rows, columns = np.nonzero(decode(written._repr_png_())[..., 0] < 128)
         assert abs((rows.min() + rows.max()) / 2 - 20) <= 2  # the middle of 40 rows
@@ -98,7 +123,10 @@ class TestPictures:
         sheet.mark(panel, 0, (1, 1, 3, 3), width=1)
         pixels = np.asarray(sheet.image)
         frame = np.all(pixels == np.rint(np.array(to_rgb(ORANGE)) * 255), axis=2)
-        assert np.argwhere(frame).min(axis=0).tolist() == [6, 6]  # one pixel before value 1, which begins at 7
+        assert np.argwhere(frame).min(axis=0).tolist() == [
+            6,
+            6,
+        ]  # one pixel before value 1, which begins at 7
         assert np.argwhere(frame).max(axis=0).tolist() == [11, 11]
         assert not frame[7:11, 7:11].any()
 
@@ -147,19 +175,29 @@ class TestPlots:
 
     def test_history_marks_the_best_epoch(self):
         losses = (0.9, 0.5, 0.6)
-        fig = plot_history([EpochRecord(i, 1.0, 0.7, loss, 0.8, 0, 0) for i, loss in enumerate(losses, 1)])
+        fig = plot_history(
+            [EpochRecord(i, 1.0, 0.7, loss, 0.8, 0, 0) for i, loss in enumerate(losses, 1)]
+        )
         loss, accuracy = fig.axes
         train, val, best = loss.lines
         assert val.get_ydata() == pytest.approx(losses)
         assert best.get_xdata()[0] == 2
         assert train.get_ydata() == pytest.approx([1.0] * 3)
-        assert (loss.get_xlabel(), loss.get_ylabel(), accuracy.get_ylabel()) == ("Epoch", "Loss", "Accuracy")
+        assert (loss.get_xlabel(), loss.get_ylabel(), accuracy.get_ylabel()) == (
+            "Epoch",
+            "Loss",
+            "Accuracy",
+        )
         assert "0.5000" in fig.get_suptitle()
 
     def test_lr_find_is_logarithmic_and_marks_the_choice(self):
         ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], chosen=0.01)
         curve, mark = ax.lines
-        assert (curve.get_ydata().tolist(), mark.get_xdata()[0], ax.get_xscale()) == ([2.0, 1.0, 5.0], 0.01, "log")
+        assert (curve.get_ydata().tolist(), mark.get_xdata()[0], ax.get_xscale()) == (
+            [2.0, 1.0, 5.0],
+            0.01,
+            "log",
+        )
         assert ax.get_xlabel() == "Learning rate"
 
     def test_confusion_matrix_shades_the_mistakes_and_writes_every_count(self):
@@ -189,7 +227,10 @@ class TestPlots:
         fig = plot_prediction(few.test.tensors[0][0], probs, label=1)
         bars = fig.axes[1].patches
         assert [bar.get_height() for bar in bars] == pytest.approx(probs)
-        assert (bars[1].get_facecolor()[:3], bars[2].get_facecolor()[:3]) == (to_rgb(BLUE), to_rgb(ORANGE))
+        assert (bars[1].get_facecolor()[:3], bars[2].get_facecolor()[:3]) == (
+            to_rgb(BLUE),
+            to_rgb(ORANGE),
+        )
         assert fig.get_suptitle() == "true 1, predicted 2"
         assert [text.get_text() for text in fig.axes[1].texts] == ["10%", "20%", "60%", "10%"]
 

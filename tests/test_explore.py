@@ -44,7 +44,9 @@ def drawn(picture, panel: int = 0, index: int = 0) -> np.ndarray:
 def expected(values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
     """The colours of values on a scale to `top`, by the definition of the scale."""
     levels = values / top * 127 + 127 if signed else values / top * 254
-    return colours("RdBu_r" if signed else "viridis")[np.rint(levels).clip(0, 254).astype(int)].astype(int)
+    return colours("RdBu_r" if signed else "viridis")[
+        np.rint(levels).clip(0, 254).astype(int)
+    ].astype(int)
 
 
 class TestFeatureMaps:
@@ -60,11 +62,21 @@ class TestFeatureMaps:
             every = everything[stage]
             own = as_maps(every[3])
             vector = own.shape[2] == 1
-            of = own[2] if scale == "map" and not vector else every if scale == "all images" else own
+            of = (
+                own[2] if scale == "map" and not vector else every if scale == "all images" else own
+            )
             shown = drawn(explorer.pictures[0], index=2)
-            signed = bool((np.asarray(every) < 0).any() if scale == "all images" else (own < 0).any())
-            assert np.abs(shown - expected(own[2], np.abs(np.asarray(of)).max(), signed=signed)).max() <= 6, stage
-            assert f"{stage}. {own.shape[0]} × {own.shape[1]} × {own.shape[2]}" in explorer.caption.value
+            signed = bool(
+                (np.asarray(every) < 0).any() if scale == "all images" else (own < 0).any()
+            )
+            assert (
+                np.abs(shown - expected(own[2], np.abs(np.asarray(of)).max(), signed=signed)).max()
+                <= 6
+            ), stage
+            assert (
+                f"{stage}. {own.shape[0]} × {own.shape[1]} × {own.shape[2]}"
+                in explorer.caption.value
+            )
 
     def test_every_image_every_channel(self, inspector):
         explorer = explore_feature_maps(inspector)
@@ -80,23 +92,35 @@ class TestFeatureMaps:
 
     def test_two_networks_and_their_difference_on_one_scale(self, inspector):
         explorer = explore_feature_maps(inspector)
-        maps = [as_maps(network.maps(inspector.images[:1])["relu2"][0]) for network in inspector.networks]
+        maps = [
+            as_maps(network.maps(inspector.images[:1])["relu2"][0])
+            for network in inspector.networks
+        ]
         top = max(each.max() for each in maps)
         explorer.controls["stage"].value = "relu2"
-        for compare, parts in zip(COMPARISONS, (maps[:1], maps, [*maps, maps[0] - maps[1]]), strict=True):
+        for compare, parts in zip(
+            COMPARISONS, (maps[:1], maps, [*maps, maps[0] - maps[1]]), strict=True
+        ):
             explorer.controls["compare"].value = compare
             assert len(explorer.pictures[0].panels) == len(parts)
             for i, part in enumerate(parts):
                 scale = maps[0].max() if compare == "alone" else top
                 shown = drawn(explorer.pictures[0], i, 7)
-                assert np.abs(shown - expected(part[7], scale, signed=compare == "difference")).max() <= 6
+                assert (
+                    np.abs(shown - expected(part[7], scale, signed=compare == "difference")).max()
+                    <= 6
+                )
 
     def test_going_to_a_smaller_stage_keeps_the_selection_inside(self, inspector):
         explorer = explore_feature_maps(inspector)
         for name, value in (("channel", 15), ("row", 27), ("column", 26)):
             explorer.controls[name].value = value
         explorer.controls["stage"].value = "pool2"
-        assert [explorer.controls[name].value for name in ("channel", "row", "column")] == [15, 6, 6]
+        assert [explorer.controls[name].value for name in ("channel", "row", "column")] == [
+            15,
+            6,
+            6,
+        ]
         explorer.controls["stage"].value = "fc2"
         assert [explorer.controls[name].value for name in ("channel", "row", "column")] == [9, 0, 0]
         assert explorer.controls["row"].disabled
@@ -161,7 +185,12 @@ class TestArithmetic:
         explorer = explore_arithmetic(inspector)
         explorer.controls["stage"].value = "conv2"
         made, sums = explorer.pictures[0].panels
-        explorer.views[0].picked = [made.left + 6 * made.zoom + 1, made.top + 2 * made.zoom + 1, 1, 1]
+        explorer.views[0].picked = [
+            made.left + 6 * made.zoom + 1,
+            made.top + 2 * made.zoom + 1,
+            1,
+            1,
+        ]
         assert (explorer.controls["row"].value, explorer.controls["column"].value) == (2, 6)
         left, top = sums.corner(11)
         explorer.views[0].picked = [left + 3, top + 3, 1, 2]
@@ -181,7 +210,10 @@ class TestOtherViews:
         for panel, stage in zip(explorer.pictures[0].panels, STAGES, strict=True):
             left, top = panel.corner(3)
             explorer.views[0].picked = [left, top, 1, explorer.views[0].picked[3] + 1]
-            assert (explorer.controls["stage"].value, explorer.controls["channel"].value) == (stage, 3)
+            assert (explorer.controls["stage"].value, explorer.controls["channel"].value) == (
+                stage,
+                3,
+            )
 
     def test_excitation_every_stage(self, inspector):
         explorer = explore_excitation(inspector)
@@ -195,7 +227,10 @@ class TestOtherViews:
                 else inspector.network.maps(inspector.images)[stage]
             )
             first = best[:, channel].argsort(descending=True, stable=True)[0]
-            assert f"{stage}, channel {channel}: strongest in images {first}," in explorer.caption.value
+            assert (
+                f"{stage}, channel {channel}: strongest in images {first},"
+                in explorer.caption.value
+            )
 
     def test_excitation_every_class(self, inspector):
         explorer = explore_excitation(inspector)
@@ -205,7 +240,10 @@ class TestOtherViews:
         for target in range(10):
             explorer.controls["target"].value = target
             there = (inspector.labels == target).nonzero().flatten()
-            assert f"strongest in images of class {target} {there[maps[there].argmax()]}" in explorer.caption.value
+            assert (
+                f"strongest in images of class {target} {there[maps[there].argmax()]}"
+                in explorer.caption.value
+            )
             pictures.add(explorer.views[0].url)
         assert len(pictures) == 11
 
@@ -213,7 +251,9 @@ class TestOtherViews:
         images, labels = (tensor[:5] for tensor in few.test.tensors)
         explorer = explore_excitation(make_model(0), images, labels)
         absent = next(c for c in range(10) if c not in labels)
-        with pytest.raises(InputError, match=f"none of the 5 images is of class {absent}; choose another"):
+        with pytest.raises(
+            InputError, match=f"none of the 5 images is of class {absent}; choose another"
+        ):
             explorer.controls["target"].value = absent
         assert WIDGET_ERROR in explorer.caption.value
 
@@ -237,7 +277,8 @@ class TestOtherViews:
                 wanted = inspector.silencer.predictions(frozenset({(layer, channel)}))
                 assert f"Off: {layer} {channel}." in explorer.caption.value
                 assert (
-                    f"{wanted.accuracy:.2%} instead of {inspector.predictions.accuracy:.2%}" in explorer.caption.value
+                    f"{wanted.accuracy:.2%} instead of {inspector.predictions.accuracy:.2%}"
+                    in explorer.caption.value
                 )
             off.lists[layer].value = ()
         assert explorer.views[0].url == before
@@ -272,7 +313,9 @@ class TestTogether:
         for index, name in enumerate(VIEWS):
             big.tabs.selected_index = index
             place = {"image": 8, "stage": "conv2", "channel": 30}
-            wanted = getattr(inspector, name)(**{key: place[key] for key in VIEWS[name][1:] if key in place})
+            wanted = getattr(inspector, name)(
+                **{key: place[key] for key in VIEWS[name][1:] if key in place}
+            )
             assert big.shown.views[0].url == wanted.data_url(), name
         assert repr(big).startswith("NetworkExplorer: Pipeline, Kernels, Feature maps, Arithmetic,")
         assert "image/png" in big._repr_mimebundle_()
@@ -282,12 +325,18 @@ class TestTogether:
         big.controls["stage"].value = "conv2"
         for index, (_, *arguments) in enumerate(VIEWS.values()):
             big.tabs.selected_index = index
-            shown = {"stage", "channel", "row", "column", "target"} if index == 0 else set(arguments)
+            shown = (
+                {"stage", "channel", "row", "column", "target"} if index == 0 else set(arguments)
+            )
             live = {name for name in SELECTION[1:] if not big.controls[name].disabled}
             assert live == shown & set(SELECTION[1:])
         big.tabs.selected_index = 2
         big.controls["stage"].value = "fc1"  # a vector
-        assert [big.controls[name].disabled for name in ("channel", "row", "column")] == [False, True, True]
+        assert [big.controls[name].disabled for name in ("channel", "row", "column")] == [
+            False,
+            True,
+            True,
+        ]
 
     def test_a_click_on_a_class_chooses_it_for_all_views(self, inspector):
         big = explore(inspector)
@@ -296,7 +345,10 @@ class TestTogether:
             (panel,) = [panel for panel in drawn.panels if panel.meaning(0, 0, 0)["stage"] == stage]
             for target in range(10):
                 big.shown.pick(0, *panel.corner(target), 1)
-                assert (big.controls["target"].value, big.controls["stage"].value) == (target, stage)
+                assert (big.controls["target"].value, big.controls["stage"].value) == (
+                    target,
+                    stage,
+                )
         big.tabs.selected_index = list(VIEWS).index("attribution")
         assert "What counts for class 9." in big.shown.caption.value
         big.tabs.selected_index = list(VIEWS).index("excitation")
@@ -324,7 +376,10 @@ class TestTogether:
         ("place", "message"),
         [
             ({"image": 300, "stage": "conv1"}, "image is 300, but must be from 0 to 299"),
-            ({"image": 0, "stage": "conv9"}, "there is no stage conv9; the network has conv1, relu1,"),
+            (
+                {"image": 0, "stage": "conv9"},
+                "there is no stage conv9; the network has conv1, relu1,",
+            ),
             ({"image": 0, "stage": "fc2", "channel": 10}, "channel is 10, but must be from 0 to 9"),
             ({"image": 0, "stage": "pool2", "row": 7}, "row is 7, but must be from 0 to 6"),
         ],
@@ -350,7 +405,9 @@ class TestPredictions:
 
         labels = few.test.tensors[1]
         perfect = Predictions(torch.nn.functional.one_hot(labels, 10) * 9.0, labels)
-        assert browse_predictions(few.test.tensors[0], perfect).caption.value.startswith("Image 0, a ")
+        assert browse_predictions(few.test.tensors[0], perfect).caption.value.startswith(
+            "Image 0, a "
+        )
 
 
 class Branching(nn.Module):
@@ -380,8 +437,14 @@ class TestBadInput:
             (Branching(), "torch.fx can't trace Branching .*; give a model whose path"),
             (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), "Sequential has no nn.Conv2d; give"),
             (Pair(), "Pair must answer with one tensor of logits"),
-            (nn.Sequential(nn.Conv2d(1, 10, 3)), "Sequential must answer with one tensor of logits"),
-            (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), r"doesn't take an image \(1, 28, 28\) of torch.float32"),
+            (
+                nn.Sequential(nn.Conv2d(1, 10, 3)),
+                "Sequential must answer with one tensor of logits",
+            ),
+            (
+                nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()),
+                r"doesn't take an image \(1, 28, 28\) of torch.float32",
+            ),
         ],
     )
     def test_models(self, model, said):
@@ -398,7 +461,11 @@ class TestBadInput:
             (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), None, "of torch.uint8"),
             (torch.full((2, 1, 28, 28), torch.nan), None, "not finite"),
             (torch.zeros(2, 1, 32, 32), None, r"SimpleCNN doesn't take an image \(1, 32, 32\)"),
-            (IMAGES, torch.zeros(2, dtype=torch.long), r"labels must be 3 whole numbers, not \(2,\)"),
+            (
+                IMAGES,
+                torch.zeros(2, dtype=torch.long),
+                r"labels must be 3 whole numbers, not \(2,\)",
+            ),
             (IMAGES, torch.zeros(3), "of torch.float32"),
             (IMAGES, torch.tensor([1, 2, 10]), "labels go from 1 to 10, but must be below 10"),
         ],
@@ -408,7 +475,10 @@ class TestBadInput:
             explore(make_model(0), images, labels)
 
     def test_numpy_will_do(self):
-        assert "image 0" in explore(make_model(0), self.IMAGES.numpy(), [1, 2, 3]).shown.caption.value.lower()
+        assert (
+            "image 0"
+            in explore(make_model(0), self.IMAGES.numpy(), [1, 2, 3]).shown.caption.value.lower()
+        )
 
     def test_a_reference_of_another_form(self):
         other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
@@ -422,13 +492,21 @@ class TestBadInput:
             ("pipeline", {"stage": "nope"}, "there is no stage nope; the network has conv1, relu1"),
             ("kernels", {"colouring": "change"}, "one of: weights, gradient of the loss"),
             ("feature_maps", {"channel": 16}, "channel is 16, but must be from 0 to 15 in conv1"),
-            ("feature_maps", {"scale": "x"}, "scale is x, but must be one of: layer, map, all images"),
+            (
+                "feature_maps",
+                {"scale": "x"},
+                "scale is x, but must be one of: layer, map, all images",
+            ),
             ("feature_maps", {"compare": "beside"}, "compare is beside, but must be one of: alone"),
             ("arithmetic", {"row": 14}, "row is 14, but must be from 0 to 13 in conv2"),
             ("excitation", {"target": 10}, "class is 10, but must be from 0 to 9"),
             ("attribution", {"target": -2}, "class is -2"),
             ("ablation", {"off": [("fc1", 0)]}, "off is fc1, but must be one of: conv1, conv2"),
-            ("ablation", {"off": [("conv1", 16)]}, "channel is 16, but must be from 0 to 15 in conv1"),
+            (
+                "ablation",
+                {"off": [("conv1", 16)]},
+                "channel is 16, but must be from 0 to 15 in conv1",
+            ),
         ],
     )
     def test_selections(self, view, selection, said):

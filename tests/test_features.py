@@ -75,7 +75,9 @@ def grey(few):
 
 @pytest.fixture(scope="module")
 def colour():
-    return Network(make_skipping(), torch.rand(5, 3, 14, 14, generator=torch.Generator().manual_seed(0)))
+    return Network(
+        make_skipping(), torch.rand(5, 3, 14, 14, generator=torch.Generator().manual_seed(0))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,10 @@ class TestStages:
         assert sum(counts.values()) == 206_922
 
     def test_order_shapes_and_what_they_see(self, grey):
-        found = [(stage.name, stage.shape, stage.sees and stage.sees.size) for stage in grey.stages.values()]
+        found = [
+            (stage.name, stage.shape, stage.sees and stage.sees.size)
+            for stage in grey.stages.values()
+        ]
         assert found == [
             ("conv1", (16, 28, 28), (3, 3)),
             ("relu1", (16, 28, 28), (3, 3)),
@@ -112,11 +117,24 @@ class TestStages:
         ]
 
     def test_a_module_used_twice_is_two_stages(self, colour):
-        assert list(colour.stages) == ["stem", "act", "wide", "act_1", "pool", "head", "last", "linear", "softmax"]
+        assert list(colour.stages) == [
+            "stem",
+            "act",
+            "wide",
+            "act_1",
+            "pool",
+            "head",
+            "last",
+            "linear",
+            "softmax",
+        ]
         assert colour.convolutions == ["stem", "wide", "head"]
 
     def test_functions_are_stages_like_modules(self, functional):
-        kinds = [(stage.name, stage.kind, stage.sees and stage.sees.size) for stage in functional.stages.values()]
+        kinds = [
+            (stage.name, stage.kind, stage.sees and stage.sees.size)
+            for stage in functional.stages.values()
+        ]
         assert kinds == [
             ("conv1", "Conv2d", (3, 3)),
             ("norm1", "BatchNorm2d", (3, 3)),
@@ -153,7 +171,10 @@ class TestStages:
                     network.maps(torch.where(mask, images, noise))[stage.name][0, :, row, column]
                     for mask in (inside, torch.ones_like(inside))
                 )
-                if stage.name not in ("head", "last"):  # reflected padding reaches back into the frame
+                if stage.name not in (
+                    "head",
+                    "last",
+                ):  # reflected padding reaches back into the frame
                     assert torch.allclose(kept, swapped, atol=1e-5), stage.name
 
 
@@ -164,7 +185,9 @@ class TestMaps:
         assert torch.equal(maps["fc2"], model(images).detach())
         assert torch.allclose(maps[SOFTMAX], model(images).detach().softmax(1))
         assert torch.equal(maps["relu1"], maps["conv1"].clamp(min=0))
-        assert torch.equal(maps["pool1"], maps["relu1"].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)))
+        assert torch.equal(
+            maps["pool1"], maps["relu1"].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+        )
 
     def test_a_relu_in_place_leaves_the_stage_before_as_it_was(self, colour):
         images = colour_images()
@@ -206,28 +229,37 @@ class TestArithmetic:
                         np.exp(found.patch.ravel()[c]) / np.exp(found.patch).sum()
                     ),
                 }[found.rule]()
-                assert by_hand == pytest.approx(expected[channel, row, column], abs=2e-5), (stage, channel, row, column)
+                assert by_hand == pytest.approx(expected[channel, row, column], abs=2e-5), (
+                    stage,
+                    channel,
+                    row,
+                    column,
+                )
                 assert found.value == expected[channel, row, column]
 
     def test_sixteen_partial_sums_by_other_means(self, grey, few):
         image = few.test.tensors[0][7]
         pool1 = grey.maps(image[None])["pool1"]
         weight = grey.model.conv2.weight.detach()
-        apart = F.conv2d(pool1, weight[5].unsqueeze(1), padding=1, groups=16)[0, :, 6, 8]  # one input channel each
+        apart = F.conv2d(pool1, weight[5].unsqueeze(1), padding=1, groups=16)[
+            0, :, 6, 8
+        ]  # one input channel each
         found = grey.arithmetic(image, "conv2", 5, 6, 8)
         assert found.partial_sums == pytest.approx(apart.numpy(), abs=1e-5)
         assert found.patch.shape == found.kernel.shape == (16, 3, 3)
         assert found.rectified
 
     def test_global_pooling_reads_a_whole_channel(self):
-        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        model = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
         network, image = Network(model, colour_images()), colour_images()[1]
         found = network.arithmetic(image, "1", 2)
         assert (found.patch.shape, found.rule) == ((1, 12, 12), "mean")
         assert found.value == pytest.approx(found.patch.mean(), abs=1e-6)
-        assert network.arithmetic(image, "3", 1).partial_sums.sum() + model[3].bias[1].item() == pytest.approx(
-            network.maps(image[None])["3"][0, 1].item(), abs=1e-5
-        )
+        assert network.arithmetic(image, "3", 1).partial_sums.sum() + model[3].bias[
+            1
+        ].item() == pytest.approx(network.maps(image[None])["3"][0, 1].item(), abs=1e-5)
 
     @pytest.mark.parametrize(
         "pool",
@@ -253,14 +285,18 @@ class TestArithmetic:
             assert found.rule == "the sum, divided by 3,"
 
     def test_a_group_reads_its_own_channels(self):
-        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3, groups=4), nn.Flatten(), nn.LazyLinear(2))
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3, groups=4), nn.Flatten(), nn.LazyLinear(2)
+        )
         model(colour_images(1))
         inspector, image = Inspector(model, colour_images()), colour_images()[0]
         found = inspector.network.arithmetic(image, "1", 11, 2, 3)
         assert (found.first, len(found.patch), inspector.sources("1")) == (6, 2, 2)
         before = inspector.network.maps(image[None])["0"][0]
         assert np.array_equal(found.patch, before[6:8, 2:5, 3:6].numpy())
-        assert "0, channel 7" in [label.text for label in inspector.arithmetic(0, "1", 11, 2, 3, 1).labels]
+        assert "0, channel 7" in [
+            label.text for label in inspector.arithmetic(0, "1", 11, 2, 3, 1).labels
+        ]
 
     def test_the_softmax_of_what_is_no_stage(self, functional):
         inspector = Inspector(functional.model, colour_images())
@@ -287,13 +323,21 @@ class TestExcitation:
         assert torch.allclose(response.means, maps.mean((2, 3)), atol=1e-6)
         assert torch.equal(response.lows, maps.amin((2, 3)))
         best = response.strongest(5, 3, torch.ones(len(images), dtype=torch.bool))
-        assert best.tolist() == maps[:, 5].amax((1, 2)).sort(descending=True, stable=True).indices[:3].tolist()
+        assert (
+            best.tolist()
+            == maps[:, 5].amax((1, 2)).sort(descending=True, stable=True).indices[:3].tolist()
+        )
         row, column = divmod(response.places[best[0], 5].item(), 14)
         assert maps[best[0], 5, row, column] == maps[:, 5].max()
         sevens = (labels == 7).nonzero().flatten().tolist()
         peaks = {i: maps[i, 5].max().item() for i in sevens}
-        assert response.strongest(5, 3, labels == 7).tolist() == sorted(sevens, key=lambda i: -peaks[i])[:3]
-        assert response.by_class(labels, 10)[7, 5] == pytest.approx(maps[labels == 7][:, 5].mean().item(), abs=1e-5)
+        assert (
+            response.strongest(5, 3, labels == 7).tolist()
+            == sorted(sevens, key=lambda i: -peaks[i])[:3]
+        )
+        assert response.by_class(labels, 10)[7, 5] == pytest.approx(
+            maps[labels == 7][:, 5].mean().item(), abs=1e-5
+        )
 
     @pytest.mark.parametrize("stage", ["conv1", "relu2", "fc1", "softmax"])
     def test_ascent_excites_more_than_any_image_and_stays_in_range(self, grey, few, stage):
@@ -303,14 +347,21 @@ class TestExcitation:
         assert made.shape == (response.peaks.shape[1], 1, 28, 28)
         assert (made.min() >= images.min(), made.max() <= images.max()) == (True, True)
         now = respond(grey, made)[stage].peaks.diagonal()
-        alive = response.peaks.amax(0) > 0 if stage in ("relu2",) else torch.ones(len(now), dtype=torch.bool)
+        alive = (
+            response.peaks.amax(0) > 0
+            if stage in ("relu2",)
+            else torch.ones(len(now), dtype=torch.bool)
+        )
         assert (now[alive] > response.peaks.amax(0)[alive]).float().mean() > 0.9
         assert all(parameter.grad is None for parameter in grey.model.parameters())
 
 
 class TestAttribution:
     def test_every_method_on_one_scale(self, grey, colour, few):
-        for network, image, size in ((grey, few.test.tensors[0][0], (28, 28)), (colour, colour_images()[0], (14, 14))):
+        for network, image, size in (
+            (grey, few.test.tensors[0][0], (28, 28)),
+            (colour, colour_images()[0], (14, 14)),
+        ):
             found = attributions(network, image, target=2)
             assert tuple(found) == METHODS
             for values in found.values():
@@ -323,7 +374,9 @@ class TestAttribution:
         image = few.test.tensors[0][3].clone().requires_grad_()
         (slope,) = torch.autograd.grad(grey.model(image[None]).log_softmax(1)[0, 6], image)
         expected = slope[0].abs() / slope.abs().max()
-        assert attributions(grey, image.detach(), 6)["saliency"] == pytest.approx(expected.numpy(), abs=1e-5)
+        assert attributions(grey, image.detach(), 6)["saliency"] == pytest.approx(
+            expected.numpy(), abs=1e-5
+        )
 
 
 class TestAblation:
@@ -348,7 +401,9 @@ class TestAblation:
                 expected = network.model(images)
             for hook in hooks:
                 hook.remove()
-            assert torch.allclose(ablation.predictions(frozenset(off)).logits, expected, atol=1e-5), off
+            assert torch.allclose(
+                ablation.predictions(frozenset(off)).logits, expected, atol=1e-5
+            ), off
 
     def test_the_ranking_counts_images(self, grey, few):
         images, labels = few.test.tensors

@@ -17,7 +17,10 @@ from mnist_helpers.metrics import (
 def answers() -> Predictions:
     """400 answers at random, half of them right."""
     generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(400, 10, generator=generator), torch.randint(0, 10, (400,), generator=generator)
+    logits, labels = (
+        torch.randn(400, 10, generator=generator),
+        torch.randint(0, 10, (400,), generator=generator),
+    )
     logits[torch.arange(200), labels[:200]] += 10
     return Predictions(logits, labels)
 
@@ -35,7 +38,10 @@ def test_loss_and_accuracy_by_numpy(answers):
 def test_calibration_error_by_hand(answers):
     confidence, correct = answers.confidence.numpy(), answers.correct.numpy()
     bins = np.minimum((confidence * 15).astype(int), 14)
-    gaps = [abs(confidence[bins == b].mean() - correct[bins == b].mean()) * (bins == b).mean() for b in set(bins)]
+    gaps = [
+        abs(confidence[bins == b].mean() - correct[bins == b].mean()) * (bins == b).mean()
+        for b in set(bins)
+    ]
     assert answers.calibration_error == pytest.approx(sum(gaps), abs=1e-4)
 
 
@@ -43,7 +49,9 @@ def test_confusion_matrix_and_class_report_by_counting(answers):
     matrix = confusion_matrix(answers).numpy()
     preds, labels = answers.preds.numpy(), answers.labels.numpy()
     assert all(
-        matrix[true, said] == ((labels == true) & (preds == said)).sum() for true in range(10) for said in range(10)
+        matrix[true, said] == ((labels == true) & (preds == said)).sum()
+        for true in range(10)
+        for said in range(10)
     )
     report = class_report(answers)
     precision, recall = matrix.diagonal() / matrix.sum(0), matrix.diagonal() / matrix.sum(1)

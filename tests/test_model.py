@@ -17,8 +17,13 @@ def test_images_become_ten_logits_by_the_published_formula():
     model, images = make_model(), torch.rand(2, 1, 28, 28)
     x = torch.nn.functional.conv2d(images, model.conv1.weight, model.conv1.bias, padding=1).relu()
     x = torch.nn.functional.conv2d(
-        x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)), model.conv2.weight, model.conv2.bias, padding=1
+        x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)),
+        model.conv2.weight,
+        model.conv2.bias,
+        padding=1,
     )
     x = x.relu().unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)).reshape(2, -1)
-    expected = (x @ model.fc1.weight.T + model.fc1.bias).relu() @ model.fc2.weight.T + model.fc2.bias
+    expected = (
+        x @ model.fc1.weight.T + model.fc1.bias
+    ).relu() @ model.fc2.weight.T + model.fc2.bias
     assert torch.allclose(model(images), expected, atol=1e-5)

@@ -59,7 +59,9 @@ class TestSaved:
         assert 15 <= len(notebook.cells) <= 45
         assert sum(len(source.splitlines()) for source in sources) <= 120
         assert max(len(source.splitlines()) for source in sources) <= 15
-        assert max(len(line) for source in sources for line in source.splitlines()) <= 95  # no sideways scrolling
+        assert (
+            max(len(line) for source in sources for line in source.splitlines()) <= 95
+        )  # no sideways scrolling
         assert not re.search(r"^\s*(def|class) ", "\n".join(sources), re.MULTILINE)
         kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
         assert "ccc" not in kinds  # never three code cells without a word
@@ -67,9 +69,12 @@ class TestSaved:
         assert "## What we saw" in notebook.cells[-1].source
 
     def test_parameters_are_literals_with_help(self, name):
-        (cell,) = (cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", []))
+        (cell,) = (
+            cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", [])
+        )
         assert all(
-            re.fullmatch(r"[a-z_]+: (int|float|str|bool) = \S+  # .+", line) for line in cell.source.splitlines()
+            re.fullmatch(r"[a-z_]+: (int|float|str|bool) = \S+  # .+", line)
+            for line in cell.source.splitlines()
         )
 
     def test_links_lead_somewhere(self, name):
@@ -123,9 +128,22 @@ def test_the_command_exits_non_zero_on_failure(tmp_path):
     (tmp_path / "bad").mkdir()
     bad = tmp_path / "bad" / "weights.pth"
     bad.write_text("no weights")
-    command = [sys.executable, "-m", "mnist_helpers", "notebooks", "load_model", "-p", "checkpoint", str(bad)]
+    command = [
+        sys.executable,
+        "-m",
+        "mnist_helpers",
+        "notebooks",
+        "load_model",
+        "-p",
+        "checkpoint",
+        str(bad),
+    ]
     done = subprocess.run(
-        [*command, "--output-dir", str(tmp_path / "out")], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, "--output-dir", str(tmp_path / "out")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "load_model" in done.stdout
@@ -136,7 +154,13 @@ def test_the_command_exits_non_zero_on_failure(tmp_path):
 def test_without_a_checkpoint_random_weights_are_shown_and_named(tmp_path):
     target = tmp_path / "conv.ipynb"
     missing = str(tmp_path / "missing.pth")
-    run = execute(NOTEBOOKS_DIR / "conv_visualization.ipynb", target, {"checkpoint": missing}, 120, progress=False)
+    run = execute(
+        NOTEBOOKS_DIR / "conv_visualization.ipynb",
+        target,
+        {"checkpoint": missing},
+        120,
+        progress=False,
+    )
     assert run.error == ""
     assert "RANDOM, because missing.pth is missing" in target.read_text()
 
@@ -145,7 +169,9 @@ def test_equal_runs_give_equal_bytes(tmp_path):
     runs = []
     for number in range(2):
         target = tmp_path / f"{number}.ipynb"
-        assert execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120, progress=False).error == ""
+        assert (
+            execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120, progress=False).error == ""
+        )
         runs.append(nbformat.writes(normalise(nbformat.read(target, as_version=4))))
     assert runs[0] == runs[1]
     saved, again = json.loads((NOTEBOOKS_DIR / "load_model.ipynb").read_text()), json.loads(runs[0])
@@ -174,7 +200,9 @@ def test_nbval_notices_every_changed_text(tmp_path):
         "-p",
         "no:cacheprovider",
     ]
-    done = subprocess.run([*command, "load_model.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "load_model.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     count = len(code_cells(notebook))
     expected = f"{COMPARED['load_model']} failed, {count - COMPARED['load_model']} passed"
     assert expected in done.stdout.splitlines()[-1]

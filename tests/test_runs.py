@@ -24,11 +24,15 @@ def weights(trainer) -> torch.Tensor:
 
 @pytest.fixture
 def config(short, tmp_path):
-    return dataclasses.replace(short, epochs=4, rotation=10, snapshots=True, runs_dir=tmp_path / "runs")
+    return dataclasses.replace(
+        short, epochs=4, rotation=10, snapshots=True, runs_dir=tmp_path / "runs"
+    )
 
 
 def start(config) -> Trainer:
-    return Trainer(make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config)
+    return Trainer(
+        make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config
+    )
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -50,7 +54,9 @@ def test_a_resumed_run_ends_with_the_same_bits(config, stop):
     second.load_state_dict(state)
     second.run(lambda record: save_run(folder, second), on_step=no_bar)
     assert torch.equal(weights(whole), weights(second))
-    untimed = [[dataclasses.replace(record, seconds=0) for record in t.history] for t in (whole, second)]
+    untimed = [
+        [dataclasses.replace(record, seconds=0) for record in t.history] for t in (whole, second)
+    ]
     assert untimed[0] == untimed[1]
     assert [epoch for epoch, _ in whole.snapshots] == [epoch for epoch, _ in second.snapshots]
 
@@ -70,11 +76,17 @@ def test_the_folder_tells_the_run(config):
     folder, trainer = new_run(config), start(config)
     trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    assert [float(row["val_loss"]) for row in rows] == [record.val_loss for record in trainer.history]
-    assert json.loads((folder / "history.json").read_text()) == [dataclasses.asdict(r) for r in trainer.history]
+    assert [float(row["val_loss"]) for row in rows] == [
+        record.val_loss for record in trainer.history
+    ]
+    assert json.loads((folder / "history.json").read_text()) == [
+        dataclasses.asdict(r) for r in trainer.history
+    ]
     snapshots = load_tensors(folder / "snapshots.pt", "")
     assert len(snapshots["snapshots"]) == 4 + 4
-    assert (folder / "snapshots.pt").stat().st_size < 8 * 206_922 * 2 * 1.1  # half precision, little else
+    assert (
+        folder / "snapshots.pt"
+    ).stat().st_size < 8 * 206_922 * 2 * 1.1  # half precision, little else
 
 
 def test_two_runs_at_once_have_folders_of_their_own(config):
@@ -95,7 +107,9 @@ def test_nothing_to_resume_is_said(config, tmp_path):
 def train_in(folder) -> None:
     """What the command line does, in a process that may be killed at any moment."""
     torch.set_num_threads(1)
-    config, state = load_run(folder) if (folder / "state.pt").exists() else (read_config(folder), None)
+    config, state = (
+        load_run(folder) if (folder / "state.pt").exists() else (read_config(folder), None)
+    )
     trainer = start(config)
     if state:
         trainer.load_state_dict(state)
@@ -105,7 +119,9 @@ def train_in(folder) -> None:
 def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config):
     """SIGKILL at random moments; each process goes on where the last was killed, until one comes to the end."""
     config = dataclasses.replace(config, epochs=12, patience=12)
-    context = multiprocessing.get_context("forkserver")  # quick to start, and without this process's threads
+    context = multiprocessing.get_context(
+        "forkserver"
+    )  # quick to start, and without this process's threads
     context.set_forkserver_preload(["mnist_helpers.runs"])
 
     def train(folder, seconds=None) -> bool:
@@ -119,7 +135,9 @@ def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config)
 
     def ends_as_expected(folder) -> bool:
         final = load_run(folder)[1]
-        same = (torch.equal(final["model"][name], tensor) for name, tensor in expected["model"].items())
+        same = (
+            torch.equal(final["model"][name], tensor) for name, tensor in expected["model"].items()
+        )
         return len(final["history"]) == 12 and all(same)
 
     whole, folder = new_run(config), new_run(config)

@@ -12,7 +12,11 @@ from packaging.utils import canonicalize_name
 from mnist_helpers.config import PROJECT_DIR
 
 PROJECT = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())["project"]
-LINES = [line for line in (PROJECT_DIR / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+LINES = [
+    line
+    for line in (PROJECT_DIR / "requirements.txt").read_text().splitlines()
+    if not line.startswith("#")
+]
 
 
 def test_every_dependency_is_pinned_within_its_range():
@@ -23,7 +27,10 @@ def test_every_dependency_is_pinned_within_its_range():
         pins.setdefault(canonicalize_name(requirement.name), []).append(specifier.version)
     extras = [line for group in PROJECT["optional-dependencies"].values() for line in group]
     for requirement in map(Requirement, PROJECT["dependencies"] + extras):
-        assert all(requirement.specifier.contains(version) for version in pins[canonicalize_name(requirement.name)])
+        assert all(
+            requirement.specifier.contains(version)
+            for version in pins[canonicalize_name(requirement.name)]
+        )
 
 
 def test_requirements_name_no_registry():
@@ -44,10 +51,16 @@ def test_the_conda_environment_installs_the_same_pins():
 
 
 def test_no_unpacked_data_and_no_large_file_is_tracked():
-    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
-    files = [PROJECT_DIR / name for name in tracked.stdout.splitlines() if (PROJECT_DIR / name).is_file()]
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True
+    )
+    files = [
+        PROJECT_DIR / name for name in tracked.stdout.splitlines() if (PROJECT_DIR / name).is_file()
+    ]
     assert not [file.name for file in files if file.name.endswith("-ubyte")]
-    assert not [file.name for file in files if file.stat().st_size > 2_000_000 and file.suffix != ".gz"]
+    assert not [
+        file.name for file in files if file.stat().st_size > 2_000_000 and file.suffix != ".gz"
+    ]
 
 
 def test_every_module_is_described_in_contributing():
@@ -58,7 +71,11 @@ def test_every_module_is_described_in_contributing():
 
 def test_modules_import_only_what_contributing_allows():
     table = dict(
-        re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|", (PROJECT_DIR / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+        re.findall(
+            r"^\| `(\w+)` \|[^|]*\|([^|]*)\|",
+            (PROJECT_DIR / "CONTRIBUTING.md").read_text(),
+            re.MULTILINE,
+        )
     )
     for module, allowed in table.items():
         source = (PROJECT_DIR / "mnist_helpers" / f"{module}.py").read_text()

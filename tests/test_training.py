@@ -22,9 +22,13 @@ def weights(model) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
 
 
-@pytest.mark.parametrize(("anneal", "quarter"), [("linear", 0.75), ("cos", (1 + math.cos(math.pi / 4)) / 2)])
+@pytest.mark.parametrize(
+    ("anneal", "quarter"), [("linear", 0.75), ("cos", (1 + math.cos(math.pi / 4)) / 2)]
+)
 def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal, quarter):
-    config = dataclasses.replace(QUICK, epochs=1, batch_size=7, learning_rate=0.01, warm_up=0.2, anneal=anneal)
+    config = dataclasses.replace(
+        QUICK, epochs=1, batch_size=7, learning_rate=0.01, warm_up=0.2, anneal=anneal
+    )
     trainer, rates = Trainer(make_model(0), few, config), []
     for _ in range(100):  # 700 images in batches of 7
         rates.append(trainer.optimizer.param_groups[0]["lr"])
@@ -37,13 +41,17 @@ def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal,
 
 
 def test_training_figures_are_means_over_images_not_over_batches(few):
-    uneven = dataclasses.replace(QUICK, batch_size=600)  # 600 and 100: a mean of batch means would weigh 100 as 600
+    uneven = dataclasses.replace(
+        QUICK, batch_size=600
+    )  # 600 and 100: a mean of batch means would weigh 100 as 600
     trainer = Trainer(make_model(), few, uneven)
     trainer.optimizer.step = lambda: None  # the weights stay as they are
     loss, accuracy = trainer.train_pass(1, lambda: None)
     images, labels = few.train.tensors
     logits = trainer.model(images)
-    assert loss == pytest.approx(F.cross_entropy(logits, labels, label_smoothing=0.1).item(), rel=1e-5)
+    assert loss == pytest.approx(
+        F.cross_entropy(logits, labels, label_smoothing=0.1).item(), rel=1e-5
+    )
     assert accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
 
 
@@ -73,11 +81,15 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
     best = best_record(history)
     assert best.val_loss == min(record.val_loss for record in history)
     assert len(history) == best.epoch + 2 < 40
-    assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(best.val_loss, rel=1e-6)
+    assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(
+        best.val_loss, rel=1e-6
+    )
 
 
 def test_the_earliest_of_equal_epochs_is_best():
-    records = [EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)]
+    records = [
+        EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)
+    ]
     assert best_record(records).epoch == 2
 
 
@@ -90,7 +102,9 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
 
     steps, handler = itertools.count(1), signal.getsignal(signal.SIGINT)
     trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9))
-    trainer.run(on_step=lambda: Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None)
+    trainer.run(
+        on_step=lambda: Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None
+    )
     assert trainer.interrupted
     assert [record.epoch for record in trainer.history] == [1]
     assert signal.getsignal(signal.SIGINT) is handler
@@ -105,7 +119,9 @@ def test_an_interrupt_keeps_the_best_so_far(few):
     config = dataclasses.replace(QUICK, epochs=9)
     history = train(model, few, config, on_epoch=stop, on_step=no_bar)
     assert [record.epoch for record in history] == [1, 2]
-    assert evaluate(model, few.val).loss(0.1) == pytest.approx(best_record(history).val_loss, rel=1e-6)
+    assert evaluate(model, few.val).loss(0.1) == pytest.approx(
+        best_record(history).val_loss, rel=1e-6
+    )
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
@@ -126,12 +142,22 @@ def test_tensorboard_files_hold_the_run(few, tmp_path):
     model = make_model()
     history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), on_step=no_bar)
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
-    for tag, field in (("loss/val", "val_loss"), ("accuracy/train", "train_accuracy"), ("learning_rate",) * 2):
-        assert [event.value for event in events.Scalars(tag)] == pytest.approx([getattr(r, field) for r in history])
+    for tag, field in (
+        ("loss/val", "val_loss"),
+        ("accuracy/train", "train_accuracy"),
+        ("learning_rate",) * 2,
+    ):
+        assert [event.value for event in events.Scalars(tag)] == pytest.approx(
+            [getattr(r, field) for r in history]
+        )
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
     tags = events.Tags()
-    assert set(tags["histograms"]) == {f"{kind}/{n}" for kind in ("weights", "gradients") for n in model.state_dict()}
-    assert [event.histogram_value.num for event in events.Histograms("weights/conv2.weight")] == [32 * 16 * 9] * 2
+    assert set(tags["histograms"]) == {
+        f"{kind}/{n}" for kind in ("weights", "gradients") for n in model.state_dict()
+    }
+    assert [event.histogram_value.num for event in events.Histograms("weights/conv2.weight")] == [
+        32 * 16 * 9
+    ] * 2
     assert (events.Images("kernels/conv2")[0].width, events.Images("kernels/conv2")[0].height) == (
         16 * 4 + 1,
         32 * 4 + 1,
@@ -152,10 +178,14 @@ def test_lr_find_tries_growing_rates_on_a_copy(few):
 
 
 def test_snapshots_are_taken_early_and_after_each_epoch(few):
-    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True))  # 35 steps
+    trainer = Trainer(
+        make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True)
+    )  # 35 steps
     trainer.run(on_step=no_bar)
     assert [epoch for epoch, _ in trainer.snapshots] == [2 / 35, 4 / 35, 8 / 35, 17 / 35, 1, 2]
-    assert torch.equal(trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half())
+    assert torch.equal(
+        trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half()
+    )
 
 
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")

@@ -19,8 +19,19 @@ def squares(x: int, y: int = 0) -> list[Picture]:
     """A grid of 3 × 3 squares in which the one at (x, y) is dark, and a click selects."""
     sheet, levels = Sheet(40, 40), np.zeros((9, 4, 4), np.uint8)
     levels[3 * y + x] = 254
-    panel = sheet.maps((1, 1), levels, "gray_r", 3, 2, lambda i, row, column: {"x": i % 3, "y": i // 3})
-    return [Picture(sheet.image, f"{x} of {3 // (3 - x)} & {y}", 2, (panel,), panel.corner(3 * y + x), (9, 9))]
+    panel = sheet.maps(
+        (1, 1), levels, "gray_r", 3, 2, lambda i, row, column: {"x": i % 3, "y": i // 3}
+    )
+    return [
+        Picture(
+            sheet.image,
+            f"{x} of {3 // (3 - x)} & {y}",
+            2,
+            (panel,),
+            panel.corner(3 * y + x),
+            (9, 9),
+        )
+    ]
 
 
 @pytest.fixture
@@ -39,7 +50,9 @@ class TestExplorer:
 
     def test_a_click_selects_what_lies_there_and_draws_once(self, explorer, monkeypatch):
         drawn = []
-        monkeypatch.setattr(explorer, "draw", lambda **values: drawn.append(values) or squares(**values))
+        monkeypatch.setattr(
+            explorer, "draw", lambda **values: drawn.append(values) or squares(**values)
+        )
         explorer.views[0].picked = [1 + 9 * 2 + 3, 1 + 9 * 2 + 3, 1, 1]
         assert drawn == [{"x": 2, "y": 2}]
         assert (explorer.controls["x"].value, explorer.controls["y"].value) == (2, 2)
@@ -87,7 +100,10 @@ class TestPictureView:
         assert "aria-label" in view._esm
 
     def test_the_page_gets_the_labels(self):
-        view, picture = PictureView(), replace(squares(1)[0], labels=(Label(3, 4.5, "pool1", 9, anchor="lm"),))
+        view, picture = (
+            PictureView(),
+            replace(squares(1)[0], labels=(Label(3, 4.5, "pool1", 9, anchor="lm"),)),
+        )
         view.show(picture)
         assert view.labels == [[3, 4.5, "pool1", 9, "#222222", "lm", False]]
 
@@ -108,7 +124,11 @@ class TestImagePicker:
         for kind, wanted in (("all", {True, False}), ("right", {True}), ("wrong", {False})):
             for digit in (-1, 3, 5, 9):
                 picker.shown.value, picker.digit.value = kind, digit
-                chosen = [i for i in range(5) if self.CORRECT[i] in wanted and digit in (-1, self.LABELS[i])]
+                chosen = [
+                    i
+                    for i in range(5)
+                    if self.CORRECT[i] in wanted and digit in (-1, self.LABELS[i])
+                ]
                 assert picker.position.disabled == (not chosen)
                 for position, image in enumerate(chosen, 1):
                     picker.position.value = position
@@ -146,4 +166,7 @@ class TestLiveCurves:
         assert live.picture.layout.display is None
 
     def test_the_text_is_fixed(self):
-        assert LiveCurves(9)._repr_mimebundle_()["text/plain"] == "The curves grow here while the network trains."
+        assert (
+            LiveCurves(9)._repr_mimebundle_()["text/plain"]
+            == "The curves grow here while the network trains."
+        )
