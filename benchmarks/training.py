@@ -1,8 +1,8 @@
 """Measures training side by side in one run: `python benchmarks/training.py`.
 
-Four recipes from random weights to test accuracy, the cost of each part of a step, and how cost grows with the data
-and shrinks with more processes.
-Prints a table, and writes training.json and training.png beside this file. Nothing else should run meanwhile.
+Four recipes from random weights to test accuracy, the cost of each part of a step, and how cost
+grows with the data and shrinks with more processes. Prints a table, and writes training.json and
+training.png beside this file. Nothing else should run meanwhile.
 """
 
 import json
@@ -40,7 +40,7 @@ FLOAT_OPERATIONS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One training from random weights: seconds of training alone, and accuracy on the test images."""
+    """One training from random weights: seconds of training, and accuracy on the test images."""
 
     recipe: str
     seed: int
@@ -49,7 +49,7 @@ class Trial:
 
 
 class StandardNet(nn.Sequential):
-    """The network of PyTorch's own MNIST example: 1.2 million parameters (github.com/pytorch/examples, mnist)."""
+    """PyTorch's own MNIST example: 1.2 million parameters (github.com/pytorch/examples, mnist)."""
 
     def __init__(self) -> None:
         convolutions = (
@@ -71,7 +71,7 @@ class StandardNet(nn.Sequential):
 
 
 class FastNet(nn.Sequential):
-    """The network of the fastest public recipe that runs on a CPU (github.com/tuomaso/train_mnist_fast, 2021)."""
+    """That of the fastest public recipe on a CPU (github.com/tuomaso/train_mnist_fast, 2021)."""
 
     def __init__(self) -> None:
         first = nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU()
@@ -82,7 +82,7 @@ class FastNet(nn.Sequential):
 
 
 def standard(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
-    """One epoch as published: all 60,000 images, one at a time through transforms, batch 64, Adadelta at 1.0."""
+    """One epoch as published: 60,000 images, each through transforms, batch 64, Adadelta at 1.0."""
     steps = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
     torch.manual_seed(seed)
     loader = DataLoader(datasets.MNIST(folder, transform=steps), batch_size=64, shuffle=True)
@@ -92,7 +92,7 @@ def standard(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]
 
 
 def fastest_public(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
-    """One epoch as published: all 60,000 images in memory and in the order of the file, batch 256, one-cycle Adam."""
+    """One epoch as published: 60,000 images in the order of the file, batch 256, one-cycle Adam."""
     images, labels = (
         torch.cat(pair) for pair in zip(splits.train.tensors, splits.val.tensors, strict=True)
     )
@@ -113,7 +113,7 @@ def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
 
 
 def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
-    """The quick recipe's shortest way to 99 %: a single pass, over 36,000 images, without a look at the others."""
+    """The quick recipe's shortest way to 99 %: a single pass, over 36,000 images alone."""
     some = splits._replace(
         train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors))
     )
@@ -148,7 +148,7 @@ def median_seconds(work: Callable[[], object], times: int) -> float:
 
 
 def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
-    """Every recipe with every seed, in turn, so that a slow minute of the machine hits all alike."""
+    """Every recipe with every seed, in turn, so that a slow minute hits all alike."""
     trials = []
     with tempfile.TemporaryDirectory() as name:
         raw = Path(name) / "MNIST" / "raw"
@@ -166,7 +166,8 @@ def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
                     Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy)
                 )
                 print(
-                    f"  {trials[-1].recipe:15} seed {seed}: {seconds:6.1f} s, {trials[-1].accuracy:.2%}",
+                    f"  {recipe.__name__:15} seed {seed}: {seconds:6.1f} s, "
+                    f"{trials[-1].accuracy:.2%}",
                     flush=True,
                 )
     return trials
@@ -212,7 +213,7 @@ def median_start(modules: str) -> float:
 
 
 def convolutions_alone(model: nn.Module) -> float:
-    """Seconds of an epoch that the two convolutions take forward and backward, with nothing around them."""
+    """Seconds of an epoch that the two convolutions take forward and backward, by themselves."""
     inputs = torch.randn(128, 1, 28, 28), torch.randn(128, 16, 14, 14).requires_grad_()
     inputs = [tensor.contiguous(memory_format=torch.channels_last) for tensor in inputs]
 
@@ -227,7 +228,7 @@ def convolutions_alone(model: nn.Module) -> float:
 
 
 def growth() -> list[dict[str, float]]:
-    """Seconds an epoch and memory for the training images 1, 2, 4 and 8 times, augmented, each in a new process."""
+    """Seconds an epoch and memory for 1, 2, 4 and 8 times the images, each in a new process."""
     rows = []
     for times in (1, 2, 4, 8):
         command = [sys.executable, "-c", f"import training; training.grow({times})"]
@@ -238,7 +239,7 @@ def growth() -> list[dict[str, float]]:
 
 
 def grow(times: int) -> None:
-    """One row of `growth`, printed: seconds an epoch, and the peak of memory in MB, of which imports have used some."""
+    """One row of `growth`, printed: seconds an epoch, and the peak of memory in MB."""
     imports = peak_memory()
     splits = load_splits()
     repeated = splits._replace(
@@ -262,13 +263,13 @@ def grow(times: int) -> None:
 
 
 def peak_memory() -> float:
-    """The most memory that this process ever had, in MB; getrusage would count the process that started it, too."""
+    """The most memory that this process ever had, in MB; getrusage counts its parent's, too."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def scaling() -> list[dict[str, float]]:
-    """Seconds of the quick recipe's first epoch with threads or processes, through torchrun and the command line."""
+    """Seconds of the quick recipe's first epoch with threads or processes, through torchrun."""
     rows = []
     for processes, threads in ((1, 1), (1, 2), (2, 1)):
         with tempfile.TemporaryDirectory() as folder:
@@ -349,7 +350,8 @@ def main(seeds: int = 10, standard_seeds: int = 1) -> None:
         spread = statistics.stdev(accuracies) if len(mine) > 1 else float("nan")
         seconds = statistics.median(trial.seconds for trial in mine)
         print(
-            f"{recipe:15} {len(mine):6} {seconds:17.1f}  {statistics.mean(accuracies):.2f} % ± {spread:.2f}"
+            f"{recipe:15} {len(mine):6} {seconds:17.1f}"
+            f"  {statistics.mean(accuracies):.2f} % ± {spread:.2f}"
         )
     costs = parts(splits)
     print("\nparts (medians)")

@@ -14,10 +14,11 @@ from mnist_helpers.features import kernels
 def write_board(
     folder: Path, model: nn.Module, figures: dict[str, float], epoch: int, images: torch.Tensor
 ) -> None:
-    """Adds one epoch to the event files in `folder`; they are closed each time, so that an interrupt loses nothing.
+    """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
 
-    Writes `figures` as scalars, weights and gradients as histograms, the kernels of every convolution as a grid of
-    grey images, a row an output channel, and in the first epoch the graph that `images` take through `model`.
+    Writes `figures` as scalars, weights and gradients as histograms, the kernels of every
+    convolution as a grid of grey images, a row an output channel, and in the first epoch the graph
+    that `images` take through `model`.
 
     Raises:
         InputError: TensorBoard is not installed, or `folder` can't be made.

@@ -1,4 +1,4 @@
-"""Weights on disk: a plain state_dict, and beside it a card (JSON) that says where they come from."""
+"""Weights on disk: a plain state_dict, and beside it a card (JSON) that says its origin."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def card_path(path: Path) -> Path:
 
 
 def require_writable(path: Path, setting: str = "model_save_path") -> None:
-    """Makes the folder of `path` and proves that a file can be written there; call it before long work.
+    """Makes the folder of `path` and proves that a file can be written there, before long work.
 
     Raises:
         InputError: it can't.
@@ -44,7 +44,7 @@ def require_writable(path: Path, setting: str = "model_save_path") -> None:
 
 
 def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
-    """Writes files that are whole at every moment: first all beside their places, then each moved to its own.
+    """Writes files that are whole at every moment: first all beside their places, then moved.
 
     Args:
         withdraw: is removed in between.
@@ -68,7 +68,7 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
 def save_checkpoint(
     model: nn.Module, path: Path, config: Config, figures: dict[str, object]
 ) -> dict[str, object]:
-    """Saves the weights of `model` at `path`, whatever its device, and their card beside them; returns the card.
+    """Saves the weights of `model` at `path` and their card beside them; returns the card.
 
     Args:
         figures: goes into the card as it is: epochs run, seconds, losses and accuracies.
@@ -111,12 +111,13 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path = CHECKPOINT_PATH, device: str = "cpu"
 ) -> tuple[SimpleCNN, dict[str, object]]:
-    """Loads a checkpoint as (model in evaluation mode on `device`, card); the card is empty where none lies beside it.
+    """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
     Nothing in the file is executed.
 
     Raises:
-        InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one the card describes.
+        InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one
+            the card describes.
     """
     path, target = Path(path), select_device(device)
     weights = load_tensors(path, REMEDY)
@@ -134,7 +135,7 @@ def load_checkpoint(
 
 
 def load_tensors(path: Path, remedy: str) -> object:
-    """Reads a file that torch.save wrote, onto the CPU. It may hold tensors and plain values; nothing is executed.
+    """Reads tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
 
     Raises:
         InputError: it is missing, damaged, or holds more; the message ends with `remedy`.
@@ -153,7 +154,8 @@ def load_tensors(path: Path, remedy: str) -> object:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} holds more than plain weights and was not opened, for it could run code; {remedy}."
+            f"{path} holds more than plain weights and was not opened, for it could run code; "
+            f"{remedy}."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged or cut short; {remedy}.") from error
@@ -178,7 +180,8 @@ def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
         isinstance(tensor, torch.Tensor) for tensor in weights.values()
     ):
         raise InputError(
-            f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; {REMEDY}."
+            f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; "
+            f"{REMEDY}."
         )
     if not all(tensor.is_floating_point() for tensor in weights.values()):
         raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")

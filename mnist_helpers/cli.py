@@ -44,8 +44,10 @@ def train(
 
     Args:
         config: what the run depends on.
-        preset: the recipe that the options below start from: quick, or the one of the published checkpoint.
-        resume: folder of an interrupted run, which goes on as it was configured; no other option counts then.
+        preset: the recipe that the options below start from: quick, or the one of the published
+            checkpoint.
+        resume: folder of an interrupted run, which goes on as it was configured; no other option
+            counts then.
     """
     config, state = load_run(resume) if resume else (config, None)
     if config.model_save_path:
@@ -63,7 +65,7 @@ def train(
 
 
 def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
-    """Trains to the end or an interrupt, keeping every epoch in `folder`; then evaluates and saves the best weights."""
+    """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights."""
 
     def keep(record: EpochRecord) -> None:
         save_run(folder, trainer)
@@ -191,7 +193,8 @@ def notebooks(
 
     Args:
         names: the notebooks, all four by default.
-        parameters: a value for their parameters cells, again for each; a notebook takes those it knows.
+        parameters: a value for their parameters cells, again for each; a notebook takes those it
+            knows.
         output_dir: where the executed notebooks go.
         timeout: seconds that one cell may take.
         save: put the outputs, normalised, into the notebooks themselves; not with parameters.
@@ -220,7 +223,8 @@ def notebooks(
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
     right, count = int(predictions.correct.sum()), len(predictions.labels)
-    return f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images right), loss {predictions.loss():.4f}"
+    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images right)"
+    return f"{accuracy}, loss {predictions.loss():.4f}"
 
 
 def parse(args: list[str]) -> partial[None]:
@@ -262,7 +266,7 @@ def parse(args: list[str]) -> partial[None]:
 
 
 def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., partial[None]]:
-    """Makes `command` return its call instead of making it; tyro sees the same arguments, with `defaults`."""
+    """Makes `command` return its call instead of making it, with `defaults` for tyro."""
 
     @wraps(command)
     def make_call(*args: object, **kwargs: object) -> partial[None]:
@@ -274,7 +278,7 @@ def deferred(command: Callable[..., None], **defaults: object) -> Callable[..., 
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Joins the other processes where torchrun has started several; all but the first say nothing but errors."""
+    """Joins the other processes of torchrun, if any; all but the first say nothing but errors."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield
         return

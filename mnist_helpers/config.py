@@ -15,10 +15,11 @@ NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 WIDGET_ERROR = "mnist-helpers-error"  # the HTML class by which an error shown in a widget is found
 
 
-# the fields that hold whole numbers, with the least that each may be, and those that hold others, from 0 on
+# the fields that hold whole numbers, with the least of each, and those that hold others, from 0
 COUNTS = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
 NUMBERS = (
-    "learning_rate", "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear",
+    "learning_rate", "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling",
+    "translation", "shear",
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ class InputError(Exception):
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" is the machine's accelerator, or the CPU where there is none.
+    """The device called `name`; "auto" is the accelerator, or the CPU where there is none.
 
     Raises:
         InputError: no such device here.
@@ -76,7 +77,7 @@ class Config:
     data_dir: Path = DATA_DIR
     """Folder of MNIST, or of a data set in its IDX form."""
     model_save_path: Path | None = None
-    """Where the best weights go, with their card beside them; by default into the run's own folder."""
+    """Where the best weights go, with their card beside them; by default the run's own folder."""
     num_workers: int = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: tuple[float, float] = (0.8, 0.95)
@@ -86,7 +87,7 @@ class Config:
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
     autocast: bool = False
-    """Multiply in bfloat16: faster on accelerators and on processors made for it, slower on others."""
+    """Multiply in bfloat16: faster on accelerators and processors made for it, else slower."""
     rotation: float = 0.0
     """Augmentation: largest turn, in degrees."""
     scaling: float = 0.0
@@ -146,7 +147,7 @@ class Config:
         return any((self.rotation, self.scaling, self.translation, self.shear))
 
     def to_dict(self) -> dict[str, object]:
-        """The fields as plain JSON values; paths inside the project are relative to it, others keep their name only."""
+        """The fields as plain JSON values; a path is relative to the project, or the mere name."""
         fields = dataclasses.asdict(self)
         for name, value in fields.items():
             if isinstance(value, Path):

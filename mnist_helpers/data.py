@@ -23,7 +23,7 @@ IMAGE_SIZE = 28
 
 
 class Splits(NamedTuple):
-    """The three parts of a data set; each holds `images` (N, 1, 28, 28), normalised, and `labels` (N,) in 0..9."""
+    """The three parts: each has `images` (N, 1, 28, 28), normalised, and `labels` (N,) in 0..9."""
 
     train: TensorDataset
     val: TensorDataset
@@ -31,19 +31,22 @@ class Splits(NamedTuple):
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Turns uint8 `pixels` (N, 28, 28) in 0..255 into float32 images (N, 1, 28, 28), zero mean and unit variance."""
+    """Turns uint8 `pixels` (N, 28, 28) into float32 images (N, 1, 28, 28), mean 0, variance 1."""
     return pixels.unsqueeze(1).float().div_(255).sub_(MEAN).div_(STD)
 
 
 def read_idx(path: Path) -> Tensor:
     """Reads one IDX file of bytes, packed with gzip or not, as a uint8 tensor.
 
-    torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable folder.
+    torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable
+    folder.
     Format: two zero bytes, a type byte (8: unsigned), the number of dimensions, each dimension as a
-    big-endian 32-bit integer, then the values (LeCun, Cortes and Burges, "The MNIST database", 1998).
+    big-endian 32-bit integer, then the values (LeCun, Cortes and Burges, "The MNIST database",
+    1998).
 
     Raises:
-        InputError: the file is damaged; the message names its md5 sum, and the right one where it is known.
+        InputError: the file is damaged; the message names its md5 sum, and the right one where it
+            is known.
     """
     remedy = "put the original file back (git restore MNIST-Data, for the collection's own)"
     try:
@@ -71,7 +74,7 @@ def read_idx(path: Path) -> Tensor:
 
 
 def _known_md5(path: Path) -> str | None:
-    """Torchvision's md5 sum for a file of MNIST, Fashion-MNIST or KMNIST, told apart by the folder's name."""
+    """Torchvision's md5 sum for a file of a data set that it knows, told by the folder's name."""
     names = {"MNIST", "FashionMNIST", "KMNIST"} & set(path.parts[-3:])
     return (
         dict(getattr(datasets, names.pop()).resources).get(path.name) if len(names) == 1 else None
@@ -81,10 +84,12 @@ def _known_md5(path: Path) -> str | None:
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     """Loads "train" or "test" from the IDX files in `data_dir` or a folder below it.
 
-    Knows the file names of MNIST, Fashion-MNIST, KMNIST and EMNIST (whose images are stored transposed).
+    Knows the file names of MNIST, Fashion-MNIST, KMNIST and EMNIST (whose images are stored
+    transposed).
 
     Raises:
-        InputError: a file is missing or damaged, or the images and labels don't fit the model or each other.
+        InputError: a file is missing or damaged, or the images and labels don't fit the model or
+            each other.
     """
     arrays, paths = [], []
     for kind in ("images-idx3", "labels-idx1"):
@@ -96,12 +101,13 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         ]
         if not found:
             raise InputError(
-                f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the four files of "
-                "MNIST as data_dir, or restore the collection's own with git restore MNIST-Data."
+                f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "
+                "four files of MNIST as data_dir, or restore the collection's own with "
+                "git restore MNIST-Data."
             )
         if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
             raise InputError(
-                f"{data_dir} holds {count} data sets; give a folder with the files of one as data_dir."
+                f"{data_dir} holds {count} data sets; give a folder with one as data_dir."
             )
         paths.append(found[0])  # the packed file where both lie there: its content can be checked
         arrays.append(read_idx(found[0]))
@@ -119,7 +125,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         raise InputError(f"{paths[0]} holds no image; give a data set with some as data_dir.")
     if int(labels.max()) > 9:
         raise InputError(
-            f"{paths[1]} has labels up to {int(labels.max())}; the model knows the ten classes 0 to 9."
+            f"{paths[1]} has labels up to {int(labels.max())}; the model knows the classes 0 to 9."
         )
     if paths[0].name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
@@ -129,7 +135,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
 def split_indices(
     labels: Tensor, val_size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Splits 0..N-1 at random into train (N - val_size,) and val (val_size,), each class with its share."""
+    """Splits 0..N-1 at random into train and val (val_size,), each class with its share."""
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     held_out = torch.zeros(len(labels), dtype=torch.bool)
@@ -164,7 +170,7 @@ def load_splits(
 
 
 class BatchIndices(Sampler[Tensor]):
-    """The indices of one batch after another, as tensors, so that a data set on an accelerator is indexed there.
+    """The indices of one batch after another, as tensors: a data set is indexed where it lies.
 
     Args:
         shuffle: draws a new order for each pass; without it the order is the data set's.
@@ -189,14 +195,14 @@ def make_loader(
     shuffle: torch.Generator | None = None,
     num_workers: int = 0,
 ) -> DataLoader:
-    """Batches of `dataset` as (images, labels), in an order that `shuffle` draws anew for each pass, or its own."""
+    """Batches of `dataset` as (images, labels), in an order drawn by `shuffle`, or in its own."""
     # batch_size=None: the sampler's whole tensor of indices goes to the data set at once
     indices = BatchIndices(len(dataset), batch_size, shuffle)
     return DataLoader(dataset, sampler=indices, batch_size=None, num_workers=num_workers)
 
 
 def random_affine(images: Tensor, amounts: Tensor, config: Config) -> Tensor:
-    """Turns, scales, shears and shifts `images` (N, 1, 28, 28), as far as `config` lets the most extreme amount go.
+    """Turns, scales, shears and shifts `images` (N, 1, 28, 28), at most as far as `config` says.
 
     What comes in from outside the frame is background.
 

@@ -18,8 +18,9 @@ FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
 def load_digit(path: Path) -> Tensor:
     """Reads a PNG, JPEG or other picture of one digit as a normalised image (1, 28, 28).
 
-    As in MNIST (LeCun et al., 1998): the ink is fitted into 20×20 with its proportions kept, then placed so
-    that its centre of mass is the centre of 28×28. Ink may be dark on light or light on dark.
+    As in MNIST (LeCun et al., 1998): the ink is fitted into 20×20 with its proportions kept, then
+    placed so that its centre of mass is the centre of 28×28. Ink may be dark on light or light on
+    dark.
 
     Raises:
         InputError: the file can't be read as a picture, or there is nothing in it.
@@ -45,19 +46,20 @@ def load_digit(path: Path) -> Tensor:
 
 
 def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
-    """The contrast of `grey` (H, W) with its ground, the median of the border, from 0 to 1 at the strongest."""
+    """The contrast of `grey` (H, W) with its ground, the median of the border, in [0, 1]."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ground = np.median(border)
     contrast = (ground - grey if ground > 127 else grey - ground).clip(0)
     if contrast.max() < 20:
         raise InputError(
-            f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light ink on its ground."
+            f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
+            "ink on its ground."
         )
     return contrast / contrast.max()
 
 
 def _centre(digit: np.ndarray) -> np.ndarray:
-    """Places `digit`, at most 20×20, in 28×28 with its centre of mass in the pixel below and right of the middle."""
+    """Places `digit`, at most 20×20, in 28×28: its mass centred below and right of the middle."""
     canvas = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     corner = []
     for axis, size in enumerate(digit.shape):

@@ -16,7 +16,7 @@ NUM_CLASSES = 10
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answers to N images: `logits` (N, 10), beside the true `labels` (N,); both on the CPU."""
+    """What a model answers to N images: `logits` (N, 10) and true `labels` (N,), on the CPU."""
 
     logits: Tensor
     labels: Tensor
@@ -42,7 +42,7 @@ class Predictions:
         return self.preds == self.labels
 
     def loss(self, label_smoothing: float = 0.0) -> float:
-        """Cross-entropy in nats, the mean over images, with `label_smoothing` of each target spread over all digits."""
+        """Mean cross-entropy in nats, `label_smoothing` of each target spread over all digits."""
         return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()
 
     @cached_property
@@ -62,7 +62,7 @@ class Predictions:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) -> Predictions:
-    """Asks `model` for all images of `dataset`, wherever the model lives, and leaves its mode as it was."""
+    """Asks `model`, on whatever device, for all images of `dataset`; leaves its mode as it was."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -90,7 +90,7 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
-    """The `count` commonest mistakes of a confusion matrix as (true, predicted, images), commonest first."""
+    """The `count` commonest mistakes as (true, predicted, images), commonest first."""
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
     order = mistakes.argsort(descending=True, stable=True)[:count].tolist()
     return [(*divmod(i, len(matrix)), int(mistakes[i])) for i in order if mistakes[i] > 0]

@@ -1,4 +1,4 @@
-"""The notebooks run unattended: executed through papermill, checked, and normalised for publication."""
+"""The notebooks run unattended: executed through papermill, checked, and normalised."""
 
 import contextlib
 import html
@@ -47,7 +47,7 @@ def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -
 
 
 def parse_value(text: str) -> bool | int | float | str | None:
-    """Reads a parameter from the command line as papermill's own does: a number, True, False or None, else a string.
+    """Reads a parameter as papermill's own does: a number, True, False or None, else a string.
 
     A relative path that exists here is made absolute, for the notebook runs in a folder of its own.
     """
@@ -63,7 +63,7 @@ def parse_value(text: str) -> bool | int | float | str | None:
 def execute(
     source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool
 ) -> NotebookRun:
-    """Executes `source` into `target` from the notebooks' folder, with those of `parameters` that it knows.
+    """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
     What was executed is in `target` also when a cell fails.
 
@@ -114,9 +114,10 @@ def hidden_errors(notebook: NotebookNode) -> list[str]:
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
-    """Takes out of an executed notebook all that differs from run to run, in place; then equal runs give equal bytes.
+    """Takes out of an executed notebook, in place, all that differs between equal runs.
 
-    Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named after their place.
+    Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named
+    after their place.
     """
     notebook.metadata = {
         "kernelspec": {
@@ -156,7 +157,7 @@ def refresh(source: Path, executed: Path) -> None:
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:
-    """The collection's notebooks called `names`, with or without .ipynb; all four, in order, for no name.
+    """The collection's notebooks called `names`, with or without .ipynb; by default all four.
 
     Raises:
         InputError: there is no notebook of that name.

@@ -1,4 +1,4 @@
-"""Figures: arrays or records in, Axes or a bare Figure out. Nothing is shown, and pyplot never holds them."""
+"""Figures: arrays or records in, Axes or a bare Figure out; pyplot shows and holds none."""
 
 import io
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def plot_images(
 
 
 def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
-    """Draws the share of each digit in every part of a data set; `counts` maps the parts' names to (10,)."""
+    """Draws the share of each digit; `counts` maps the parts of a data set to (10,)."""
     ax = _axes(ax, 8, 2.6)
     width = 0.8 / len(counts)
     for i, ((part, count), colour) in enumerate(
@@ -74,7 +74,7 @@ def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) 
 
 
 def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -> Figure:
-    """Draws loss and accuracy by epoch, for training and validation images, with the best epoch marked."""
+    """Draws loss and accuracy of training and validation by epoch, with the best epoch marked."""
     fig = fig or make_figure(8, 3.2)
     epochs = [record.epoch for record in history]
     best = best_record(list(history))
@@ -111,7 +111,7 @@ def plot_lr_find(
 
 
 def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draws counts (10, 10), rows true, columns predicted; the shade tells the mistakes alone, for they are few."""
+    """Draws counts (10, 10), rows true, columns predicted; the mistakes alone are shaded."""
     ax = _axes(ax, 6, 5.4)
     counts = np.asarray(matrix)
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
@@ -137,7 +137,7 @@ def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes
 
 
 def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
-    """Draws precision, recall and F1, each (10,), by digit; the axis begins just below the lowest."""
+    """Draws precision, recall and F1, each (10,), by digit, from just below the lowest."""
     ax = _axes(ax)
     for offset, (name, scores), colour, marker in zip(
         (-0.2, 0, 0.2), report.items(), (BLUE, ORANGE, GREY), "os^", strict=True
@@ -153,7 +153,7 @@ def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) 
 
 
 def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draws how many right and wrong answers have each confidence, (N,) in [0.1, 1], on a logarithmic axis."""
+    """Draws how many right and wrong answers have each confidence, (N,) in [0.1, 1]; log axis."""
     ax = _axes(ax)
     confidence, correct = np.asarray(confidence), np.asarray(correct)
     parts = [confidence[correct], confidence[~correct]]
@@ -167,7 +167,7 @@ def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | N
 def plot_prediction(
     image: np.ndarray, probs: np.ndarray, label: int, title: str = "", *, fig: Figure | None = None
 ) -> Figure:
-    """Draws one image (1, 28, 28) beside its probabilities (10,): the true digit blue, a wrong prediction orange."""
+    """Draws one image (1, 28, 28) beside its probabilities (10,): true blue, mistaken orange."""
     fig = fig or make_figure(6, 2.4)
     picture, bars = fig.subplots(1, 2, width_ratios=(1, 2))
     picture.imshow(np.asarray(image)[0], cmap=INK)

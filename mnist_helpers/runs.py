@@ -16,7 +16,7 @@ from mnist_helpers.training import EpochRecord, Trainer
 
 
 def new_run(config: Config) -> Path:
-    """Makes a folder in `config.runs_dir` that no other run has, named after the time, and writes config.json there.
+    """Makes a new folder in `config.runs_dir`, named after the time, with config.json in it.
 
     Raises:
         InputError: no folder can be made there.
@@ -40,7 +40,7 @@ def new_run(config: Config) -> Path:
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:
-    """Writes what `trainer` has reached: state.pt, history.csv and .json, and snapshots.pt if it keeps snapshots."""
+    """Writes what `trainer` has reached: state.pt, history.csv and .json, snapshots.pt if any."""
     rows = [dataclasses.asdict(record) for record in trainer.history]
     table = io.StringIO()
     writer = csv.DictWriter(

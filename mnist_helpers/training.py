@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 class EpochRecord:
     """One line of the history: means over images, losses in nats and accuracies as fractions.
 
-    Both losses are what training minimises, cross-entropy with the run's label smoothing: an untouched
-    cross-entropy would rise again as the smoothed network learns to be less sure.
+    Both losses are what training minimises, cross-entropy with the run's label smoothing: an
+    untouched cross-entropy would rise again as the smoothed network learns to be less sure.
     """
 
     epoch: int
@@ -46,7 +46,8 @@ class EpochRecord:
 
     def __str__(self) -> str:
         return (
-            f"epoch {self.epoch:2}   train loss ≈ {self.train_loss:.4f}, accuracy ≈ {self.train_accuracy:.2%}"
+            f"epoch {self.epoch:2}   train loss ≈ {self.train_loss:.4f}, "
+            f"accuracy ≈ {self.train_accuracy:.2%}"
             f"   val loss ≈ {self.val_loss:.4f}, accuracy ≈ {self.val_accuracy:.2%}"
         )
 
@@ -57,10 +58,11 @@ def best_record(history: list[EpochRecord]) -> EpochRecord:
 
 
 class Trainer:
-    """Trains `model` in place, never looking at the test images, and holds all that a run must remember to go on.
+    """Trains `model` in place, without the test images, and holds all that a run must remember.
 
-    On a CPU the same seed gives the same weights again, bit for bit. Under torchrun every process makes a
-    Trainer; each takes its share of every batch, and all end with the weights that one process would have.
+    On a CPU the same seed gives the same weights again, bit for bit. Under torchrun every process
+    makes a Trainer; each takes its share of every batch, and all end with the weights that one
+    process would have.
     """
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
@@ -110,9 +112,10 @@ class Trainer:
         on_epoch: Callable[[EpochRecord], object] = lambda record: None,
         on_step: Callable[[], object] | None = None,
     ) -> None:
-        """Trains until the last epoch or until patience ends, then gives the model the weights of its best epoch.
+        """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
-        An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the best so far.
+        An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the
+        best so far.
 
         Args:
             on_epoch: is called after every epoch.
@@ -159,7 +162,10 @@ class Trainer:
 
     @contextlib.contextmanager
     def noting_interrupts(self) -> Iterator[None]:
-        """An interrupt waits for the end of a step, for in a destructor it would be lost; a second one doesn't wait."""
+        """Lets an interrupt wait for the end of a step; a second one doesn't wait.
+
+        Raised at once it could fall into a destructor, where Python ignores exceptions.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread has signals
             return
@@ -188,7 +194,7 @@ class Trainer:
         )
 
     def train_pass(self, epoch: int, on_step: Callable[[], object]) -> tuple[float, float]:
-        """Takes a step for every batch; returns loss and accuracy, means over images, each seen before its step."""
+        """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         loss_sum, correct = torch.zeros(2, device=self.device)
         for step, (images, labels) in enumerate(self.loader, 1):
@@ -222,7 +228,7 @@ class Trainer:
         return self.means((loss_sum, correct), len(self.loader.dataset))
 
     def validate(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation images, means over images, of which each rank looks at its share."""
+        """Mean loss and accuracy on the validation images, each rank looking at its share."""
         seen = evaluate(
             self.model, TensorDataset(*(tensor[self.share] for tensor in self.val.tensors))
         )
@@ -257,7 +263,7 @@ class Trainer:
         write_board(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
 
     def state_dict(self) -> dict[str, object]:
-        """All that a new Trainer needs to go on from here as if nothing had happened; only tensors and plain values."""
+        """All that a new Trainer needs to go on from here; only tensors and plain values."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -303,13 +309,14 @@ def lr_find(
     high: float = 1.0,
     steps: int = 100,
 ) -> tuple[list[float], list[float]]:
-    """The learning-rate range test: trains a copy of `model` while the rate grows by the same factor each step.
+    """The learning-rate range test: trains a copy of `model` at a rate that grows by one factor.
 
-    Good peaks lie where the loss falls fast, well below where it rises again (Smith, "Cyclical Learning Rates for
-    Training Neural Networks", 2017).
+    Good peaks lie where the loss falls fast, well below where it rises again (Smith, "Cyclical
+    Learning Rates for Training Neural Networks", 2017).
 
     Returns:
-        The rates and the losses of their batches, at most `steps` of each: it ends where the loss has quadrupled.
+        The rates and the losses of their batches, at most `steps` of each: it ends where the loss
+        has quadrupled.
     """
     trainer = Trainer(copy.deepcopy(model), splits, config)
     rates, losses = [], []
@@ -330,10 +337,11 @@ def lr_find(
 
 
 def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, object]:
-    """What the card of a checkpoint says of the run that made it; the losses here are without label smoothing.
+    """What the card of a checkpoint says of its run; losses are without label smoothing.
 
     Args:
-        parts: the predictions of the final weights, by the name they get in the card, such as validation and test.
+        parts: the predictions of the final weights, by the name they get in the card, such as
+            validation and test.
     """
     return {
         "epochs_run": len(history),

@@ -18,7 +18,7 @@ def no_bar() -> None:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Writes bytes in the IDX form, by the description of the format and not by the code under test."""
+    """Writes bytes in the IDX form, by the format's description, not by the code under test."""
     header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(path, "wb") as file:

@@ -242,7 +242,7 @@ def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
 
 
 def test_two_processes_end_where_one_does(short, tmp_path):
-    """Batches of 50 and a last one of 900 % 64: shares of unequal size, validation of 101 images over two ranks."""
+    """With batches of 63, a last one of 17, and 101 validation images: shares of unequal size."""
     common = [*options_for(short, tmp_path / "runs"), "--epochs", 2, "--rotation", 10]
     common[common.index("--val-size") + 1], common[common.index("--batch-size") + 1] = 101, 63
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m"]
@@ -265,7 +265,7 @@ def test_two_processes_end_where_one_does(short, tmp_path):
 
 
 def test_spawned_workers_as_on_windows(short, tmp_path):
-    """Windows and macOS spawn workers, which import the main module again: without the guard this would never end."""
+    """Spawned workers import the main module again: without its guard this would never end."""
     (tmp_path / "sitecustomize.py").write_text(
         "import multiprocessing; multiprocessing.set_start_method('spawn')"
     )

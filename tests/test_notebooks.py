@@ -1,4 +1,4 @@
-"""The saved notebooks as files, and the runner. That their outputs come out again is nbval's part."""
+"""The saved notebooks as files, and the runner; nbval checks that the outputs come out again."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ def code_cells(notebook) -> list[nbformat.NotebookNode]:
 
 
 def texts(cell) -> list[str]:
-    """The outputs that nbval compares: streams and all data that are no PNG, JPEG or widget view."""
+    """The outputs that nbval compares: streams, and data that is no PNG, JPEG or widget view."""
     kinds = [output.get("data", {"text/plain": output.get("text", "")}) for output in cell.outputs]
     return [text for data in kinds for kind, text in data.items() if kind.startswith("text/")]
 

@@ -117,7 +117,7 @@ def train_in(folder) -> None:
 
 
 def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config):
-    """SIGKILL at random moments; each process goes on where the last was killed, until one comes to the end."""
+    """SIGKILL at random moments; each process goes on where the last was killed."""
     config = dataclasses.replace(config, epochs=12, patience=12)
     context = multiprocessing.get_context(
         "forkserver"

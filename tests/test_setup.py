@@ -1,4 +1,4 @@
-"""What a clone needs: dependencies said once, environment.yml in step, nothing of one machine in the tree."""
+"""What a clone needs: dependencies said once, environment.yml in step, no large file."""
 
 import re
 import subprocess
