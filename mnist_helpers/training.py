@@ -20,10 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
-from mnist_helpers.board import write_board
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.metrics import Predictions, evaluate
+from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Trainer:
                         weights,
                     )  # never one without the other
                     if self.config.tensorboard and self.rank == 0:
-                        self.write_board(self.config.tensorboard)
+                        self.write_tensorboard(self.config.tensorboard)
                     on_epoch(record)
             except KeyboardInterrupt:
                 if not self.best_weights:
@@ -252,7 +252,7 @@ class Trainer:
             }
             self.snapshots.append((epoch, weights))
 
-    def write_board(self, folder: Path) -> None:
+    def write_tensorboard(self, folder: Path) -> None:
         """Adds the last epoch to TensorBoard's files."""
         record = self.history[-1]
         kinds = [(part, measure) for part in ("train", "val") for measure in ("loss", "accuracy")]
@@ -260,7 +260,7 @@ class Trainer:
             f"{measure}/{part}": getattr(record, f"{part}_{measure}") for part, measure in kinds
         }
         figures["learning_rate"] = record.learning_rate
-        write_board(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
+        write_tensorboard(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
 
     def state_dict(self) -> dict[str, object]:
         """All that a new Trainer needs to go on from here; only tensors and plain values."""

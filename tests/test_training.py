@@ -1,13 +1,16 @@
 import dataclasses
+import io
 import itertools
 import math
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import no_bar
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import TensorDataset
 
@@ -158,10 +161,14 @@ def test_tensorboard_files_hold_the_run(few, tmp_path):
     assert [event.histogram_value.num for event in events.Histograms("weights/conv2.weight")] == [
         32 * 16 * 9
     ] * 2
-    assert (events.Images("kernels/conv2")[0].width, events.Images("kernels/conv2")[0].height) == (
-        16 * 4 + 1,
-        32 * 4 + 1,
-    )
+    kernels = model.conv1.weight.detach()[:, 0]  # those of the best epoch, here the last
+    picture = Image.open(io.BytesIO(events.Images("kernels/conv1")[1].encoded_image_string))
+    assert picture.size == (1 * 4 + 1, 16 * 4 + 1)
+    tile = np.asarray(picture)[1 + 4 * 5 : 4 + 4 * 5, 1:4, 0]  # of channel 5, in its frame
+    grey = 255 * (kernels - kernels.min()) / (kernels.max() - kernels.min())
+    assert np.abs(tile - grey[5].numpy()).max() <= 1
+    wide = events.Images("kernels/conv2")[0]
+    assert (wide.width, wide.height) == (16 * 4 + 1, 32 * 4 + 1)
     assert b"fc2" in events.Graph().SerializeToString()
 
 

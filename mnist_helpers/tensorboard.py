@@ -1,6 +1,5 @@
 """TensorBoard, which is an optional extra."""
 
-from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -8,10 +7,9 @@ from torch import nn
 from torchvision.utils import make_grid
 
 from mnist_helpers.config import InputError
-from mnist_helpers.features import kernels
 
 
-def write_board(
+def write_tensorboard(
     folder: Path, model: nn.Module, figures: dict[str, float], epoch: int, images: torch.Tensor
 ) -> None:
     """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
@@ -30,24 +28,26 @@ def write_board(
             "TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'."
         ) from error
     try:
-        board = SummaryWriter(folder)
+        writer = SummaryWriter(folder)
     except OSError as error:
         raise InputError(
             f"{folder} can't hold TensorBoard's files ({error.strerror}); choose another."
         ) from error
-    with closing(board) as writer:
+    with writer:
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch)
         for name, parameter in model.named_parameters():
             writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
             if parameter.grad is not None:
                 writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
-        for name, weight in kernels(model).items():
-            tiles = weight.reshape(-1, 1, *weight.shape[2:])  # (out · in, 1, height, width)
-            writer.add_image(
-                f"kernels/{name}",
-                make_grid(tiles, weight.shape[1], padding=1, normalize=True),
-                epoch,
-            )
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d):
+                writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
         if epoch == 1:
             writer.add_graph(model, images)
+
+
+def kernel_grid(kernels: torch.Tensor) -> torch.Tensor:
+    """Kernels (out, in, height, width) as one picture in [0, 1], a row an output channel."""
+    tiles = kernels.flatten(0, 1).unsqueeze(1)  # (out · in, 1, height, width)
+    return make_grid(tiles, nrow=kernels.shape[1], padding=1, normalize=True)
