@@ -25,10 +25,10 @@ from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, 
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.inspector import VIEWS, Inspector
-from mnist_helpers.metrics import Predictions, evaluate
+from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.runs import load_run, new_run, save_run
-from mnist_helpers.training import EpochRecord, Trainer, run_figures
+from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
 Checkpoint = Annotated[Path, arg(help="a file that `mnist-helpers train` saved")]
@@ -83,7 +83,7 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     for target in {folder / "model.pth", path}:
         save_checkpoint(trainer.model, target, trainer.config, figures)
     for name, answers in predictions.items():
-        log.info("%s of epoch %d: %s", name, figures["best_epoch"], describe(answers))
+        log.info("%s, epoch %d: %s", name, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
     if trainer.interrupted:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
@@ -223,7 +223,7 @@ def notebooks(
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
     right, count = int(predictions.correct.sum()), len(predictions.labels)
-    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images right)"
+    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images)"
     return f"{accuracy}, loss {predictions.loss():.4f}"
 
 

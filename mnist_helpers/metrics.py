@@ -1,4 +1,4 @@
-"""How good the answers are: predictions on a data set and the figures drawn from them."""
+"""How good the answers are: epoch by epoch, and on a data set with the numbers that follow."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,33 @@ from torchmetrics.functional import classification
 from mnist_helpers.data import make_loader
 
 NUM_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the history: means over images, losses in nats and accuracies as fractions.
+
+    Both losses are what training minimises, cross-entropy with the run's label smoothing: an
+    untouched cross-entropy would rise again as the smoothed network learns to be less sure.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+    def __str__(self) -> str:
+        loss = f"loss ≈ {self.train_loss:.4f} (val ≈ {self.val_loss:.4f})"
+        accuracy = f"accuracy ≈ {self.train_accuracy:.2%} (val ≈ {self.val_accuracy:.2%})"
+        return f"epoch {self.epoch:2}   {loss}   {accuracy}"
+
+
+def best_record(history: list[EpochRecord]) -> EpochRecord:
+    """The epoch with the lowest validation loss, the earliest of equals."""
+    return min(history, key=lambda record: record.val_loss)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
+from mnist_helpers.metrics import EpochRecord, best_record
 from mnist_helpers.pictures import BLUE, GREY, INK, ORANGE, Picture
-from mnist_helpers.training import EpochRecord, best_record
 
 DIGITS = range(10)
 

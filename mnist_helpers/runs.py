@@ -12,7 +12,8 @@ import torch
 
 from mnist_helpers.checkpoint import load_tensors, write_files
 from mnist_helpers.config import Config, InputError
-from mnist_helpers.training import EpochRecord, Trainer
+from mnist_helpers.metrics import EpochRecord
+from mnist_helpers.training import Trainer
 
 
 def new_run(config: Config) -> Path:

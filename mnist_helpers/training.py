@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,39 +22,10 @@ from tqdm.auto import tqdm
 
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.metrics import Predictions, evaluate
+from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of the history: means over images, losses in nats and accuracies as fractions.
-
-    Both losses are what training minimises, cross-entropy with the run's label smoothing: an
-    untouched cross-entropy would rise again as the smoothed network learns to be less sure.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch:2}   train loss ≈ {self.train_loss:.4f}, "
-            f"accuracy ≈ {self.train_accuracy:.2%}"
-            f"   val loss ≈ {self.val_loss:.4f}, accuracy ≈ {self.val_accuracy:.2%}"
-        )
-
-
-def best_record(history: list[EpochRecord]) -> EpochRecord:
-    """The epoch with the lowest validation loss, the earliest of equals."""
-    return min(history, key=lambda record: record.val_loss)
 
 
 class Trainer:

@@ -41,6 +41,7 @@ def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
         ["epoch", "2"],
         ["epoch", "3"],
     ]
+    assert max(len(line) for line in out.splitlines() if str(path) not in line) <= 80
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["config"]["batch_size"] == 50
     code, out, _ = run(capsys, "evaluate", "--checkpoint", path, *common)
@@ -163,7 +164,7 @@ def test_a_console_that_does_not_know_every_sign(short, tmp_path):
     )
     out = process.communicate(timeout=60)[0]
     assert process.returncode == 0
-    assert "train loss ? " in out
+    assert "loss ? " in out
     assert "Error" not in out
 
 

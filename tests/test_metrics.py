@@ -4,7 +4,9 @@ import torch
 
 from mnist_helpers import make_model
 from mnist_helpers.metrics import (
+    EpochRecord,
     Predictions,
+    best_record,
     class_report,
     confusion_matrix,
     evaluate,
@@ -82,3 +84,16 @@ def test_evaluate_goes_through_all_images_in_order_and_keeps_the_mode(few):
     assert model.training
     assert torch.allclose(predictions.logits, model(few.test.tensors[0]).detach(), atol=1e-5)
     assert torch.equal(predictions.labels, few.test.tensors[1])
+
+
+def test_the_earliest_of_equal_epochs_is_best():
+    records = [
+        EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)
+    ]
+    assert best_record(records).epoch == 2
+
+
+def test_a_line_of_the_history_fits_into_80_characters():
+    line = str(EpochRecord(400, 12.34567, 0.95341, 0.5, 1.0, 0.01, 60))
+    assert line == ("epoch 400   loss ≈ 12.3457 (val ≈ 0.5000)   accuracy ≈ 95.34% (val ≈ 100.00%)")
+    assert len(line) <= 80

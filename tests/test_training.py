@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
-from mnist_helpers.metrics import evaluate
-from mnist_helpers.training import EpochRecord, Trainer, best_record, lr_find, train
+from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.training import Trainer, lr_find, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu")
 
@@ -87,13 +87,6 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
     assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(
         best.val_loss, rel=1e-6
     )
-
-
-def test_the_earliest_of_equal_epochs_is_best():
-    records = [
-        EpochRecord(epoch, 0, 0, loss, 0, 0, 0) for epoch, loss in enumerate((0.5, 0.4, 0.4), 1)
-    ]
-    assert best_record(records).epoch == 2
 
 
 def test_an_interrupt_in_a_destructor_is_not_lost(few):
