@@ -1,0 +1,594 @@
+// Draws a scene: marks in rows and columns. CSS lays them out; elements are kept from scene to scene.
+
+const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
+const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
+const remembered = new WeakMap();
+const colourTables = {};
+
+/** An element with a class and children. */
+function make(tag, className = "", ...children) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...children);
+  return element;
+}
+
+/** An element that takes the focus, and whose keys JupyterLab leaves alone. */
+function focusable(element) {
+  element.dataset.lmSuppressShortcuts = "true";
+  return element;
+}
+
+/** Writes `text` into `element` where it is another. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Whether `value` is another than at the last call with `element`. */
+function differs(element, value) {
+  const text = JSON.stringify(value);
+  if (remembered.get(element) === text) return false;
+  remembered.set(element, text);
+  return true;
+}
+
+/** The numbers of an array {shape, type, data}; a copy only where the bytes are not aligned. */
+function decode({ type, data }) {
+  const Numbers = type === "float16" ? Float16Array : Float32Array;
+  const { buffer, byteOffset, byteLength } = data;
+  const size = Numbers.BYTES_PER_ELEMENT;
+  if (byteOffset % size === 0) return new Numbers(buffer, byteOffset, byteLength / size);
+  return new Numbers(buffer.slice(byteOffset, byteOffset + byteLength));
+}
+
+/** A number as text with a true minus: whole ones in full, others with some significant digits. */
+function numberText(value, digits = 4) {
+  const rounded = Number.isInteger(value) ? value : Number(value.toPrecision(digits));
+  return String(rounded).replaceAll("-", "−");
+}
+
+/** Whether the page is dark: by JupyterLab's theme, or else by the browser's. */
+function isDark() {
+  const light = document.body.dataset.jpThemeLight;
+  return light ? light === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** The 255 colours of a palette as pixels. */
+function colourTable(palette) {
+  const theme = isDark() ? "dark" : "light";
+  const pixel = ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red;
+  colourTables[palette + theme] ??= Uint32Array.from(PALETTES[palette][theme], pixel);
+  return colourTables[palette + theme];
+}
+
+/** What a click at `place` selects; parts that the place doesn't tell, such as a row, are left out. */
+function resolve(select, place) {
+  const named = { "@index": place.index, "@row": place.row, "@column": place.column };
+  named["@place"] = place.row * place.width + place.column;
+  const parts = Object.entries(select).map(([name, value]) => {
+    if (Array.isArray(value)) return [name, value[place.index]];
+    return [name, value in named ? named[value] : value];
+  });
+  return Object.fromEntries(parts.filter(([, value]) => value !== undefined && value === value));
+}
+
+/** The parts of `select` that are the same at every place: what the title selects. */
+function constants(select) {
+  const isConstant = (value) => !Array.isArray(value) && !String(value).startsWith("@");
+  return Object.fromEntries(Object.entries(select).filter(([, value]) => isConstant(value)));
+}
+
+/** The index that a key leads to, among `count` in rows of `columns`. */
+function step(key, index, count, columns) {
+  const offsets = [-1, 1, -columns, columns, -index, count - 1 - index];
+  const next = index + offsets[MOVES.indexOf(key)];
+  return next >= 0 && next < count ? next : index;
+}
+
+/** Draws `item` into `element` where it has the item's kind, else into a new one; gives the element. */
+function draw(element, item, context) {
+  const fits = element && element.dataset.kind === item.kind;
+  const drawn = fits ? element : create(item.kind, context);
+  if (item.items) drawItems(drawn, item.items, context);
+  else drawMark(drawn.view, item);
+  return drawn;
+}
+
+/** Draws the items of a row or column into its children. */
+function drawItems(parent, items, context) {
+  items.forEach((item, i) => {
+    const old = parent.children[i];
+    const drawn = draw(old, item, context);
+    if (!old) parent.append(drawn);
+    else if (old !== drawn) old.replaceWith(drawn);
+  });
+  while (parent.children.length > items.length) parent.lastChild.remove();
+}
+
+/** A new element for a kind of item; that of a mark has a `view`: its parts and its present mark. */
+function create(kind, context) {
+  if (kind === "row" || kind === "column") {
+    const box = make("div", kind);
+    box.dataset.kind = kind;
+    return box;
+  }
+  const [title, body, notes] = [make("figcaption"), make("div", "body"), make("div", "notes")];
+  const element = make("figure", `mark ${kind}`, title, body, notes);
+  element.dataset.kind = kind;
+  const view = { element, title, body, notes, context, draw: MARKS[kind], items: [] };
+  element.view = view;
+  body.onclick = (event) => pickAt(view, view.locate?.(event));
+  body.onpointermove = (event) => context.point(view, view.locate?.(event));
+  body.onpointerleave = () => context.point(null);
+  body.addEventListener("focusin", () => context.focus(view, view.here?.()));
+  body.addEventListener("focusout", () => context.focus(null));
+  body.onkeydown = (event) => press(view, event);
+  return element;
+}
+
+/** Selects what the mark says of a place. */
+function pickAt(view, place) {
+  if (place) view.context.pick(resolve(view.mark.select, place));
+}
+
+/** Answers a key: arrows move, Enter and Space select. */
+function press(view, event) {
+  const chosen = event.key === "Enter" || event.key === " ";
+  if (!view.here?.() || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!chosen && !MOVES.includes(event.key)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (chosen) return pickAt(view, view.here());
+  view.move(event.key, event.shiftKey);
+  view.context.focus(view, view.here());
+}
+
+/** Draws a mark: title, body and notes. */
+function drawMark(view, mark) {
+  view.mark = mark;
+  view.element.classList.toggle("framed", mark.framed);
+  view.element.classList.toggle("selects", Object.keys(mark.select).length > 0);
+  if (differs(view.title, [mark.title, mark.select])) drawTitle(view, mark);
+  if (differs(view.notes, mark.notes)) {
+    view.notes.replaceChildren(...mark.notes.map((note) => make("div", "", note)));
+  }
+  view.draw(view, mark);
+}
+
+/** The title; a button where a click on it selects something. */
+function drawTitle(view, { title, select, kind }) {
+  const part = constants(select);
+  const isButton = title && kind !== "text" && Object.keys(part).length > 0;
+  if (!isButton) return view.title.replaceChildren(title);
+  let button = view.title.querySelector("button");
+  if (!button) {
+    button = focusable(make("button"));
+    view.title.replaceChildren(button);
+  }
+  write(button, title);
+  button.onclick = () => view.context.pick(part);
+}
+
+/** Maps on canvases: the grid is a list box with one option, the caret, that moves. */
+function drawMaps(view, mark) {
+  view.values = decode(mark.values);
+  const { values, columns, zoom, labels, heads, axes, colour_bar: bar } = mark;
+  if (differs(view.body, [values.shape, columns, zoom, labels, heads, axes, bar])) {
+    layMaps(view, mark);
+  }
+  view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
+  view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
+  const wanted = mark.frames.length;
+  while (view.frames.length > wanted) view.frames.pop().remove();
+  while (view.frames.length < wanted) view.frames.push(make("div", "frame"));
+  mark.frames.forEach(([index, box], i) => putBox(view, view.frames[i], index, box));
+  if (bar) drawColourBar(view, mark);
+  const index = Math.min(view.caret.index, view.layout.count - 1);
+  putCaret(view, { ...view.caret, index });
+}
+
+/** Lays out the canvases of maps, their labels, heads and axis names. */
+function layMaps(view, mark) {
+  const [count, height, width] = mark.values.shape;
+  const hasHeads = mark.heads.some((texts) => texts.length);
+  const joined = !mark.labels.length || hasHeads || count > SPLIT_AT_MOST;
+  const columns = Math.min(mark.columns, count);
+  const gap = joined && height * width > 1 ? 1 : 0;
+  view.layout = { count, height, width, joined, columns, gap };
+  view.frames = [];
+  view.caret = { index: 0, ...(height * width === 1 ? { row: 0, column: 0 } : {}) };
+  view.caretBox = Object.assign(make("div", "caret"), { role: "option", id: newId() });
+  view.hoverBox = make("div", "hover");
+  const shown = joined ? [0] : Array.from(mark.labels.keys());
+  view.sheets = shown.map(() => make("div", "sheet", make("canvas")));
+  const cells = view.sheets.map((sheet, i) => {
+    sheet.firstChild.width = joined ? columns * (width + gap) - gap : width;
+    sheet.firstChild.height = joined ? Math.ceil(count / columns) * (height + gap) - gap : height;
+    sheet.firstChild.style.width = `${sheet.firstChild.width * mark.zoom}px`;
+    return joined ? sheet : make("div", "map", make("span", "label", mark.labels[i]), sheet);
+  });
+  view.grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
+  Object.assign(view.grid, { role: "listbox", tabIndex: 0 });
+  view.grid.setAttribute("aria-activedescendant", view.caretBox.id);
+  sizeGrid(view, mark);
+  const [over, beside] = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
+  const parts = [
+    make("div", "heads over", ...over),
+    make("div", "heads beside", ...beside),
+    make("div", "axis across", mark.axes[0]),
+    make("div", "axis down", mark.axes[1]),
+  ].filter((part) => part.textContent);
+  if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
+  view.body.replaceChildren(view.grid, ...parts);
+  bindMaps(view);
+}
+
+/** Gives the cells of a grid that wraps their width: that of a map, or of a word of its label. */
+function sizeGrid({ grid, layout }, { labels, zoom }) {
+  const beside = layout.height * layout.width === 1 && layout.columns === 1;
+  const longest = (split) => Math.max(0, ...labels.flatMap(split).map((word) => word.length));
+  const text = 6.5 * longest((label) => (beside ? label : label.split(" ")));
+  const side = beside ? layout.width * zoom + text + 6 : Math.max(layout.width * zoom, text);
+  grid.classList.toggle("labelled-beside", beside);
+  grid.style.setProperty("--side", `${Math.ceil(side)}px`);
+  grid.style.setProperty("--columns", layout.columns);
+}
+
+/** Colours the pixels of one canvas: of all maps, or of the i-th. */
+function paintSheet({ mark, values, layout }, canvas, i) {
+  const { count, height, width, joined, columns, gap } = layout;
+  const image = new ImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colour = mark.values.shape.length === 4 ? pixelOfColours : pixelOfLevel;
+  const last = joined ? count : i + 1;
+  for (let index = i; index < last; index++) {
+    const place = joined ? index : 0;
+    const left = (place % columns) * (width + gap);
+    const top = Math.floor(place / columns) * (height + gap);
+    const pixel = colour(mark, values, index);
+    for (let row = 0; row < height; row++) {
+      const from = (index * height + row) * width;
+      const to = (top + row) * canvas.width + left;
+      for (let column = 0; column < width; column++) pixels[to + column] = pixel(from + column);
+    }
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
+function pixelOfLevel(mark, values, index) {
+  const table = colourTable(mark.palette);
+  const [low, high] = mark.limits[index] ?? mark.limits[0];
+  const scale = high > low ? 254 / (high - low) : 0;
+  const start = scale === 0 && mark.palette === "signed" ? 127 : 0;
+  return (at) => {
+    const value = values[at];
+    if (value !== value) return 0;
+    return table[Math.max(0, Math.min(254, Math.round(start + (value - low) * scale)))];
+  };
+}
+
+/** The same for values that are themselves red, green and blue in [0, 1]. */
+function pixelOfColours(mark, values) {
+  const byte = (value) => Math.max(0, Math.min(255, Math.round(255 * value)));
+  return (at) => {
+    const [red, green, blue] = values.subarray(3 * at, 3 * at + 3);
+    if (red !== red) return 0;
+    return (255 << 24) | (byte(blue) << 16) | (byte(green) << 8) | byte(red);
+  };
+}
+
+/** Puts a box around a map, or around an area of it, in percent of its canvas. */
+function putBox({ layout, sheets }, box, index, area) {
+  const { height, width, joined, columns, gap } = layout;
+  const sheet = sheets[joined ? 0 : index];
+  const canvas = sheet.firstChild;
+  const place = joined ? index : 0;
+  const x = (place % columns) * (width + gap);
+  const y = Math.floor(place / columns) * (height + gap);
+  const inside = (value, most) => Math.max(0, Math.min(value, most));
+  const [top, bottom] = area ? [area[0], area[2]].map((v) => inside(v, height)) : [0, height];
+  const [left, right] = area ? [area[1], area[3]].map((v) => inside(v, width)) : [0, width];
+  if (box.parentNode !== sheet) sheet.append(box);
+  box.style.left = `${(100 * (x + left)) / canvas.width}%`;
+  box.style.top = `${(100 * (y + top)) / canvas.height}%`;
+  box.style.width = `${(100 * (right - left)) / canvas.width}%`;
+  box.style.height = `${(100 * (bottom - top)) / canvas.height}%`;
+}
+
+/** Moves the caret to a map, or to a value in it, and names it for screen readers. */
+function putCaret(view, caret) {
+  const { index, row, column } = caret;
+  const isValue = row !== undefined && view.layout.height * view.layout.width > 1;
+  view.caret = caret;
+  putBox(view, view.caretBox, index, isValue ? [row, column, row + 1, column + 1] : null);
+  view.caretBox.ariaLabel = describeMaps(view, caret);
+  view.caretBox.ariaSetSize = view.layout.count;
+  view.caretBox.ariaPosInSet = index + 1;
+  view.caretBox.ariaSelected = view.mark.frames.some(([framed]) => framed === index);
+}
+
+/** Where the maps' pointer and keys are: fills the view's `locate`, `here`, `move` and `describe`. */
+function bindMaps(view) {
+  view.describe = describeMaps;
+  view.here = () => ({ ...view.caret, width: view.layout.width });
+  view.locate = (event) => locateInMaps(view, event);
+  view.move = (key, shift) => moveInMaps(view, key, shift);
+  view.grid.onfocus = () => {
+    if (view.layout.count === 1 && view.caret.row === undefined) {
+      putCaret(view, { index: 0, ...middle(view, 0) });
+    }
+  };
+  view.grid.onpointerleave = () => view.hoverBox.remove();
+}
+
+/** The map and the value under the pointer. */
+function locateInMaps(view, { target, clientX, clientY }) {
+  const cell = target.closest(".map, .sheet");
+  const i = view.sheets.findIndex((sheet) => cell?.contains(sheet));
+  if (i < 0) return null;
+  const { count, height, width, joined, columns, gap } = view.layout;
+  const canvas = view.sheets[i].firstChild;
+  const box = canvas.getBoundingClientRect();
+  const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
+  const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
+  const index = joined ? Math.floor(y / (height + gap)) * columns + Math.floor(x / (width + gap)) : i;
+  if (y < 0 || y >= canvas.height) return { index, width };
+  if (index >= count || x < 0 || x >= canvas.width) return null;
+  const row = Math.min(y % (height + gap), height - 1);
+  const column = Math.min(x % (width + gap), width - 1);
+  const named = Object.values(view.mark.select);
+  const chosen = ["@row", "@column", "@place"].some((name) => named.includes(name));
+  putBox(view, view.hoverBox, index, chosen ? [row, column, row + 1, column + 1] : null);
+  return { index, row, column, width };
+}
+
+/** Moves the caret from map to map; with Shift, or where there is one map, from value to value. */
+function moveInMaps(view, key, shift) {
+  const { count, height, width } = view.layout;
+  const { index } = view.caret;
+  const isInside = height * width > 1 && (shift || count === 1);
+  if (!isInside) {
+    const single = height * width === 1 ? { row: 0, column: 0 } : {};
+    return putCaret(view, { index: step(key, index, count, columnsShown(view)), ...single });
+  }
+  const from = view.caret.row === undefined ? middle(view, index) : view.caret;
+  const isVertical = key === "ArrowUp" || key === "ArrowDown";
+  const row = isVertical ? step(key, from.row, height, 1) : from.row;
+  const column = isVertical ? from.column : step(key, from.column, width, width);
+  putCaret(view, { index, row, column });
+}
+
+/** How many maps stand side by side, for a grid may have wrapped. */
+function columnsShown({ layout, sheets }) {
+  if (layout.joined) return layout.columns;
+  const tops = sheets.map((sheet) => sheet.parentNode.offsetTop);
+  return tops.filter((top) => top === tops[0]).length;
+}
+
+/** The middle of a map's framed box, or of the map. */
+function middle({ mark, layout }, index) {
+  const whole = [0, 0, layout.height, layout.width];
+  const [, framed] = mark.frames.find(([each]) => each === index) ?? [];
+  const [top, left, bottom, right] = framed ?? whole;
+  const row = Math.floor((top + bottom - 1) / 2);
+  const column = Math.floor((left + right - 1) / 2);
+  return {
+    row: Math.max(0, Math.min(row, layout.height - 1)),
+    column: Math.max(0, Math.min(column, layout.width - 1)),
+  };
+}
+
+/** The name of a place in maps and its value, or the range of a whole map. */
+function describeMaps({ mark, values, layout }, { index, row, column }) {
+  const { count, height, width } = layout;
+  const digits = mark.values.type === "float16" ? 3 : 4;
+  const [over, beside] = mark.heads;
+  const names = [mark.title];
+  if (over.length) names.push(`${mark.axes[0]} ${over[index % layout.columns]}`);
+  if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / layout.columns)]}`);
+  const isNamed = over.length > 0 || beside.length > 0;
+  const label = mark.labels[index] ?? (count > 1 ? index : "");
+  if (!isNamed && label !== "") names.push(`${mark.unit} ${label}`);
+  const size = (height * width * (mark.values.shape[3] ?? 1));
+  const channels = size / (height * width);
+  let shown = values.subarray(index * size, (index + 1) * size);
+  if (row !== undefined && height * width > 1) {
+    names.push(`row ${row}`, `column ${column}`);
+    shown = shown.subarray((row * width + column) * channels, (row * width + column + 1) * channels);
+  }
+  return `${names.filter(Boolean).join(" · ")}: ${valuesText(shown, digits, channels)}`;
+}
+
+/** One value or colour as text, or the range of many; nan is no value. */
+function valuesText(shown, digits, channels) {
+  const numbers = Array.from(shown).filter((value) => !Number.isNaN(value));
+  if (numbers.length === 0) return "no value";
+  const text = (value) => numberText(value, digits);
+  if (shown.length === channels) return numbers.map(text).join(", ");
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  return `${text(least)} to ${text(most)}`;
+}
+
+/** The colour bar of maps on one scale, its largest value on top. */
+function drawColourBar({ body }, { palette, limits }) {
+  const [canvas, ends] = body.querySelector(".bar").children;
+  const [low, high] = limits[0];
+  const colours = colourTable(palette);
+  if (!differs(canvas, [palette, isDark(), low, high])) return;
+  [canvas.width, canvas.height] = [1, colours.length];
+  const image = new ImageData(1, colours.length);
+  new Uint32Array(image.data.buffer).set(colours.toReversed());
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
+  ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));
+}
+
+/** Items with a roving tab stop: cells or bars. */
+function bindItems(view, items, columns) {
+  const focused = Math.max(0, view.items.indexOf(document.activeElement));
+  view.items = items;
+  view.here = () => {
+    const index = view.items.indexOf(document.activeElement);
+    return index < 0 ? null : placeOf(index, columns);
+  };
+  view.locate = ({ target }) => {
+    const index = view.items.findIndex((item) => item.contains(target));
+    return index < 0 || items[index].classList.contains("empty") ? null : placeOf(index, columns);
+  };
+  view.move = (key) => {
+    const index = step(key, view.here().index, view.items.length, columns);
+    view.items.forEach((item, i) => (item.tabIndex = i === index ? 0 : -1));
+    view.items[index].focus();
+  };
+  const isFocusable = Object.keys(view.mark.select).length > 0;
+  items.forEach((item, i) => {
+    if (isFocusable) focusable(item).tabIndex = i === focused ? 0 : -1;
+  });
+}
+
+/** The place of a cell or bar. */
+function placeOf(index, columns) {
+  return { index, row: Math.floor(index / columns), column: index % columns, width: columns };
+}
+
+/** Numbers in a table whose cells are tinted, red above zero and blue below. */
+function drawTable(view, mark) {
+  const selects = Object.keys(mark.select).length > 0;
+  view.values = decode(mark.values);
+  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects])) {
+    layTable(view, mark);
+  }
+  view.table.ariaLabel = mark.title || "numbers";
+  const finite = view.values.map(Math.abs).filter(Number.isFinite);
+  const top = finite.reduce((a, b) => Math.max(a, b), 1e-9);
+  mark.texts.flat().forEach((text, i) => {
+    const [cell, value] = [view.items[i], view.values[i]];
+    const share = Number.isFinite(value) ? Math.abs(value) / top : 0;
+    write(cell, text);
+    cell.classList.toggle("empty", text === "");
+    cell.classList.toggle("below", value < 0);
+    cell.classList.toggle("framed", i === mark.frame);
+    cell.style.setProperty("--share", share.toFixed(3));
+    if (selects) cell.ariaSelected = i === mark.frame;
+  });
+}
+
+/** Lays out an empty table with its heads. */
+function layTable(view, mark) {
+  const [height, width] = mark.values.shape;
+  const head = (text, scope) => Object.assign(make("th", "", text), { scope });
+  const lines = Array.from({ length: height }, (_, row) => {
+    const line = make("tr");
+    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
+    line.append(...Array.from({ length: width }, () => make("td")));
+    return line;
+  });
+  if (mark.columns.length) {
+    const corner = mark.rows.length ? [make("td", "corner")] : [];
+    lines.unshift(make("tr", "", ...corner, ...mark.columns.map((text) => head(text, "col"))));
+  }
+  view.table = make("table", "", make("tbody", "", ...lines));
+  if (Object.keys(mark.select).length > 0) view.table.role = "grid";
+  view.body.replaceChildren(view.table);
+  view.describe = describeTable;
+  bindItems(view, [...view.table.querySelectorAll("td:not(.corner)")], width);
+}
+
+/** The name and the value of a cell. */
+function describeTable({ mark, values }, { index, row, column }) {
+  const value = values[index];
+  if (value === undefined || Number.isNaN(value)) return "";
+  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
+  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const exact = Number.isFinite(value) && !mark.percent;
+  return `${names.filter(Boolean).join(" · ")}: ${exact ? numberText(value) : mark.texts.flat()[index]}`;
+}
+
+/** A bar for each tick and series. */
+function drawBars(view, mark) {
+  const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
+  view.series = Object.fromEntries(series);
+  const names = series.map(([name]) => name);
+  const selects = Object.keys(mark.select).length > 0;
+  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects])) {
+    layBars(view, mark, names);
+  }
+  const [low, high] = mark.limits;
+  const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
+  const zero = share(0);
+  view.items.forEach((group, i) => {
+    const shares = series.map(([, values]) => (Number.isNaN(values[i]) ? zero : share(values[i])));
+    group.classList.toggle("emphasised", mark.emphasis.includes(i));
+    group.querySelectorAll("b").forEach((bar, k) => {
+      bar.style.bottom = `${Math.min(shares[k], zero)}%`;
+      bar.style.height = `${Math.abs(shares[k] - zero)}%`;
+    });
+    const number = group.querySelector(".number");
+    write(number, mark.numbers[i] ?? "");
+    number.style.bottom = `${Math.max(zero, ...shares)}%`;
+    if (selects) group.ariaLabel = describeBars(view, { index: i });
+    if (selects) group.ariaSelected = mark.emphasis.includes(i);
+  });
+}
+
+/** Lays out the groups of bars, the axes and the legend. */
+function layBars(view, mark, names) {
+  const [low, high] = mark.limits;
+  const height = (value) => `${(100 * (value - low)) / (high - low)}%`;
+  const axis = Object.entries(mark.axis).map(([text, value]) => {
+    const line = make("span", "", text);
+    line.style.bottom = height(value);
+    return line;
+  });
+  const groups = mark.ticks.map((tick) => {
+    const bars = names.map(() => make("i", "", make("b")));
+    return make("div", "group", make("div", "bars-of", ...bars, make("small", "number")), make("small", "tick", tick));
+  });
+  const plot = make("div", "plot", ...groups);
+  plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
+  plot.style.setProperty("--ticks", mark.ticks.length);
+  const parts = [make("div", "scale", ...axis), plot];
+  if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
+  if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));
+  if (names.length > 1) {
+    parts.push(make("div", "legend", ...names.map((name) => make("span", "", make("b"), name))));
+  }
+  view.element.classList.toggle("several", names.length > 1);
+  view.body.replaceChildren(...parts);
+  view.describe = describeBars;
+  if (Object.keys(mark.select).length > 0) {
+    Object.assign(plot, { role: "listbox", ariaLabel: mark.title || mark.axes[1] || "bars" });
+    groups.forEach((group) => (group.role = "option"));
+  }
+  bindItems(view, groups, 1);
+}
+
+/** The name of a tick and the values at it. */
+function describeBars({ mark, series }, { index }) {
+  if (index >= mark.ticks.length) return "";
+  const name = [mark.title, `${mark.axes[0]} ${mark.ticks[index]}`.trim()].filter(Boolean).join(" · ");
+  const named = Object.entries(series);
+  const value = (values) => (Number.isNaN(values[index]) ? "no value" : numberText(values[index]));
+  if (named.length > 1) return `${name}: ${named.map(([n, v]) => `${n} ${value(v)}`).join(", ")}`;
+  return `${name}: ${mark.numbers[index] || value(named[0][1])}`;
+}
+
+/** A paragraph, or a button where a click selects something. */
+function drawText(view, mark) {
+  const tag = Object.keys(mark.select).length > 0 ? "button" : "p";
+  if (differs(view.body, tag)) view.body.replaceChildren(focusable(make(tag)));
+  const text = view.body.firstChild;
+  text.className = mark.size;
+  write(text, mark.text);
+  text.onclick = tag === "button" ? () => view.context.pick(resolve(mark.select, { index: 0 })) : null;
+}
+
+const MARKS = { maps: drawMaps, table: drawTable, bars: drawBars, text: drawText };
+let lastId = 0;
+
+/** An id that no other element of the page has. */
+function newId() {
+  lastId += 1;
+  return `mnist-explorer-${Date.now()}-${lastId}`;
+}

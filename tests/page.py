@@ -1,0 +1,169 @@
+"""The explorer's page in headless Chromium, without Jupyter: its scripts around a plain host."""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import mnist_helpers
+from mnist_helpers.explorer.scene import Column, Item, Maps, Row, Scene, Table, Text
+
+FOLDER = Path(mnist_helpers.__file__).parent / "explorer" / "page"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+COLOUR_MAPS = {
+    "signed": {"light": "RdBu_r", "dark": "berlin"},
+    "unsigned": {"light": "viridis", "dark": "viridis"},
+    "ink": {"light": "gray_r", "dark": "gray"},
+}
+# a host in JavaScript: `sent` holds what the page sent, `set` brings a new state or progress
+HOST = """
+const revive = (value) => {
+  if (Array.isArray(value)) return value.map(revive);
+  if (value === null || typeof value !== "object") return value;
+  if ("base64" in value) {
+    const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
+    const shifted = new Uint8Array(bytes.length + value.offset);
+    shifted.set(bytes, value.offset);
+    const data = new DataView(shifted.buffer, value.offset);
+    return { shape: value.shape, type: value.type, data };
+  }
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, revive(each)]));
+};
+const host = {
+  values: { progress: null }, listeners: {}, sent: [],
+  get: (name) => host.values[name],
+  on: (event, call) => { host.listeners[event] = call; },
+  off: (event) => { delete host.listeners[event]; },
+  send: (message) => host.sent.push(message),
+  set: (name, value) => {
+    host.values[name] = revive(value);
+    host.listeners[`change:${name}`]?.();
+  },
+};
+"""
+PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title></head>
+<body style="margin: 0"><div class="output">
+<div class="jp-OutputArea-child" id="still"><img alt="the still"></div>
+<div class="jp-OutputArea-child"><div id="here"></div></div></div></body></html>"""
+# what JupyterLab's dark theme sets, and what its light one does
+THEMES = {
+    "dark": "--jp-layout-color1: #111111; --jp-layout-color2: #424242; --jp-border-color2: #616161; "
+    "--jp-ui-font-color1: #ffffff; background: #111111",
+    "light": "--jp-layout-color1: white; --jp-layout-color2: #eeeeee; --jp-border-color2: #e0e0e0; "
+    "--jp-ui-font-color1: rgba(0, 0, 0, 0.87); background: white",
+}
+
+
+def palettes() -> dict[str, dict[str, list]]:
+    """The palettes as the page reads them: 255 colours each, by matplotlib."""
+    ramp = np.linspace(0, 1, 255)
+    return {
+        name: {
+            theme: matplotlib.colormaps[colour_map](ramp, bytes=True)[:, :3].tolist()
+            for theme, colour_map in themes.items()
+        }
+        for name, themes in COLOUR_MAPS.items()
+    }
+
+
+def encode(value: object, offset: int = 0) -> object:
+    """A scene as JSON; arrays as their bytes, which begin at `offset`."""
+    if isinstance(value, np.ndarray):
+        value = value if value.dtype == np.float16 else value.astype(np.float32)
+        data = base64.b64encode(value.tobytes()).decode()
+        return {"shape": value.shape, "type": str(value.dtype), "base64": data, "offset": offset}
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        if isinstance(value, Maps):
+            fields["frames"] = list(value.frames.items())
+        if isinstance(value, Table):
+            fields["texts"] = value.texts
+        kind = type(value).__name__.lower()
+        return {"kind": kind} | {name: encode(each, offset) for name, each in fields.items()}
+    if isinstance(value, dict):
+        return {name: encode(each, offset) for name, each in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [encode(each, offset) for each in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, object]:
+    """A state of the explorer that shows `content`."""
+    plain = {
+        "tabs": [
+            ["pipeline", "Pipeline"],
+            ["kernels", "Kernels"],
+            ["feature_maps", "Feature maps"],
+        ],
+        "view": "pipeline",
+        "header": Text(text="7", size="large"),
+        "controls": [],
+        "scene": Scene(content, "What is seen, in one sentence."),
+        "call": "explore(model, images, labels)",
+        "error": "",
+        "serial": 0,
+    }
+    return encode(plain | parts, offset)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+def mount(page: Page, state: dict, *, dark: bool = False) -> None:
+    """Shows the explorer on an empty page; `host` and `cleanup` stay within reach of scripts."""
+    theme = "dark" if dark else "light"
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.route("https://explorer.test/", lambda route: route.fulfill(body=PAGE))
+    page.goto("https://explorer.test/")  # https, for only there pages may use the clipboard
+    page.evaluate(
+        """([theme, light]) => {
+            document.body.style.cssText += theme;
+            document.body.dataset.jpThemeLight = light;
+        }""",
+        [THEMES[theme], str(not dark).lower()],
+    )
+    page.add_style_tag(content=(FOLDER / "explorer.css").read_text())
+    scripts = [(FOLDER / f"{name}.js").read_text() for name in ("marks", "controls", "explorer")]
+    script = "\n".join([f"const PALETTES = {json.dumps(palettes())};", *scripts, HOST])
+    page.add_script_tag(content=script)
+    page.evaluate("state => host.set('state', state)", state)
+    page.evaluate("() => { window.cleanup = mount(host, document.querySelector('#here')); }")
+
+
+def show(page: Page, content: Item, **parts: object) -> None:
+    """Brings another scene, as the host's answer."""
+    page.evaluate("state => host.set('state', state)", make_state(content, **parts))
+
+
+def sent(page: Page) -> list[dict]:
+    """What the page sent to its host, and forgets it; every selection counts as answered."""
+    return page.evaluate(
+        """() => {
+            const messages = host.sent.splice(0);
+            const last = Math.max(host.values.state.serial, ...messages.map((m) => m.serial ?? 0));
+            host.values.state.serial = last;
+            return messages;
+        }"""
+    )
+
+
+__all__ = ["CHROMIUM", "Column", "Row", "chromium", "encode", "make_state", "mount", "sent", "show"]
