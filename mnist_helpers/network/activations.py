@@ -4,10 +4,11 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_helpers.network.receptive_field import map_shape
-from mnist_helpers.network.tracing import Network
+from mnist_helpers.network.tracing import SOFTMAX, Network
 
 
 class ActivationStats(NamedTuple):
@@ -99,3 +100,16 @@ def kernels(weights: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
     """The kernels of every convolution, (out channels, in channels, height, width), on the CPU."""
     paths = {name: network.nodes[name].target for name in network.convolutions}
     return {name: weights[f"{path}.weight"].detach().cpu() for name, path in paths.items()}
+
+
+def kernel_gradients(
+    network: Network, images: Tensor, labels: Tensor, weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The gradient of the mean cross-entropy by every kernel, as `kernels` gives them."""
+    paths = [f"{network.nodes[name].target}.weight" for name in network.convolutions]
+    leaves = {path: weights[path].detach().requires_grad_() for path in paths}
+    logits = network.run(images, weights | leaves)[network.layers[SOFTMAX].inputs[0]]
+    loss = F.cross_entropy(logits, labels.to(network.device))
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    pairs = zip(network.convolutions, gradients, strict=True)
+    return {name: gradient.cpu() for name, gradient in pairs}

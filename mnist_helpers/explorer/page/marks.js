@@ -548,7 +548,10 @@ function layBars(view, mark, names) {
   const plot = make("div", "plot", ...groups);
   plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
   plot.style.setProperty("--ticks", mark.ticks.length);
-  const parts = [make("div", "scale", ...axis), plot];
+  const scale = make("div", "scale", ...axis);
+  const longest = Math.max(0, ...Object.keys(mark.axis).map((text) => text.length));
+  scale.style.setProperty("--wide", `${6.5 * longest + 8}px`);
+  const parts = [scale, plot];
   if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
   if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));
   if (names.length > 1) {

@@ -1,0 +1,125 @@
+"""What a view shows, as data: marks in rows and columns, and the same in one sentence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# in `select`: the place that was clicked; PLACE is row · width + column
+INDEX, PLACE, ROW, COLUMN = "@index", "@place", "@row", "@column"
+Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Anything that is drawn.
+
+    `select` is the part of the selection that a click on it chooses: each value is a constant, one
+    of INDEX, PLACE, ROW and COLUMN, or a list with an entry for each index.
+    """
+
+    title: str = ""
+    notes: Sequence[str] = ()
+    select: Mapping[str, object] = field(default_factory=dict)
+    framed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps(Mark):
+    """Small pictures on one colour scale, or each on its own, laid out `columns` to a row.
+
+    `values` are (N, H, W), or (N, H, W, 3) in [0, 1] for colours; nan is left blank. `limits` are
+    the ends of the colour scale, one pair for all or one for each map. `zoom` is the side of a
+    value in pixels, `labels` stand at each map, `heads` over each column and beside each row of the
+    grid, and `frames` holds the framed maps: a box in them, or None for the whole.
+    """
+
+    values: np.ndarray
+    limits: Sequence[tuple[float, float]]
+    palette: str = "unsigned"  # or signed, or ink
+    zoom: int = 1
+    columns: int = 8
+    labels: Sequence[str] = ()
+    heads: tuple[Sequence[str], Sequence[str]] = ((), ())
+    axes: tuple[str, str] = ("", "")  # what the columns and the rows of the grid are
+    frames: Mapping[int, Box | None] = field(default_factory=dict)
+    colour_bar: bool = False
+    unit: str = "channel"  # what an index counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Mark):
+    """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value."""
+
+    values: np.ndarray
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    frame: int | None = None
+    percent: bool = False
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """What stands in the cells: two digits of the largest value, and at most four decimals."""
+        top = np.abs(self.values[np.isfinite(self.values)]).max(initial=1e-9)
+        digits = int(np.clip(1 - np.floor(np.log10(top)), 2, 4))
+        spec = ".1%" if self.percent else f".{digits}f"
+        texts = [number(value, spec) for value in self.values.ravel().tolist()]
+        texts = ["none" if "inf" in text else text for text in texts]
+        return np.reshape(texts, self.values.shape).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars(Mark):
+    """A bar for each tick and series, as high as its value between the `limits`.
+
+    `axis` maps what is written at the vertical axis to its height, `numbers` stand over the ticks'
+    bars, and `emphasis` are the ticks that stand out. `axes` names the two axes.
+    """
+
+    ticks: Sequence[str]
+    series: Mapping[str, np.ndarray]
+    limits: tuple[float, float] = (0.0, 1.0)
+    axis: Mapping[str, float] = field(default_factory=dict)
+    axes: tuple[str, str] = ("", "")
+    numbers: Sequence[str] = ()
+    emphasis: Sequence[int] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Mark):
+    """A paragraph; with `select` a button."""
+
+    text: str
+    size: str = "normal"  # or strong, or large
+
+
+@dataclass(frozen=True)
+class Row:
+    """Marks side by side."""
+
+    items: Sequence["Item"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Marks one below the other."""
+
+    items: Sequence["Item"]
+
+
+Item = Mark | Row | Column
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a view shows, and the same in words."""
+
+    content: Item
+    caption: str
+
+
+def number(value: float, spec: str = ".4f") -> str:
+    """A number as text, with a true minus and without a negative zero; nothing for nan."""
+    if np.isnan(value):
+        return ""
+    return format(round(value, 9) + 0.0, f"z{spec}").replace("-", "−")

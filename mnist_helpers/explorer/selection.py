@@ -1,0 +1,55 @@
+"""The one selection that every view shows."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Where one looks: a view, an image, a value of what a network makes of it, a class.
+
+    What is None is left to the view, which says what it took: the layer is then the first
+    convolution, and channel, row, column and input channel are those of the largest value.
+    """
+
+    view: str = "pipeline"
+    """Which view is open."""
+    image: int = 0
+    """Number of the image."""
+    digit: int | None = None
+    """Only images of this class."""
+    read: Literal["all", "right", "wrong"] = "all"
+    """Only images that are read rightly, or wrongly."""
+    layer: str | None = None
+    """Name of the layer."""
+    channel: int | None = None
+    """Channel of the layer."""
+    row: int | None = None
+    """Row of the layer's map."""
+    column: int | None = None
+    """Column of the layer's map."""
+    input_channel: int | None = None
+    """Channel of what the layer reads."""
+    target: int | None = None
+    """The class that is asked for."""
+    weights: str | None = None
+    """Name of the network's weights; the model's own by default."""
+    compare: Literal["alone", "beside", "difference"] = "alone"
+    """Whether other weights are shown as well."""
+    quantity: Literal["weights", "gradient", "change"] = "weights"
+    """What is drawn of the kernels."""
+    limits: Literal["layer", "robust", "each", "all images"] = "layer"
+    """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images."""
+    ablated: tuple[tuple[str, int], ...] = ()
+    """Pairs of a convolution and a channel of it that is put to zero."""
+    rank: bool = False
+    """Whether every channel is measured by what is lost without it."""
+
+    def __str__(self) -> str:
+        """The call that brings one back here."""
+        default = Selection()
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        given = {name: value for name, value in values.items() if value != getattr(default, name)}
+        arguments = [f"{name}={value!r}" for name, value in given.items()]
+        return f"explore({', '.join(['model', 'images', 'labels', *arguments])})"

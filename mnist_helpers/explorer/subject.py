@@ -1,0 +1,336 @@
+"""What is looked at: a network, its weights and images, and what was measured of them, kept."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import get_args, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mnist_helpers.config import InputError
+from mnist_helpers.explorer.scene import Box
+from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.metrics import Predictions
+from mnist_helpers.network import activations
+from mnist_helpers.network.ablation import Ablation
+from mnist_helpers.network.activations import ActivationStats
+from mnist_helpers.network.arithmetic import Arithmetic, explain
+from mnist_helpers.network.attribution import attributions
+from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps, check_weights
+
+CHOICES = {
+    name: get_args(get_type_hints(Selection)[name])
+    for name in ("read", "compare", "quantity", "limits")
+}
+FEW = 1000  # images, for the gradient of the loss
+State = Mapping[str, Tensor]
+
+
+class Unmeasured(Exception):  # noqa: N818 - nothing is wrong
+    """Something slow has to be measured first; `job` yields the fraction done and keeps it."""
+
+    def __init__(self, text: str, job: Generator[float]) -> None:
+        super().__init__(text)
+        self.job = job
+
+
+class Subject:
+    """A network and images, and everything that the views ask of them.
+
+    Args:
+        model: any network with convolutions that `torch.fx` can trace; put into evaluation mode.
+        images: (N, C, H, W), as the model takes them.
+        labels: (N,), the classes; without them the model's own answers stand for them.
+        weights: other weights of the same form by name, each a state_dict, to compare with.
+        name: what to call the model's own weights.
+
+    Raises:
+        InputError: one of them doesn't fit.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor | None = None,
+        weights: Mapping[str, State] | None = None,
+        name: str = "trained",
+    ) -> None:
+        self.images = checked_images(images)
+        self.network = Network(model, self.images)
+        self.layers = self.network.layers
+        self.classes = self.layers[SOFTMAX].shape[0]
+        self.digits = [str(digit) for digit in range(self.classes)]
+        self.given = checked_labels(labels, len(self.images), self.classes)
+        self.weights = {name: self.network.weights} | dict(weights or {})
+        for each, state in self.weights.items():
+            check_weights(self.network, state, each)
+        self.defers = False
+        self.results: dict[tuple, object] = {}
+        self.jobs: dict[tuple, Generator[float]] = {}
+        self.outputs = lru_cache(maxsize=64)(self._outputs)
+        self.maps = lru_cache(maxsize=64)(self._maps)
+        self.chosen = lru_cache(maxsize=64)(self._chosen)
+        self.attributions = lru_cache(maxsize=256)(self._attributions)
+        self.kernels = lru_cache(maxsize=8)(self._kernels)
+        self.ablation = lru_cache(maxsize=1)(self._ablation)
+
+    def _outputs(self, image: int, weights: str) -> dict[str, Tensor]:
+        return self.network.outputs(self.images[image : image + 1], self.weights[weights])
+
+    def _maps(self, image: int, weights: str) -> dict[str, np.ndarray]:
+        """What every layer makes of an image: {name: (C, H, W)}."""
+        outputs = self.outputs(image, weights)
+        return {name: as_maps(output[0]) for name, output in outputs.items()}
+
+    def _ablation(self, weights: str) -> Ablation:
+        return Ablation(self.network, self.images, self.labels, self.weights[weights])
+
+    def without(self, ablated: Sequence[tuple[str, int]], weights: str) -> Predictions:
+        """The answers to all images with some channels put to zero."""
+        return self.ablation(weights).predictions(frozenset(ablated))
+
+    def _attributions(self, image: int, target: int, weights: str) -> dict[str, np.ndarray]:
+        return attributions(self.network, self.images[image], target, self.weights[weights])
+
+    def _kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
+        """The kernels of every convolution, (out, in, height, width), their gradient or change."""
+        state, other = self.weights[weights], self.weights[self.other(weights)]
+        kernels = activations.kernels(state, self.network)
+        if quantity == "change":
+            before = activations.kernels(other, self.network)
+            kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
+        if quantity == "gradient":
+            few = self.images[:FEW], self.labels[:FEW]
+            kernels = activations.kernel_gradients(self.network, *few, state)
+        return {name: kernel.numpy() for name, kernel in kernels.items()}
+
+    def _chosen(self, digit: int | None, read: str) -> np.ndarray:
+        """The numbers of the images that a filter lets through, in order."""
+        mask = torch.ones(len(self.images), dtype=torch.bool)
+        if digit is not None:
+            mask &= self.labels == digit
+        if read != "all":
+            mask &= self.predictions.correct == (read == "right")
+        return mask.nonzero().flatten().numpy()
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """What the model answers to all images, (N, classes)."""
+        logits = self.layers[SOFTMAX].inputs[0]
+        batches = self.images.split(250)
+        return torch.cat([self.network.outputs(batch)[logits] for batch in batches])
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The classes of the images, as given, or as read where none were."""
+        return self.logits.argmax(dim=1) if self.given is None else self.given
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The model's answers to all images."""
+        return Predictions(self.logits, self.labels)
+
+    def measured(self, text: str, key: tuple, start: Callable[..., Generator]) -> object:
+        """The result of a slow job, kept; where the subject defers, it is left to the caller.
+
+        Raises:
+            Unmeasured: it is still to be done.
+        """
+        if key not in self.results:
+            job = self.jobs.setdefault(key, self._keep(key, start()))  # a stopped one goes on
+            if self.defers:
+                raise Unmeasured(text, job)
+            deque(job, maxlen=0)
+        return self.results[key]
+
+    def _keep(self, key: tuple, job: Generator) -> Generator[float]:
+        try:
+            self.results[key] = yield from job
+        finally:
+            self.jobs.pop(key, None)
+
+    def stats(self, weights: str) -> dict[str, ActivationStats]:
+        """How every layer answers to all images."""
+
+        def start() -> Generator:
+            return activations.activation_stats(self.network, self.images, self.weights[weights])
+
+        return self.measured(f"Measuring {len(self.images):,} images", ("stats", weights), start)
+
+    def maximized(self, layer: str, weights: str) -> np.ndarray:
+        """An image for each channel of a layer that excites it, (channels, C, H, W)."""
+        stats = self.stats(weights)[layer]
+
+        def start() -> Generator:
+            state = self.weights[weights]
+            return activations.maximize_activation(self.network, layer, self.images, stats, state)
+
+        text = f"Making images that excite {layer}"
+        return self.measured(text, ("maximized", layer, weights), start).numpy()
+
+    def ranking(self, layer: str, weights: str) -> Sequence[int]:
+        """How many images are lost without each channel of a convolution alone."""
+
+        def start() -> Generator:
+            return self.ablation(weights).ranking(layer)
+
+        text = f"Ablating the channels of {layer} one by one"
+        return self.measured(text, ("ranking", layer, weights), start)
+
+    def other(self, weights: str) -> str:
+        """The weights to compare with: the first other ones, or the same where there are none."""
+        return next((name for name in self.weights if name != weights), weights)
+
+    def look(self, at: Selection) -> "Look":
+        """The subject at a selection, with what that leaves open filled in."""
+        at = replace(at, weights=at.weights or next(iter(self.weights)))
+        at = replace(at, layer=at.layer or self.network.convolutions[0])
+        maps = self.maps(at.image, at.weights)[at.layer]
+        channel, row, column = largest(maps, (at.channel, at.row, at.column))
+        return Look(self, replace(at, channel=channel, row=row, column=column))
+
+    def check(self, at: Selection) -> None:
+        """Refuses a selection that doesn't exist.
+
+        Raises:
+            InputError: it doesn't; the message names what there is.
+        """
+        require("image", at.image, range(len(self.images)))
+        require("weights", at.weights or next(iter(self.weights)), list(self.weights))
+        require("layer", at.layer or SOFTMAX, list(self.layers))
+        for name, values in CHOICES.items():
+            require(name, getattr(at, name), values)
+        if len(self.weights) == 1 and (at.compare != "alone" or at.quantity == "change"):
+            raise InputError("there is nothing to compare with; give other weights as weights.")
+        shape = self.look(at).values.shape
+        sizes = dict(zip(("channel", "row", "column"), shape, strict=True))
+        for name, size in (sizes | {"digit": self.classes, "target": self.classes}).items():
+            require(name, getattr(at, name) or 0, range(size))
+        for layer, channel in at.ablated:
+            require("ablated", layer, self.network.convolutions)
+            require(f"ablated {layer}", channel, range(self.layers[layer].shape[0]))
+
+
+@dataclass(frozen=True)
+class Look:
+    """A subject at a selection that leaves nothing open: what a view is a function of."""
+
+    subject: Subject
+    at: Selection
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (C, H, W)."""
+        return self.subject.images[self.at.image].numpy()
+
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """What every layer makes of the image: {name: (C, H, W)}."""
+        return self.subject.maps(self.at.image, self.at.weights)
+
+    @property
+    def values(self) -> np.ndarray:
+        """What the selected layer makes of it, (C, H, W)."""
+        return self.maps[self.at.layer]
+
+    @property
+    def probs(self) -> np.ndarray:
+        """The probability of each class, (classes,)."""
+        return self.maps[SOFTMAX].ravel()
+
+    @property
+    def stats(self) -> ActivationStats:
+        """How the selected layer answers to all images."""
+        return self.subject.stats(self.at.weights)[self.at.layer]
+
+    @property
+    def explained(self) -> Arithmetic:
+        """How the selected value comes about."""
+        at, network = self.at, self.subject.network
+        outputs = self.subject.outputs(at.image, at.weights)
+        place = (at.layer, at.channel, at.row, at.column)
+        return explain(network, outputs, *place, self.subject.weights[at.weights])
+
+    @property
+    def other(self) -> str:
+        """The weights to compare with."""
+        return self.subject.other(self.at.weights)
+
+    @property
+    def compared(self) -> list[str]:
+        """The weights that are shown: one, or two."""
+        return [self.at.weights] if self.at.compare == "alone" else [self.at.weights, self.other]
+
+    @property
+    def title(self) -> str:
+        """Which image it is and what the network reads in it."""
+        label = f", a {self.subject.labels[self.at.image]}" if self.labelled else ""
+        confidence = f"{self.probs.max():.1%}"
+        return f"Image {self.at.image}{label}, read as {self.probs.argmax()} with {confidence}"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels were given."""
+        return self.subject.given is not None
+
+    def ranked(self, layer: str) -> np.ndarray:
+        """How many images are lost without each channel; nan where it was not measured."""
+        unknown = [np.nan] * self.subject.layers[layer].shape[0]
+        lost = self.subject.results.get(("ranking", layer, self.at.weights), unknown)
+        return np.array(lost, dtype=float)
+
+    def seen(self, row: int, column: int) -> Box | None:
+        """What a value of the selected layer sees of the image; None where that isn't known."""
+        field = self.subject.layers[self.at.layer].receptive_field
+        return field and field.box(row, column)
+
+
+def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:
+    """Where the largest of maps (C, H, W) is, among those at the coordinates that are given."""
+    given = [
+        None if at is None else min(at, size - 1)
+        for at, size in zip(place, maps.shape, strict=True)
+    ]
+    among = maps[tuple(slice(at, None if at is None else at + 1) for at in given)]
+    found = np.unravel_index(among.argmax(), among.shape)
+    return tuple(int(free if at is None else at) for at, free in zip(given, found, strict=True))
+
+
+def require(name: str, value: object, known: Sequence[object]) -> None:
+    """Raises an InputError where a value is not among those that are known."""
+    if value not in known or isinstance(value, bool):
+        there = f"one of: {', '.join(map(str, known))}"
+        there = f"from 0 to {known[-1]}" if isinstance(known, range) else there
+        raise InputError(f"{name} is {value!r}, but must be {there}.")
+
+
+def checked_images(images: Tensor | np.ndarray) -> Tensor:
+    """Images as a tensor, where they are such as a model can take."""
+    wanted = "images must be a tensor of decimals (N, C, H, W), as the model takes them"
+    if not isinstance(images, Tensor | np.ndarray):
+        raise InputError(f"{wanted}, not a {type(images).__name__}.")
+    images = torch.as_tensor(images)
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        raise InputError(f"{wanted}, not {tuple(images.shape)} of {images.dtype}.")
+    if not images.isfinite().all():
+        raise InputError("some values of the images are not finite; give images of numbers only.")
+    return images
+
+
+def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | None:
+    """Labels as a tensor, where there are some and they fit."""
+    if labels is None:
+        return None
+    labels = torch.as_tensor(labels)
+    if labels.shape != (count,) or labels.is_floating_point():
+        form = f"{tuple(labels.shape)} of {labels.dtype}"
+        raise InputError(f"labels must be {count} whole numbers, not {form}.")
+    if labels.min() < 0 or labels.max() >= classes:
+        ends = f"{labels.min()} to {labels.max()}"
+        raise InputError(f"labels go from {ends}, but must be from 0 to {classes - 1}.")
+    return labels
+

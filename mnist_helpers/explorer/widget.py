@@ -1,0 +1,244 @@
+"""The explorer in a notebook: one widget around the selection, drawn by the page."""
+
+import asyncio
+import dataclasses
+import json
+from importlib.resources import files
+
+import anywidget
+import matplotlib
+import numpy as np
+import traitlets
+from IPython.display import display
+from torch import Tensor, nn
+
+from mnist_helpers.config import InputError
+from mnist_helpers.explorer.controls import controls, moved
+from mnist_helpers.explorer.scene import Item, Row, Scene, Table, Text, number
+from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.explorer.still import PALETTES, Still
+from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
+from mnist_helpers.explorer.views import VIEWS, draw
+from mnist_helpers.explorer.views.parts import picture
+
+PAGE = files("mnist_helpers.explorer").joinpath("page")
+SCRIPTS = ("marks.js", "controls.js", "explorer.js")
+DARK = {"signed": "berlin", "unsigned": "viridis", "ink": "gray"}
+MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
+
+
+def page_script() -> str:
+    """The widget's module: the colour tables, then the page's own scripts."""
+    palettes = {name: {"light": colours(light)} for name, light in PALETTES.items()}
+    for name, dark in DARK.items():
+        palettes[name]["dark"] = colours(dark)
+    scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
+    module = "export default { render: ({ model, el }) => mount(model, el) };"
+    return "\n".join([f"const PALETTES = {json.dumps(palettes)};", *scripts, module])
+
+
+def colours(colormap: str) -> list[list[int]]:
+    """The 255 colours of one of matplotlib's colour maps, as red, green and blue."""
+    levels = np.linspace(0, 1, 255)
+    return matplotlib.colormaps[colormap](levels, bytes=True)[:, :3].tolist()
+
+
+class Explorer(anywidget.AnyWidget):
+    """All views into a network under one `selection`, which can be read and set."""
+
+    _esm = page_script()
+    _css = PAGE.joinpath("explorer.css").read_text("utf-8")
+    state = traitlets.Dict().tag(sync=True)
+    progress = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    selection = traitlets.Instance(Selection)
+
+    def __init__(self, subject: Subject, selection: Selection) -> None:
+        self.subject, self.serial, self.task, self.scene = subject, 0, None, None
+        super().__init__(selection=selection)
+        self.on_msg(lambda widget, content, buffers: self.receive(content))
+
+    @traitlets.validate("selection")
+    def _check(self, proposal: traitlets.Bunch) -> Selection:
+        self.subject.check(proposal.value)
+        return proposal.value
+
+    @traitlets.observe("selection")
+    def show(self, change: object = None) -> None:
+        """Draws the open view; what is slow and may wait is begun, and drawn when it is done."""
+        error = ""
+        try:
+            self.scene = draw(self.subject, self.selection)
+        except Unmeasured as slow:
+            self.begin(slow)
+            if self.state.get("view") != self.selection.view:
+                self.scene = Scene(Text(text=f"{slow} …"), f"{slow} …")
+        except InputError as wrong:
+            error = str(wrong)
+            self.scene = Scene(Text(text=error, size="strong"), error)
+        self.state = self.described(error)
+
+    def described(self, error: str) -> dict[str, object]:
+        """All that the page needs to draw."""
+        values = [array.size for array in arrays(self.scene.content)]
+        precision = "float32" if 4 * sum(values) <= MOST_BYTES else "float16"
+        return {
+            "tabs": [[name, view.title] for name, view in VIEWS.items()],
+            "view": self.selection.view,
+            "header": encoded(header(self.subject.look(self.selection))),
+            "controls": controls(self.subject, self.selection),
+            "scene": encoded(self.scene, precision),
+            "call": str(self.selection),
+            "error": error,
+            "serial": self.serial,
+        }
+
+    def receive(self, content: dict[str, object]) -> None:
+        """Does what the page asks for: to stop a measurement, or to change the selection."""
+        if "stop" in content:
+            self.stop()
+            return
+        self.serial = content["serial"]
+        self.subject.defers = may_wait()
+        try:
+            after = moved(self.subject, self.selection, content["select"])
+            if after == self.selection:
+                self.show()
+            self.selection = after
+        except Exception as wrong:  # Jupyter shows nothing of what a callback raises
+            error = f"{type(wrong).__name__}: {wrong}"
+            self.state = self.state | {"error": error, "serial": self.serial}
+            raise
+        finally:
+            self.subject.defers = False
+
+    def begin(self, slow: Unmeasured) -> None:
+        """Goes on with a job in small steps, between which the kernel answers the page."""
+        if self.task:
+            self.task.cancel()
+        self.task = asyncio.ensure_future(self.work(slow))
+
+    async def work(self, slow: Unmeasured) -> None:
+        """Does a job, telling the page how far it is, and draws the view again."""
+        for fraction in slow.job:
+            self.progress = {"text": str(slow), "fraction": fraction}
+            await asyncio.sleep(0)
+        self.progress = None
+        self.subject.defers = True
+        try:
+            self.show()
+        finally:
+            self.subject.defers = False
+
+    def stop(self) -> None:
+        """Stops a job; it goes on from there when a view next asks for it."""
+        if self.task:
+            self.task.cancel()
+        self.progress, self.task = None, None
+        self.selection = dataclasses.replace(self.selection, rank=False)
+        self.state = self.state | {"error": "Stopped; any change goes on with what is missing."}
+
+    def _ipython_display_(self) -> None:
+        """Shows a still, and over it the widget, whose page hides the still while it lives."""
+        display(Still(self.scene))
+        view, metadata = super()._repr_mimebundle_()
+        display(view | {"text/plain": repr(self)}, metadata=metadata, raw=True)
+
+    def __repr__(self) -> str:
+        return str(self.selection)
+
+
+def may_wait() -> bool:
+    """Whether an event loop runs that can go on with a job later."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def header(look: Look) -> Row:
+    """The image, small, and the answer, large."""
+    at, probs = look.at, look.probs
+    label = f"label {look.subject.labels[at.image]}" if look.labelled else "no label"
+    said = f"{number(probs.max().item(), '.1%')}, {label}"
+    image = picture(look.image, 56, select={})
+    return Row([image, Text(text=str(probs.argmax()), size="large", notes=[said])])
+
+
+def arrays(item: Item) -> list[np.ndarray]:
+    """The arrays of a scene's marks."""
+    if hasattr(item, "items"):
+        return [array for part in item.items for array in arrays(part)]
+    return [item.values] if hasattr(item, "values") else []
+
+
+def encoded(item: object, precision: str = "float32") -> object:
+    """A scene as plain values for the page; arrays as bytes with a shape."""
+    if isinstance(item, np.ndarray):
+        data = item.astype(precision).tobytes()
+        return {"shape": list(item.shape), "type": precision, "data": data}
+    if dataclasses.is_dataclass(item):
+        values = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        texts = {"texts": item.texts} if isinstance(item, Table) else {}
+        return encoded({"kind": type(item).__name__.lower(), **values, **texts}, precision)
+    if isinstance(item, dict):
+        if any(isinstance(name, int) for name in item):  # JSON's names are texts
+            return [[name, encoded(value)] for name, value in item.items()]
+        return {name: encoded(value, precision) for name, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [encoded(value, precision) for value in item]
+    return item
+
+
+def explore(
+    model: nn.Module | Subject,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    weights: dict[str, dict[str, Tensor]] | None = None,
+    **selection: object,
+) -> Explorer:
+    """All views into `model` under one selection.
+
+    Args:
+        model: any network with convolutions that `torch.fx` can trace; or a `Subject`, which has
+            the rest.
+        images: (N, C, H, W), as the model takes them.
+        labels: (N,); without them the model's own answers stand for them.
+        weights: other weights of the same form by name, each a state_dict, to compare with.
+        selection: where to begin: fields of `Selection`.
+
+    Raises:
+        InputError: one of them doesn't fit.
+    """
+    return Explorer(as_subject(model, images, labels, weights), selected(selection))
+
+
+def still(
+    model: nn.Module | Subject,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    weights: dict[str, dict[str, Tensor]] | None = None,
+    **selection: object,
+) -> Still:
+    """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
+    subject, at = as_subject(model, images, labels, weights), selected(selection)
+    subject.check(at)
+    return Still(draw(subject, at))
+
+
+def as_subject(model: nn.Module | Subject, *data: object) -> Subject:
+    """A subject of `model`, or `model` itself if it is one."""
+    return model if isinstance(model, Subject) else Subject(model, *data)
+
+
+def selected(fields: dict[str, object]) -> Selection:
+    """A selection of these fields.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    known = [field.name for field in dataclasses.fields(Selection)]
+    for name in fields:
+        if name not in known:
+            raise InputError(f"a selection has no {name}; it has {', '.join(known)}.")
+    return Selection(**fields)
