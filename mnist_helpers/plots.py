@@ -5,13 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from PIL import Image
 
 from mnist_helpers.metrics import EpochRecord, best_record
-from mnist_helpers.pictures import BLUE, GREY, INK, ORANGE, Picture
 
+# told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
+BLUE, ORANGE, GREY = COLOURS = "#0072B2", "#D55E00", "#999999"
+INK = "gray_r"  # the colour map of images: dark on light
 DIGITS = range(10)
 
 
@@ -25,15 +27,6 @@ def figure_png(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
-
-
-def figure_picture(fig: Figure, caption: str) -> Picture:
-    """A figure as a picture, 100 pixels to the inch."""
-    return Picture(Image.open(io.BytesIO(figure_png(fig))).convert("RGB"), caption)
-
-
-def _axes(ax: Axes | None, width: float = 8.0, height: float = 3.0) -> Axes:
-    return ax or make_figure(width, height).subplots()
 
 
 def plot_images(
@@ -53,21 +46,13 @@ def plot_images(
 
 def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
     """Draws the share of each digit; `counts` maps the parts of a data set to (10,)."""
-    ax = _axes(ax, 8, 2.6)
-    width = 0.8 / len(counts)
-    for i, ((part, count), colour) in enumerate(
-        zip(counts.items(), (BLUE, ORANGE, GREY), strict=False)
-    ):
-        at = np.arange(10) + (i - (len(counts) - 1) / 2) * width
-        shares = np.asarray(count) / np.asarray(count).sum()
-        ax.bar(at, shares, width, label=f"{part} ({np.asarray(count).sum():,})", color=colour)
-    ax.set(
-        xlabel="True digit",
-        ylabel="Share of images",
-        xticks=DIGITS,
-        yticks=(0, 0.05, 0.1),
-        ylim=(0, 0.14),
-    )
+    ax = ax or make_figure(8, 2.6).subplots()
+    shares = {}
+    for part, count in counts.items():
+        total = int(sum(count))
+        shares[f"{part} ({total:,})"] = np.asarray(count) / total
+    ax.grouped_bar(shares, tick_labels=DIGITS, group_spacing=0.75, colors=COLOURS)
+    ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
     return ax
@@ -77,23 +62,21 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     """Draws loss and accuracy of training and validation by epoch, with the best epoch marked."""
     fig = fig or make_figure(8, 3.2)
     epochs = [record.epoch for record in history]
-    best = best_record(list(history))
-    for ax, measure, label in zip(
-        fig.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True
-    ):
-        for part, colour, marker in (("train", ORANGE, "s"), ("val", BLUE, "o")):
+    best = best_record(history)
+    panels = fig.subplots(1, 2)
+    for ax, measure in zip(panels, ("loss", "accuracy"), strict=True):
+        for part, line in (("train", "s-"), ("val", "o-")):
             values = [getattr(record, f"{part}_{measure}") for record in history]
-            ax.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
+            colour = BLUE if part == "val" else ORANGE
+            ax.plot(epochs, values, line, color=colour, markersize=4, label=part)
         ax.axvline(best.epoch, color=GREY, linestyle=":", label=f"best epoch ({best.epoch})")
-        ax.set(xlabel="Epoch", ylabel=label)
+        ax.set(xlabel="Epoch", ylabel=measure.capitalize())
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    ax.legend(frameon=False)
-    fig.suptitle(
-        f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%} at the best epoch",
-        fontsize=11,
-    )
+    panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    panels[1].legend(frameon=False)
+    title = f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}"
+    fig.suptitle(f"{title} at the best epoch", fontsize=11)
     return fig
 
 
@@ -101,7 +84,7 @@ def plot_lr_find(
     rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None
 ) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
-    ax = _axes(ax, 8, 2.6)
+    ax = ax or make_figure(8, 2.6).subplots()
     ax.semilogx(rates, losses, color=BLUE)
     ax.axvline(chosen, color=ORANGE, linestyle=":", label=f"chosen: {chosen:g}")
     ax.set(xlabel="Learning rate", ylabel="Loss")
@@ -112,40 +95,29 @@ def plot_lr_find(
 
 def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
     """Draws counts (10, 10), rows true, columns predicted; the mistakes alone are shaded."""
-    ax = _axes(ax, 6, 5.4)
+    ax = ax or make_figure(6, 5.4).subplots()
     counts = np.asarray(matrix)
-    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    shades = ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(mistakes.max(), 1))
+    mistakes = counts - np.diag(counts.diagonal())
+    # no darker than ORANGE, so that black digits can be read on every shade
+    shades = LinearSegmentedColormap.from_list("mistakes", ["white", ORANGE])
+    cells = ax.imshow(mistakes, cmap=shades, vmin=0, vmax=max(mistakes.max(), 1))
     for (row, column), count in np.ndenumerate(counts):
-        dark = mistakes[row, column] > mistakes.max() / 2
-        weight, colour = (
-            ("bold", BLUE) if row == column else ("normal", "white" if dark else "black")
-        )
-        ax.text(
-            column,
-            row,
-            count or "·",
-            ha="center",
-            va="center",
-            color=colour,
-            weight=weight,
-            fontsize=9,
-        )
+        style = {"color": BLUE, "weight": "bold"} if row == column else {"color": "black"}
+        ax.text(column, row, count or "·", ha="center", va="center", fontsize=9, **style)
     ax.set(xlabel="Predicted digit", ylabel="True digit", xticks=DIGITS, yticks=DIGITS)
-    ax.figure.colorbar(shades, ax=ax, label="Images mistaken", shrink=0.8)
+    ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
 
 
 def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
     """Draws precision, recall and F1, each (10,), by digit, from just below the lowest."""
-    ax = _axes(ax)
-    for offset, (name, scores), colour, marker in zip(
-        (-0.2, 0, 0.2), report.items(), (BLUE, ORANGE, GREY), "os^", strict=True
-    ):
-        ax.plot(np.arange(10) + offset, scores, marker, color=colour, label=name)
+    ax = ax or make_figure().subplots()
+    for i, (name, scores) in enumerate(report.items()):
+        beside = np.arange(10) + 0.2 * (i - 1)
+        ax.plot(beside, scores, "os^"[i], color=COLOURS[i], label=name)
     lowest = min(float(min(scores)) for scores in report.values())
-    room = max((1 - lowest) / 4, 1e-4)
-    ax.set(xlabel="Digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - room, 1 + room / 4))
+    margin = max((1 - lowest) / 4, 1e-4)
+    ax.set(xlabel="Digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - margin, 1 + margin / 4))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -154,7 +126,7 @@ def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) 
 
 def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | None = None) -> Axes:
     """Draws how many right and wrong answers have each confidence, (N,) in [0.1, 1]; log axis."""
-    ax = _axes(ax)
+    ax = ax or make_figure().subplots()
     confidence, correct = np.asarray(confidence), np.asarray(correct)
     parts = [confidence[correct], confidence[~correct]]
     labels = [f"right ({len(parts[0]):,})", f"wrong ({len(parts[1]):,})"]
@@ -168,30 +140,20 @@ def plot_prediction(
     image: np.ndarray, probs: np.ndarray, label: int, title: str = "", *, fig: Figure | None = None
 ) -> Figure:
     """Draws one image (1, 28, 28) beside its probabilities (10,): true blue, mistaken orange."""
-    fig = fig or make_figure(6, 2.4)
-    picture, bars = fig.subplots(1, 2, width_ratios=(1, 2))
-    picture.imshow(np.asarray(image)[0], cmap=INK)
-    picture.axis("off")
+    fig = fig or make_figure(6, 2.8)
+    left, right = fig.subplots(1, 2, width_ratios=(1, 2))
+    left.imshow(np.asarray(image)[0], cmap=INK)
+    left.axis("off")
+    bars = right.barh(DIGITS, probs, color=GREY)
     predicted = int(np.argmax(probs))
-    colours = [
-        BLUE if digit == label else ORANGE if digit == predicted else GREY for digit in DIGITS
-    ]
-    for bar, prob in zip(bars.bar(DIGITS, probs, color=colours), probs, strict=True):
-        if prob >= 0.01:
-            bars.annotate(
-                f"{prob:.0%}",
-                (bar.get_x() + bar.get_width() / 2, prob),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
-    bars.set(
-        xlabel="Predicted digit",
-        ylabel="Probability",
-        xticks=DIGITS,
-        ylim=(0, 1.12),
-        yticks=(0, 0.5, 1),
-    )
-    bars.spines[["top", "right"]].set_visible(False)
+    bars[predicted].set(color=ORANGE, label="predicted digit")
+    bars[label].set(color=BLUE, label="true digit")
+    percent = [f"{100 * prob:.4g} %" for prob in probs]
+    right.bar_label(bars, percent, padding=3, fontsize=8)
+    right.set(xlabel="Probability", ylabel="Predicted digit", yticks=DIGITS)
+    right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
+    right.invert_yaxis()
+    right.spines[["top", "right"]].set_visible(False)
+    right.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
     return fig

@@ -64,12 +64,17 @@ function colourTable(palette) {
 /** What a click at `place` selects; parts that the place doesn't tell, such as a row, are left out. */
 function resolve(select, place) {
   const named = { "@index": place.index, "@row": place.row, "@column": place.column };
-  named["@place"] = place.row * place.width + place.column;
+  if (place.row !== undefined) named["@place"] = place.row * place.width + place.column;
   const parts = Object.entries(select).map(([name, value]) => {
     if (Array.isArray(value)) return [name, value[place.index]];
     return [name, value in named ? named[value] : value];
   });
-  return Object.fromEntries(parts.filter(([, value]) => value !== undefined && value === value));
+  return Object.fromEntries(parts.filter(([, value]) => value !== undefined));
+}
+
+/** Whether a click on the mark selects anything. */
+function selects(mark) {
+  return Object.keys(mark.select).length > 0;
 }
 
 /** The parts of `select` that are the same at every place: what the title selects. */
@@ -147,7 +152,7 @@ function press(view, event) {
 function drawMark(view, mark) {
   view.mark = mark;
   view.element.classList.toggle("framed", mark.framed);
-  view.element.classList.toggle("selects", Object.keys(mark.select).length > 0);
+  view.element.classList.toggle("selects", selects(mark));
   if (differs(view.title, [mark.title, mark.select])) drawTitle(view, mark);
   if (differs(view.notes, mark.notes)) {
     view.notes.replaceChildren(...mark.notes.map((note) => make("div", "", note)));
@@ -159,14 +164,11 @@ function drawMark(view, mark) {
 function drawTitle(view, { title, select, kind }) {
   const part = constants(select);
   const isButton = title && kind !== "text" && Object.keys(part).length > 0;
-  if (!isButton) return view.title.replaceChildren(title);
-  let button = view.title.querySelector("button");
-  if (!button) {
-    button = focusable(make("button"));
-    view.title.replaceChildren(button);
-  }
+  const button = view.title.querySelector("button") ?? focusable(make("button"));
   write(button, title);
   button.onclick = () => view.context.pick(part);
+  if (!isButton) view.title.replaceChildren(title);
+  else if (!button.isConnected) view.title.replaceChildren(button);
 }
 
 /** Maps on canvases: the grid is a list box with one option, the caret, that moves. */
@@ -183,8 +185,7 @@ function drawMaps(view, mark) {
   while (view.frames.length < wanted) view.frames.push(make("div", "frame"));
   mark.frames.forEach(([index, box], i) => putBox(view, view.frames[i], index, box));
   if (bar) drawColourBar(view, mark);
-  const index = Math.min(view.caret.index, view.layout.count - 1);
-  putCaret(view, { ...view.caret, index });
+  putCaret(view, view.caret ?? wholeMap(view, 0));
 }
 
 /** Lays out the canvases of maps, their labels, heads and axis names. */
@@ -196,15 +197,16 @@ function layMaps(view, mark) {
   const gap = joined && height * width > 1 ? 1 : 0;
   view.layout = { count, height, width, joined, columns, gap };
   view.frames = [];
-  view.caret = { index: 0, ...(height * width === 1 ? { row: 0, column: 0 } : {}) };
+  view.caret = null;
   view.caretBox = Object.assign(make("div", "caret"), { role: "option", id: newId() });
   view.hoverBox = make("div", "hover");
-  const shown = joined ? [0] : Array.from(mark.labels.keys());
-  view.sheets = shown.map(() => make("div", "sheet", make("canvas")));
+  view.sheets = (joined ? [0] : mark.labels).map(() => make("div", "sheet", make("canvas")));
+  const rows = Math.ceil(count / columns);
   const cells = view.sheets.map((sheet, i) => {
-    sheet.firstChild.width = joined ? columns * (width + gap) - gap : width;
-    sheet.firstChild.height = joined ? Math.ceil(count / columns) * (height + gap) - gap : height;
-    sheet.firstChild.style.width = `${sheet.firstChild.width * mark.zoom}px`;
+    const canvas = sheet.firstChild;
+    canvas.width = joined ? columns * (width + gap) - gap : width;
+    canvas.height = joined ? rows * (height + gap) - gap : height;
+    canvas.style.width = `${canvas.width * mark.zoom}px`;
     return joined ? sheet : make("div", "map", make("span", "label", mark.labels[i]), sheet);
   });
   view.grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
@@ -234,17 +236,21 @@ function sizeGrid({ grid, layout }, { labels, zoom }) {
   grid.style.setProperty("--columns", layout.columns);
 }
 
+/** Left and top of a map in its canvas. */
+function origin({ height, width, joined, columns, gap }, index) {
+  if (!joined) return [0, 0];
+  return [(index % columns) * (width + gap), Math.floor(index / columns) * (height + gap)];
+}
+
 /** Colours the pixels of one canvas: of all maps, or of the i-th. */
 function paintSheet({ mark, values, layout }, canvas, i) {
-  const { count, height, width, joined, columns, gap } = layout;
+  const { count, height, width, joined } = layout;
   const image = new ImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);
   const colour = mark.values.shape.length === 4 ? pixelOfColours : pixelOfLevel;
   const last = joined ? count : i + 1;
   for (let index = i; index < last; index++) {
-    const place = joined ? index : 0;
-    const left = (place % columns) * (width + gap);
-    const top = Math.floor(place / columns) * (height + gap);
+    const [left, top] = origin(layout, index);
     const pixel = colour(mark, values, index);
     for (let row = 0; row < height; row++) {
       const from = (index * height + row) * width;
@@ -278,17 +284,19 @@ function pixelOfColours(mark, values) {
   };
 }
 
+/** The part of a box that lies in a map. */
+function clip([top, left, bottom, right], height, width) {
+  const inside = (value, most) => Math.max(0, Math.min(value, most));
+  return [inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)];
+}
+
 /** Puts a box around a map, or around an area of it, in percent of its canvas. */
 function putBox({ layout, sheets }, box, index, area) {
-  const { height, width, joined, columns, gap } = layout;
+  const { height, width, joined } = layout;
   const sheet = sheets[joined ? 0 : index];
   const canvas = sheet.firstChild;
-  const place = joined ? index : 0;
-  const x = (place % columns) * (width + gap);
-  const y = Math.floor(place / columns) * (height + gap);
-  const inside = (value, most) => Math.max(0, Math.min(value, most));
-  const [top, bottom] = area ? [area[0], area[2]].map((v) => inside(v, height)) : [0, height];
-  const [left, right] = area ? [area[1], area[3]].map((v) => inside(v, width)) : [0, width];
+  const [x, y] = origin(layout, index);
+  const [top, left, bottom, right] = clip(area ?? [0, 0, height, width], height, width);
   if (box.parentNode !== sheet) sheet.append(box);
   box.style.left = `${(100 * (x + left)) / canvas.width}%`;
   box.style.top = `${(100 * (y + top)) / canvas.height}%`;
@@ -348,15 +356,17 @@ function moveInMaps(view, key, shift) {
   const { count, height, width } = view.layout;
   const { index } = view.caret;
   const isInside = height * width > 1 && (shift || count === 1);
-  if (!isInside) {
-    const single = height * width === 1 ? { row: 0, column: 0 } : {};
-    return putCaret(view, { index: step(key, index, count, columnsShown(view)), ...single });
-  }
+  if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, columnsShown(view))));
   const from = view.caret.row === undefined ? middle(view, index) : view.caret;
   const isVertical = key === "ArrowUp" || key === "ArrowDown";
   const row = isVertical ? step(key, from.row, height, 1) : from.row;
   const column = isVertical ? from.column : step(key, from.column, width, width);
   putCaret(view, { index, row, column });
+}
+
+/** The place of a whole map; a map of one value has a row and a column, too. */
+function wholeMap({ layout }, index) {
+  return layout.height * layout.width === 1 ? { index, row: 0, column: 0 } : { index };
 }
 
 /** How many maps stand side by side, for a grid may have wrapped. */
@@ -368,46 +378,39 @@ function columnsShown({ layout, sheets }) {
 
 /** The middle of a map's framed box, or of the map. */
 function middle({ mark, layout }, index) {
-  const whole = [0, 0, layout.height, layout.width];
+  const { height, width } = layout;
   const [, framed] = mark.frames.find(([each]) => each === index) ?? [];
-  const [top, left, bottom, right] = framed ?? whole;
-  const row = Math.floor((top + bottom - 1) / 2);
-  const column = Math.floor((left + right - 1) / 2);
-  return {
-    row: Math.max(0, Math.min(row, layout.height - 1)),
-    column: Math.max(0, Math.min(column, layout.width - 1)),
-  };
+  const [top, left, bottom, right] = clip(framed ?? [0, 0, height, width], height, width);
+  return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
 }
 
 /** The name of a place in maps and its value, or the range of a whole map. */
 function describeMaps({ mark, values, layout }, { index, row, column }) {
-  const { count, height, width } = layout;
-  const digits = mark.values.type === "float16" ? 3 : 4;
+  const { count, height, width, columns } = layout;
+  const depth = mark.values.shape[3] ?? 1;
   const [over, beside] = mark.heads;
   const names = [mark.title];
-  if (over.length) names.push(`${mark.axes[0]} ${over[index % layout.columns]}`);
-  if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / layout.columns)]}`);
-  const isNamed = over.length > 0 || beside.length > 0;
-  const label = mark.labels[index] ?? (count > 1 ? index : "");
-  if (!isNamed && label !== "") names.push(`${mark.unit} ${label}`);
-  const size = (height * width * (mark.values.shape[3] ?? 1));
-  const channels = size / (height * width);
-  let shown = values.subarray(index * size, (index + 1) * size);
-  if (row !== undefined && height * width > 1) {
-    names.push(`row ${row}`, `column ${column}`);
-    shown = shown.subarray((row * width + column) * channels, (row * width + column + 1) * channels);
+  if (over.length) names.push(`${mark.axes[0]} ${over[index % columns]}`);
+  if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / columns)]}`);
+  if (names.length === 1 && count > 1) names.push(`${mark.unit} ${mark.labels[index] ?? index}`);
+  let first = index * height * width;
+  let last = first + height * width;
+  if (row !== undefined) {
+    first += row * width + column;
+    last = first + 1;
+    if (height * width > 1) names.push(`row ${row}`, `column ${column}`);
   }
-  return `${names.filter(Boolean).join(" · ")}: ${valuesText(shown, digits, channels)}`;
+  const text = valuesText(values.subarray(depth * first, depth * last), mark.values.type, depth);
+  return `${names.filter(Boolean).join(" · ")}: ${text}`;
 }
 
 /** One value or colour as text, or the range of many; nan is no value. */
-function valuesText(shown, digits, channels) {
+function valuesText(shown, type, depth) {
   const numbers = Array.from(shown).filter((value) => !Number.isNaN(value));
+  const text = (value) => numberText(value, type === "float16" ? 3 : 4);
   if (numbers.length === 0) return "no value";
-  const text = (value) => numberText(value, digits);
-  if (shown.length === channels) return numbers.map(text).join(", ");
-  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
-  return `${text(least)} to ${text(most)}`;
+  if (shown.length === depth) return numbers.map(text).join(", ");
+  return `${text(Math.min(...numbers))} to ${text(Math.max(...numbers))}`;
 }
 
 /** The colour bar of maps on one scale, its largest value on top. */
@@ -441,9 +444,8 @@ function bindItems(view, items, columns) {
     view.items.forEach((item, i) => (item.tabIndex = i === index ? 0 : -1));
     view.items[index].focus();
   };
-  const isFocusable = Object.keys(view.mark.select).length > 0;
   items.forEach((item, i) => {
-    if (isFocusable) focusable(item).tabIndex = i === focused ? 0 : -1;
+    if (selects(view.mark)) focusable(item).tabIndex = i === focused ? 0 : -1;
   });
 }
 
@@ -454,9 +456,8 @@ function placeOf(index, columns) {
 
 /** Numbers in a table whose cells are tinted, red above zero and blue below. */
 function drawTable(view, mark) {
-  const selects = Object.keys(mark.select).length > 0;
   view.values = decode(mark.values);
-  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects])) {
+  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark)])) {
     layTable(view, mark);
   }
   view.table.ariaLabel = mark.title || "numbers";
@@ -470,7 +471,7 @@ function drawTable(view, mark) {
     cell.classList.toggle("below", value < 0);
     cell.classList.toggle("framed", i === mark.frame);
     cell.style.setProperty("--share", share.toFixed(3));
-    if (selects) cell.ariaSelected = i === mark.frame;
+    if (selects(mark)) cell.ariaSelected = i === mark.frame;
   });
 }
 
@@ -489,7 +490,7 @@ function layTable(view, mark) {
     lines.unshift(make("tr", "", ...corner, ...mark.columns.map((text) => head(text, "col"))));
   }
   view.table = make("table", "", make("tbody", "", ...lines));
-  if (Object.keys(mark.select).length > 0) view.table.role = "grid";
+  if (selects(mark)) view.table.role = "grid";
   view.body.replaceChildren(view.table);
   view.describe = describeTable;
   bindItems(view, [...view.table.querySelectorAll("td:not(.corner)")], width);
@@ -510,8 +511,7 @@ function drawBars(view, mark) {
   const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
   view.series = Object.fromEntries(series);
   const names = series.map(([name]) => name);
-  const selects = Object.keys(mark.select).length > 0;
-  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects])) {
+  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects(mark)])) {
     layBars(view, mark, names);
   }
   const [low, high] = mark.limits;
@@ -527,8 +527,9 @@ function drawBars(view, mark) {
     const number = group.querySelector(".number");
     write(number, mark.numbers[i] ?? "");
     number.style.bottom = `${Math.max(zero, ...shares)}%`;
-    if (selects) group.ariaLabel = describeBars(view, { index: i });
-    if (selects) group.ariaSelected = mark.emphasis.includes(i);
+    if (!selects(mark)) return;
+    group.ariaLabel = describeBars(view, { index: i });
+    group.ariaSelected = mark.emphasis.includes(i);
   });
 }
 
@@ -560,7 +561,7 @@ function layBars(view, mark, names) {
   view.element.classList.toggle("several", names.length > 1);
   view.body.replaceChildren(...parts);
   view.describe = describeBars;
-  if (Object.keys(mark.select).length > 0) {
+  if (selects(mark)) {
     Object.assign(plot, { role: "listbox", ariaLabel: mark.title || mark.axes[1] || "bars" });
     groups.forEach((group) => (group.role = "option"));
   }
@@ -579,7 +580,7 @@ function describeBars({ mark, series }, { index }) {
 
 /** A paragraph, or a button where a click selects something. */
 function drawText(view, mark) {
-  const tag = Object.keys(mark.select).length > 0 ? "button" : "p";
+  const tag = selects(mark) ? "button" : "p";
   if (differs(view.body, tag)) view.body.replaceChildren(focusable(make(tag)));
   const text = view.body.firstChild;
   text.className = mark.size;

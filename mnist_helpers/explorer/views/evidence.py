@@ -161,6 +161,7 @@ def ranking(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     counts = {each: look.ranked(each) for each in look.subject.network.convolutions}
     lost = counts[name]
+    measured = " (not measured)" if np.isnan(lost).all() else ""
     every = np.nan_to_num(np.concatenate(list(counts.values())))
     low, high = log_height(np.array([min(every.min(), 0), max(every.max(), 9)])).tolist()
     ticks = [count for count in COUNTS if count <= max(every.max(), 9)]
@@ -172,7 +173,7 @@ def ranking(look: Look, name: str) -> Bars:
         axes=(f"Channel of {name}", "Images lost"),
         numbers=[number(count, ".0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.at.ablated if layer == name],
-        title=f"{name}: images lost without one channel" + " (not measured)" * np.isnan(lost).all(),
+        title=f"{name}: images lost without one channel{measured}",
         select={"ablate": [[name, channel] for channel in range(len(lost))]},
     )
 
