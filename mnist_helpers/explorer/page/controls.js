@@ -98,7 +98,8 @@ function choiceControl(element, send, context) {
     }
     const chosen = JSON.stringify(control.value);
     if (context.busy()) return;
-    input.selectedIndex = control.options.findIndex(([, value]) => JSON.stringify(value) === chosen);
+    const values = control.options.map(([, value]) => JSON.stringify(value));
+    input.selectedIndex = values.indexOf(chosen);
   };
   return input;
 }
@@ -112,12 +113,14 @@ function numberControl(element, send, context) {
     const most = control.max.toLocaleString("en");
     input.ariaInvalid = String(!isWhole);
     context.complain(isWhole ? "" : `${control.label} must be a whole number from 0 to ${most}.`);
-    if (isWhole) send(Number(input.value));
+    if (!isWhole) return;
+    remembered.delete(input); // so that the answer is shown even where it is the old value
+    send(Number(input.value));
   };
   element.show = (next) => {
     control = next;
     input.max = control.max;
-    if (!differs(input, control.value) || context.busy()) return;
+    if (context.busy() || !differs(input, control.value)) return;
     input.value = control.value;
     input.ariaInvalid = "false";
     context.complain("");

@@ -1,7 +1,7 @@
-// The explorer: tabs, controls, the open view and what is said of it, around a host that holds the state.
+// The explorer: tabs, controls, the open view and what is said of it, around a host's state.
 
-const HINT =
-  "Click or press Enter to select; arrow keys move between maps, Shift + arrow keys between values.";
+const HINT = `Click or press Enter to select; arrow keys move between maps, \
+Shift + arrow keys between values.`;
 
 /**
  * Shows a host's explorer in `el` and gives the function that takes it away.
@@ -167,7 +167,7 @@ function watchTheme(show) {
   };
 }
 
-/** Hides the picture that a notebook shows before the widget; gives the function that brings it back. */
+/** Hides the picture shown before the widget; gives the function that brings it back. */
 function hideStill(el) {
   let still = null;
   let frame = requestAnimationFrame(function look() {

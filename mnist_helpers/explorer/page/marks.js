@@ -1,4 +1,4 @@
-// Draws a scene: marks in rows and columns. CSS lays them out; elements are kept from scene to scene.
+// Draws a scene: marks in rows and columns. CSS lays them out; elements stay from scene to scene.
 
 const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
@@ -61,7 +61,7 @@ function colourTable(palette) {
   return colourTables[palette + theme];
 }
 
-/** What a click at `place` selects; parts that the place doesn't tell, such as a row, are left out. */
+/** What a click at `place` selects, without what the place doesn't tell, such as a row. */
 function resolve(select, place) {
   const named = { "@index": place.index, "@row": place.row, "@column": place.column };
   if (place.row !== undefined) named["@place"] = place.row * place.width + place.column;
@@ -90,7 +90,7 @@ function step(key, index, count, columns) {
   return next >= 0 && next < count ? next : index;
 }
 
-/** Draws `item` into `element` where it has the item's kind, else into a new one; gives the element. */
+/** Draws `item` into `element`, or into a new one where the kind differs; gives the element. */
 function draw(element, item, context) {
   const fits = element && element.dataset.kind === item.kind;
   const drawn = fits ? element : create(item.kind, context);
@@ -110,7 +110,7 @@ function drawItems(parent, items, context) {
   while (parent.children.length > items.length) parent.lastChild.remove();
 }
 
-/** A new element for a kind of item; that of a mark has a `view`: its parts and its present mark. */
+/** A new element for a kind of item; that of a mark has a `view`: its parts and its mark. */
 function create(kind, context) {
   if (kind === "row" || kind === "column") {
     const box = make("div", kind);
@@ -122,7 +122,11 @@ function create(kind, context) {
   element.dataset.kind = kind;
   const view = { element, title, body, notes, context, draw: MARKS[kind], items: [] };
   element.view = view;
-  body.onclick = (event) => pickAt(view, view.locate?.(event));
+  body.onclick = (event) => {
+    const place = view.locate?.(event);
+    if (place) view.settle?.(place);
+    pickAt(view, place);
+  };
   body.onpointermove = (event) => context.point(view, view.locate?.(event));
   body.onpointerleave = () => context.point(null);
   body.addEventListener("focusin", () => context.focus(view, view.here?.()));
@@ -131,9 +135,10 @@ function create(kind, context) {
   return element;
 }
 
-/** Selects what the mark says of a place. */
+/** Selects what the mark says of a place, if anything. */
 function pickAt(view, place) {
-  if (place) view.context.pick(resolve(view.mark.select, place));
+  const part = place ? resolve(view.mark.select, place) : {};
+  if (Object.keys(part).length > 0) view.context.pick(part);
 }
 
 /** Answers a key: arrows move, Enter and Space select. */
@@ -316,10 +321,14 @@ function putCaret(view, caret) {
   view.caretBox.ariaSelected = view.mark.frames.some(([framed]) => framed === index);
 }
 
-/** Where the maps' pointer and keys are: fills the view's `locate`, `here`, `move` and `describe`. */
+/** Tells the view where pointer and caret are in maps, and how the caret moves. */
 function bindMaps(view) {
   view.describe = describeMaps;
   view.here = () => ({ ...view.caret, width: view.layout.width });
+  view.settle = (place) => {
+    putCaret(view, place);
+    view.context.focus(view, place);
+  };
   view.locate = (event) => locateInMaps(view, event);
   view.move = (key, shift) => moveInMaps(view, key, shift);
   view.grid.onfocus = () => {
@@ -340,14 +349,16 @@ function locateInMaps(view, { target, clientX, clientY }) {
   const box = canvas.getBoundingClientRect();
   const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
   const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
-  const index = joined ? Math.floor(y / (height + gap)) * columns + Math.floor(x / (width + gap)) : i;
+  const [line, across] = [Math.floor(y / (height + gap)), Math.floor(x / (width + gap))];
+  const index = joined ? line * columns + across : i;
   if (y < 0 || y >= canvas.height) return { index, width };
   if (index >= count || x < 0 || x >= canvas.width) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
-  const named = Object.values(view.mark.select);
-  const chosen = ["@row", "@column", "@place"].some((name) => named.includes(name));
-  putBox(view, view.hoverBox, index, chosen ? [row, column, row + 1, column + 1] : null);
+  const chosen = Object.values(view.mark.select);
+  const isValue = ["@row", "@column", "@place"].some((name) => chosen.includes(name));
+  const area = isValue ? [row, column, row + 1, column + 1] : null;
+  if (selects(view.mark)) putBox(view, view.hoverBox, index, area);
   return { index, row, column, width };
 }
 
@@ -387,6 +398,7 @@ function middle({ mark, layout }, index) {
 /** The name of a place in maps and its value, or the range of a whole map. */
 function describeMaps({ mark, values, layout }, { index, row, column }) {
   const { count, height, width, columns } = layout;
+  if (index >= count || row >= height || column >= width) return "";
   const depth = mark.values.shape[3] ?? 1;
   const [over, beside] = mark.heads;
   const names = [mark.title];
@@ -502,8 +514,9 @@ function describeTable({ mark, values }, { index, row, column }) {
   if (value === undefined || Number.isNaN(value)) return "";
   const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
   const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
-  const exact = Number.isFinite(value) && !mark.percent;
-  return `${names.filter(Boolean).join(" · ")}: ${exact ? numberText(value) : mark.texts.flat()[index]}`;
+  const isExact = Number.isFinite(value) && !mark.percent;
+  const text = isExact ? numberText(value) : mark.texts[row][column];
+  return `${names.filter(Boolean).join(" · ")}: ${text}`;
 }
 
 /** A bar for each tick and series. */
@@ -544,7 +557,8 @@ function layBars(view, mark, names) {
   });
   const groups = mark.ticks.map((tick) => {
     const bars = names.map(() => make("i", "", make("b")));
-    return make("div", "group", make("div", "bars-of", ...bars, make("small", "number")), make("small", "tick", tick));
+    const area = make("div", "bars-of", ...bars, make("small", "number"));
+    return make("div", "group", area, make("small", "tick", tick));
   });
   const plot = make("div", "plot", ...groups);
   plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
@@ -571,7 +585,8 @@ function layBars(view, mark, names) {
 /** The name of a tick and the values at it. */
 function describeBars({ mark, series }, { index }) {
   if (index >= mark.ticks.length) return "";
-  const name = [mark.title, `${mark.axes[0]} ${mark.ticks[index]}`.trim()].filter(Boolean).join(" · ");
+  const tick = `${mark.axes[0]} ${mark.ticks[index]}`.trim();
+  const name = [mark.title, tick].filter(Boolean).join(" · ");
   const named = Object.entries(series);
   const value = (values) => (Number.isNaN(values[index]) ? "no value" : numberText(values[index]));
   if (named.length > 1) return `${name}: ${named.map(([n, v]) => `${n} ${value(v)}`).join(", ")}`;
@@ -585,7 +600,7 @@ function drawText(view, mark) {
   const text = view.body.firstChild;
   text.className = mark.size;
   write(text, mark.text);
-  text.onclick = tag === "button" ? () => view.context.pick(resolve(mark.select, { index: 0 })) : null;
+  text.onclick = () => selects(mark) && pickAt(view, { index: 0 });
 }
 
 const MARKS = { maps: drawMaps, table: drawTable, bars: drawBars, text: drawText };
