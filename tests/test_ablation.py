@@ -1,0 +1,70 @@
+"""What ablation takes away, against hooks that put zeros."""
+
+import pytest
+import torch
+from networks import BUILDERS, build, images_of
+from test_activations import finish
+
+from mnist_helpers.network.ablation import Ablation
+from mnist_helpers.network.tracing import Network
+
+
+def expected_logits(model, convolutions, images, ablated):
+    """The answers with zeros put into what convolutions put out."""
+    handles = []
+    for name in convolutions:
+        channels = [channel for layer, channel in ablated if layer == name]
+
+        def put_zeros(_, inputs, output, channels=channels):
+            output = output.clone()
+            output[:, channels] = 0
+            return output
+
+        handles.append(model.get_submodule(name).register_forward_hook(put_zeros))
+    with torch.no_grad():
+        logits = model(images)
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
+@pytest.mark.parametrize("seed", [None, 9])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_same_as_zeros_in_the_convolutions_output(name, seed):
+    shape = BUILDERS[name][1].shape
+    images = images_of(300, *shape[1:])  # more than a batch
+    model, labels = build(name), torch.zeros(300, dtype=torch.long)
+    network = Network(model, images)
+    model = model if seed is None else build(name, seed)
+    weights = None if seed is None else model.state_dict()
+    ablation = Ablation(network, images, labels, weights)
+    first, *_, last = network.convolutions
+    sets = ([], [(last, 1)], [(first, 0), (first, 3)], [(first, 1), (last, 0), (last, 2)])
+    for ablated in (*sets, sets[1]):
+        expected = expected_logits(model, network.convolutions, images, ablated)
+        predictions = ablation.predictions(frozenset(ablated))
+        assert torch.allclose(predictions.logits, expected, atol=1e-5), ablated
+    assert torch.equal(predictions.labels, labels)
+
+
+def test_the_ranking_counts_images():
+    images = images_of(40, 1, 28, 28)
+    model = build("simple")
+    with torch.no_grad():
+        model.fc2.bias -= model(images).mean(0)  # so that it doesn't answer the same to all
+        labels = model(images).argmax(1)
+    labels[:7] = (labels[:7] + 1) % 10  # some that are wrong from the start
+    ablation = Ablation(Network(model, images), images, labels)
+    fractions, losses = finish(ablation.ranking("conv1"))
+    assert fractions == pytest.approx([(channel + 1) / 16 for channel in range(16)])
+    for channel, loss in enumerate(losses):
+        logits = expected_logits(model, ["conv1"], images, [("conv1", channel)])
+        assert loss == 33 - (logits.argmax(1) == labels).sum().item()
+    assert any(losses)
+
+
+def test_answers_are_kept():
+    images = images_of(5, 1, 28, 28)
+    ablation = Ablation(Network(build("simple"), images), images, torch.zeros(5).long())
+    ablated = frozenset({("conv2", 1)})
+    assert ablation.predictions(ablated) is ablation.predictions(ablated)

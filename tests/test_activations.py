@@ -1,0 +1,108 @@
+"""What drives channels, against torch's own reductions."""
+
+import pytest
+import torch
+from networks import BUILDERS, build, images_of
+
+from mnist_helpers.network.activations import activation_stats, kernels, maximize_activation
+from mnist_helpers.network.tracing import Network
+
+
+def finish(generator):
+    """The fractions that a generator yields, and what it returns."""
+    fractions = []
+    while True:
+        try:
+            fractions.append(next(generator))
+        except StopIteration as stop:
+            return fractions, stop.value
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Network(build("simple"), images_of(1, 1, 28, 28))
+
+
+IMAGES = images_of(50, 1, 28, 28)
+LABELS = torch.arange(50) % 9
+
+
+def test_stats_are_those_of_the_maps(network):
+    fractions, stats = finish(activation_stats(network, IMAGES, batch_size=20))
+    assert fractions == pytest.approx([1 / 3, 2 / 3, 1])
+    assert list(stats) == list(network.layers)
+    model = network.model
+    maps = model.relu1(model.conv1(IMAGES)).detach()
+    found = stats["relu1"]
+    assert torch.equal(found.max, maps.amax((2, 3)))
+    assert torch.equal(found.min, maps.amin((2, 3)))
+    assert torch.allclose(found.mean, maps.mean((2, 3)), atol=1e-6)
+    assert torch.equal(found.argmax, maps.flatten(2).argmax(2))
+    assert torch.equal(stats["image"].max[:, 0], IMAGES.amax((1, 2, 3)))
+    assert torch.allclose(stats["softmax"].mean, model(IMAGES).softmax(1), atol=1e-6)
+    for name, layer in network.layers.items():
+        assert stats[name].mean.shape == (50, layer.shape[0])
+
+
+def test_top_images_and_classes(network):
+    _, stats = finish(activation_stats(network, IMAGES))
+    maps = network.outputs(IMAGES)["conv2"]
+    largest = {i: maps[i, 5].max().item() for i in range(50) if LABELS[i] == 7}
+    expected = sorted(largest, key=largest.get, reverse=True)[:3]
+    found = stats["conv2"].top_images(5, 3, LABELS == 7)
+    assert found.tolist() == expected
+    assert len(stats["conv2"].top_images(5, 90, LABELS == 7)) == len(largest)
+    means = stats["conv2"].by_class(LABELS, 10)
+    assert means.shape == (10, 32)
+    assert means[7, 5].item() == pytest.approx(maps[LABELS == 7, 5].mean().item(), abs=1e-6)
+    assert means[9].isnan().all()
+
+
+def test_stats_of_other_weights(network):
+    other = build("simple", seed=9)
+    _, stats = finish(activation_stats(network, IMAGES, other.state_dict()))
+    assert torch.allclose(stats["conv1"].max, other.conv1(IMAGES).amax((2, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["image", "conv1", "conv2", "fc1", "softmax"])
+@pytest.mark.parametrize("seed", [None, 9])
+def test_a_made_image_drives_more_than_any_other(network, layer, seed):
+    weights = None if seed is None else build("simple", seed).state_dict()
+    _, stats = finish(activation_stats(network, IMAGES, weights))
+    generator = maximize_activation(network, layer, IMAGES, stats[layer], weights, steps=12)
+    fractions, synthetic = finish(generator)
+    assert fractions == pytest.approx([(step + 1) / 12 for step in range(12)])
+    channels = network.layers[layer].shape[0]
+    assert synthetic.shape == (channels, 1, 28, 28)
+    assert synthetic.min() >= IMAGES.min()
+    assert synthetic.max() <= IMAGES.max()
+    _, after = finish(activation_stats(network, synthetic, weights))
+    drives_more = after[layer].max.diagonal() >= stats[layer].max.amax(dim=0)
+    assert drives_more.float().mean() > 0.9
+    assert all(parameter.grad is None for parameter in network.model.parameters())
+
+
+def test_the_first_step_follows_the_gradient(network):
+    _, stats = finish(activation_stats(network, IMAGES))
+    _, synthetic = finish(maximize_activation(network, "conv2", IMAGES, stats["conv2"], steps=1))
+    maps = network.outputs(IMAGES)["conv2"]
+    start = int(maps[:, 3].amax((1, 2)).argmax())
+    image = IMAGES[start : start + 1].clone().requires_grad_()
+    activation = network.model.conv2(network.model.pool1(network.model.conv1(image).relu()))[0, 3]
+    (gradient,) = torch.autograd.grad(activation.max(), image)
+    step = synthetic[3] - IMAGES[start]
+    moved = (gradient[0].abs() > 1e-6) & (IMAGES[start] > 0.1) & (IMAGES[start] < 0.9)
+    assert moved.any()
+    # Adam's first step has the length of its learning rate, whatever the gradient's
+    assert torch.allclose(step[moved], 0.1 * gradient[0].sign()[moved], atol=1e-2)
+    assert torch.equal(step[gradient[0] == 0], torch.zeros_like(step[gradient[0] == 0]))
+
+
+def test_kernels():
+    model, other = build("skipping"), build("skipping", seed=9)
+    network = Network(model, BUILDERS["skipping"][1])
+    found = kernels(other.state_dict(), network)
+    assert list(found) == ["stem", "wide", "head"]
+    assert torch.equal(found["wide"], other.wide.weight)
+    assert torch.equal(kernels(network.weights, network)["stem"], model.stem.weight)
+    assert not found["stem"].requires_grad

@@ -1,0 +1,209 @@
+"""The layers of a network and what they put out, against the modules themselves."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from networks import BUILDERS, COLOUR, build, build_resnet, images_of
+from torch import nn
+
+from mnist_helpers import InputError, make_model
+from mnist_helpers.network.tracing import Network, as_maps, check_weights
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def case(request):
+    """The name of a network, the network, and its images."""
+    images = BUILDERS[request.param][1]
+    return request.param, Network(build(request.param), images), images
+
+
+def hooked(model: nn.Module, images: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+    """What every module of a model puts out at each use, by hooks."""
+    model, seen = copy.deepcopy(model), {}
+    for name, module in model.named_modules():
+        module.inplace = False
+
+        def keep(_, inputs, output, name=name):
+            seen.setdefault(name, []).append(output.clone())  # before it is overwritten
+
+        module.register_forward_hook(keep)
+    with torch.no_grad():
+        model(images)
+    return seen
+
+
+def test_outputs_are_those_of_the_forward_pass(case):
+    _, network, images = case
+    outputs, expected = network.outputs(images), hooked(network.model, images)
+    assert list(outputs) == list(network.layers)
+    assert torch.equal(outputs["image"], images)
+    for name, layer in network.layers.items():
+        assert outputs[name].shape[1:] == layer.shape
+    for name, uses in expected.items():
+        for use, output in enumerate(uses):
+            layer = f"{name}_{use}" if use else name
+            if name:  # the whole model has none
+                assert torch.allclose(outputs[layer], output, atol=1e-6), layer
+    probs = expected[""][0].softmax(1)
+    assert torch.allclose(outputs["softmax"], probs, atol=1e-6)
+    assert network.classes == probs.shape[1]
+
+
+def test_other_weights_are_another_network(case):
+    name, network, images = case
+    before = copy.deepcopy(network.model.state_dict())
+    other = build(name, seed=11)
+    outputs = network.run(images, other.state_dict())
+    logits = outputs[network.layers["softmax"].inputs[0]]
+    assert torch.allclose(logits, other(images), atol=1e-6)
+    assert not torch.allclose(logits, network.model(images), atol=1e-3)
+    after = network.model.state_dict()
+    assert all(torch.equal(tensor, after[key]) for key, tensor in before.items())
+    check_weights(network, other.state_dict(), "other")
+
+
+def test_parameters_by_hand():
+    network = Network(make_model(), images_of(1, 1, 28, 28))
+    conv1, conv2 = 16 * (1 * 3 * 3) + 16, 32 * (16 * 3 * 3) + 32
+    fc1, fc2 = (32 * 7 * 7) * 128 + 128, 128 * 10 + 10
+    counts = {name: layer.parameters for name, layer in network.layers.items() if layer.parameters}
+    assert counts == {"conv1": conv1, "conv2": conv2, "fc1": fc1, "fc2": fc2}
+    assert sum(counts.values()) == 206_922
+
+
+def test_names_ops_and_inputs():
+    network = Network(build("skipping"), COLOUR)
+    assert [(layer.name, layer.op, layer.inputs) for layer in network.layers.values()] == [
+        ("image", "Input", ()),
+        ("stem", "Conv2d", ("image",)),
+        ("act", "ReLU", ("stem",)),
+        ("wide", "Conv2d", ("act",)),
+        ("act_1", "ReLU", ("wide",)),
+        ("add", "add", ("act_1", "act")),
+        ("pool", "AvgPool2d", ("add",)),
+        ("head", "Conv2d", ("pool",)),
+        ("last", "MaxPool2d", ("head",)),
+        ("flatten", "flatten", ("last",)),
+        ("linear", "Linear", ("flatten",)),
+        ("softmax", "Softmax", ("linear",)),
+    ]
+    assert network.convolutions == ["stem", "wide", "head"]
+    assert network.users("act") == ["wide", "add"]
+    assert network.module("add") is None
+    assert network.module("stem") is network.model.stem
+    assert network.model.act.inplace  # the model itself is not changed
+
+
+def test_functions_are_layers_like_modules():
+    network = Network(build("functional"), COLOUR)
+    ops = {name: layer.op for name, layer in network.layers.items()}
+    assert ops["relu"] == "Conv2d"  # the module keeps its name
+    assert [ops[name] for name in ("relu_1", "max_pool2d", "avg_pool2d")] == [
+        "ReLU",
+        "MaxPool2d",
+        "AvgPool2d",
+    ]
+    assert network.module("max_pool2d").kernel_size == 2
+    assert network.layers["view"].inputs == ("avg_pool2d",)  # its size is no layer
+    assert "size" not in ops
+    assert network.outputs(COLOUR)["fc1"].min() < 0  # nothing was overwritten
+    branching = Network(build("branching"), COLOUR).layers
+    assert branching["cat"].inputs == ("left", "right")
+    assert branching["add_2"].inputs == ("add_1", "interpolate")
+
+
+def test_a_line_of_the_table():
+    layers = Network(make_model(), images_of(1, 1, 28, 28)).layers
+    assert str(layers["conv2"]).split() == [
+        *("conv2", "Conv2d", "32", "×", "14", "×", "14", "4,640", "8", "×", "8"),
+    ]
+    assert str(layers["fc1"]).split()[-1] == "all"
+    assert str(Network(build("branching"), COLOUR).layers["out"]).split()[-1] == "unknown"
+    resnet = Network(build_resnet(), images_of(1, 3, 64, 48)).layers.values()
+    assert max(len(str(layer)) for layer in resnet) <= 72
+
+
+def test_numbers_become_maps():
+    assert as_maps(torch.arange(6.0)).shape == (6, 1, 1)
+    assert as_maps(torch.zeros(2, 3)).shape == (1, 2, 3)
+    assert as_maps(torch.zeros(2, 3, 4, 5)).shape == (2, 3, 20)
+    assert np.array_equal(as_maps(torch.arange(24.0).reshape(2, 3, 4))[1, 2], [20, 21, 22, 23])
+
+
+class InPlace(nn.Module):
+    """Overwrites what it has by methods, functions and sums."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.out = nn.LazyLinear(2)
+
+    def forward(self, images):
+        x = torch.relu_(self.conv(images) - 1).mul_(2)
+        y = nn.functional.leaky_relu(self.conv(images), 0.2, True)
+        y += x
+        return self.out(y.flatten(1))
+
+
+def test_operations_in_place_leave_their_input_as_it_was():
+    model = InPlace().eval()
+    model(COLOUR)
+    network = Network(model, COLOUR)
+    outputs, conv = network.outputs(COLOUR), model.conv(COLOUR)
+    assert torch.allclose(outputs["conv"], conv)
+    assert torch.allclose(outputs["conv_1"], conv)
+    sub, leaky = outputs["sub"], outputs["leaky_relu"]
+    assert torch.allclose(sub, conv - 1)
+    assert torch.allclose(outputs["add"], leaky + sub.clamp(min=0) * 2)
+    assert torch.allclose(outputs["out"], model(COLOUR), atol=1e-6)
+
+
+class Overwriting(nn.Module):
+    """Reads what it has overwritten, which no trace can tell."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images):
+        x = self.conv(images)
+        x.mul_(3)
+        return x.mean((2, 3))
+
+
+class Choosing(Overwriting):
+    """Goes another way for some images."""
+
+    def forward(self, images):
+        return self.conv(images) if images.sum() > 0 else images
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Choosing(), "torch.fx can't trace Choosing"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(810, 2)), "Sequential has no nn.Conv2d"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), r"Sequential doesn't take an image \(3, 15, 18\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)), "Sequential must answer with one tensor of logits"),
+        (Overwriting(), "Overwriting answers otherwise when taken apart"),
+    ],
+)
+def test_models_that_will_not_do(model, message):
+    with pytest.raises(InputError, match=message):
+        Network(model, COLOUR)
+
+
+def test_weights_that_will_not_do():
+    network = Network(make_model(), images_of(1, 1, 28, 28))
+    good = make_model(1).state_dict()
+    check_weights(network, good, "other")
+    less = {key: tensor for key, tensor in good.items() if key != "conv2.bias"}
+    for weights, message in (
+        (less, "'other' have no conv2.bias"),
+        (good | {"conv2.bias": torch.zeros(3)}, r"conv2.bias .* is \(3,\) instead of \(32,\)"),
+        (good | {"conv3.bias": torch.zeros(3)}, "have conv3.bias"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_weights(network, weights, "other")
