@@ -7,7 +7,7 @@ from mnist_helpers.explorer.subject import CHOICES, Look, Subject
 from mnist_helpers.explorer.views import VIEWS
 
 Control = dict[str, object]
-LABELS = {"input_channel": "Input channel", "target": "Class", "limits": "Colours of"}
+LABELS = {"input_channel": "Input channel", "target": "Class", "limits": "Colours"}
 
 
 def controls(subject: Subject, selection: Selection) -> list[Control]:
@@ -54,7 +54,7 @@ def image_controls(subject: Subject, selection: Selection) -> list[Control]:
     position = chosen.index(selection.image) if selection.image in chosen else 0
     last = len(subject.images) - 1
     return [
-        slider("position", position, len(chosen), label="Image", playable=True),
+        slider("position", position, len(chosen), label="Image", playable=True, counted=True),
         {
             "name": "image",
             "kind": "number",

@@ -37,7 +37,7 @@ class Maps(Mark):
     values: np.ndarray
     limits: Sequence[tuple[float, float]]
     palette: str = "unsigned"  # or signed, or ink
-    zoom: int = 1
+    zoom: float = 1.0
     columns: int = 8
     labels: Sequence[str] = ()
     heads: tuple[Sequence[str], Sequence[str]] = ((), ())

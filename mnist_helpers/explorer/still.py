@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from functools import singledispatch
@@ -133,12 +134,12 @@ def drawn_maps(mark: Maps) -> OffsetBox:
 
 def tile(mark: Maps, index: int) -> OffsetImage:
     """One map in its colours, enlarged, with its frame."""
-    pixels = coloured(mark, index)
-    pixels = pixels.repeat(mark.zoom, axis=0).repeat(mark.zoom, axis=1)
+    pixels, whole = coloured(mark, index), math.ceil(mark.zoom)
+    pixels = pixels.repeat(whole, axis=0).repeat(whole, axis=1)
     if index in mark.frames:
         height, width = mark.values.shape[1:3]
-        framed(pixels, mark.frames[index] or (0, 0, height, width), mark.zoom)
-    return OffsetImage(pixels, zoom=POINT, interpolation="nearest")
+        framed(pixels, mark.frames[index] or (0, 0, height, width), whole)
+    return OffsetImage(pixels, zoom=POINT * mark.zoom / whole, interpolation="nearest")
 
 
 def coloured(mark: Maps, index: int) -> np.ndarray:

@@ -333,4 +333,3 @@ def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | 
         ends = f"{labels.min()} to {labels.max()}"
         raise InputError(f"labels go from {ends}, but must be from 0 to {classes - 1}.")
     return labels
-

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import controls, moved
-from mnist_helpers.explorer.scene import Item, Row, Scene, Table, Text, number
+from mnist_helpers.explorer.scene import Item, Maps, Row, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.still import PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
@@ -179,11 +179,12 @@ def encoded(item: object, precision: str = "float32") -> object:
         return {"shape": list(item.shape), "type": precision, "data": data}
     if dataclasses.is_dataclass(item):
         values = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
-        texts = {"texts": item.texts} if isinstance(item, Table) else {}
-        return encoded({"kind": type(item).__name__.lower(), **values, **texts}, precision)
+        if isinstance(item, Maps):
+            values["frames"] = list(item.frames.items())  # JSON's names are texts
+        if isinstance(item, Table):
+            values["texts"] = item.texts
+        return encoded({"kind": type(item).__name__.lower()} | values, precision)
     if isinstance(item, dict):
-        if any(isinstance(name, int) for name in item):  # JSON's names are texts
-            return [[name, encoded(value)] for name, value in item.items()]
         return {name: encoded(value, precision) for name, value in item.items()}
     if isinstance(item, list | tuple):
         return [encoded(value, precision) for value in item]

@@ -65,7 +65,8 @@ def places(look: Look, sums: Arithmetic, source: int) -> Row:
     """The image, what the layer reads and what it puts out, with the frames of this value."""
     at = look.at
     made = single_map(look, at.layer, at.channel, value_box(look), LARGE)
-    value = Text(text=number(sums.value), size="large", title=f"row {at.row}, column {at.column}")
+    place = f"row {at.row}, column {at.column}" if look.values.shape[1:] != (1, 1) else "value"
+    value = Text(text=number(sums.value), size="large", title=place)
     if not sums.patch.size:
         return Row([input_picture(look, LARGE), made, value])
     rows, columns = sums.rows[sums.rows >= 0], sums.columns[sums.columns >= 0]

@@ -20,7 +20,7 @@ from mnist_helpers.explorer.views.parts import (
 from mnist_helpers.network.tracing import IMAGE
 
 TOP = 8  # images that are shown
-COUNTS = (0, 9, 99, 999, 9999)  # 1 more than each is a power of ten
+COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
 
 
 def answer(look: Look) -> Scene:
@@ -57,7 +57,7 @@ def top_images(look: Look) -> Scene:
     caption = f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}"
     bars = class_bars(
         look,
-        ".2f",
+        ".2g",
         {"mean": means},
         axes=("True digit", "Mean activation"),
         emphasis=[] if at.target is None else [at.target],
@@ -104,6 +104,7 @@ def attribution(look: Look) -> Scene:
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
     found = look.subject.attributions(look.at.image, target, weights)
+    last = list(found)[-1]
     mark = {"frames": frame(value_box(look) if look.at.layer == IMAGE else None), "select": PIXEL}
     maps = [
         grid(values[None], 168, [(-1, 1)], title=method, **mark) for method, values in found.items()

@@ -41,11 +41,12 @@ def layer_step(look: Look, name: str) -> Item:
     """What a layer makes of the image, with the facts about it below."""
     layer, values = look.subject.layers[name], look.maps[name]
     shape = " × ".join(map(str, layer.shape))
-    notes = [shape, f"{layer.parameters:,} param.", f"sees {seen_size(look, name)}"]
+    weights = [f"{layer.parameters:,} weights"] if layer.parameters else []
+    notes = [shape, f"sees {seen_size(look, name)}", *weights]
     mark = {"title": name, "notes": notes, "framed": name == look.at.layer}
     if layer.shape == (look.subject.classes,):
         return class_table(look, name, **mark)
-    zoom = max(1, 56 // look.image.shape[2])  # the same for all
+    zoom = 42 / look.image.shape[2]  # the same for all
     mark["columns"] = math.ceil(len(values) / 8)
     if name == look.at.layer and values.shape[1:] != (1, 1):
         mark["frames"] = {look.at.channel: value_box(look)}
@@ -57,7 +58,7 @@ def seen_size(look: Look, name: str) -> str:
     field = look.subject.layers[name].receptive_field
     if field is None:
         return "what is unknown"
-    return "all" if field.size == look.image.shape[1:] else "{} × {}".format(*field.size)
+    return "all" if field.whole else "{} × {}".format(*field.size)
 
 
 def kernels(look: Look) -> Scene:
@@ -149,13 +150,14 @@ def feature_maps(look: Look) -> Scene:
         "columns": 8 if alone else 4,
         "labels": [str(channel) for channel in range(count)],
         "frames": {at.channel: value_box(look)} if width > 1 else {},
-        "colour_bar": at.limits != "each",
     }
+    last = list(sides)[-1]
     side = SMALL if alone else 56
     groups = []
     for name, values in sides.items():
         title = at.layer if alone else f"{at.layer}, {name}"
-        groups.append(layer_maps(at.layer, values, side, limits, title=title, **mark))
+        mark |= {"title": title, "colour_bar": at.limits != "each" and name == last}
+        groups.append(layer_maps(at.layer, values, side, limits, **mark))
     scale = said_limits(limits, at.limits)
     shape = f"{count} × {height} × {width}"
     caption = f"{look.title}. {shape}, {scale}. Framed: {selected_value(look)}."

@@ -47,7 +47,7 @@ def grid(values: np.ndarray, side: int, limits: Limits | None = None, **mark: ob
     """Maps (N, H, W), each `side` pixels wide, by default on one colour scale."""
     limits = limits or colour_limits(values)
     palette = "signed" if limits[0][0] < 0 else "unsigned"
-    zoom = max(1, side // values.shape[2])
+    zoom = side / values.shape[2]
     return Maps(**{"values": values, "limits": limits, "palette": palette, "zoom": zoom} | mark)
 
 
@@ -85,7 +85,7 @@ def layer_maps(layer: str, values: np.ndarray, side: int, limits: Limits, **mark
 def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Maps:
     """One map of a layer on the scale of all, a box framed; of a vector all, one value framed."""
     values = look.maps[layer]
-    mark = {"title": f"{layer}, channel {channel}", "limits": colour_limits(values), "side": side}
+    mark = {"title": f"{layer} · {channel}", "limits": colour_limits(values), "side": side}
     if values.shape[1:] == (1, 1):
         row, column = divmod(channel, grid_columns(len(values)))
         return layer_maps(layer, values, frames=frame((row, column, row + 1, column + 1)), **mark)
