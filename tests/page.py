@@ -13,7 +13,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import mnist_helpers
-from mnist_helpers.explorer.scene import Column, Item, Maps, Row, Scene, Table, Text
+from mnist_helpers.explorer.scene import Item, Maps, Scene, Table, Text
 
 FOLDER = Path(mnist_helpers.__file__).parent / "explorer" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -59,10 +59,10 @@ PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title></head>
 <div class="jp-OutputArea-child"><div id="here"></div></div></div></body></html>"""
 # what JupyterLab's dark theme sets, and what its light one does
 THEMES = {
-    "dark": "--jp-layout-color1: #111111; --jp-layout-color2: #424242; --jp-border-color2: #616161; "
-    "--jp-ui-font-color1: #ffffff; background: #111111",
-    "light": "--jp-layout-color1: white; --jp-layout-color2: #eeeeee; --jp-border-color2: #e0e0e0; "
-    "--jp-ui-font-color1: rgba(0, 0, 0, 0.87); background: white",
+    "dark": "--jp-layout-color1: #111111; --jp-layout-color2: #424242; background: #111111; "
+    "--jp-border-color2: #616161; --jp-ui-font-color1: #ffffff",
+    "light": "--jp-layout-color1: white; --jp-layout-color2: #eeeeee; background: white; "
+    "--jp-border-color2: #e0e0e0; --jp-ui-font-color1: rgba(0, 0, 0, 0.87)",
 }
 
 
@@ -105,7 +105,7 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
         "tabs": [
             ["pipeline", "Pipeline"],
             ["kernels", "Kernels"],
-            ["feature_maps", "Feature maps"],
+            ["maps", "Feature maps"],
         ],
         "view": "pipeline",
         "header": Text(text="7", size="large"),
@@ -164,6 +164,3 @@ def sent(page: Page) -> list[dict]:
             return messages;
         }"""
     )
-
-
-__all__ = ["CHROMIUM", "Column", "Row", "chromium", "encode", "make_state", "mount", "sent", "show"]

@@ -38,6 +38,7 @@ function mount(host, el) {
   };
   const at = (name) => (view, place) => {
     said.notice = "";
+    said.pointed = null; // the last that moved, pointer or focus, is told
     say(name)(place && view.describe ? { view, place } : null);
   };
   const context = {

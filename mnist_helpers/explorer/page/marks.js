@@ -63,10 +63,11 @@ function colourTable(palette) {
 
 /** What a click at `place` selects, without what the place doesn't tell, such as a row. */
 function resolve(select, place) {
-  const named = { "@index": place.index, "@row": place.row, "@column": place.column };
-  if (place.row !== undefined) named["@place"] = place.row * place.width + place.column;
+  const { index, row, column, width } = place;
+  const position = row === undefined ? undefined : row * width + column;
+  const named = { "@index": index, "@row": row, "@column": column, "@place": position };
   const parts = Object.entries(select).map(([name, value]) => {
-    if (Array.isArray(value)) return [name, value[place.index]];
+    if (Array.isArray(value)) return [name, value[index]];
     return [name, value in named ? named[value] : value];
   });
   return Object.fromEntries(parts.filter(([, value]) => value !== undefined));
@@ -453,12 +454,12 @@ function bindItems(view, items, columns) {
   };
   view.move = (key) => {
     const index = step(key, view.here().index, view.items.length, columns);
-    view.items.forEach((item, i) => (item.tabIndex = i === index ? 0 : -1));
     view.items[index].focus();
   };
-  items.forEach((item, i) => {
-    if (selects(view.mark)) focusable(item).tabIndex = i === focused ? 0 : -1;
-  });
+  if (!selects(view.mark)) return;
+  const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
+  items.forEach((item, i) => (focusable(item).onfocus = () => rove(i)));
+  rove(focused);
 }
 
 /** The place of a cell or bar. */
@@ -575,10 +576,9 @@ function layBars(view, mark, names) {
   view.element.classList.toggle("several", names.length > 1);
   view.body.replaceChildren(...parts);
   view.describe = describeBars;
-  if (selects(mark)) {
-    Object.assign(plot, { role: "listbox", ariaLabel: mark.title || mark.axes[1] || "bars" });
-    groups.forEach((group) => (group.role = "option"));
-  }
+  const name = mark.title || mark.axes[1] || "bars";
+  Object.assign(plot, { role: selects(mark) ? "listbox" : "img", ariaLabel: name });
+  if (selects(mark)) groups.forEach((group) => (group.role = "option"));
   bindItems(view, groups, 1);
 }
 

@@ -1,0 +1,882 @@
+"""The explorer's page in real Chromium: what each mark draws, says and selects; the controls."""
+
+import dataclasses
+
+import matplotlib
+import numpy as np
+import page as pages
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from mnist_helpers.explorer.scene import (
+    COLUMN,
+    INDEX,
+    PLACE,
+    ROW,
+    Bars,
+    Column,
+    Maps,
+    Row,
+    Table,
+    Text,
+)
+
+pytestmark = pytest.mark.skipif(
+    pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+
+EVERYWHERE = {"channel": INDEX, "row": ROW, "column": COLUMN, "place": PLACE, "layer": "conv2"}
+PIXELS = """canvas => {
+    const { width, height } = canvas;
+    const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+    return [height, width, Array.from(data)];
+}"""
+# in percent of the map's canvas: left, top, width, height
+PLACE_OF = """box => {
+    const [inner, outer] = [box, box.parentNode.firstChild].map((e) => e.getBoundingClientRect());
+    const parts = [(inner.left - outer.left) / outer.width, (inner.top - outer.top) / outer.height];
+    return [...parts, inner.width / outer.width, inner.height / outer.height].map((p) => 100 * p);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1070, "height": 800})
+    page.set_default_timeout(3000)
+    yield page
+    errors = page.errors
+    page.close()
+    assert errors == []
+
+
+def open_page(page, content, *, dark=False, offset=0, **parts):
+    """Mounts the explorer with this scene; gives the element of its scene."""
+    pages.mount(page, pages.make_state(content, offset=offset, **parts), dark=dark)
+    return page.locator(".scene")
+
+
+def make_maps(count=4, height=3, width=5, seed=0, **fields):
+    """Maps of random values from −1 to 1."""
+    values = np.random.default_rng(seed).uniform(-1, 1, (count, height, width))
+    plain = {"limits": [(-1.0, 1.0)], "palette": "signed", "zoom": 10, "columns": 2}
+    return Maps(**(plain | {"values": values.astype(np.float32)} | fields))
+
+
+def make_bars(**fields):
+    """Three bars between −1 and 3."""
+    series = {"change": np.array([3.0, -1.0, 1.0], dtype=np.float32)}
+    plain = {"ticks": ["a", "b", "c"], "series": series, "limits": (-1.0, 3.0)}
+    return Bars(**(plain | fields))
+
+
+def pixels(canvas):
+    """What a canvas shows: (height, width, 4) in bytes."""
+    height, width, data = canvas.evaluate(PIXELS)
+    return np.array(data, dtype=np.uint8).reshape(height, width, 4)
+
+
+def expected_pixels(values, limits, colour_map):
+    """The same by matplotlib: 255 colours from end to end, nan without colour."""
+    low, high = limits
+    levels = np.rint(254 * np.clip((values - low) / (high - low), 0, 1))
+    colours = matplotlib.colormaps[colour_map](np.nan_to_num(levels) / 254, bytes=True)
+    colours[np.isnan(values)] = 0
+    return colours
+
+
+def read_out(page):
+    return page.locator(".readout").inner_text()
+
+
+def selections(page):
+    return [message["select"] for message in pages.sent(page)]
+
+
+def hover(element, x, y):
+    """Points at a place given in fractions of an element."""
+    box = element.bounding_box()
+    element.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+class TestMaps:
+    def test_maps_without_labels_share_a_canvas_with_a_gap(self, page):
+        maps = make_maps(count=3)
+        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
+        assert shown.shape == (7, 11, 4)
+        for index, (top, left) in enumerate([(0, 0), (0, 6), (4, 0)]):
+            expected = expected_pixels(maps.values[index], (-1, 1), "RdBu_r")
+            np.testing.assert_array_equal(shown[top : top + 3, left : left + 5], expected)
+        assert not shown[3].any()
+        assert not shown[:, 5].any()
+        assert not shown[4:, 6:].any()  # there is no fourth map
+
+    @pytest.mark.parametrize(
+        ("palette", "dark", "colour_map"),
+        [
+            ("signed", False, "RdBu_r"),
+            ("signed", True, "berlin"),
+            ("unsigned", False, "viridis"),
+            ("ink", False, "gray_r"),
+            ("ink", True, "gray"),
+        ],
+    )
+    def test_labelled_maps_have_a_canvas_each(self, page, palette, dark, colour_map):
+        maps = make_maps(palette=palette, labels=["a", "b", "c", "d"])
+        canvases = open_page(page, maps, dark=dark).locator(".map canvas")
+        assert canvases.count() == 4
+        for index in range(4):
+            expected = expected_pixels(maps.values[index], (-1, 1), colour_map)
+            np.testing.assert_array_equal(pixels(canvases.nth(index)), expected)
+
+    def test_a_change_of_theme_changes_the_colours(self, page):
+        maps = make_maps(count=1, colour_bar=True)
+        scene = open_page(page, maps)
+        page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+        page.wait_for_selector(".mnist-explorer.dark")
+        expected = expected_pixels(maps.values[0], (-1, 1), "berlin")
+        np.testing.assert_array_equal(pixels(scene.locator(".sheet canvas")), expected)
+        top = pixels(scene.locator(".bar canvas"))[0, 0]
+        np.testing.assert_array_equal(top, expected_pixels(np.ones(1), (-1, 1), "berlin")[0])
+
+    @pytest.mark.parametrize("offset", [0, 3])
+    @pytest.mark.parametrize("type_", [np.float32, np.float16])
+    def test_nan_is_blank_and_ends_are_clipped_in_every_type(self, page, type_, offset):
+        values = np.array([[[np.nan, -7, 0.25, 2, 9]]], dtype=type_)
+        maps = make_maps(values=values, limits=[(0.0, 2.0)], palette="unsigned")
+        shown = pixels(open_page(page, maps, offset=offset).locator(".sheet canvas"))
+        expected = expected_pixels(values[0].astype(float), (0, 2), "viridis")
+        np.testing.assert_array_equal(shown, expected)
+        assert shown[0, 0, 3] == 0
+
+    def test_each_map_may_have_limits_of_its_own(self, page):
+        limits = [(-1.0, 1.0), (-2.0, 2.0), (0.0, 4.0), (-0.5, 0.5)]
+        maps = make_maps(limits=limits)
+        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
+        for index, (top, left) in enumerate([(0, 0), (0, 6), (4, 0), (4, 6)]):
+            expected = expected_pixels(maps.values[index], limits[index], "RdBu_r")
+            np.testing.assert_array_equal(shown[top : top + 3, left : left + 5], expected)
+
+    def test_a_map_of_zeros_is_in_the_middle_of_the_signed_palette(self, page):
+        maps = make_maps(values=np.zeros((1, 1, 1)), limits=[(0.0, 0.0)])
+        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
+        middle = expected_pixels(np.zeros((1, 1)), (-1, 1), "RdBu_r")
+        np.testing.assert_array_equal(shown, middle)
+
+    def test_colours_are_shown_as_they_are(self, page):
+        values = np.random.default_rng(0).random((2, 3, 4, 3)).astype(np.float32)
+        shown = pixels(open_page(page, make_maps(values=values)).locator(".sheet canvas"))
+        np.testing.assert_array_equal(shown[:, 5:, :3], np.rint(255 * values[1]))
+        assert (shown[:, 5:, 3] == 255).all()
+
+    def test_values_of_vectors_touch(self, page):
+        maps = make_maps(count=6, height=1, width=1, columns=3)
+        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
+        expected = expected_pixels(maps.values.reshape(2, 3), (-1, 1), "RdBu_r")
+        np.testing.assert_array_equal(shown, expected)
+
+    def test_zoom_is_the_side_of_a_value_on_the_page(self, page):
+        scene = open_page(page, Row([make_maps(labels=list("abcd")), make_maps(zoom=4)]))
+        labelled = scene.locator(".map canvas").first.bounding_box()
+        assert (labelled["width"], labelled["height"]) == (50, 30)
+        joined = scene.locator(".joined canvas").bounding_box()
+        assert (joined["width"], joined["height"]) == (4 * 11, 4 * 7)
+
+    def test_frames_lie_on_their_maps_in_percent(self, page):
+        frames = {1: (0, 1, 2, 5), 2: None, 3: (-1, -1, 2, 9)}
+        scene = open_page(page, Row([make_maps(frames=frames, labels=list("abcd"))]))
+        cells = scene.locator(".map")
+        boxes = [cells.nth(i).locator(".frame") for i in range(4)]
+        assert [box.count() for box in boxes] == [0, 1, 1, 1]
+        assert boxes[1].evaluate(PLACE_OF) == pytest.approx([20, 0, 80, 200 / 3], abs=0.5)
+        assert boxes[2].evaluate(PLACE_OF) == pytest.approx([0, 0, 100, 100], abs=0.5)
+        assert boxes[3].evaluate(PLACE_OF) == pytest.approx([0, 0, 100, 200 / 3], abs=0.5)
+        pages.show(page, Row([make_maps(frames={0: None}, labels=list("abcd"))]))
+        assert [box.count() for box in boxes] == [1, 0, 0, 0]
+
+    def test_frames_on_a_shared_canvas_allow_for_the_gaps(self, page):
+        scene = open_page(page, make_maps(frames={3: (1, 2, 3, 4)}))
+        expected = [100 * 8 / 11, 100 * 5 / 7, 100 * 2 / 11, 100 * 2 / 7]
+        assert scene.locator(".frame").evaluate(PLACE_OF) == pytest.approx(expected, abs=0.5)
+
+    def test_labels_heads_axes_and_notes_are_written(self, page):
+        heads = (["o0", "o1"], ["i0", "i1"])
+        axes = ("output", "input")
+        headed = make_maps(heads=heads, axes=axes, title="kernels", notes=["2 × 2", "36 param."])
+        scene = open_page(page, Column([make_maps(labels=list("abcd")), headed]))
+        assert scene.locator(".label").all_inner_texts() == ["a", "b", "c", "d"]
+        assert scene.locator(".heads.over span").all_inner_texts() == ["o0", "o1"]
+        assert scene.locator(".heads.beside span").all_inner_texts() == ["i0", "i1"]
+        assert scene.locator(".axis").all_inner_texts() == ["output", "input"]
+        assert scene.locator("figcaption").nth(1).inner_text() == "kernels"
+        assert scene.locator(".notes > div").all_inner_texts() == ["2 × 2", "36 param."]
+        over = scene.locator(".heads.over span").nth(1).bounding_box()
+        canvas = scene.locator(".joined canvas").bounding_box()
+        middle = canvas["x"] + canvas["width"] * 8.5 / 11
+        assert over["x"] + over["width"] / 2 == pytest.approx(middle, abs=4)
+
+    def test_the_colour_bar_runs_from_its_largest_value_down(self, page):
+        signed = make_maps(colour_bar=True, limits=[(-4.387, 4.387)])
+        unsigned = make_maps(colour_bar=True, limits=[(0.0, 1234.5)], palette="unsigned")
+        scene = open_page(page, Row([signed, unsigned]))
+        ends = scene.locator(".ends").all_inner_texts()
+        assert [text.split() for text in ends] == [["4.39", "0", "−4.39"], ["1230", "0"]]
+        ramp = np.linspace(1, 0, 255)[:, None]
+        for index, colour_map in enumerate(["RdBu_r", "viridis"]):
+            shown = pixels(scene.locator(".bar canvas").nth(index))
+            np.testing.assert_array_equal(shown, expected_pixels(ramp, (0, 1), colour_map))
+
+    def test_more_maps_than_canvases_are_good_for_share_one(self, page):
+        maps = make_maps(count=130, columns=10, labels=[str(i) for i in range(130)])
+        scene = open_page(page, maps)
+        assert scene.locator("canvas").count() == 1
+        hover(scene.locator("canvas"), 0.05, 0.01)
+        assert read_out(page).startswith("channel 0 · row 0 · column 2: ")
+
+    @pytest.mark.parametrize("labels", [[], list("abcd")])
+    def test_a_click_selects_map_row_and_column(self, page, labels):
+        scene = open_page(page, make_maps(select=EVERYWHERE, labels=labels))
+        x, y = (25, 25) if labels else (85, 65)
+        target = scene.locator("canvas").nth(3 if labels else 0)
+        target.click(position={"x": x, "y": y})
+        expected = {"channel": 3, "row": 2, "column": 2, "place": 12, "layer": "conv2"}
+        assert selections(page) == [expected]
+
+    def test_a_click_between_maps_and_without_select_sends_nothing_wrong(self, page):
+        scene = open_page(page, Row([make_maps(), make_maps(count=3, select={"channel": INDEX})]))
+        scene.locator("canvas").nth(0).click()
+        scene.locator("canvas").nth(1).click(position={"x": 105, "y": 65})  # no fourth map
+        assert selections(page) == []
+
+    def test_lists_say_what_each_map_selects(self, page):
+        select = {"image": [582, 7, None, 9], "view": "pipeline"}
+        scene = open_page(page, make_maps(select=select, labels=list("abcd")))
+        for index in range(4):
+            scene.locator(".map").nth(index).click()
+        expected = [{"image": image, "view": "pipeline"} for image in (582, 7, None, 9)]
+        sent = selections(page)  # the first is in flight, the others are merged
+        assert sent == [expected[0]]
+        pages.show(page, make_maps(select=select, labels=list("abcd")), serial=1)
+        assert selections(page) == [expected[3]]
+
+    def test_the_title_selects_the_constants_alone(self, page):
+        scene = open_page(page, make_maps(select=EVERYWHERE | {"list": [1, 2, 3, 4]}, title="c"))
+        scene.locator("figcaption button").click()
+        assert selections(page) == [{"layer": "conv2"}]
+        pages.show(page, make_maps(select={"row": ROW}, title="c"))
+        assert scene.locator("figcaption button").count() == 0
+        assert scene.locator("figcaption").inner_text() == "c"
+
+    def test_a_framed_mark_stands_out(self, page):
+        scene = open_page(page, Row([make_maps(title="a"), make_maps(title="b", framed=True)]))
+        styles = scene.locator("figure").evaluate_all(
+            "figures => figures.map((figure) => getComputedStyle(figure).outlineStyle)"
+        )
+        assert styles == ["none", "solid"]
+
+    def test_the_read_out_tells_the_value_under_the_pointer(self, page):
+        maps = make_maps(count=32, height=14, width=14, columns=8, zoom=4, title="conv2")
+        scene = open_page(page, maps)
+        hover(scene.locator("canvas"), (5 * 15 + 5.5) / 119, (2 * 15 + 4.5) / 59)
+        value = f"{maps.values[21, 4, 5]:.4g}".replace("-", "−")
+        assert read_out(page) == f"conv2 · channel 21 · row 4 · column 5: {value}"
+        page.mouse.move(900, 700)
+        assert read_out(page).startswith("Click or press Enter to select;")
+
+    def test_the_read_out_has_the_digits_of_the_type_and_a_true_minus(self, page):
+        values = np.array([[[-1.23456, np.nan]]])
+        scene = open_page(
+            page, Row([make_maps(values=values), make_maps(values=values.astype(np.float16))])
+        )
+        for index, expected in enumerate(["−1.235", "−1.23"]):
+            hover(scene.locator("canvas").nth(index), 0.2, 0.5)
+            assert read_out(page) == f"row 0 · column 0: {expected}"
+        hover(scene.locator("canvas").nth(0), 0.8, 0.5)
+        assert read_out(page) == "row 0 · column 1: no value"
+
+    def test_the_read_out_names_a_kernel_by_its_heads_and_an_image_by_its_label(self, page):
+        heads = (["8", "9"], ["4", "5"])
+        headed = make_maps(heads=heads, axes=("output channel", "input channel"))
+        labelled = make_maps(labels=["582", "7", "1", "2"], unit="image")
+        scene = open_page(page, Row([headed, labelled]))
+        hover(scene.locator(".joined canvas"), 0.99, 0.01)
+        assert read_out(page).startswith("output channel 9 · input channel 4 · row 0 · column 4: ")
+        hover(scene.locator(".map canvas").nth(0), 0.01, 0.01)
+        assert read_out(page).startswith("image 582 · row 0 · column 0: ")
+
+    def test_what_is_pointed_at_is_followed_to_its_new_value(self, page):
+        scene = open_page(page, make_maps(values=np.full((1, 2, 2), 0.5)))
+        hover(scene.locator("canvas"), 0.2, 0.2)
+        pages.show(page, make_maps(values=np.full((1, 2, 2), 0.25)))
+        assert read_out(page) == "row 0 · column 0: 0.25"
+
+    def test_arrows_move_between_maps_as_laid_out(self, page):
+        maps = make_maps(count=5, columns=3, labels=list("abcde"), select=EVERYWHERE)
+        scene = open_page(page, maps)
+        scene.locator(".grid").focus()
+        reached = []
+        for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowUp", "End", "ArrowRight", "Home"):
+            page.keyboard.press(key)
+            page.keyboard.press("Enter")
+            pages.show(page, maps, serial=10**6)
+            reached += [part["channel"] for part in selections(page)]
+        assert reached == [1, 4, 4, 1, 4, 4, 0]
+
+    def test_arrows_follow_a_grid_that_wrapped(self, page):
+        page.set_viewport_size({"width": 570, "height": 800})
+        maps = make_maps(count=8, columns=8, zoom=30, labels=list("abcdefgh"), select=EVERYWHERE)
+        scene = open_page(page, maps)
+        scene.locator(".grid").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"channel": 3, "layer": "conv2"}]  # three of 150 px to a row
+
+    def test_enter_on_a_whole_map_keeps_row_and_column(self, page):
+        scene = open_page(page, make_maps(select=EVERYWHERE))
+        scene.locator(".grid").focus()
+        page.keyboard.press(" ")
+        assert selections(page) == [{"channel": 0, "layer": "conv2"}]
+
+    def test_shift_and_arrows_move_inside_a_map(self, page):
+        maps = make_maps(select=EVERYWHERE, title="conv2", frames={1: (0, 1, 2, 2)})
+        scene = open_page(page, maps)
+        scene.locator(".grid").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Shift+ArrowRight")  # from the middle of the frame: row 0, column 1
+        value = f"{maps.values[1, 0, 2]:.4g}".replace("-", "−")
+        assert read_out(page) == f"conv2 · channel 1 · row 0 · column 2: {value}"
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press("Shift+ArrowUp")
+        page.keyboard.press("Shift+ArrowUp")
+        page.keyboard.press("Shift+End")
+        page.keyboard.press("Enter")
+        expected = {"channel": 1, "row": 0, "column": 4, "place": 4, "layer": "conv2"}
+        assert selections(page) == [expected]
+        expected_place = [100 * 10 / 11, 0, 100 / 11, 100 / 7]
+        assert scene.locator(".caret").evaluate(PLACE_OF) == pytest.approx(expected_place, abs=0.5)
+
+    def test_arrows_move_inside_a_single_map(self, page):
+        scene = open_page(page, make_maps(count=1, select={"row": ROW, "column": COLUMN}))
+        scene.locator(".grid").focus()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"row": 1, "column": 1}]  # the middle is row 1, column 2
+
+    def test_a_whole_map_under_focus_is_announced_with_its_range(self, page):
+        maps = make_maps(title="conv2")
+        scene = open_page(page, maps)
+        scene.locator(".grid").focus()
+        page.keyboard.press("ArrowRight")
+        least, most = (f"{end(maps.values[1]):.4g}".replace("-", "−") for end in (np.min, np.max))
+        assert read_out(page) == f"conv2 · channel 1: {least} to {most}"
+        option = scene.get_by_role("option")
+        assert option.get_attribute("aria-label") == read_out(page)
+        assert option.get_attribute("aria-posinset") == "2"
+        assert option.get_attribute("aria-setsize") == "4"
+        active = scene.get_by_role("listbox").get_attribute("aria-activedescendant")
+        assert active == option.get_attribute("id")
+
+    def test_hover_and_focus_are_seen(self, page):
+        scene = open_page(page, make_maps(select=EVERYWHERE))
+        canvas = scene.locator("canvas")
+        assert scene.locator(".hover").count() == 0
+        hover(canvas, 0.99, 0.99)
+        expected = [100 * 10 / 11, 100 * 6 / 7, 100 / 11, 100 / 7]
+        assert scene.locator(".hover").evaluate(PLACE_OF) == pytest.approx(expected, abs=0.5)
+        assert canvas.evaluate("canvas => getComputedStyle(canvas).cursor") == "pointer"
+        assert scene.locator(".caret").evaluate("e => getComputedStyle(e).opacity") == "0"
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        scene.locator(".grid").focus()
+        assert scene.locator(".caret").evaluate("e => getComputedStyle(e).opacity") == "1"
+
+
+class TestTable:
+    values = np.array([[0.5, -1.0], [np.nan, np.inf]])
+
+    def test_cells_hold_the_texts(self, page):
+        table = Table(values=self.values, rows=["r0", "r1"], columns=["c0", "c1"], frame=1)
+        scene = open_page(page, table)
+        assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.50", "−1.00", "", "none"]
+        assert scene.locator("th[scope=col]").all_inner_texts() == ["c0", "c1"]
+        assert scene.locator("th[scope=row]").all_inner_texts() == ["r0", "r1"]
+        assert scene.locator("td.framed").all_inner_texts() == ["−1.00"]
+
+    def test_tints_tell_sign_and_size(self, page):
+        scene = open_page(page, Table(values=np.array([[1.0, 0.5, 0.0, -1.0]])))
+        script = """cells => cells.map((cell) => {
+            const context = document.createElement("canvas").getContext("2d");
+            context.fillStyle = getComputedStyle(cell).backgroundColor;
+            context.fillRect(0, 0, 1, 1);
+            return Array.from(context.getImageData(0, 0, 1, 1).data);
+        })"""
+        colours = np.array(scene.locator("td").evaluate_all(script), dtype=int)
+        redness = colours[:, 0] - colours[:, 2]
+        assert redness[0] > redness[1] + 10 > redness[2] + 20
+        assert redness[2] == 0
+        assert redness[3] < -40
+
+    def test_a_click_selects_and_a_blank_cell_does_not(self, page):
+        select = {"row": ROW, "column": COLUMN, "input_channel": INDEX, "name": list("abcd")}
+        scene = open_page(page, Table(values=self.values, select=select))
+        scene.locator("td").nth(2).click()
+        scene.locator("td").nth(3).click()
+        expected = {"row": 1, "column": 1, "input_channel": 3, "name": "d"}
+        assert selections(page) == [expected]
+
+    def test_one_tab_stop_and_arrows_inside(self, page):
+        table = Table(values=np.arange(6.0).reshape(2, 3), select={"place": PLACE}, title="sums")
+        scene = open_page(page, table)
+        assert scene.locator("td[tabindex='0']").count() == 1
+        scene.locator("td[tabindex='0']").focus()
+        for key in ("ArrowRight", "ArrowDown"):
+            page.keyboard.press(key)
+        assert read_out(page) == "sums · row 1 · column 1: 4"
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"place": 4}]
+        pages.show(page, dataclasses.replace(table, values=-table.values), serial=1)
+        assert page.evaluate("document.activeElement.textContent") == "−4.00"
+        assert read_out(page) == "sums · row 1 · column 1: −4"
+        assert scene.locator("td[tabindex='0']").count() == 1
+
+    def test_without_select_it_is_no_tab_stop_but_is_read(self, page):
+        values = np.array([[0.123456]])
+        scene = open_page(page, Table(values=values, columns=["mean"], title="stats"))
+        assert scene.locator("[tabindex]").count() == 0
+        scene.locator("td").hover()
+        assert read_out(page) == "stats · mean: 0.1235"
+        pages.show(page, Table(values=values, columns=["mean"], title="stats", percent=True))
+        assert read_out(page) == "stats · mean: 12.3%"
+
+
+class TestBars:
+    def heights(self, scene):
+        return scene.locator(".bars-of b").evaluate_all(
+            """bars => bars.map((bar) => {
+                const [own, all] = [bar, bar.closest(".bars-of")].map(
+                    (element) => element.getBoundingClientRect());
+                return [(all.bottom - own.bottom) / all.height, own.height / all.height];
+            })"""
+        )
+
+    def test_bars_stand_on_zero_as_high_as_their_values(self, page):
+        scene = open_page(page, make_bars())
+        expected = [[0.25, 0.75], [0, 0.25], [0.25, 0.25]]
+        np.testing.assert_allclose(self.heights(scene), expected, atol=0.01)
+        series = {"change": np.array([9.0, np.nan, 0.0])}
+        pages.show(page, make_bars(series=series))
+        np.testing.assert_allclose(
+            self.heights(scene), [[0.25, 0.75], [0.25, 0], [0.25, 0]], atol=0.01
+        )
+
+    def test_axes_ticks_and_numbers_stand_where_they_belong(self, page):
+        axis = {"none": -1.0, "half": 1.0, "all": 3.0}
+        bars = make_bars(axis=axis, axes=("digit", "share"), numbers=["3!", "", "1!"])
+        scene = open_page(page, bars)
+        assert scene.locator(".tick").all_inner_texts() == ["a", "b", "c"]
+        assert scene.locator(".number").all_inner_texts() == ["3!", "", "1!"]
+        assert sorted(scene.locator(".axis").all_inner_texts()) == ["digit", "share"]
+        plot = scene.locator(".bars-of").first.bounding_box()
+        for text, share in {"none": 0, "half": 0.5, "all": 1}.items():
+            box = scene.locator(".scale span", has_text=text).bounding_box()
+            middle = plot["y"] + plot["height"] * (1 - share)
+            assert box["y"] + box["height"] / 2 == pytest.approx(middle, abs=1.5)
+        number = scene.locator(".number").nth(2).bounding_box()
+        assert number["y"] + number["height"] == pytest.approx(plot["y"] + 55, abs=1.5)
+
+    def test_several_series_have_a_legend_and_a_pattern(self, page):
+        series = {"before": np.array([1.0, 2, 3]), "after": np.array([3.0, 2, 1])}
+        scene = open_page(page, make_bars(series=series))
+        assert scene.locator(".legend span").all_inner_texts() == ["before", "after"]
+        script = "bars => bars.map((bar) => getComputedStyle(bar).backgroundImage)"
+        images = scene.locator(".group").first.locator("b").evaluate_all(script)
+        assert images[0] == "none"
+        assert "repeating-linear-gradient" in images[1]
+        assert scene.locator(".legend b").evaluate_all(script) == images
+        scene.locator(".group").nth(0).hover()
+        assert read_out(page) == "a: before 1, after 3"
+        pages.show(page, make_bars())
+        assert scene.locator(".legend").count() == 0
+
+    def test_emphasis_is_told_by_shape_too(self, page):
+        scene = open_page(page, make_bars(emphasis=[2]))
+        content = "ticks => ticks.map((tick) => getComputedStyle(tick, '::before').content)"
+        assert scene.locator(".tick").evaluate_all(content) == ["none", "none", '"▲"']
+        weights = scene.locator(".tick").evaluate_all(
+            "t => t.map((e) => getComputedStyle(e).fontWeight)"
+        )
+        assert weights == ["400", "400", "700"]
+
+    def test_clicks_and_keys_select(self, page):
+        bars = make_bars(select={"class": INDEX, "layer": "fc2"}, axes=("class", ""), title="sums")
+        scene = open_page(page, bars)
+        scene.locator(".group").nth(2).click()
+        assert selections(page) == [{"class": 2, "layer": "fc2"}]
+        pages.show(page, bars, serial=1)
+        page.keyboard.press("ArrowLeft")  # the click has brought the focus there
+        assert read_out(page) == "sums · class b: −1"
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"class": 1, "layer": "fc2"}]
+        assert scene.locator(".group[tabindex='0']").count() == 1
+
+    def test_numbers_are_read_in_place_of_logarithms(self, page):
+        scene = open_page(page, make_bars(numbers=["93%", "", ""], title="p"))
+        scene.locator(".group").nth(0).hover()
+        assert read_out(page) == "p · a: 93%"
+
+
+class TestText:
+    def test_sizes_and_button(self, page):
+        items = [
+            Text(text="plain"),
+            Text(text="bold", size="strong"),
+            Text(text="7", size="large"),
+            Text(text="go", select={"image": 3}),
+        ]
+        scene = open_page(page, Row(items))
+        assert scene.locator(".text .body").all_inner_texts() == ["plain", "bold", "7", "go"]
+        sizes = scene.locator(".text .body > *").evaluate_all(
+            "texts => texts.map((text) => parseFloat(getComputedStyle(text).fontSize))"
+        )
+        assert sizes[2] > sizes[1] >= sizes[0] >= 10
+        scene.get_by_role("button", name="go").focus()
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"image": 3}]
+
+
+RANGE = {"name": "layer", "kind": "range", "label": "Layer", "value": 1, "max": 3}
+CHOICE = {
+    "name": "class",
+    "kind": "choice",
+    "label": "Class",
+    "value": None,
+    "options": [["none", None], ["7", 7], ["off", [["conv1", 3]]]],
+}
+NUMBER = {"name": "image", "kind": "number", "label": "Index", "value": 4, "max": 9999}
+
+
+class TestControls:
+    def test_a_slider_tells_and_sends_what_its_steps_mean(self, page):
+        texts = ["conv1", "relu1", "pool1", "conv2"]
+        control = RANGE | {"texts": texts, "values": ["a", "b", "c", "d"]}
+        open_page(page, make_bars(), controls=[control])
+        slider = page.get_by_role("slider", name="Layer")
+        assert slider.input_value() == "1"
+        assert slider.get_attribute("aria-valuetext") == "relu1"
+        slider.press("ArrowRight")
+        assert slider.get_attribute("aria-valuetext") == "pool1"
+        assert page.locator("output").inner_text() == "pool1"
+        assert selections(page) == [{"layer": "c"}]
+
+    def test_a_slider_without_texts_shows_its_step(self, page):
+        open_page(page, make_bars(), controls=[RANGE])
+        page.get_by_role("slider").press("End")
+        assert page.locator("output").inner_text() == "3"
+        assert selections(page) == [{"layer": 3}]
+
+    def test_play_walks_to_the_end_two_steps_a_second(self, page):
+        open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
+        page.clock.install()
+        page.get_by_role("button", name="Play Layer").click()
+        page.clock.run_for(1000)
+        assert page.get_by_role("button", name="Pause Layer").count() == 1
+        # the first step isn't answered, so there is no second one
+        assert selections(page) == [{"layer": 2}]
+        page.clock.run_for(500)
+        assert selections(page) == [{"layer": 3}]
+        page.clock.run_for(1000)
+        assert selections(page) == []
+        assert page.get_by_role("button", name="Play Layer").count() == 1
+
+    def test_pause_stops(self, page):
+        open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
+        page.clock.install()
+        page.get_by_role("button", name="Play Layer").click()
+        page.get_by_role("button", name="Pause Layer").click()
+        page.clock.run_for(2000)
+        assert selections(page) == []
+
+    def test_a_choice_sends_any_value(self, page):
+        open_page(page, make_bars(), controls=[CHOICE])
+        chooser = page.get_by_role("combobox", name="Class")
+        assert chooser.evaluate("e => e.selectedOptions[0].text") == "none"
+        chooser.select_option("off")
+        chooser.select_option("none")
+        assert selections(page) == [{"class": [["conv1", 3]]}]
+        pages.show(page, make_bars(), controls=[CHOICE | {"value": 7}], serial=1)
+        assert selections(page) == [{"class": None}]
+        pages.show(page, make_bars(), controls=[CHOICE | {"value": [["conv1", 3]]}], serial=2)
+        assert chooser.evaluate("e => e.selectedOptions[0].text") == "off"
+
+    @pytest.mark.parametrize("text", ["12.7", "10000", "-5", "", "1e3"])
+    def test_a_number_that_is_none_selects_nothing_and_is_said(self, page, text):
+        open_page(page, make_bars(), controls=[NUMBER])
+        box = page.get_by_role("spinbutton", name="Index")
+        box.fill(text)
+        box.press("Enter")
+        assert selections(page) == []
+        assert read_out(page) == "Index must be a whole number from 0 to 9,999."
+        assert box.get_attribute("aria-invalid") == "true"
+        box.fill("9999")
+        box.press("Enter")
+        assert selections(page) == [{"image": 9999}]
+        assert box.get_attribute("aria-invalid") == "false"
+        assert read_out(page).startswith("Click or press")
+
+    def test_a_number_shows_the_answer(self, page):
+        open_page(page, make_bars(), controls=[NUMBER])
+        box = page.get_by_role("spinbutton")
+        box.fill("17")
+        box.press("Enter")
+        pages.show(page, make_bars(), controls=[NUMBER], serial=1, error="Image 17 is no 7.")
+        assert box.input_value() == "4"
+        assert read_out(page) == "Image 17 is no 7."
+        assert "error" in page.locator(".readout").get_attribute("class")
+
+    def test_controls_come_go_and_stay(self, page):
+        open_page(page, make_bars(), controls=[RANGE, NUMBER])
+        page.get_by_role("slider").evaluate("slider => { window.slider = slider; }")
+        page.get_by_role("slider").focus()
+        changed = [CHOICE, RANGE | {"value": 3, "disabled": False}]
+        pages.show(page, make_bars(), controls=changed)
+        assert page.locator(".control > span").all_inner_texts() == ["Class", "Layer"]
+        assert page.get_by_role("slider").evaluate("slider => slider === window.slider")
+        assert page.evaluate("document.activeElement === window.slider")
+        assert page.get_by_role("slider").input_value() == "3"
+        pages.show(page, make_bars(), controls=[CHOICE | {"disabled": True}])
+        assert page.get_by_role("combobox").is_disabled()
+
+
+class TestExplorer:
+    def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):
+        other = RANGE | {"name": "row", "label": "Row", "value": 0}
+        controls = [RANGE, other]
+        open_page(page, make_bars(), controls=controls, serial=5)
+        layer, row = page.get_by_role("slider").all()
+        for slider, key in [(layer, "End"), (layer, "Home"), (row, "End"), (layer, "ArrowRight")]:
+            slider.press(key)
+        messages = page.evaluate("host.sent")
+        assert messages == [{"select": {"layer": 3}, "serial": 6}]
+        stale = [RANGE | {"value": 3}, other]
+        pages.show(page, make_bars(), controls=stale, serial=6)
+        messages = page.evaluate("host.sent.slice(1)")
+        assert messages == [{"select": {"layer": 1, "row": 3}, "serial": 7}]
+        assert layer.input_value() == "1"  # the stale answer doesn't move it back
+        pages.show(page, make_bars(), controls=controls, serial=7)
+        assert page.evaluate("host.sent.length") == 2
+        assert row.input_value() == "0"
+
+    def test_tabs_open_views(self, page):
+        open_page(page, make_bars())
+        tabs = page.get_by_role("tab")
+        assert tabs.all_inner_texts() == ["Pipeline", "Kernels", "Feature maps"]
+        chosen = tabs.evaluate_all("all => all.map((tab) => tab.ariaSelected + tab.tabIndex)")
+        assert chosen == ["true0", "false-1", "false-1"]
+        tabs.nth(0).focus()
+        for key in ("ArrowRight", "ArrowRight", "Home", "End"):
+            page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"view": "maps"}]
+        pages.show(page, make_bars(), view="maps", serial=1)
+        assert page.evaluate("document.activeElement.textContent") == "Feature maps"
+        tabs.nth(1).click()
+        assert selections(page) == [{"view": "kernels"}]
+
+    def test_elements_and_focus_stay_from_scene_to_scene(self, page):
+        marks = [make_maps(select=EVERYWHERE, title="a"), make_bars(), Text(text="x")]
+        scene = open_page(page, Row([*marks, Column([Table(values=np.eye(2))])]))
+        count = scene.evaluate(
+            "scene => { window.old = [...scene.querySelectorAll('*')]; return old.length; }"
+        )
+        assert count > 40
+        scene.locator(".grid").focus()
+        page.keyboard.press("Enter")
+        marks = [make_maps(seed=1, select=EVERYWHERE, title="b"), make_bars(), Text(text="y")]
+        pages.show(page, Row([*marks, Column([Table(values=2 * np.eye(2))])]), serial=1)
+        now = "[...document.querySelectorAll('.scene *')]"
+        assert page.evaluate(f"{now}.every((element, i) => element === window.old[i])")
+        assert page.evaluate("document.activeElement.role") == "listbox"
+        shown = pixels(scene.locator("canvas"))[:3, :5]
+        expected = expected_pixels(marks[0].values[0], (-1, 1), "RdBu_r")
+        np.testing.assert_array_equal(shown, expected)
+
+    def test_other_kinds_take_the_place_of_old_ones(self, page):
+        scene = open_page(page, Row([make_maps(), make_bars(), make_maps(count=9)]))
+        pages.show(page, Row([make_maps(count=1, height=2), Text(text="only")]))
+        kinds = scene.locator("figure").evaluate_all("all => all.map((e) => e.dataset.kind)")
+        assert kinds == ["maps", "text"]
+        assert pixels(scene.locator("canvas")).shape == (2, 5, 4)
+
+    def test_caption_header_and_start(self, page):
+        scene = open_page(page, make_bars())
+        assert page.locator(".caption").inner_text() == "What is seen, in one sentence."
+        assert page.get_by_role("group", name="What is seen, in one sentence.").count() == 1
+        assert scene.count() == 1
+        assert page.locator(".header").inner_text() == "7"
+        page.get_by_role("button", name="Back to start").click()
+        assert selections(page) == [{"reset": True}]
+
+    def test_copy(self, page):
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        open_page(page, make_bars())
+        page.get_by_role("button", name="Copy call").click()
+        page.wait_for_function("document.querySelector('.readout').innerText.startsWith('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == "explore(model, images, labels)"
+
+    def test_copy_where_the_clipboard_is_out_of_reach(self, page):
+        open_page(page, make_bars())
+        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); 0")
+        page.get_by_role("button", name="Copy call").click()
+        page.wait_for_selector("input[readonly]")
+        assert read_out(page) == "Press Ctrl + C to copy the call."
+        assert page.evaluate("getSelection().toString()") == "explore(model, images, labels)"
+
+    def test_progress_and_stop(self, page):
+        open_page(page, make_bars())
+        assert not page.locator(".progress").is_visible()
+        progress = {"text": "Ranking images for conv1", "fraction": 0.25}
+        page.evaluate("progress => host.set('progress', progress)", progress)
+        assert page.locator(".progress span").inner_text() == "Ranking images for conv1"
+        assert page.locator("progress").evaluate("e => e.value") == 0.25
+        page.get_by_role("button", name="Stop").click()
+        assert page.evaluate("host.sent") == [{"stop": True}]
+        page.evaluate("host.set('progress', null)")
+        assert not page.locator(".progress").is_visible()
+
+    def test_the_still_gives_way_and_comes_back(self, page):
+        open_page(page, make_bars())
+        page.wait_for_selector("#still", state="hidden")
+        page.evaluate("window.cleanup()")
+        assert page.locator("#still").is_visible()
+        assert page.evaluate("Object.keys(host.listeners)") == []
+
+    def test_keys_that_are_used_stay_inside_and_shortcuts_are_kept_away(self, page):
+        table = Table(values=np.eye(2), select={"row": ROW})
+        items = [make_maps(select=EVERYWHERE, title="a"), table, make_bars(select={"class": INDEX})]
+        controls = [RANGE | {"playable": True}, CHOICE, NUMBER]
+        open_page(page, Row([*items, Text(text="go", select={"a": 1})]), controls=controls)
+        page.evaluate(
+            """() => {
+                window.keys = [];
+                document.body.addEventListener("keydown", (event) => keys.push(event.key));
+            }"""
+        )
+        seen = 0
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement === document.body"):
+                break
+            seen += 1
+            suppressed = "document.activeElement.dataset.lmSuppressShortcuts"
+            assert page.evaluate(suppressed) == "true"
+        # tab, play, slider, list, number, title, maps, table, bars, text, back, copy
+        assert seen == 12
+        page.evaluate("keys.length = 0")
+        for selector in (".tab", "input[type=range]", ".grid", "td[tabindex='0']", ".group"):
+            page.locator(selector).first.focus()
+            page.keyboard.press("ArrowRight")
+        assert page.evaluate("keys") == []
+
+
+def realistic():
+    """Each kind of mark as the views use it."""
+    rng = np.random.default_rng(0)
+    maps = make_maps(
+        count=32,
+        height=14,
+        width=14,
+        columns=8,
+        zoom=5,
+        labels=[str(i) for i in range(32)],
+        frames={21: None},
+        colour_bar=True,
+        title="conv2",
+        select=EVERYWHERE,
+        framed=True,
+        notes=["32 × 14 × 14"],
+    )
+    heads = ([str(i) for i in range(32)], [str(i) for i in range(16)])
+    kernels = make_maps(count=512, width=3, columns=32, zoom=5, heads=heads, axes=("out", "in"))
+    table = Table(
+        values=rng.normal(size=(2, 8)),
+        select={"input_channel": INDEX},
+        frame=3,
+        columns=[str(i) for i in range(8)],
+        rows=["0 to 7", "8 to 15"],
+        title="sums by input channel",
+    )
+    bars = Bars(
+        ticks=[str(i) for i in range(32)],
+        series={"before": rng.random(32), "after": rng.random(32)},
+        axis={"0": 0.0, "100%": 1.0},
+        axes=("channel", "share"),
+        emphasis=[4],
+        select={"channel": INDEX},
+        title="change",
+    )
+    texts = [Text(text=f"{i} is a word of some length" * 3, size="strong") for i in range(2)]
+    button = Text(text="Go to the image", select={"image": 1})
+    return Column([Row([make_maps(count=1), maps]), kernels, table, bars, *texts, button])
+
+
+CONTROLS = [
+    *(RANGE | {"name": f"r{i}", "label": f"Layer {i}", "playable": i == 0} for i in range(8)),
+    CHOICE | {"disabled": True},
+    CHOICE | {"name": "true"},
+    NUMBER,
+]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(page, dark):
+    open_page(page, realistic(), dark=dark, controls=CONTROLS, error="That is no image.")
+    page.evaluate("host.set('progress', { text: 'Ranking', fraction: 0.5 })")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    results = Axe().run(page, ".mnist-explorer", rules)
+    assert results.response["passes"]
+    assert results.violations_count == 0, results.generate_report()
+
+
+@pytest.mark.parametrize("width", [570, 1070])
+def test_everything_fits_and_can_be_read(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    open_page(page, realistic(), controls=CONTROLS)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('.mnist-explorer *')]
+            .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+            .map((e) => parseFloat(getComputedStyle(e).fontSize))"""
+    )
+    assert len(sizes) > 100
+    assert min(sizes) >= 10
+    outside = page.evaluate(
+        """width => [...document.querySelectorAll('.mnist-explorer *')].filter((element) => {
+            const box = element.getBoundingClientRect();
+            return box.right > width + 0.5 || box.left < 0;
+        }).map((element) => element.className)""",
+        width,
+    )
+    assert outside == []
+    tabs = page.get_by_role("tab").evaluate_all("t => t.map((e) => e.scrollWidth - e.clientWidth)")
+    assert max(tabs) <= 0
+    if width == 1070:
+        assert page.locator(".controls").bounding_box()["height"] <= 100
+
+
+def test_a_scene_is_drawn_within_a_frame(page):
+    values = np.random.default_rng(0).normal(size=(11, 16, 16, 16)).astype(np.float32)
+    items = [make_maps(values=each, zoom=2, title="conv", select=EVERYWHERE) for each in values]
+    open_page(page, Row(items))
+    times = page.evaluate(
+        """() => Array.from({ length: 30 }, () => {
+            const start = performance.now();
+            host.listeners["change:state"]();
+            return performance.now() - start;
+        })"""
+    )
+    assert np.median(times) < 16  # 45,000 values; about 4 ms on an idle laptop
