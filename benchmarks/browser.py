@@ -21,10 +21,11 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 SETTINGS = {
-    "notebook-extension/tracker": '{"windowingMode": "none"}',  # keeps cells on the page that are out of sight
+    # keeps cells that are out of sight on the page
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
     "apputils-extension/notification": '{"fetchNews": "false"}',
 }
-EXPLORER = ".jp-OutputArea-output:has(.mnist-helpers-tabs)"
+EXPLORER = ".mnist-explorer"
 
 
 @contextlib.contextmanager
@@ -64,7 +65,10 @@ def jupyter_lab(root: Path, notebook: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def notebook_page(address: str, name: str) -> Iterator[Page]:
-    """The notebook `name` after Run All, scrolled to its big explorer; `page.errors` holds the console's complaints."""
+    """The notebook `name` after Run All, scrolled to its last explorer.
+
+    `page.errors` holds the console's complaints.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1300, "height": 1200}, device_scale_factor=1.5)
@@ -86,8 +90,8 @@ def notebook_page(address: str, name: str) -> Iterator[Page]:
             with contextlib.suppress(TimeoutError):
                 page.wait_for_selector('.jp-InputPrompt:has-text("[*]")', timeout=4000)
                 break
-        page.wait_for_selector(".mnist-helpers-tabs", timeout=300_000, state="attached")
+        page.wait_for_selector(EXPLORER, timeout=300_000, state="attached")
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=300_000)
-        page.locator(EXPLORER).scroll_into_view_if_needed()
+        page.locator(EXPLORER).last.scroll_into_view_if_needed()
         yield page
         browser.close()

@@ -1,8 +1,11 @@
-"""Measures the explorer, beside the usual way of making one: `python benchmarks/widgets.py`.
+"""Measures the explorer: `python benchmarks/widgets.py`, about five minutes on two cores.
 
-The time from a change of the selection to the bytes of the new picture, from the slider to pixels in a real browser,
-memory over a thousand moves, and what it takes to ask all test images again with channels switched off. Prints a
-table and writes widgets.json beside this file. Nothing else should run meanwhile.
+In this process: a move's time from the page's message to the new state, the bytes of that state,
+memory over a thousand moves, and asking all test images again with another set of channels ablated;
+beside them the usual way, `interact` with a subplot a map. In JupyterLab in Chromium: from a change
+of a slider to the new picture, and the gaps while a slider is dragged for five seconds.
+
+Prints a table and writes widgets.json beside this file. Nothing else should run meanwhile.
 """
 
 import gc
@@ -24,35 +27,60 @@ from training import processor
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import DATA_DIR, NOTEBOOKS_DIR
 from mnist_helpers.data import load_idx_part
-from mnist_helpers.explore import make_view
-from mnist_helpers.inspector import VIEWS, Inspector
+from mnist_helpers.explorer import Explorer, Selection, Subject
+from mnist_helpers.explorer.views import VIEWS
 
 HERE = Path(__file__).parent
-# what is moved in each view, and at which stage
-MOVES = {
-    "feature_maps": ("image", "relu2"),
-    "kernels": ("channel", "conv2"),
-    "pipeline": ("image", "conv2"),
-    "arithmetic": ("column", "conv2"),
-    "excitation": ("channel", "conv2"),
-    "ablation": ("image", "conv2"),
+MOVED = {  # in each view: the control, and how many steps it has
+    "pipeline": ("position", 10_000),
+    "kernels": ("channel", 32),
+    "feature_maps": ("position", 10_000),
+    "arithmetic": ("column", 14),
+    "top_images": ("channel", 32),
+    "attribution": ("position", 10_000),
+    "ablation": ("position", 10_000),
+    "answer": ("position", 10_000),
 }
-SLIDER_TO_PIXELS = """async ([root, count]) => {
-    const slider = [...document.querySelectorAll(root + ' .widget-slider')]
-        .find(each => each.offsetParent && each.querySelector('.widget-label').textContent === 'Position');
-    const handle = slider.querySelector('.noUi-handle');
-    const image = [...document.querySelectorAll(root + ' .mnist-helpers-picture img')].find(each => each.offsetParent);
+LABELS = {"position": "Image", "channel": "Channel", "column": "Column"}
+KEY_TO_PICTURE = """async ([number, label, count]) => {
+    const root = [...document.querySelectorAll('.mnist-explorer')].at(-1);
+    const slider = [...root.querySelectorAll('input[type=range]')]
+        .find(input => input.ariaLabel === label);
+    const caption = root.querySelector('.caption');
     const times = [];
     for (let i = 0; i < count; i++) {
+        const shown = new Promise(done => {
+            const seen = new MutationObserver(() => { seen.disconnect(); done(); });
+            seen.observe(caption, { childList: true, characterData: true, subtree: true });
+        });
         const began = performance.now();
-        const shown = new Promise(done =>
-            image.addEventListener('load', () => requestAnimationFrame(done), {once: true}));
-        handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+        Number(slider.value) < Number(slider.max) ? slider.stepUp() : slider.value = 0;
+        slider.dispatchEvent(new Event('input'));
         await shown;
+        await new Promise(requestAnimationFrame);
         times.push(performance.now() - began);
-        await new Promise(done => setTimeout(done, 100));
+        await new Promise(done => setTimeout(done, 80));
     }
     return times;
+}"""
+DRAG = """async ([label, seconds]) => {
+    const root = [...document.querySelectorAll('.mnist-explorer')].at(-1);
+    const slider = [...root.querySelectorAll('input[type=range]')]
+        .find(input => input.ariaLabel === label);
+    const pictures = [], frames = [];
+    const seen = new MutationObserver(() => pictures.push(performance.now()));
+    const changes = { childList: true, characterData: true, subtree: true };
+    seen.observe(root.querySelector(".caption"), changes);
+    const end = performance.now() + 1000 * seconds;
+    while (performance.now() < end) {
+        await new Promise(requestAnimationFrame);
+        frames.push(performance.now());
+        Number(slider.value) < Number(slider.max) ? slider.stepUp() : slider.value = 0;
+        slider.dispatchEvent(new Event('input'));
+    }
+    seen.disconnect();
+    const gap = times => Math.max(...times.slice(1).map((time, i) => time - times[i]));
+    return [gap(pictures), pictures.length / seconds, gap(frames), frames.length / seconds];
 }"""
 
 
@@ -73,33 +101,45 @@ def resident() -> float:
     return pages * 4096 / 2**20
 
 
-def measure_view(inspector: Inspector, name: str, moves: int) -> dict[str, float]:
-    """Median milliseconds of a move, and growth in MB over `moves` of them after a hundred."""
-    moved, stage = MOVES[name]
-    explorer = make_view(inspector, name)
-    if "stage" in explorer.controls:
-        explorer.controls["stage"].value = stage
-    control = explorer.controls[moved]
-    sizes = {"image": len(inspector.images), "channel": 32, "column": 14}
-    values = itertools.cycle(range(sizes[moved]))
+def size(item: object) -> int:
+    """Bytes that a part of a state takes on its way to the page."""
+    if isinstance(item, bytes):
+        return len(item)
+    if isinstance(item, dict):
+        return sum(len(name) + 4 + size(value) for name, value in item.items())
+    if isinstance(item, list | tuple):
+        return sum(1 + size(value) for value in item)
+    return len(json.dumps(item))
 
-    def move(value: int) -> None:
-        control.value = value
 
+def measure_view(subject: Subject, name: str, moves: int) -> dict[str, float]:
+    """Median milliseconds and bytes of a move, and growth in MB over `moves` after a hundred."""
+    control, steps = MOVED[name]
+    explorer = Explorer(subject, Selection(view=name, layer="conv2"))
+    serials = itertools.count(1)
+
+    def move(step: int) -> None:
+        explorer.receive({"select": {control: step}, "serial": next(serials)})
+
+    values = itertools.cycle(range(steps))
     milliseconds(move, itertools.islice(values, 1, 110))
-    before = explorer.caption.value
-    median = milliseconds(move, itertools.islice(values, 200))
-    assert explorer.caption.value != before  # it was drawn
+    before = explorer.scene.caption
+    median = milliseconds(move, itertools.islice(values, 201))
+    assert explorer.scene.caption != before  # it was drawn
     before = resident()
     milliseconds(move, itertools.islice(values, moves))
-    return {"milliseconds": median, "growth_mb": resident() - before}
+    return {
+        "milliseconds": median,
+        "bytes": size(explorer.state),
+        "growth_mb": resident() - before,
+    }
 
 
-def usual_interact(inspector: Inspector) -> float:
-    """The same maps as `interact` draws them: one subplot a map, the figure made anew and encoded at every move."""
+def usual_interact(subject: Subject) -> float:
+    """The same maps as `interact` draws them: one subplot a map, a new figure at every move."""
 
     def draw(image: int) -> None:
-        maps = inspector.network.maps(inspector.images[image : image + 1])["relu2"][0]
+        maps = subject.network.outputs(subject.images[image : image + 1])["relu2"][0]
         fig, panels = pyplot.subplots(4, 8, figsize=(8, 4))
         for ax, part in zip(panels.ravel(), maps, strict=True):
             ax.imshow(part)
@@ -110,36 +150,47 @@ def usual_interact(inspector: Inspector) -> float:
     return milliseconds(draw, range(30))
 
 
-def ablation_seconds(inspector: Inspector) -> dict[str, float]:
-    """Seconds to ask all images with one more channel off, medians after the first."""
+def ablation_seconds(subject: Subject) -> dict[str, float]:
+    """Seconds to ask all images with another channel ablated, medians after the first."""
     found = {}
-    for layer in inspector.network.convolutions:
-        inspector.silencer.predictions(frozenset({(layer, 0)}))
-        sets = [frozenset({(layer, channel)}) for channel in range(1, 16)]
-        found[layer] = milliseconds(inspector.silencer.predictions, sets) / 1000
-    return found
+    for layer in subject.network.convolutions:
+        subject.without([(layer, 0)], "trained")
+        sets = [[(layer, channel)] for channel in range(1, 16)]
+        found[layer] = milliseconds(lambda channels: subject.without(channels, "trained"), sets)
+    return {layer: median / 1000 for layer, median in found.items()}
 
 
-def in_the_browser() -> float:
-    """Median milliseconds from an arrow key on the slider to the new picture on the page."""
+def in_the_browser() -> dict[str, dict[str, float]]:
+    """For each view: slider to picture in ms, and gaps in ms while a slider is dragged."""
     name = "conv_visualization.ipynb"
+    found = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         browser.jupyter_lab(Path(folder), NOTEBOOKS_DIR / name) as address,
         browser.notebook_page(address, name) as page,
     ):
-        page.locator(browser.EXPLORER).locator(
-            ".lm-TabBar-tabLabel", has_text="Feature maps"
-        ).click()
-        page.wait_for_timeout(1000)
-        return statistics.median(page.evaluate(SLIDER_TO_PIXELS, [browser.EXPLORER, 60])[10:])
+        root = page.locator(browser.EXPLORER).last
+        for view, (control, _) in MOVED.items():
+            root.locator("[role=tab]", has_text=VIEWS[view].title).click()
+            page.wait_for_timeout(6000 if view == "top_images" else 1500)
+            times = page.evaluate(KEY_TO_PICTURE, [0, LABELS[control], 60])[10:]
+            gap, rate, frame_gap, frame_rate = page.evaluate(DRAG, [LABELS[control], 5])
+            found[view] = {
+                "median": statistics.median(times),
+                "p95": statistics.quantiles(times, n=20)[-1],
+                "drag_longest_gap": gap,
+                "drag_pictures_a_second": rate,
+                "page_longest_gap": frame_gap,
+                "page_frames_a_second": frame_rate,
+            }
+    return found
 
 
 def main() -> None:
-    """Measures everything; about three minutes on two cores."""
+    """Measures everything."""
     model, _ = load_checkpoint()
-    inspector = Inspector(model, *load_idx_part(DATA_DIR, "test").tensors, make_model())
-    views = {name: measure_view(inspector, name, 1000) for name in VIEWS if name in MOVES}
+    data = load_idx_part(DATA_DIR, "test").tensors
+    subject = Subject(model, *data, weights={"random": make_model().state_dict()})
     results = {
         "machine": {
             "processor": processor(),
@@ -147,17 +198,16 @@ def main() -> None:
             "python": platform.python_version(),
             "torch": torch.__version__,
         },
-        "views": views,
-        "usual_interact_milliseconds": usual_interact(inspector),
-        "ablation_seconds": ablation_seconds(inspector),
-        "slider_to_pixels_milliseconds": in_the_browser() if browser.CHROMIUM else None,
+        "views": {name: measure_view(subject, name, 1000) for name in MOVED},
+        "usual_interact_milliseconds": usual_interact(subject),
+        "ablation_seconds": ablation_seconds(subject),
+        "browser_milliseconds": in_the_browser() if browser.CHROMIUM else {},
     }
-    print("view             ms a move (median)   MB grown over 1,000 moves")
-    for name, figures in views.items():
-        print(f"{name:16} {figures['milliseconds']:18.1f}   {figures['growth_mb']:25.1f}")
-    print(f"interact, 32 subplots {results['usual_interact_milliseconds']:13.1f}")
-    print("seconds to ask 10,000 images with a channel off:", results["ablation_seconds"])
-    print("slider to pixels in Chromium, ms (median):", results["slider_to_pixels_milliseconds"])
+    for name, figures in results["views"].items():
+        line = {**figures, **results["browser_milliseconds"].get(name, {})}
+        print(f"{name:13}", *(f"{key} {value:,.1f}" for key, value in line.items()), sep="  ")
+    print(f"interact, 32 subplots: {results['usual_interact_milliseconds']:.1f} ms")
+    print("seconds to ask 10,000 images with a channel ablated:", results["ablation_seconds"])
     (HERE / "widgets.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

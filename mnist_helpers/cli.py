@@ -24,7 +24,8 @@ from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_che
 from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, InputError
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
-from mnist_helpers.inspector import VIEWS, Inspector
+from mnist_helpers.explorer import Selection, Subject, still
+from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.runs import load_run, new_run, save_run
@@ -145,39 +146,29 @@ def predict(
 
 
 def visualize(
-    image: int = 0,
+    selection: Selection = Selection(view="all", rank=True),  # noqa: B008 - frozen
     out: Path = PROJECT_DIR / "outputs" / "views",
-    stage: str = "conv2",
-    channel: int = 0,
-    row: int = 7,
-    column: int = 7,
     checkpoint: Checkpoint = CHECKPOINT_PATH,
     data_dir: Path = Config.data_dir,
     seed: int = Config.seed,
 ) -> None:
-    """Write every view into the network as a PNG.
+    """Write the views into the network as PNGs.
 
     Args:
-        image: index of a test image.
+        selection: where to look.
         out: folder for the pictures.
-        stage: conv1, relu1, pool1, conv2, relu2, pool2, fc1, relu3, fc2 or softmax.
-        channel: of the stage; row and column are those of one of its values.
         data_dir: folder of MNIST, or of a data set in its IDX form.
         seed: of the random weights beside the trained ones.
     """
     model, _ = load_checkpoint(checkpoint)
-    inspector = Inspector(model, *load_idx_part(data_dir, "test").tensors, make_model(seed))
-    place = {"image": image, "stage": stage, "channel": channel, "row": row, "column": column}
-    inspector.require(**place)
+    random = {"random": make_model(seed).state_dict()}
+    subject = Subject(model, *load_idx_part(data_dir, "test").tensors, weights=random)
     require_writable(out / "pipeline.png", "out")
-    for name in inspector.network.convolutions:
-        inspector.rank(name)
-    for name, (_, *arguments) in VIEWS.items():
-        picture = getattr(inspector, name)(
-            **{each: place[each] for each in arguments if each in place}
-        )
-        (out / f"{name}.png").write_bytes(picture._repr_png_())
-        log.info("%s: %s", out / f"{name}.png", picture.caption)
+    for view in VIEWS if selection.view == "all" else [selection.view]:
+        picture = still(subject, **vars(selection) | {"view": view})
+        path = out / f"{view}.png"
+        path.write_bytes(picture.png())
+        log.info("%s: %s", path, picture.scene.caption)
 
 
 def notebooks(

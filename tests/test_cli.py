@@ -12,7 +12,7 @@ from PIL import Image
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
-from mnist_helpers.inspector import VIEWS
+from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
 from mnist_helpers.runs import load_run, new_run, save_run
 from mnist_helpers.training import Trainer
@@ -58,30 +58,25 @@ def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
 
 
 def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
-    options = (
-        "--data-dir",
-        small_data_dir,
-        "--out",
-        tmp_path,
-        "--stage",
-        "pool1",
-        "--channel",
-        3,
-        "--image",
-        5,
-    )
+    place = ("--layer", "pool1", "--channel", 3, "--image", 5)
+    options = ("--data-dir", small_data_dir, "--out", tmp_path, *place)
     code, out, err = run(capsys, "visualize", *options)
     assert (code, err) == (0, "")
     written = sorted(tmp_path.glob("*.png"))
-    assert sorted(line.split(": ")[0] for line in out.splitlines()) == [
-        str(path) for path in written
-    ]
+    assert sorted(line.split(": ")[0] for line in out.splitlines()) == list(map(str, written))
     assert {path.stem for path in written} == set(VIEWS)
     for path in written:
         with Image.open(path) as picture:
-            assert picture.width > 500
-    assert "Image 5" in out
-    assert "pool1, channel 3, row 7, column 7: the largest is" in out
+            assert picture.width > 400
+    assert "Image 5, a 1" in out
+    assert "pool1, channel 3, row" in out
+
+
+def test_visualize_writes_one_view_where_the_selection_says_so(capsys, small_data_dir, tmp_path):
+    place = ("--view", "ablation", "--ablated", "conv1", 3, "conv2", 7, "--no-rank")
+    code, out, _ = run(capsys, "visualize", "--data-dir", small_data_dir, "--out", tmp_path, *place)
+    assert (code, [path.name for path in tmp_path.iterdir()]) == (0, ["ablation.png"])
+    assert "Ablated: conv1 3, conv2 7." in out
 
 
 def test_the_preset_gives_the_defaults_and_options_go_over_it():
@@ -111,7 +106,7 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["predict"], "at least one picture"),
         (["predict", "/nowhere.png"], "/nowhere.png can't be read"),
         (["visualize", "--image", "10000"], "image is 10000, but must be from 0 to 9999"),
-        (["visualize", "--stage", "conv7"], "there is no stage conv7; the network has conv1,"),
+        (["visualize", "--layer", "conv7"], "layer is 'conv7', but must be one of: image, conv1,"),
         (["visualize", "--out", "/dev/null/x"], "can't be written"),
         (["notebooks", "nonsense"], "no notebook nonsense"),
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),

@@ -77,6 +77,7 @@ class Subject:
         self.attributions = lru_cache(maxsize=256)(self._attributions)
         self.kernels = lru_cache(maxsize=8)(self._kernels)
         self.ablation = lru_cache(maxsize=1)(self._ablation)
+        self.class_means = lru_cache(maxsize=64)(self._class_means)
 
     def _outputs(self, image: int, weights: str) -> dict[str, Tensor]:
         return self.network.outputs(self.images[image : image + 1], self.weights[weights])
@@ -160,6 +161,10 @@ class Subject:
             return activations.activation_stats(self.network, self.images, self.weights[weights])
 
         return self.measured(f"Measuring {len(self.images):,} images", ("stats", weights), start)
+
+    def _class_means(self, layer: str, weights: str) -> np.ndarray:
+        """The mean activation of every channel over the images of each class, (classes, C)."""
+        return self.stats(weights)[layer].by_class(self.labels, self.classes).numpy()
 
     def maximized(self, layer: str, weights: str) -> np.ndarray:
         """An image for each channel of a layer that excites it, (channels, C, H, W)."""

@@ -178,12 +178,12 @@ def encoded(item: object, precision: str = "float32") -> object:
         data = item.astype(precision).tobytes()
         return {"shape": list(item.shape), "type": precision, "data": data}
     if dataclasses.is_dataclass(item):
-        values = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        values = {"kind": type(item).__name__.lower()} | vars(item)
         if isinstance(item, Maps):
             values["frames"] = list(item.frames.items())  # JSON's names are texts
         if isinstance(item, Table):
             values["texts"] = item.texts
-        return encoded({"kind": type(item).__name__.lower()} | values, precision)
+        return encoded(values, precision)
     if isinstance(item, dict):
         return {name: encoded(value, precision) for name, value in item.items()}
     if isinstance(item, list | tuple):

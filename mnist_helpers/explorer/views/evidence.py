@@ -51,7 +51,7 @@ def top_images(look: Look) -> Scene:
     made = look.subject.maximized(at.layer, at.weights)[at.channel]
     columns = [top_image(look, image) for image in best]
     columns.append(excited(look, start, made, title="gradient ascent", notes=[f"from {start}"]))
-    means = look.stats.by_class(labels, look.subject.classes)[:, at.channel].numpy()
+    means = look.subject.class_means(at.layer, at.weights)[:, at.channel]
     names = ", ".join(map(str, best[:4]))
     where = "images" if at.target is None else f"images of class {at.target}"
     caption = f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}"
@@ -104,10 +104,10 @@ def attribution(look: Look) -> Scene:
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
     found = look.subject.attributions(look.at.image, target, weights)
-    last = list(found)[-1]
     mark = {"frames": frame(value_box(look) if look.at.layer == IMAGE else None), "select": PIXEL}
     maps = [
-        grid(values[None], 168, [(-1, 1)], title=method, **mark) for method, values in found.items()
+        grid(values[None], 168, [(-1, 1)], title=method, colour_bar=method == "Grad-CAM", **mark)
+        for method, values in found.items()
     ]
     return Row([picture(look.image, 168, title=f"{weights}, class {target}", **mark), *maps])
 
