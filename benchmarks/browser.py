@@ -30,7 +30,7 @@ EXPLORER = ".mnist-explorer"
 
 @contextlib.contextmanager
 def jupyter_lab(root: Path, notebook: Path) -> Iterator[str]:
-    """Serves a copy of `notebook` from `root`, with settings of its own; gives the server's address."""
+    """Serves a copy of `notebook` from `root` with settings of its own; gives the address."""
     shutil.copy(notebook, root)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -44,6 +44,7 @@ def jupyter_lab(root: Path, notebook: Path) -> Iterator[str]:
     options = [
         "--no-browser",
         "--allow-root",
+        "--LabApp.expose_app_in_browser=True",
         f"--port={port}",
         "--IdentityProvider.token=",
         f"--ServerApp.root_dir={root}",

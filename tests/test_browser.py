@@ -1,17 +1,29 @@
-"""The explorer in real JupyterLab in headless Chromium, moved as a reader would, each picture compared in full."""
+"""The explorer in real JupyterLab in headless Chromium, moved as a reader would move it."""
 
 import browser
+import matplotlib
+import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
-from mnist_helpers.inspector import Inspector
+from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.scene import Maps, Table
+from mnist_helpers.explorer.views import VIEWS, draw
 
 NOTEBOOK = "conv_visualization.ipynb"
-
+ARRAY_TYPES = {"RdBu_r": "signed", "viridis": "unsigned", "gray_r": "ink"}
 pytestmark = pytest.mark.skipif(
     browser.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
+PIXELS = """canvas => {
+    const { width, height } = canvas;
+    return [height, width, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
+}"""
+SMALLEST_TEXT = """root => Math.min(...[...root.querySelectorAll('*')]
+    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+    .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
 
 
 @pytest.fixture(scope="module")
@@ -25,243 +37,276 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def inspector(splits):
+def subject(splits):
     """The same as in the notebook, in this process."""
-    made = Inspector(load_checkpoint()[0], *splits.test.tensors, make_model(0))
+    random = {"random": make_model(0).state_dict()}
+    made = Subject(load_checkpoint()[0], *splits.test.tensors, weights=random)
     for layer in made.network.convolutions:
-        made.rank(layer)
+        made.ranking(layer, "trained")
     return made
 
 
+def marks(item):
+    """The marks of a scene, in order."""
+    if hasattr(item, "items"):
+        return [mark for part in item.items for mark in marks(part)]
+    return [item]
+
+
 class Desk:
-    """The big explorer on the page: its sliders by name, its open tab and what that shows."""
+    """The last explorer on the page, and what it should show."""
 
-    def __init__(self, page):
-        self.page = page
-        self.root = page.locator(browser.EXPLORER)
+    def __init__(self, page, subject):
+        self.page, self.subject = page, subject
+        self.root = page.locator(browser.EXPLORER).last
 
-    def open(self, title):
-        self.root.locator(".lm-TabBar-tabLabel", has_text=title).click()
+    def open(self, view):
+        self.root.get_by_role("tab", name=VIEWS[view].title, exact=True).click()
 
     def slider(self, name):
-        return self.root.locator(f".widget-slider:visible:has(.widget-label:text-is('{name}'))")
-
-    def value(self, name):
-        return self.slider(name).locator(".widget-readout").inner_text()
+        return self.root.get_by_role("slider", name=name, exact=True)
 
     def press(self, name, *keys):
-        self.slider(name).locator(".noUi-handle").focus()
+        self.slider(name).focus()
         for key in keys:
             self.page.keyboard.press(key)
 
-    def drag(self, name, pixels):
-        box = self.slider(name).locator(".noUi-handle").bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + pixels, y, steps=5)
-        self.page.mouse.up()
+    def choose(self, name, option):
+        self.root.get_by_role("combobox", name=name, exact=True).select_option(option)
 
-    def picture(self, number=0):
-        return self.root.locator(".mnist-helpers-picture:visible").nth(number)
+    def mark(self, title):
+        return self.root.locator(f".scene .mark:has(> figcaption:text-is('{title}'))")
 
-    def shows(self, *expected):
-        """Waits until the open tab shows these pictures, byte for byte, with their texts and captions."""
-        wanted = [
-            [picture.data_url(), [label.text for label in picture.labels]] for picture in expected
-        ]
-        first, *rest = (picture.caption for picture in expected)
-        caption = " ".join([first, *(text.split("%. ", 1)[-1] for text in rest)])
-        script = """([wanted, caption, root]) => {
-            const texts = [...document.querySelectorAll(root + ' .widget-html-content')];
-            if (!texts.some(text => text.offsetParent && text.innerText === caption)) return false;
-            const pictures = [...document.querySelectorAll(root + ' .mnist-helpers-picture')]
-                .filter(picture => picture.offsetParent);
-            const found = pictures.map(picture => [
-                picture.querySelector('img').src,
-                [...picture.querySelectorAll('.mnist-helpers-label')].map(text => text.textContent),
-            ]);
-            return JSON.stringify(found) === JSON.stringify(wanted);
-        }"""
+    def says(self, text, timeout=60_000):
+        found = f"{browser.EXPLORER} .caption"
         self.page.wait_for_function(
-            script, arg=[wanted, caption, browser.EXPLORER], timeout=120_000
+            "([found, text]) => [...document.querySelectorAll(found)].at(-1).innerText === text",
+            arg=[found, text],
+            timeout=timeout,
         )
 
-    def click(self, picture, x, y):
-        """Clicks a pixel of the shown picture."""
-        box = self.picture().locator("img").bounding_box()
-        ratio = box["width"] / picture.image.width
-        self.page.mouse.click(box["x"] + (x + 0.5) * ratio, box["y"] + (y + 0.5) * ratio)
+    def shows(self, **selection):
+        """Waits for the caption of this selection; then compares every text and every map."""
+        scene = draw(self.subject, Selection(**selection))
+        self.says(scene.caption)
+        expected = [mark for mark in marks(scene.content) if mark.title]
+        titles = self.root.locator(".scene figcaption").all_inner_texts()
+        assert [title for title in titles if title] == [mark.title for mark in expected]
+        for table in (mark for mark in expected if isinstance(mark, Table)):
+            cells = self.mark(table.title).locator("td").all_inner_texts()
+            assert cells == [text for row in table.texts for text in row]
+        for maps in (mark for mark in expected if isinstance(mark, Maps) and mark.labels):
+            canvases = self.mark(maps.title).locator(".grid canvas")
+            assert canvases.count() == len(maps.values)
+            for index in (0, len(maps.values) // 2, len(maps.values) - 1):
+                assert_drawn(canvases.nth(index), maps, index)
+
+
+def assert_drawn(canvas, maps, index):
+    """The pixels of one map are its values in matplotlib's colours."""
+    low, high = maps.limits[index if len(maps.limits) > 1 else 0]
+    name = next(name for name, kind in ARRAY_TYPES.items() if kind == maps.palette)
+    levels = np.clip((maps.values[index] - low) / (high - low), 0, 1)
+    wanted = matplotlib.colormaps[name](levels, bytes=True)[..., :3].astype(int)
+    height, width, data = canvas.evaluate(PIXELS)
+    found = np.array(data).reshape(height, width, 4)[..., :3]
+    assert np.abs(found - wanted).max() <= 6
 
 
 @pytest.fixture
-def desk(page):
-    """The explorer with everything at its beginning."""
-    desk = Desk(page)
-    desk.open("Pipeline")
-    for name in ("Position", "Stage", "Channel", "Row", "Column"):
-        if desk.slider(name).get_attribute("disabled") is None:
-            desk.press(name, "Home")
+def desk(page, subject):
+    """The explorer at its beginning."""
+    desk = Desk(page, subject)
+    desk.open("pipeline")
+    desk.root.get_by_role("button", name="Back to start").click()
+    desk.says(draw(subject, Selection()).caption)
     return desk
 
 
-def test_every_cell_ran_and_nothing_complained(page):
-    assert not page.locator(
-        ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
-    ).count()
-    assert not page.locator(".mnist-helpers-error").count()
-    assert [error for error in page.errors if "favicon" not in error] == []
+def test_every_cell_ran_and_nothing_complained(page, desk):
+    stderr = "[data-mime-type='application/vnd.jupyter.stderr']"
+    assert page.locator(stderr).count() == 0
+    assert page.errors == []
+    assert page.locator(browser.EXPLORER).count() == 3
 
 
-def test_every_picture_tells_a_screen_reader_what_it_shows(page):
-    for picture in page.locator(".mnist-helpers-picture:visible").all():
-        label = picture.get_attribute("aria-label")
-        assert label.endswith(". Arrow keys move the selection, Enter picks it.")
-        assert label.startswith(picture.locator("img").get_attribute("alt"))
-        assert picture.get_attribute("tabindex") == "0"
+def test_a_living_explorer_hides_its_still(page, desk):
+    child = ".jp-OutputArea-child"
+    stills = page.locator(f"{child}:has(img):has(+ {child} {browser.EXPLORER})")
+    assert stills.count() == 3
+    assert not any(still.is_visible() for still in stills.all())
 
 
-def test_image_and_stage_by_keys_and_mouse(desk, inspector):
-    desk.press("Position", "ArrowRight", "ArrowRight")
-    desk.shows(inspector.pipeline(2, "conv1"), inspector.feature_maps(2, "conv1"))
-    desk.press("Stage", "ArrowRight", "ArrowRight", "ArrowRight")
-    assert desk.value("Stage") == "conv2"
-    desk.shows(inspector.pipeline(2, "conv2"), inspector.feature_maps(2, "conv2"))
-    desk.drag("Position", 60)
-    image = int(desk.value("Position").replace(",", "")) - 1
-    assert image > 2
-    desk.shows(inspector.pipeline(image, "conv2"), inspector.feature_maps(image, "conv2"))
-    desk.drag("Stage", -60)
-    stage = desk.value("Stage")
-    assert stage != "conv2"
-    desk.shows(inspector.pipeline(image, stage), inspector.feature_maps(image, stage))
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_shows_what_the_package_computes(desk, view):
+    desk.open(view)
+    desk.shows(view=view)
 
 
-def test_channel_row_and_column_by_keys_and_mouse(desk, inspector):
-    desk.open("Arithmetic")
-    for name in ("Channel", "Row", "Column"):
-        desk.press(name, "ArrowRight", "ArrowRight")
-    desk.shows(inspector.arithmetic(0, "conv1", 2, 2, 2))
-    for name in ("Channel", "Row", "Column"):
-        desk.drag(name, 80)
-    place = [int(desk.value(name)) for name in ("Channel", "Row", "Column")]
-    assert all(number > 2 for number in place)
-    desk.shows(inspector.arithmetic(0, "conv1", *place))
+def test_sliders_by_key(desk):
+    desk.press("Image", "ArrowRight", "ArrowRight")
+    desk.shows(image=2)
+    desk.press("Layer", "ArrowRight")
+    desk.shows(image=2, layer="relu1")
+    desk.press("Channel", "Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    desk.shows(image=2, layer="relu1", channel=3)
+    assert desk.slider("Layer").get_attribute("aria-valuetext") == "relu1"
+    desk.open("feature_maps")
+    desk.press("Row", "Home")
+    desk.press("Column", "End")
+    desk.shows(view="feature_maps", image=2, layer="relu1", channel=3, row=0, column=27)
 
 
-def test_the_input_channel_by_keys_and_mouse(desk, inspector):
-    desk.press("Stage", *["ArrowRight"] * 3)
-    desk.open("Arithmetic")
-    desk.press("Input", "ArrowRight", "ArrowRight", "ArrowRight")
-    desk.shows(inspector.arithmetic(0, "conv2", source=3))
-    desk.drag("Input", 80)
-    source = int(desk.value("Input"))
-    assert source > 3
-    desk.shows(inspector.arithmetic(0, "conv2", source=source))
+def test_a_slider_by_mouse(desk):
+    slider = desk.slider("Layer")
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    desk.page.mouse.click(box["x"] + box["width"] - 2, middle)
+    desk.shows(layer="softmax")
 
 
-def test_a_click_on_a_pixel_selects_it_in_every_view(desk, inspector):
-    desk.press("Stage", *["ArrowRight"] * 3)
-    desk.open("Arithmetic")
-    desk.press("Input", "Home")
-    before = inspector.arithmetic(0, "conv2")
-    desk.shows(before)
-    map_ = before.panels[0]
-    desk.click(before, map_.left + 9 * map_.zoom + 2, map_.top + 4 * map_.zoom + 2)
-    desk.shows(inspector.arithmetic(0, "conv2", 0, 4, 9))
-    assert (desk.value("Row"), desk.value("Column")) == ("4", "9")
-    assert desk.picture().locator(".mnist-helpers-caret").is_visible()
-    desk.page.keyboard.press("ArrowDown")  # from the picture that was clicked
-    desk.shows(inspector.arithmetic(0, "conv2", 0, 5, 9))
-    desk.open("Feature maps")
-    assert (
-        not desk.picture().locator(".mnist-helpers-caret").is_visible()
-    )  # only where the keyboard is
-    maps = inspector.feature_maps(0, "conv2", 0, 5, 9)
-    desk.shows(maps)
-    left, top = maps.panels[0].corner(21)
-    desk.click(maps, left + 3, top + 2)
-    desk.shows(inspector.feature_maps(0, "conv2", 21, 2, 3))
-    assert desk.value("Channel") == "21"
-    desk.open("What excites it")
-    desk.shows(inspector.excitation("conv2", 21))
-    desk.open("Kernels")
-    desk.shows(inspector.kernels("conv2", 21))
+def test_choices(desk):
+    desk.open("feature_maps")
+    desk.choose("Compare", "difference")
+    desk.shows(view="feature_maps", compare="difference")
+    desk.choose("Colours", "robust")
+    desk.shows(view="feature_maps", compare="difference", limits="robust")
+    desk.choose("Weights", "random")
+    desk.shows(view="feature_maps", compare="difference", limits="robust", weights="random")
+    desk.open("kernels")
+    desk.choose("Quantity", "gradient")
+    desk.shows(view="kernels", limits="robust", weights="random", quantity="gradient")
 
 
-def test_a_click_in_the_pipeline_opens_the_stage(desk, inspector):
-    pipeline = inspector.pipeline(0, "conv1")
-    desk.shows(pipeline, inspector.feature_maps(0, "conv1"))
-    pool2 = next(panel for panel in pipeline.panels if panel.count == 32 and panel.width == 7)
-    desk.click(pipeline, *(at + 3 for at in pool2.corner(6)))
-    desk.shows(inspector.pipeline(0, "pool2"), inspector.feature_maps(0, "pool2", 6, 3, 3))
-    assert desk.value("Stage") == "pool2"
-
-
-def test_a_channel_switched_off_by_click_and_by_list(desk, inspector):
-    desk.open("Take it away")
-    before = inspector.ablation(0)
-    desk.shows(before)
-    bar = before.panels[0].corner(5)
-    desk.click(before, bar[0] + 4, bar[1] + 70)
-    desk.shows(inspector.ablation(0, [("conv1", 5)]))
-    desk.root.locator("select:visible").nth(-1).select_option(["9", "11"])
-    desk.shows(inspector.ablation(0, [("conv1", 5), ("conv2", 9), ("conv2", 11)]))
-    desk.root.locator("button:has-text('All channels on')").click()
-    desk.shows(before)
-
-
-def test_the_options_of_the_other_views(desk, inspector):
-    desk.open("Kernels")
-    desk.root.locator("select:visible", has_text="change").select_option("change")
-    desk.root.locator("input[type=checkbox]:visible").click()
-    desk.shows(inspector.kernels("conv1", 0, "change", each=True))
-    desk.open("Feature maps")
-    desk.root.locator("select:visible", has_text="difference").select_option("difference")
-    desk.root.locator("select:visible", has_text="all images").select_option("map")
-    desk.shows(inspector.feature_maps(0, "conv1", scale="map", compare="difference"))
-
-
-def test_texts_stay_in_their_places_when_the_window_shrinks(desk):
-    wide, shares = desk.page.viewport_size, []
-    for width in (wide["width"], 800):
-        desk.page.set_viewport_size(wide | {"width": width})
-        desk.page.wait_for_timeout(500)
-        picture = desk.picture().locator("img").bounding_box()
-        text = desk.picture().locator(".mnist-helpers-label", has_text="softmax").bounding_box()
-        shares.append((text["x"] + text["width"] / 2 - picture["x"]) / picture["width"])
-    desk.page.set_viewport_size(wide)
-    assert picture["width"] < 800
-    assert shares[0] == pytest.approx(shares[1], abs=0.01)
-
-
-def test_the_class_by_its_list_and_by_a_click(desk, inspector):
-    desk.open("What it looks at")
-    desk.root.locator("select:visible", has_text="none").select_option("3")
-    desk.shows(inspector.attribution(0, 3))
-    desk.open("What excites it")
-    desk.shows(inspector.excitation("conv1", 0, 3))
-    desk.open("Pipeline")
-    drawn = inspector.pipeline(0, "conv1")
-    desk.click(drawn, *drawn.panels[-1].corner(8))
-    desk.shows(inspector.pipeline(0, "softmax"), inspector.feature_maps(0, "softmax", 8))
-    desk.open("What it looks at")
-    desk.shows(inspector.attribution(0, 8))
-    desk.root.locator("select:visible", has_text="none").select_option("none")
-
-
-def test_images_by_digit_right_or_wrong_and_index(desk, inspector):
-    wrong = (~inspector.predictions.correct).nonzero().flatten().tolist()
-    desk.root.locator("select:visible", has_text="wrong").select_option("wrong")
-    desk.shows(inspector.pipeline(wrong[0], "conv1"), inspector.feature_maps(wrong[0], "conv1"))
-    desk.press("Position", "ArrowRight")
-    desk.shows(inspector.pipeline(wrong[1], "conv1"), inspector.feature_maps(wrong[1], "conv1"))
-    desk.root.locator("select:visible", has_text="wrong").select_option("all")
-    desk.root.locator("select:visible", has_text="any").select_option("5")
-    fives = (inspector.labels == 5).nonzero().flatten().tolist()
-    desk.press("Position", "Home", "ArrowRight")
-    desk.shows(inspector.pipeline(fives[1], "conv1"), inspector.feature_maps(fives[1], "conv1"))
-    index = desk.root.locator("input[type=number]:visible").first
-    index.fill("4321")
+def test_filters_index_and_an_empty_filter(desk, subject):
+    desk.choose("Read", "wrong")
+    first = int((~subject.predictions.correct).nonzero()[0])
+    desk.shows(image=first, read="wrong")
+    assert desk.root.get_by_text("1 of 39", exact=True).is_visible()
+    desk.choose("Digit", "0")
+    desk.says("There is no image of digit 0 that is read wrongly; choose another filter.")
+    index = desk.root.get_by_role("spinbutton", name="Index")
+    index.fill("12.7")
     index.press("Enter")
-    desk.shows(inspector.pipeline(4321, "conv1"), inspector.feature_maps(4321, "conv1"))
+    complaint = "Index must be a whole number from 0 to 9,999."
+    assert desk.root.get_by_text(complaint).is_visible()
+    index.fill("582")  # hidden by the filter, which goes away
+    index.press("Enter")
+    desk.shows(image=582)
+
+
+def test_clicks_lead_from_the_pipeline_to_the_numbers_and_back(desk, subject):
+    seven = desk.mark("softmax").locator("td").nth(7)
+    seven.click()
+    desk.shows(layer="softmax", channel=7, target=7)
+    desk.mark("conv2").get_by_role("button", name="conv2").click()
+    desk.shows(layer="conv2", channel=7, target=7)
+    desk.open("arithmetic")
+    at = {"layer": "conv2", "channel": 7, "target": 7}
+    desk.shows(view="arithmetic", **at)
+    desk.mark("sums by input channel").locator("td").nth(11).click()
+    desk.shows(view="arithmetic", input_channel=11, **at)
+    look = subject.look(Selection(**at))
+    desk.mark("patch").locator("td").nth(4).click()  # the middle of a 3 × 3 patch
+    place = {"layer": "pool1", "channel": 11, "row": look.at.row, "column": look.at.column}
+    desk.shows(view="arithmetic", input_channel=11, target=7, **place)
+
+
+def test_keys_reach_what_clicks_do(desk):
+    desk.open("feature_maps")
+    grid = desk.root.locator(".scene .mark", has_text="conv1").locator(".grid").first
+    grid.locator("[tabindex='0']").focus()
+    desk.page.keyboard.press("Home")
+    for key in ("ArrowDown", "ArrowRight", "Enter"):
+        desk.page.keyboard.press(key)
+    desk.page.wait_for_timeout(500)
+    text = desk.root.locator(".caption").inner_text()
+    assert "Framed: conv1, channel 9," in text
+    read_out = desk.root.locator(".readout").inner_text()
+    assert "channel 9" in read_out
+
+
+def test_a_top_image_leads_to_that_image(desk, subject):
+    desk.open("top_images")
+    scene = draw(subject, Selection(view="top_images"))
+    desk.says(scene.caption)
+    first = next(mark for mark in marks(scene.content) if "image" in mark.select)
+    desk.mark(first.title).locator("canvas").first.click()
+    desk.open("pipeline")
+    desk.shows(image=first.select["image"])
+
+
+def test_slow_work_tells_its_progress_and_can_be_stopped(desk):
+    desk.open("top_images")
+    desk.page.wait_for_timeout(3000)  # all images are measured by now
+    desk.press("Layer", "End", "ArrowLeft", "ArrowLeft", "ArrowLeft")  # fc1: 128 images to make
+    stop = desk.root.get_by_role("button", name="Stop")
+    stop.wait_for(timeout=20_000)
+    assert "Making images that excite fc1" in desk.root.locator(".progress").inner_text()
+    stop.click()
+    stop.wait_for(state="hidden")
+    assert desk.root.get_by_text("Stopped; any change goes on").is_visible()
+    desk.press("Channel", "Home")
+    desk.shows(view="top_images", layer="fc1", channel=0)
+
+
+def test_a_channel_is_ablated_and_put_back_by_click(desk):
+    desk.open("ablation")
+    bar = desk.root.locator(".scene .mark.bars:has-text('Channel of conv1') .group").nth(3)
+    bar.click()
+    desk.says(draw(desk.subject, Selection(view="ablation", ablated=(("conv1", 3),))).caption)
+    desk.root.get_by_role("button", name="All channels on").click()
+    desk.says(draw(desk.subject, Selection(view="ablation")).caption)
+
+
+@pytest.mark.parametrize("width", [1400, 900])
+@pytest.mark.parametrize("view", VIEWS)
+def test_controls_and_picture_fit_the_screen(desk, view, width):
+    """With JupyterLab's side bar; a text under 10 pixels can't be read."""
+    desk.page.keyboard.press("Control+b")
+    desk.page.set_viewport_size({"width": width, "height": 1000})
+    try:
+        desk.open(view)
+        desk.says(draw(desk.subject, Selection(view=view)).caption)
+        box = desk.root.bounding_box()
+        inside = desk.root.evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+        assert inside
+        assert desk.root.evaluate(SMALLEST_TEXT) >= 10
+        if width == 1400:
+            assert box["height"] <= 800
+            assert desk.root.locator(".controls").bounding_box()["height"] <= 100
+    finally:
+        desk.page.set_viewport_size({"width": 1300, "height": 1200})
+        desk.page.keyboard.press("Control+b")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_axe_finds_nothing_in_any_view(desk, theme):
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    desk.page.evaluate(change, f"JupyterLab {theme}")
+    light = str(theme == "Light").lower()
+    desk.page.wait_for_selector(f"body[data-jp-theme-light={light}]")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    desk.root.evaluate("root => root.id = 'checked'")
+    for view in VIEWS:
+        desk.open(view)
+        desk.says(draw(desk.subject, Selection(view=view)).caption)
+        results = Axe().run(desk.page, "#checked", rules)
+        assert results.violations_count == 0, results.generate_report()
+    desk.page.evaluate(change, "JupyterLab Light")
+
+
+def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
+    """Saved, then opened again in another page with another kernel."""
+    page = desk.page
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1500)
+    page.reload()
+    page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:restart-kernel')")
+    page.get_by_role("button", name="Restart").click()
+    page.wait_for_timeout(3000)
+    child = ".jp-OutputArea-child"
+    stills = page.locator(f"{child}:has(img[alt*='read as 7 with 92.8%'])")
+    assert stills.count() > 3
+    assert all(still.is_visible() for still in stills.all())
