@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from mnist_helpers.metrics import EpochRecord, best_record
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
-BLUE, ORANGE, GREY = COLOURS = "#0072B2", "#D55E00", "#999999"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+COLOURS = (BLUE, ORANGE, GREY)
 INK = "gray_r"  # the colour map of images: dark on light
 DIGITS = range(10)
 
@@ -140,7 +141,7 @@ def plot_prediction(
     image: np.ndarray, probs: np.ndarray, label: int, title: str = "", *, fig: Figure | None = None
 ) -> Figure:
     """Draws one image (1, 28, 28) beside its probabilities (10,): true blue, mistaken orange."""
-    fig = fig or make_figure(6, 2.8)
+    fig = fig or make_figure(6, 3.2)
     left, right = fig.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(np.asarray(image)[0], cmap=INK)
     left.axis("off")

@@ -1,5 +1,7 @@
 """The explorer in real JupyterLab in headless Chromium, moved as a reader would move it."""
 
+import re
+
 import browser
 import matplotlib
 import numpy as np
@@ -75,9 +77,11 @@ class Desk:
         self.root.get_by_role("combobox", name=name, exact=True).select_option(option)
 
     def mark(self, title):
-        return self.root.locator(f".scene .mark:has(> figcaption:text-is('{title}'))")
+        exactly = re.compile(f"^{re.escape(title)}$")
+        caption = self.page.locator("figcaption", has_text=exactly)
+        return self.root.locator(".scene .mark").filter(has=caption)
 
-    def says(self, text, timeout=60_000):
+    def says(self, text, timeout=15_000):
         found = f"{browser.EXPLORER} .caption"
         self.page.wait_for_function(
             "([found, text]) => [...document.querySelectorAll(found)].at(-1).innerText === text",

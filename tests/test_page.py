@@ -579,6 +579,13 @@ class TestControls:
         assert page.locator("output").inner_text() == "3"
         assert selections(page) == [{"layer": 3}]
 
+    def test_a_counted_slider_tells_how_many_there_are(self, page):
+        open_page(page, make_bars(), controls=[RANGE | {"counted": True}])
+        slider = page.get_by_role("slider")
+        assert slider.get_attribute("aria-valuetext") == "2 of 4"
+        slider.press("Home")
+        assert page.locator("output").inner_text() == "1 of 4"
+
     def test_play_walks_to_the_end_two_steps_a_second(self, page):
         open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
         page.clock.install()

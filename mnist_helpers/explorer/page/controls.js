@@ -39,7 +39,9 @@ function rangeControl(element, send, context) {
   const output = make("output");
   let control;
   const tell = () => {
-    const text = String(control.texts?.[input.value] ?? input.value);
+    const count = `${Number(input.value) + 1} of ${control.max + 1}`;
+    const plain = control.counted ? count : input.value;
+    const text = String(control.texts?.[input.value] ?? plain);
     write(output, text);
     input.ariaValueText = text;
   };

@@ -24,6 +24,11 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** About how many pixels the longest of some small texts takes. */
+function widest(texts) {
+  return 6.5 * Math.max(0, ...texts.map((text) => text.length));
+}
+
 /** Whether `value` is another than at the last call with `element`. */
 function differs(element, value) {
   const text = JSON.stringify(value);
@@ -234,8 +239,7 @@ function layMaps(view, mark) {
 /** Gives the cells of a grid that wraps their width: that of a map, or of a word of its label. */
 function sizeGrid({ grid, layout }, { labels, zoom }) {
   const beside = layout.height * layout.width === 1 && layout.columns === 1;
-  const longest = (split) => Math.max(0, ...labels.flatMap(split).map((word) => word.length));
-  const text = 6.5 * longest((label) => (beside ? label : label.split(" ")));
+  const text = widest(beside ? labels : labels.flatMap((label) => label.split(" ")));
   const side = beside ? layout.width * zoom + text + 6 : Math.max(layout.width * zoom, text);
   grid.classList.toggle("labelled-beside", beside);
   grid.style.setProperty("--side", `${Math.ceil(side)}px`);
@@ -525,7 +529,7 @@ function drawBars(view, mark) {
   const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
   view.series = Object.fromEntries(series);
   const names = series.map(([name]) => name);
-  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects(mark)])) {
+  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, mark.numbers, selects(mark)])) {
     layBars(view, mark, names);
   }
   const [low, high] = mark.limits;
@@ -563,10 +567,10 @@ function layBars(view, mark, names) {
   });
   const plot = make("div", "plot", ...groups);
   plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
-  plot.style.setProperty("--ticks", mark.ticks.length);
+  const tickWidth = Math.max(28, widest(mark.numbers) + 4, widest(mark.ticks) + 4);
+  plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const scale = make("div", "scale", ...axis);
-  const longest = Math.max(0, ...Object.keys(mark.axis).map((text) => text.length));
-  scale.style.setProperty("--wide", `${6.5 * longest + 8}px`);
+  scale.style.setProperty("--wide", `${widest(Object.keys(mark.axis)) + 8}px`);
   const parts = [scale, plot];
   if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
   if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));

@@ -1,0 +1,193 @@
+"""plots.py: what is drawn, read back from the axes."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from mnist_helpers.metrics import EpochRecord
+from mnist_helpers.plots import (
+    BLUE,
+    GREY,
+    ORANGE,
+    figure_png,
+    make_figure,
+    plot_class_counts,
+    plot_class_report,
+    plot_confidence,
+    plot_confusion_matrix,
+    plot_history,
+    plot_images,
+    plot_lr_find,
+    plot_prediction,
+)
+
+
+def contrast(text: tuple[float, ...], ground: tuple[float, ...]) -> float:
+    """The ratio of two colours' luminances, from 1 to 21 (WCAG 2.2, 2023)."""
+    luminances = []
+    for colour in (text, ground):
+        rgb = np.array(colour[:3])
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        luminances.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return max(luminances) / min(luminances)
+
+
+def test_images_are_drawn_dark_on_light_with_their_titles(few):
+    images = few.test.tensors[0][:7]
+    fig = plot_images(images, range(7), columns=5)
+    drawn = [ax for ax in fig.axes if ax.images]
+    assert [ax.get_title() for ax in drawn] == [str(i) for i in range(7)]
+    for ax, image in zip(drawn, images, strict=True):
+        assert np.array_equal(ax.images[0].get_array(), image[0])
+    cmap = drawn[0].images[0].cmap
+    assert (cmap(0.0)[:3], cmap(1.0)[:3]) == ((1, 1, 1), (0, 0, 0))
+    assert len(fig.axes) == 10
+    assert not any(ax.axison for ax in fig.axes)
+
+
+def test_class_counts_are_shares():
+    ax = plot_class_counts({"train": np.arange(10), "test": np.full(10, 5)})
+    train, test = ax.containers
+    assert [bar.get_height() for bar in train] == pytest.approx(np.arange(10) / 45)
+    assert [bar.get_height() for bar in test] == pytest.approx([0.1] * 10)
+    for digit, (left, right) in enumerate(zip(train, test, strict=True)):
+        assert left.get_x() == pytest.approx(digit - left.get_width())  # side by side
+        assert right.get_x() == pytest.approx(digit)
+    assert train[0].get_facecolor()[:3] != test[0].get_facecolor()[:3]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("True digit", "Share of images")
+    assert [text.get_text() for text in ax.get_legend().texts] == ["train (45)", "test (50)"]
+
+
+def test_history_marks_the_best_epoch():
+    losses = (0.9, 0.5, 0.6)
+    history = [EpochRecord(i, 1.0, 0.7, loss, 0.8, 0, 0) for i, loss in enumerate(losses, 1)]
+    fig = plot_history(history)
+    loss, accuracy = fig.axes
+    for ax, train_values, val_values in (
+        (loss, [1.0] * 3, losses),
+        (accuracy, [0.7] * 3, [0.8] * 3),
+    ):
+        train, val, best = ax.lines
+        assert train.get_xdata().tolist() == [1, 2, 3]
+        assert train.get_ydata() == pytest.approx(train_values)
+        assert val.get_ydata() == pytest.approx(val_values)
+        assert (train.get_label(), val.get_label()) == ("train", "val")
+        assert best.get_xdata()[0] == 2
+        assert ax.get_xlabel() == "Epoch"
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("Loss", "Accuracy")
+    assert "0.5000, accuracy 80.00%" in fig.get_suptitle()
+
+
+def test_lr_find_is_logarithmic_and_marks_the_choice():
+    ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], chosen=0.01)
+    curve, mark = ax.lines
+    assert curve.get_xdata().tolist() == [1e-3, 1e-2, 1e-1]
+    assert curve.get_ydata().tolist() == [2.0, 1.0, 5.0]
+    assert (mark.get_xdata()[0], ax.get_xscale()) == (0.01, "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Loss")
+    assert ax.get_legend().texts[0].get_text() == "chosen: 0.01"
+
+
+def test_confusion_matrix_shades_the_mistakes_and_writes_every_count():
+    matrix = np.diag(np.full(10, 900))
+    matrix[4, 9] = 8
+    ax = plot_confusion_matrix(matrix)
+    shades = ax.images[0].get_array()
+    assert (shades[4, 9], shades[4, 4], shades.sum()) == (8, 0, 8)
+    texts = {tuple(map(int, text.get_position())): text.get_text() for text in ax.texts}
+    assert (texts[9, 4], texts[4, 9], texts[3, 3]) == ("8", "·", "900")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted digit", "True digit")
+
+
+def test_every_count_of_a_confusion_matrix_can_be_read_on_its_shade():
+    matrix = np.arange(100).reshape(10, 10)  # every shade from the lightest to the darkest
+    ax = plot_confusion_matrix(matrix)
+    cells = ax.images[0]
+    for text in ax.texts:
+        column, row = map(int, text.get_position())
+        shade = cells.to_rgba(cells.get_array())[row, column]
+        assert contrast(to_rgb(text.get_color()), shade) >= 4.5
+    assert cells.to_rgba(98)[:3] == pytest.approx(to_rgb(ORANGE), abs=0.01)  # the most mistakes
+    assert cells.to_rgba(0)[:3] == pytest.approx((1, 1, 1))
+
+
+def test_a_confusion_matrix_without_mistakes_is_white():
+    cells = plot_confusion_matrix(np.diag(np.full(10, 9))).images[0]
+    assert np.all(cells.to_rgba(cells.get_array()) == 1)
+
+
+def test_class_report():
+    scores = np.linspace(0.9, 0.99, 10)
+    ax = plot_class_report({"precision": scores, "recall": scores[::-1], "F1": scores})
+    assert ax.lines[1].get_ydata() == pytest.approx(scores[::-1])
+    assert ax.lines[1].get_xdata() == pytest.approx(np.arange(10))
+    assert ax.lines[0].get_xdata().max() < 9 < ax.lines[2].get_xdata().max()  # side by side
+    assert len({line.get_marker() for line in ax.lines}) == 3
+    assert 0.8 < ax.get_ylim()[0] < 0.9
+    assert ax.get_ylim()[1] > 0.99
+    names = [text.get_text() for text in ax.get_legend().texts]
+    assert names == ["precision", "recall", "F1"]
+
+
+def test_confidence_counts_right_and_wrong():
+    ax = plot_confidence(np.array([0.97, 0.98, 0.52]), np.array([True, True, False]))
+    right, wrong = ([bar.get_height() for bar in bars] for bars in ax.containers)
+    assert (right[19], sum(right), wrong[10], sum(wrong)) == (2, 2, 1, 1)
+    assert [text.get_text() for text in ax.get_legend().texts] == ["right (2)", "wrong (1)"]
+    assert ax.get_yscale() == "log"
+
+
+class TestPrediction:
+    PROBS = np.array([0.1, 0.2, 0.6, 0.09872, 0, 0, 0, 0.00128, 0, 0])
+
+    @pytest.fixture
+    def fig(self, few):
+        return plot_prediction(few.test.tensors[0][0], self.PROBS, label=1)
+
+    def test_a_bar_and_a_number_for_every_digit(self, fig, few):
+        image, ax = fig.axes
+        assert np.array_equal(image.images[0].get_array(), few.test.tensors[0][0, 0])
+        assert [bar.get_width() for bar in ax.patches] == pytest.approx(self.PROBS)
+        centres = [bar.get_y() + bar.get_height() / 2 for bar in ax.patches]
+        assert centres == pytest.approx(range(10))
+        numbers = [text.get_text() for text in ax.texts]
+        assert numbers[:4] == ["10 %", "20 %", "60 %", "9.872 %"]
+        assert numbers[4:] == ["0 %", "0 %", "0 %", "0.128 %", "0 %", "0 %"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Probability", "Predicted digit")
+
+    def test_the_legend_says_which_colour_is_true_and_which_predicted(self, fig):
+        ax = fig.axes[1]
+        colours = [bar.get_facecolor()[:3] for bar in ax.patches]
+        assert colours[:4] == [to_rgb(c) for c in (GREY, BLUE, ORANGE, GREY)]
+        legend = ax.get_legend()
+        meaning = {
+            text.get_text(): handle.get_facecolor()[:3]
+            for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
+        }
+        assert meaning == {"true digit": to_rgb(BLUE), "predicted digit": to_rgb(ORANGE)}
+        assert fig.get_suptitle() == "true 1, predicted 2"
+
+    def test_a_right_prediction_is_blue(self, few):
+        ax = plot_prediction(few.test.tensors[0][0], self.PROBS, label=2).axes[1]
+        assert ax.patches[2].get_facecolor()[:3] == to_rgb(BLUE)
+        assert [text.get_text() for text in ax.get_legend().texts] == ["true digit"]
+
+    def test_the_numbers_stay_inside_the_figure(self, few):
+        fig = plot_prediction(few.test.tensors[0][0], np.eye(10)[7], label=7, title="sure")
+        fig.draw_without_rendering()
+        ends = [text.get_window_extent().x1 for text in fig.axes[1].texts]
+        assert max(ends) < fig.bbox.x1
+        assert fig.get_suptitle() == "sure"
+
+
+def test_a_figure_is_encoded_at_100_pixels_to_the_inch_and_never_enters_pyplot():
+    fig = make_figure(4, 2)
+    fig.text(0, 0, "x", color="black")
+    with matplotlib.rc_context({"savefig.dpi": 50}):
+        assert Image.open(io.BytesIO(figure_png(fig))).size == (400, 200)
+    assert pyplot.get_fignums() == []
