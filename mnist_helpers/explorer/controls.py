@@ -88,7 +88,7 @@ def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection
     """The selection after a control or a click changed a part of it.
 
     Beside the fields, `part` may hold "position" (among the images that the filter lets through),
-    "ablate" (a channel that is put to zero, or on again) and "reset".
+    "ablate" (a channel that is put to zero, or on again; None for all on) and "reset".
     """
     part = dict(part)
     if "reset" in part:
@@ -96,14 +96,13 @@ def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection
     if "position" in part:
         part["image"] = int(subject.chosen(at.digit, at.read)[part.pop("position")])
     if "ablate" in part:
-        part["ablated"] = set(at.ablated) ^ {tuple(part.pop("ablate"))}
-    if "ablated" in part:
-        part["ablated"] = tuple(sorted(tuple(pair) for pair in part["ablated"]))
+        pair = part.pop("ablate")
+        part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
     fields = asdict(at) | part
     at = Selection(**{name: fields[name] for name in asdict(at)})
     chosen = subject.chosen(at.digit, at.read)
-    if at.image in chosen or not len(chosen):
+    if at.image in chosen:
         return at
     if "image" in part:  # one that the filter hides takes the filter away
         return replace(at, digit=None, read="all")
-    return replace(at, image=int(chosen[0]))
+    return replace(at, image=int(chosen[0])) if len(chosen) else at

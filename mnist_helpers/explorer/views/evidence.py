@@ -132,7 +132,7 @@ def ablation(look: Look) -> Scene:
         ]
         answer = f"This image: {left.preds[at.image]} with {left.confidence[at.image]:.1%}"
         said = f"Ablated: {named(at.ablated)}. {answer}. {right} instead of {whole.accuracy:.2%}"
-    buttons = [Text(text="All channels on", select={"ablated": []})] if at.ablated else []
+    buttons = [Text(text="All channels on", select={"ablate": None})] if at.ablated else []
     if not at.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking(look, name) for name in convolutions]
