@@ -311,7 +311,6 @@ def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
     page.evaluate("() => void window.jupyterapp.commands.execute('kernelmenu:restart')")
     page.get_by_role("button", name="Confirm Kernel Restart").click()
     page.wait_for_timeout(3000)
-    child = ".jp-OutputArea-child"
-    stills = page.locator(f"{child}:has(img[alt*='read as 7 with 92.8%'])")
-    assert stills.count() > 3
+    stills = page.locator(".jp-OutputArea-child img")
+    assert stills.count() > 12  # one for each picture and each explorer
     assert all(still.is_visible() for still in stills.all())
