@@ -103,7 +103,7 @@ def test_a_dilated_pooling():  # average pooling has none, so no gradient shows 
 
 
 def test_resnet():
-    network = check(build_resnet(), images_of(1, 3, 48, 40))
+    network = check(build_resnet(), images_of(1, 3, 48, 48))
     sizes = {layer.name: layer.receptive_field.size for layer in network.layers.values()}
     # Araujo et al. (2019) give 11 after the first pooling; each 3 × 3 there adds 2 · 4
     assert (sizes["conv1"], sizes["maxpool"]) == ((7, 7), (11, 11))

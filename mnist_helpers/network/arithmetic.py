@@ -1,6 +1,7 @@
 """How one value of a layer comes about."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -77,13 +78,16 @@ class Place(NamedTuple):
         for outside, number in ((PADDING, padding), (BEYOND, beyond)):
             patch[:, rows == outside] = number
             patch[:, :, columns == outside] = number
-        return {
-            "patch": patch,
-            "layer": name,
-            "rows": np.maximum(rows, PADDING),
-            "columns": np.maximum(columns, PADDING),
-            "source": source,
-        }
+        rows, columns = np.maximum(rows, PADDING), np.maximum(columns, PADDING)
+        found = {"patch": patch, "layer": name, "rows": rows, "columns": columns}
+        return found | {"source": source}
+
+    def value_of(self, name: str, source: int, row: int, column: int) -> dict[str, object]:
+        """One value of a layer."""
+        patch = self.maps(name)[source, row, column].reshape(1, 1, 1)
+        rows, columns = np.array([int(row)]), np.array([int(column)])
+        found = {"patch": patch, "layer": name, "rows": rows, "columns": columns}
+        return found | {"source": int(source)}
 
 
 def explain(
@@ -122,59 +126,37 @@ def _nothing(place: Place) -> dict[str, object]:
 def _same_value(place: Place, rule: str = "") -> dict[str, object]:
     """The value of the first input at the same place, if there are as many."""
     name = place.layer.inputs[0]
-    shape = place.maps(place.layer.name).shape
-    maps = place.maps(name)
-    if maps.size != np.prod(shape):
+    shape, before = place.maps(place.layer.name).shape, place.maps(name).shape
+    if np.prod(before) != np.prod(shape):
         return _nothing(place)
     index = np.ravel_multi_index((place.channel, place.row, place.column), shape)
-    source, row, column = (int(i) for i in np.unravel_index(index, maps.shape))
-    return {
-        "rule": rule,
-        "patch": maps[source, row, column].reshape(1, 1, 1),
-        "layer": name,
-        "rows": np.array([row]),
-        "columns": np.array([column]),
-        "source": source,
-    }
+    return {"rule": rule, **place.value_of(name, *np.unravel_index(index, before))}
 
 
-def _copy(place: Place) -> dict[str, object]:
-    return _same_value(place, "copy")
-
-
-def _relu(place: Place) -> dict[str, object]:
-    return _same_value(place, "relu")
+def _sum(place: Place, parts: dict[str, object]) -> dict[str, object]:
+    """The products of a patch and the weights of the channel, and its bias."""
+    kernel, bias = place.weight("weight")[place.channel], place.weight("bias")
+    kernel = kernel.numpy().reshape(parts["patch"].shape)
+    bias = 0.0 if bias is None else bias[place.channel].item()
+    return {"rule": "sum", "kernel": kernel, "bias": bias, **parts}
 
 
 def _convolution(place: Place) -> dict[str, object]:
     module = place.network.module(place.layer.name)
-    kernel, bias = place.weight("weight")[place.channel], place.weight("bias")
+    count = module.in_channels // module.groups
     group = place.channel // (module.out_channels // module.groups)
-    return {
-        "rule": "sum",
-        "kernel": kernel.numpy(),
-        "bias": 0.0 if bias is None else bias[place.channel].item(),
-        **place.patch(group * len(kernel), len(kernel)),
-    }
+    return _sum(place, place.patch(group * count, count))
 
 
 def _linear(place: Place) -> dict[str, object]:
     """Of a flattening, the maps before it."""
     name = place.layer.inputs[0]
     before = place.network.layers[name]
-    if RULES.get(before.op) is _copy and len(before.shape) == 1 and place.network.reads[name]:
+    if before.op.lower() in FLATTENING and len(before.shape) == 1 and place.network.reads[name]:
         name = before.inputs[0]
     maps = place.maps(name)
-    kernel, bias = place.weight("weight")[place.channel], place.weight("bias")
-    return {
-        "rule": "sum",
-        "kernel": kernel.numpy().reshape(maps.shape),
-        "bias": 0.0 if bias is None else bias[place.channel].item(),
-        "patch": maps,
-        "layer": name,
-        "rows": np.arange(maps.shape[1]),
-        "columns": np.arange(maps.shape[2]),
-    }
+    rows, columns = np.arange(maps.shape[1]), np.arange(maps.shape[2])
+    return _sum(place, {"patch": maps, "layer": name, "rows": rows, "columns": columns})
 
 
 def _batch_norm(place: Place) -> dict[str, object]:
@@ -238,30 +220,20 @@ def _concatenation(place: Place) -> dict[str, object]:
     ends = np.cumsum(channels)
     index = int(np.searchsorted(ends, place.channel, side="right"))
     source = place.channel - int(ends[index]) + channels[index]
-    name = layers[index].name
     return {
         "rule": "copy",
-        "patch": place.maps(name)[source, place.row, place.column].reshape(1, 1, 1),
-        "layer": name,
-        "rows": np.array([place.row]),
-        "columns": np.array([place.column]),
-        "source": source,
+        **place.value_of(layers[index].name, source, place.row, place.column),
     }
 
 
 def _softmax(place: Place) -> dict[str, object]:
     """Of vectors only."""
     name = place.layer.inputs[0]
-    here = np.zeros(1, int)
-    return {
-        "rule": "softmax",
-        "patch": place.maps(name),
-        "layer": name,
-        "rows": here,
-        "columns": here,
-    }
+    return place.value_of(name, 0, 0, 0) | {"rule": "softmax", "patch": place.maps(name)}
 
 
+_copy = partial(_same_value, rule="copy")
+FLATTENING = ("flatten", "view", "reshape")
 RULES: dict[str, Callable[[Place], dict[str, object]]] = {
     "Conv2d": _convolution,
     "Linear": _linear,
@@ -272,14 +244,8 @@ RULES: dict[str, Callable[[Place], dict[str, object]]] = {
     "AvgPool2d": _mean,
     "AdaptiveAvgPool2d": _mean,
     "mean": _mean_function,
-    "ReLU": _relu,
-    "Dropout": _copy,
-    "Dropout2d": _copy,
-    "Identity": _copy,
-    "Flatten": _copy,
-    "flatten": _copy,
-    "view": _copy,
-    "reshape": _copy,
+    "ReLU": partial(_same_value, rule="relu"),
+    **dict.fromkeys(("Dropout", "Dropout2d", "Identity", "Flatten", *FLATTENING), _copy),
     "add": _add,
     "cat": _concatenation,
     "Softmax": _softmax,
