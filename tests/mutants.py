@@ -1,0 +1,132 @@
+"""Small wrong changes, each of which a test must notice: `python tests/mutants.py [part of a path]`.
+
+Every mutant is applied alone to a copy of the project, and the tests of its file run there. Prints
+which are killed and which survive, and exits with 1 if one survives or no longer fits the code.
+"""
+
+# ruff: noqa: E501 - a mutant a line
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TESTS = {  # which tests are asked, by the beginning of a file's path
+    "network/tracing": ["test_tracing.py"],
+    "network/receptive_field": ["test_receptive_field.py"],
+    "network/arithmetic": ["test_arithmetic.py"],
+    "network/activations": ["test_activations.py", "test_views.py"],
+    "network/attribution": ["test_attribution.py"],
+    "network/ablation": ["test_ablation.py"],
+    "explorer/views": ["test_views.py"],
+    "explorer/page": ["test_page.py"],
+    "explorer/still": ["test_still.py"],
+    "explorer": ["test_explorer.py", "test_views.py"],
+}
+MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
+    # the network taken apart
+    ("network/tracing.py", 'call_method("softmax", (logits, 1))', 'call_method("softmax", (logits, 0))'),
+    ("network/tracing.py", "garbage_collect_values=False)\n        try", "garbage_collect_values=False)\n        image = image * 0 + 1\n        try"),
+    ("network/receptive_field.py", "span = dilation * (kernel_size - 1)", "span = kernel_size - 1"),
+    ("network/receptive_field.py", "(before, after), **options", "(after, before), **options"),
+    ("network/receptive_field.py", "rows = axis_reads(module, 0,", "rows = axis_reads(module, 1,"),
+    ("network/receptive_field.py", "np.stack((rows, rows + 1)", "np.stack((rows, rows)"),
+    ("network/receptive_field.py", "np.minimum(intervals[:, 0], others[:, 0])", "np.maximum(intervals[:, 0], others[:, 0])"),
+    ("network/arithmetic.py", "_sum(place, place.patch(group * count, count))", "_sum(place, place.patch(0, count))"),
+    ("network/arithmetic.py", '"AvgPool2d": _mean', '"AvgPool2d": _max'),
+    ("network/arithmetic.py", "return np.nansum(self.patch * self.kernel", "return np.nansum(self.patch + self.kernel"),
+    ("network/arithmetic.py", "(shift - mean[channel] * factor)", "(shift + mean[channel] * factor)"),
+    ("network/activations.py", "argsort(descending=True, stable=True)", "argsort(descending=False, stable=True)"),
+    ("network/activations.py", "self.mean[labels == label]", "self.max[labels == label]"),
+    ("network/activations.py", "maximize=True", "maximize=False"),
+    ("network/ablation.py", "index_fill(1, channels, 0.0)", "index_fill(1, channels, 1.0)"),
+    ("network/ablation.py", "correct - without.correct", "without.correct - correct"),
+    # what the views draw
+    ("explorer/views/parts.py", "(-end if signed else 0.0, end)", "(-end, end)"),
+    ("explorer/views/parts.py", "(-end if signed else 0.0, end)", "(end, -end if signed else 0.0)"),
+    ("explorer/views/parts.py", "ROBUST = 99", "ROBUST = 50"),
+    ("explorer/views/parts.py", 'VALUE = {"channel": INDEX, "row": ROW, "column": COLUMN}', 'VALUE = {"channel": INDEX, "row": COLUMN, "column": ROW}'),
+    ("explorer/views/parts.py", "look.seen(look.at.row, look.at.column)", "look.seen(look.at.column, look.at.row)"),
+    ("explorer/views/parts.py", "return look.at.row, look.at.column, look.at.row + 1", "return look.at.column, look.at.row, look.at.row + 1"),
+    ("explorer/views/parts.py", "values[channel][None]", "values[0][None]"),
+    ("explorer/views/parts.py", "frame=int(values.argmax())", "frame=int(values.argmin())"),
+    ("explorer/views/layers.py", "weights[outputs, inputs]", "weights[outputs, inputs[::-1]]"),
+    ("explorer/views/layers.py", "np.flatnonzero(outputs == channel)", "np.flatnonzero(inputs == channel)"),
+    ("explorer/views/layers.py", "labels=[str(first + number)", "labels=[str(number)"),
+    ("explorer/views/layers.py", "np.subtract(*sides.values())", "np.add(*sides.values())"),
+    ("explorer/views/layers.py", "subject.maps(at.image, name)[at.layer]", "subject.maps(at.image, at.weights)[at.layer]"),
+    ("explorer/views/layers.py", "mark[\"frames\"] = {look.at.channel: value_box(look)}", "mark[\"frames\"] = {0: value_box(look)}"),
+    ("explorer/views/arithmetic.py", '"products": patch * kernel', '"products": patch + kernel'),
+    ("explorer/views/arithmetic.py", "np.abs(sums.partial_sums).argmax()", "sums.partial_sums.argmin()"),
+    ("explorer/views/arithmetic.py", "max(sums.value, 0.0)", "min(sums.value, 0.0)"),
+    ("explorer/views/arithmetic.py", "channels = range(sums.source, sums.source + len(sums.patch))", "channels = range(len(sums.patch))"),
+    ("explorer/views/arithmetic.py", "rows.min(), columns.min(), rows.max() + 1", "columns.min(), rows.min(), rows.max() + 1"),
+    ("explorer/views/evidence.py", 'select={"image": image}', 'select={"image": image + 1}'),
+    ("explorer/views/evidence.py", '("all channels", "ablated")', '("ablated", "all channels")'),
+    ("explorer/views/evidence.py", "for part in (labels[correct], labels))", "for part in (labels[~correct], labels))"),
+    ("explorer/views/evidence.py", "np.log10(1 + np.abs(counts))", "np.log10(2 + np.abs(counts))"),
+    ("explorer/views/evidence.py", "values[:, top:bottom, left:right]", "values[:, left:right, top:bottom]"),
+    ("explorer/views/evidence.py", "labels == at.target", "labels != at.target"),
+    ("explorer/views/evidence.py", "if layer == name]", "if layer != name]"),
+    # selection, subject and widget
+    ("explorer/subject.py", "kernel - before[name]", "before[name] - kernel"),
+    ("explorer/subject.py", 'self.predictions.correct == (read == "right")', 'self.predictions.correct == (read == "wrong")'),
+    ("explorer/subject.py", "among.argmax()", "among.argmin()"),
+    ("explorer/controls.py", "{*at.ablated} ^ {tuple(pair)}", "{*at.ablated} | {tuple(pair)}"),
+    ("explorer/widget.py", '"float32" if 4 * sum(values) <= MOST_BYTES', '"float16" if 4 * sum(values) <= MOST_BYTES'),
+    ("explorer/scene.py", '.replace("-", "−")', ""),
+    # the two renderers
+    ("explorer/still.py", "pixels[edge, left:right] = colour", "pixels[left:right, edge] = colour"),
+    ("explorer/still.py", "levels = np.linspace(high, low, 64)", "levels = np.linspace(low, high, 64)"),
+    ("explorer/still.py", '"signed": "RdBu_r"', '"signed": "RdBu"'),
+    ("explorer/still.py", "abs(top - base)", "abs(top)"),
+    ("explorer/still.py", "0.5 + value / top / 2", "0.5 - value / top / 2"),
+    ("explorer/page/marks.js", '"@row": row, "@column": column', '"@row": column, "@column": row'),
+    ("explorer/page/marks.js", "undefined : row * width + column", "undefined : column * width + row"),
+    ("explorer/page/marks.js", "(blue << 16) | (green << 8) | red", "(red << 16) | (green << 8) | blue"),
+    ("explorer/page/marks.js", "[-1, 1, -columns, columns,", "[1, -1, -columns, columns,"),
+    ("explorer/page/controls.js", "control.values ? control.values[input.value]", "control.values ? control.values[0]"),
+    ("explorer/page/explorer.js", "if (!waiting || sent > host.get(\"state\").serial) return;", "if (!waiting) return;"),
+]  # fmt: skip
+
+
+def tests_of(path: str) -> list[str]:
+    """The test files that are asked about a file."""
+    beginning = next(each for each in TESTS if path.startswith(each))
+    return [f"tests/{name}" for name in TESTS[beginning]]
+
+
+def is_killed(folder: Path, path: str, old: str, new: str) -> bool:
+    """Whether a test in `folder` fails with the change; the file is put back."""
+    file = folder / "mnist_helpers" / path
+    source = file.read_text(encoding="utf-8")
+    file.write_text(source.replace(old, new), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *tests_of(path)], cwd=folder, capture_output=True, check=False)
+    file.write_text(source, encoding="utf-8")
+    return done.returncode == 1
+
+
+def main() -> None:
+    """Tries every mutant."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = [mutant for mutant in MUTANTS if wanted in mutant[0]]
+    survivors = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "copy"
+        ignored = shutil.ignore_patterns(".venv", ".git", "outputs", "runs", "__pycache__")
+        shutil.copytree(ROOT, folder, ignore=ignored)
+        for path, old, new in chosen:
+            count = (folder / "mnist_helpers" / path).read_text(encoding="utf-8").count(old)
+            killed = count == 1 and is_killed(folder, path, old, new)
+            word = "killed" if killed else f"fits {count} times" if count != 1 else "SURVIVED"
+            print(f"{word:10} {path}: {old!r} -> {new!r}", flush=True)
+            survivors += [] if killed else [path]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed")
+    sys.exit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()
