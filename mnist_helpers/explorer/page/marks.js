@@ -529,9 +529,11 @@ function drawBars(view, mark) {
   const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
   view.series = Object.fromEntries(series);
   const names = series.map(([name]) => name);
-  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, mark.numbers, selects(mark)])) {
+  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects(mark)])) {
     layBars(view, mark, names);
   }
+  const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
+  view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const [low, high] = mark.limits;
   const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
   const zero = share(0);
@@ -567,8 +569,6 @@ function layBars(view, mark, names) {
   });
   const plot = make("div", "plot", ...groups);
   plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
-  const tickWidth = Math.max(28, widest(mark.numbers) + 4, widest(mark.ticks) + 4);
-  plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const scale = make("div", "scale", ...axis);
   scale.style.setProperty("--wide", `${widest(Object.keys(mark.axis)) + 8}px`);
   const parts = [scale, plot];
@@ -580,6 +580,7 @@ function layBars(view, mark, names) {
   view.element.classList.toggle("several", names.length > 1);
   view.body.replaceChildren(...parts);
   view.describe = describeBars;
+  view.plot = plot;
   const name = mark.title || mark.axes[1] || "bars";
   Object.assign(plot, { role: selects(mark) ? "listbox" : "img", ariaLabel: name });
   if (selects(mark)) groups.forEach((group) => (group.role = "option"));
