@@ -1,0 +1,218 @@
+"""Scenes on paper: what each mark draws, read back from matplotlib's artists."""
+
+import base64
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_rgba
+from matplotlib.offsetbox import OffsetImage
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text as Letters
+from PIL import Image
+
+from mnist_helpers.explorer.scene import Bars, Column, Maps, Row, Scene, Table, Text, number
+from mnist_helpers.explorer.still import Still
+
+ORANGE, BLUE = to_rgba("#D55E00"), to_rgba("#0072B2")
+VALUES = np.array([[[-2.0, 0.0, 1.0], [2.0, np.nan, -1.0]], [[0.5, 1.5, -0.5], [0.0, 0.0, 3.0]]])
+
+
+def drawn(item, kind):
+    """The artists of a kind in the still of a scene, in order."""
+    return Still(Scene(item, "a sentence")).figure.findobj(kind)
+
+
+def texts(item):
+    return [text.get_text() for text in drawn(item, Letters) if text.get_text()]
+
+
+def pixels(image, zoom):
+    """One pixel in the middle of each value."""
+    return image.get_data()[zoom // 2 :: zoom, zoom // 2 :: zoom]
+
+
+class TestMaps:
+    @pytest.mark.parametrize(("palette", "name"), [("signed", "RdBu_r"), ("unsigned", "viridis")])
+    def test_values_have_the_colours_of_the_scale(self, palette, name):
+        maps = Maps(values=VALUES, limits=[(-2, 2)], palette=palette, zoom=5)
+        for image, values in zip(drawn(maps, OffsetImage), VALUES, strict=True):
+            wanted = matplotlib.colormaps[name]((values + 2) / 4)
+            known = ~np.isnan(values)
+            assert pixels(image, 5)[known] == pytest.approx(wanted[known], abs=0.01)
+            assert (pixels(image, 5)[~known, 3] == 0).all()
+
+    def test_each_map_may_have_limits_of_its_own(self):
+        maps = Maps(values=VALUES[1:].repeat(2, 0), limits=[(0, 3), (0, 6)], zoom=4)
+        ends = [pixels(image, 4)[1, 2] for image in drawn(maps, OffsetImage)]
+        colours = matplotlib.colormaps["viridis"]([1.0, 0.5])
+        assert np.array(ends) == pytest.approx(colours, abs=0.01)
+
+    def test_colours_are_shown_as_they_are(self):
+        values = np.random.default_rng(0).random((1, 2, 2, 3))
+        (image,) = drawn(Maps(values=values, limits=[(0, 1)], zoom=3), OffsetImage)
+        assert pixels(image, 3)[..., :3] == pytest.approx(values[0])
+
+    def test_frames_lie_on_their_map_and_place(self):
+        frames = {1: (0, 1, 2, 3)}
+        plain, framed = drawn(
+            Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames=frames), OffsetImage
+        )
+        orange = np.isclose(framed.get_data(), ORANGE).all(axis=2)
+        assert not np.isclose(plain.get_data(), ORANGE).all(axis=2).any()
+        rows, columns = orange.nonzero()
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 15, 8, 23)
+        assert not orange[2:14, 10:22].any()
+        whole = drawn(Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames={0: None}), OffsetImage)
+        rows, columns = np.isclose(whole[0].get_data(), ORANGE).all(axis=2).nonzero()
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 15, 0, 23)
+
+    def test_labels_axes_title_and_notes_are_written(self):
+        maps = Maps(
+            values=VALUES,
+            limits=[(-2, 2)],
+            labels=["a", "b"],
+            axes=("out", "in"),
+            title="conv",
+            notes=["x"],
+        )
+        assert texts(maps) == ["conv", "a", "b", "columns: out, rows: in", "x", "a sentence"]
+
+    def test_the_colour_bar_runs_from_its_highest_end_down(self):
+        maps = Maps(values=VALUES, limits=[(-2, 2)], palette="signed", colour_bar=True)
+        bar = drawn(maps, OffsetImage)[-1].get_data()
+        colours = matplotlib.colormaps["RdBu_r"]([1.0, 0.0])
+        assert bar[[0, -1], 0] == pytest.approx(colours, abs=0.01)
+        assert texts(maps)[:2] == ["2", "−2"]
+
+    def test_rows_have_as_many_as_columns_says(self):
+        fig = Still(
+            Scene(Maps(values=VALUES.repeat(3, 0), limits=[(-2, 2)], zoom=4, columns=4), "x")
+        ).figure
+        fig.canvas.draw()
+        heights = {
+            round(image.get_window_extent(fig.canvas.get_renderer()).y0)
+            for image in fig.findobj(OffsetImage)
+        }
+        assert len(heights) == 2
+
+
+class TestTable:
+    def test_cells_hold_the_numbers_with_their_heads(self):
+        table = Table(
+            values=np.array([[1.0, -2.5], [np.nan, -np.inf]]), rows=["a", "b"], columns=["p", "q"]
+        )
+        assert [text.strip() for text in texts(table) if text.strip()] == [
+            "p",
+            "q",
+            "a",
+            "1.00",
+            "−2.50",
+            "b",
+            "none",
+            "a sentence",
+        ]
+
+    def test_tints_tell_sign_and_size_and_the_frame_its_cell(self):
+        table = Table(values=np.array([[2.0, -1.0]]), frame=1)
+        cells = [text for text in drawn(table, Letters) if text.get_bbox_patch()]
+        fills = [cell.get_bbox_patch().get_facecolor()[:3] for cell in cells]
+        assert np.array(fills) == pytest.approx(
+            matplotlib.colormaps["RdBu_r"]([1.0, 0.25])[:, :3], abs=0.01
+        )
+        edges = [cell.get_bbox_patch().get_edgecolor() for cell in cells]
+        assert [edge == ORANGE for edge in edges] == [False, True]
+
+
+class TestBars:
+    def bars(self, **fields):
+        series = {"first": np.array([0.5, 1.0, np.nan])}
+        return Bars(
+            **{"ticks": ["a", "b", "c"], "series": series, "axis": {"low": 0, "high": 1}} | fields
+        )
+
+    def heights(self, item):
+        rectangles = [
+            each for each in drawn(item, Rectangle) if each.get_facecolor() in (BLUE, ORANGE)
+        ]
+        return rectangles, np.array([each.get_height() for each in rectangles])
+
+    def test_they_are_as_high_as_their_values(self):
+        rectangles, heights = self.heights(self.bars())
+        assert heights / heights[1] == pytest.approx([0.5, 1, 0])
+        assert [each.get_y() for each in rectangles] == [0, 0, 0]
+        assert texts(self.bars(numbers=["5", "10", ""]))[:7] == [
+            "low",
+            "high",
+            "5",
+            "a",
+            "10",
+            "b",
+            "c",
+        ]
+
+    def test_negative_ones_hang_from_zero(self):
+        series = {"first": np.array([-1.0, 1.0, 0.0])}
+        rectangles, heights = self.heights(self.bars(series=series, limits=(-1, 1)))
+        assert heights[0] == heights[1] > 0
+        assert rectangles[0].get_y() + heights[0] == pytest.approx(rectangles[1].get_y())
+
+    def test_series_and_emphasis_have_their_colours(self):
+        series = {"first": np.ones(3), "second": np.ones(3) / 2}
+        rectangles, heights = self.heights(self.bars(series=series))
+        assert [each.get_facecolor() for each in rectangles] == [BLUE, ORANGE] * 3
+        assert heights[1] == pytest.approx(heights[0] / 2)
+        assert texts(self.bars(series=series))[-3:] == ["■ first", "■ second", "a sentence"]
+        emphasised, _ = self.heights(self.bars(emphasis=[1]))
+        assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE, BLUE]
+
+
+class TestStill:
+    def test_rows_lie_side_by_side_and_columns_below_one_another(self):
+        maps = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=10)
+        for kind, axis in ((Row, "x0"), (Column, "y0")):
+            fig = Still(Scene(kind([maps, maps]), "x")).figure
+            fig.canvas.draw()
+            boxes = [
+                each.get_window_extent(fig.canvas.get_renderer())
+                for each in fig.findobj(OffsetImage)
+            ]
+            other = {"x0": "y0", "y0": "x0"}[axis]
+            assert getattr(boxes[0], axis) != getattr(boxes[1], axis)
+            assert getattr(boxes[0], other) == pytest.approx(getattr(boxes[1], other))
+
+    def test_the_picture_says_its_caption_and_buttons_are_left_out(self):
+        scene = Scene(
+            Column([Text(text="Go", select={"image": 1}), Text(text="large", size="large")]),
+            "What it is.",
+        )
+        written = [text.get_text() for text in Still(scene).figure.findobj(Letters)]
+        assert "Go" not in written
+        assert {"large", "What it is."} <= set(written)
+        data, metadata = Still(scene)._repr_mimebundle_()
+        assert (data["text/plain"], metadata["image/png"]["alt"]) == ("What it is.", "What it is.")
+        with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+            assert picture.width > 50
+
+    def test_everything_drawn_lies_on_the_paper(self):
+        maps = Maps(values=VALUES, limits=[(-2, 2)], zoom=10, labels=["a", "b"], colour_bar=True)
+        fig = Still(
+            Scene(Row([maps, Text(text="some words", size="strong")]), "What it is.")
+        ).figure
+        fig.canvas.draw()
+        for artist in (*fig.findobj(OffsetImage), *fig.findobj(Letters)):
+            box = artist.get_window_extent(fig.canvas.get_renderer())
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= fig.bbox.x1 + 1
+            assert box.y1 <= fig.bbox.y1 + 1
+
+    def test_nothing_enters_pyplot(self):
+        Still(Scene(Maps(values=VALUES, limits=[(-2, 2)]), "x")).png()
+        assert pyplot.get_fignums() == []
+
+
+def test_numbers_have_a_true_minus_and_no_negative_zero():
+    assert [number(value, ".2f") for value in (-1.5, -0.001, 2.0)] == ["−1.50", "0.00", "2.00"]

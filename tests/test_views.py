@@ -1,0 +1,521 @@
+"""What the views show: each mark against values of plain torch, and what a click on it selects."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import build, images_of
+
+from mnist_helpers import InputError, make_model
+from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.scene import Bars, Maps, Table, Text, number
+from mnist_helpers.explorer.views import VIEWS, draw
+
+COLOUR = images_of(40, 3, 15, 18)
+DIGITS = torch.arange(40) % 4
+
+
+@pytest.fixture(scope="module")
+def grey(few):
+    return Subject(make_model(0), *few.test.tensors, weights={"other": make_model(1).state_dict()})
+
+
+@pytest.fixture(scope="module")
+def colour():
+    other = {"other": build("skipping", 9).state_dict()}
+    return Subject(build("skipping"), COLOUR, DIGITS, weights=other)
+
+
+def outputs_of(model, images):
+    """What every module puts out at its last use, by hooks: {name: (N, ...)}."""
+    found, handles = {}, []
+    for name, module in model.named_modules():
+        if name:
+            module.inplace = False
+
+            def keep(_, inputs, output, name=name):
+                found[name] = output.detach().clone()
+
+            handles.append(module.register_forward_hook(keep))
+    with torch.no_grad():
+        model(images)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def marks(item):
+    if hasattr(item, "items"):
+        return [mark for part in item.items for mark in marks(part)]
+    return [item]
+
+
+def show(subject, **selection):
+    """The marks of a scene by title, and its caption."""
+    scene = draw(subject, Selection(**selection))
+    found = marks(scene.content)
+    return {mark.title: mark for mark in found if mark.title}, scene.caption, found
+
+
+def selected(mark, index=0, row=0, column=0):
+    """What a click at a place of a mark selects."""
+    width = mark.values.shape[2] if isinstance(mark, Maps) else 0
+    names = {"@index": index, "@row": row, "@column": column, "@place": row * width + column}
+    chosen = {}
+    for name, value in mark.select.items():
+        chosen[name] = value[index] if isinstance(value, list) else names.get(str(value), value)
+    return chosen
+
+
+def value_at(outputs, select, image=0):
+    """The value of the layer that is selected."""
+    maps = outputs[select["layer"]][image]
+    place = (select["channel"], select.get("row"), select.get("column"))
+    return maps[place[: maps.ndim]].item()
+
+
+class TestPipeline:
+    @pytest.mark.parametrize("name", ["grey", "colour"])
+    def test_every_layer_with_its_values_and_what_a_click_selects(self, name, request):
+        subject = request.getfixturevalue(name)
+        model, images = subject.network.model, subject.images
+        outputs = outputs_of(model, images[7:8])
+        found, caption, _ = show(subject, image=7, layer="pool1" if name == "grey" else "pool")
+        for layer in model._modules:
+            output, mark = outputs[layer][0], found.get(layer)
+            if layer in ("flatten", "act"):  # the same values again; used twice
+                continue
+            assert mark.notes[0] == " × ".join(map(str, output.shape))
+            if output.numel() == subject.classes:
+                assert mark.values.ravel() == pytest.approx(output.numpy(), abs=1e-5)
+                assert selected(mark, 3) == {"layer": layer, "channel": 3, "target": 3}
+                assert mark.frame == output.argmax()
+                continue
+            drawn = mark.values[~np.isnan(mark.values)]
+            assert drawn == pytest.approx(output.numpy().ravel(), abs=1e-5)
+            top = output.abs().max().item()
+            low = -top if output.min() < 0 else 0
+            assert mark.limits[0] == pytest.approx((low, top))
+            assert mark.palette == ("signed" if low else "unsigned")
+            if output.ndim == 3:
+                click = selected(mark, 4, 1, 2)
+                assert click == {"layer": layer, "channel": 4, "row": 1, "column": 2}
+                assert value_at(outputs, click) == pytest.approx(mark.values[4, 1, 2])
+            else:
+                assert value_at(outputs, selected(mark, 0, 1, 5)) == pytest.approx(
+                    mark.values[0, 1, 5]
+                )
+        probs = model(images[7:8]).softmax(1)[0].detach()
+        assert found["softmax"].values.ravel() == pytest.approx(probs.numpy(), abs=1e-6)
+        assert found["softmax"].percent
+        label = subject.labels[7]
+        assert caption.startswith(
+            f"Image 7, a {label}, read as {probs.argmax()} with {probs.max():.1%}."
+        )
+
+    def test_the_selected_value_is_framed_in_its_map_and_in_the_image(self, grey):
+        found, caption, _ = show(grey, image=3, layer="conv2", channel=9, row=5, column=8)
+        assert found["conv2"].framed
+        assert found["conv2"].frames == {9: (5, 8, 6, 9)}
+        assert not found["conv1"].framed
+        assert found["conv1"].frames == {}
+        # a value of conv2 sees rows 2r - 3 to 2r + 4, by hand: 3 × 3, halved, 3 × 3
+        assert found["image"].frames == {0: (7, 13, 15, 21)}
+        opened = found["conv2 · 9"]
+        outputs = outputs_of(grey.network.model, grey.images[3:4])
+        assert np.array_equal(opened.values[0], outputs["conv2"][0, 9])
+        assert opened.frames == {0: (5, 8, 6, 9)}
+        assert selected(opened, 0, 2, 3) == {"layer": "conv2", "channel": 9, "row": 2, "column": 3}
+        value = outputs["conv2"][0, 9, 5, 8].item()
+        assert f"Open: conv2, channel 9, row 5, column 8: {number(value)}." in caption
+
+    def test_left_open_the_largest_value_is_selected(self, grey):
+        outputs = outputs_of(grey.network.model, grey.images[5:6])["conv1"][0]
+        channel, row, column = np.unravel_index(outputs.argmax(), outputs.shape)
+        _, caption, _ = show(grey, image=5)
+        assert f"conv1, channel {channel}, row {row}, column {column}: " in caption
+        row, column = np.unravel_index(outputs[2].argmax(), outputs[2].shape)
+        _, caption, _ = show(grey, image=5, channel=2)
+        assert f"conv1, channel 2, row {row}, column {column}: " in caption
+
+    def test_facts_of_the_layers(self, grey):
+        found, _, _ = show(grey)
+        assert found["conv2"].notes == ["32 × 14 × 14", "sees 8 × 8", "4,640 weights"]
+        assert found["relu1"].notes == ["16 × 28 × 28", "sees 3 × 3"]
+        assert found["fc1"].notes == ["128", "sees all", "200,832 weights"]
+
+
+class TestKernels:
+    @pytest.mark.parametrize("quantity", ["weights", "gradient", "change"])
+    def test_the_chosen_ones_and_all(self, grey, quantity):
+        model = grey.network.model
+        weight, other = model.conv2.weight, make_model(1).conv2.weight
+        loss = F.cross_entropy(model(grey.images), grey.labels)
+        (gradient,) = torch.autograd.grad(loss, weight)
+        values = {"weights": weight, "gradient": gradient, "change": weight - other}[quantity]
+        values = values.detach().numpy()
+        selection = {"view": "kernels", "layer": "relu2", "channel": 11, "quantity": quantity}
+        found, caption, _ = show(grey, **selection)
+        large, small = (
+            found["conv2: a kernel for each input channel"],
+            found["conv2: all 512 kernels"],
+        )
+        assert large.values == pytest.approx(values[11], abs=1e-6)
+        assert large.labels == [str(i) for i in range(16)]
+        assert small.values[5 * 32 + 11] == pytest.approx(values[11, 5], abs=1e-6)
+        assert set(small.frames) == {11 + 32 * row for row in range(16)}
+        assert small.heads == ([str(i) for i in range(32)], [str(i) for i in range(16)])
+        assert selected(small, 5 * 32 + 11) == {"layer": "conv2", "channel": 11, "input_channel": 5}
+        assert selected(large, 6) == {"layer": "conv2", "input_channel": 6}
+        top = np.abs(values).max()
+        assert small.limits == [pytest.approx((-top, top), rel=1e-4)] == large.limits
+        assert caption.startswith("conv2: 32 × 16 kernels of 3 × 3, ")
+        assert caption.endswith("Output channel 11 is chosen.")
+
+    def test_scales(self, grey):
+        values = np.abs(grey.network.model.conv2.weight.detach().numpy())
+        robust, _, _ = show(grey, view="kernels", layer="conv2", limits="robust")
+        end = np.percentile(values, 99)
+        assert robust["conv2: all 512 kernels"].limits == [pytest.approx((-end, end))]
+        each, _, _ = show(grey, view="kernels", layer="conv2", channel=4, limits="each")
+        own = values[4].max(axis=(1, 2))
+        assert [
+            high for _, high in each["conv2: a kernel for each input channel"].limits
+        ] == pytest.approx(own)
+        assert each["conv2: all 512 kernels"].limits[3 * 32 + 4][1] == pytest.approx(own[3])
+
+    def test_a_single_input_channel_is_shown_whole(self, grey):
+        found, _, _ = show(grey, view="kernels", layer="pool1", channel=6)
+        (kernels,) = found.values()
+        assert np.array_equal(kernels.values, grey.network.model.conv1.weight.detach()[:, 0])
+        assert kernels.frames == {6: None}
+        assert selected(kernels, 9) == {"layer": "conv1", "channel": 9}
+
+    def test_a_group_is_labelled_with_the_channels_it_reads(self, colour):
+        found, _, _ = show(colour, view="kernels", layer="wide", channel=6)
+        large = found["wide: a kernel for each input channel"]
+        assert large.labels == ["4", "5", "6", "7"]
+        assert np.array_equal(large.values, colour.network.model.wide.weight.detach()[6])
+
+
+class TestFeatureMaps:
+    def test_alone_beside_and_the_difference(self, grey):
+        mine, other = (
+            outputs_of(m, grey.images[4:5])["relu2"][0] for m in (make_model(0), make_model(1))
+        )
+        found, caption, _ = show(grey, view="feature_maps", image=4, layer="relu2", channel=3)
+        assert np.array_equal(found["relu2"].values, mine)
+        assert found["relu2"].limits == [pytest.approx((0, mine.max().item()))]
+        assert found["relu2"].labels == [str(i) for i in range(32)]
+        assert "32 × 14 × 14, colours from 0 to" in caption
+        top = max(mine.max(), other.max()).item()
+        selection = {"view": "feature_maps", "image": 4, "layer": "relu2", "channel": 3}
+        found, _, _ = show(grey, compare="beside", **selection)
+        assert np.array_equal(found["relu2, other"].values, other)
+        assert (
+            found["relu2, other"].limits
+            == found["relu2, trained"].limits
+            == [pytest.approx((0, top))]
+        )
+        found, _, _ = show(grey, compare="difference", **selection)
+        assert np.array_equal(found["relu2, difference"].values, mine - other)
+        assert all(
+            found[f"relu2, {n}"].limits == [pytest.approx((-top, top))]
+            for n in ("trained", "difference")
+        )
+        found, _, _ = show(grey, weights="other", **selection)
+        assert np.array_equal(found["relu2"].values, other)
+
+    def test_scales(self, grey):
+        own = np.abs(outputs_of(grey.network.model, grey.images[4:5])["conv1"][0].numpy())
+        selection = {"view": "feature_maps", "image": 4, "layer": "conv1"}
+        found, caption, _ = show(grey, limits="robust", **selection)
+        end = np.percentile(own, 99)
+        assert found["conv1"].limits == [pytest.approx((-end, end))]
+        assert caption.count("(99th percentile)") == 1
+        found, _, _ = show(grey, limits="each", **selection)
+        assert [high for _, high in found["conv1"].limits] == pytest.approx(own.max(axis=(1, 2)))
+        found, _, _ = show(grey, limits="all images", **selection)
+        every = outputs_of(grey.network.model, grey.images)["conv1"].abs().max().item()
+        assert found["conv1"].limits == [pytest.approx((-every, every))]
+
+    def test_frames_and_clicks(self, colour):
+        place = {"layer": "head", "channel": 4, "row": 1, "column": 2}
+        found, _, _ = show(colour, view="feature_maps", image=2, **place)
+        maps = found["head"]
+        assert maps.frames == {4: (1, 2, 2, 3)}
+        assert selected(maps, 4, 1, 2) == place
+        assert maps.colour_bar
+        shown = found["image"].values[0]
+        image = COLOUR[2].numpy()
+        wanted = (image - image.min()) / (image.max() - image.min())
+        assert shown == pytest.approx(wanted.transpose(1, 2, 0))
+
+
+class TestArithmetic:
+    def test_a_convolution(self, grey):
+        place = {"layer": "conv2", "channel": 21, "row": 4, "column": 6}
+        outputs = outputs_of(grey.network.model, grey.images[:1])
+        found, caption, everything = show(grey, view="arithmetic", input_channel=3, **place)
+        patch, kernel = (
+            outputs["pool1"][0, 3, 3:6, 5:8],
+            grey.network.model.conv2.weight[21, 3].detach(),
+        )
+        assert np.array_equal(found["patch"].values, patch)
+        assert np.array_equal(found["kernel"].values, kernel)
+        assert found["products"].values == pytest.approx((patch * kernel).numpy())
+        sums = F.conv2d(
+            outputs["pool1"], grey.network.model.conv2.weight[21, :, None], padding=1, groups=16
+        )
+        sums = sums[0, :, 4, 6].detach().numpy()
+        table = found["sums by input channel"]
+        assert table.values.ravel() == pytest.approx(sums, abs=1e-5)
+        assert table.frame == 3
+        assert selected(table, 9) == {"input_channel": 9}
+        assert found["pool1 · 3"].frames == {0: (3, 5, 6, 8)}
+        assert np.array_equal(found["pool1 · 3"].values[0], outputs["pool1"][0, 3])
+        assert found["conv2 · 21"].frames == {0: (4, 6, 5, 7)}
+        assert found["image"].frames == {0: (5, 9, 13, 17)}
+        value, bias = outputs["conv2"][0, 21, 4, 6].item(), grey.network.model.conv2.bias[21].item()
+        said = f"sum of all products {number(sums.sum())} + bias {number(bias)} = {number(value)}; "
+        said += f"ReLU makes it {number(max(value, 0))}"
+        assert said in [mark.text for mark in everything if isinstance(mark, Text)]
+        assert caption.endswith(
+            f"{number(value)}: {said}. The numbers are those of input channel 3."
+        )
+        for index in range(9):
+            click = selected(found["patch"], index)
+            assert value_at(outputs, click) == patch.ravel()[index]
+        found, caption, _ = show(grey, view="arithmetic", **place)
+        assert found["sums by input channel"].frame == np.abs(sums).argmax()
+
+    def test_both_signs_of_a_rectified_value(self, grey):
+        outputs = outputs_of(grey.network.model, grey.images[:1])["conv1"][0]
+        for index in (outputs.argmin(), outputs.argmax()):
+            channel, row, column = (int(i) for i in np.unravel_index(index, outputs.shape))
+            _, caption, _ = show(grey, view="arithmetic", channel=channel, row=row, column=column)
+            value = max(outputs[channel, row, column].item(), 0.0)
+            assert f"ReLU makes it {number(value)}." in caption
+
+    def test_a_group_names_the_channels_it_reads(self, colour):
+        found, _, _ = show(
+            colour, view="arithmetic", layer="wide", channel=6, row=3, column=9, input_channel=1
+        )
+        act = F.relu(colour.network.model.stem(COLOUR[:1])).detach()[0]
+        assert np.array_equal(found["act · 5"].values[0], act[5])
+        assert found["sums by input channel"].rows == ["from 4"]
+        assert found["act · 5"].frames == {0: (1, 7, 6, 12)}
+        for index in range(9):
+            click = selected(found["patch"], index)
+            assert click["channel"] == 5
+            assert act[5, click["row"], click["column"]] == found["patch"].values.ravel()[index]
+
+    @pytest.mark.parametrize(
+        ("layer", "said"),
+        [
+            ("pool1", "the largest is {}"),
+            ("relu1", "max(0, {}) = {}"),
+            ("softmax", "exp of logit 2,"),
+        ],
+    )
+    def test_rules_without_a_kernel(self, grey, layer, said):
+        outputs = outputs_of(grey.network.model, grey.images[:1])
+        found, caption, _ = show(grey, view="arithmetic", layer=layer, channel=2, row=3, column=5)
+        if layer == "softmax":
+            assert found["reads"].values.ravel() == pytest.approx(
+                outputs["fc2"][0].numpy(), abs=1e-5
+            )
+        elif layer == "pool1":
+            assert np.array_equal(found["reads"].values, outputs["relu1"][0, 2, 6:8, 10:12])
+            said = said.format(number(outputs["pool1"][0, 2, 3, 5].item()))
+        else:
+            values = (outputs[name][0, 2, 3, 5].item() for name in ("conv1", "relu1"))
+            said = said.format(*map(number, values))
+        assert said in caption
+
+    def test_a_linear_layer_reads_maps_and_a_sum_its_branches(self, grey, colour):
+        found, _, _ = show(grey, view="arithmetic", layer="fc1", channel=17, input_channel=30)
+        kernel = grey.network.model.fc1.weight[17].detach().reshape(32, 7, 7)[30]
+        assert np.array_equal(found["kernel"].values, kernel)
+        assert found["sums by input channel"].values.shape == (2, 16)
+        found, caption, _ = show(colour, view="arithmetic", layer="add", channel=3, row=2, column=2)
+        assert found["reads"].values.size == 2
+        total = found["reads"].values.sum()
+        assert f"the sum is {number(total.item())}" in caption
+
+
+class TestTopImages:
+    def test_the_strongest_images_and_what_they_show(self, grey):
+        maps = outputs_of(grey.network.model, grey.images)["relu2"][:, 5]
+        best = maps.amax((1, 2)).sort(descending=True, stable=True).indices[:8].tolist()
+        found, caption, everything = show(grey, view="top_images", layer="relu2", channel=5)
+        shown = [mark for mark in everything if isinstance(mark, Maps)]
+        for place, image in enumerate(best):
+            whole, cut = shown[2 * place], shown[2 * place + 1]
+            assert (
+                whole.title == f"{number(maps[image].max().item(), '.2f')}, a {grey.labels[image]}"
+            )
+            assert np.array_equal(whole.values[0], grey.images[image, 0])
+            assert selected(whole) == {"image": image}
+            row, column = divmod(maps[image].argmax().item(), 14)
+            top, left = max(2 * row - 3, 0), max(2 * column - 3, 0)
+            box = (top, left, min(2 * row + 5, 28), min(2 * column + 5, 28))
+            assert whole.frames == {0: box}
+            assert np.array_equal(
+                cut.values[0], grey.images[image, 0, box[0] : box[2], box[1] : box[3]]
+            )
+        assert caption.startswith(
+            f"relu2, channel 5: strongest in images {', '.join(map(str, best[:4]))}."
+        )
+        bars = found["mean activation by class"]
+        means = [maps[grey.labels == digit].mean().item() for digit in range(10)]
+        assert bars.series["mean"] == pytest.approx(means, abs=1e-5)
+        order = np.argsort(means)[::-1][:3]
+        assert caption.endswith(f"Its mean is highest for {', '.join(map(str, order))}.")
+        assert selected(bars, 4) == {"target": 4}
+
+    def test_of_one_class_and_of_one_without_images(self, grey, few):
+        maps = outputs_of(grey.network.model, grey.images)["relu2"][:, 5].amax((1, 2))
+        found, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, target=7)
+        sevens = (grey.labels == 7).nonzero().flatten()
+        assert f"images of class 7 {sevens[maps[sevens].argmax()]}" in caption
+        assert found["mean activation by class"].emphasis == [7]
+        images, labels = (tensor[:3] for tensor in few.test.tensors)
+        absent = next(digit for digit in range(10) if digit not in labels)
+        with pytest.raises(InputError, match=f"none of the 3 images is of class {absent}; choose"):
+            show(Subject(make_model(0), images, labels), view="top_images", target=absent)
+
+    def test_means_below_zero_drive_nothing(self, grey):
+        means = outputs_of(grey.network.model, grey.images)["conv1"].mean((2, 3))
+        by_class = torch.stack([means[grey.labels == digit].mean(0) for digit in range(10)])
+        channel = int(by_class.amax(0).argmin())
+        assert by_class[:, channel].max() < 0
+        _, caption, _ = show(grey, view="top_images", channel=channel)
+        assert caption.endswith("Its mean is above zero for no class.")
+
+
+class TestAttribution:
+    def test_methods_class_and_scale(self, grey):
+        image = grey.images[3:4].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(grey.network.model(image).log_softmax(1)[0, 6], image)
+        found, caption, _ = show(grey, view="attribution", image=3, target=6)
+        assert list(found) == [
+            "trained, class 6",
+            "saliency",
+            "integrated gradients",
+            "occlusion",
+            "Grad-CAM",
+        ]
+        wanted = (slope[0, 0].abs() / slope.abs().max()).numpy()
+        assert found["saliency"].values[0] == pytest.approx(wanted, abs=1e-5)
+        assert all(found[method].limits == [(-1, 1)] for method in list(found)[1:])
+        assert selected(found["occlusion"], 0, 4, 9) == {
+            "layer": "image",
+            "channel": 0,
+            "row": 4,
+            "column": 9,
+        }
+        assert "What counts for class 6" in caption
+        likeliest = grey.network.model(grey.images[3:4]).argmax()
+        assert f"What counts for class {likeliest}" in show(grey, view="attribution", image=3)[1]
+
+    def test_other_weights_beside(self, grey):
+        _, _, everything = show(grey, view="attribution", target=2, compare="beside")
+        titles = [mark.title for mark in everything]
+        assert titles[::5] == ["trained, class 2", "other, class 2"]
+        image = grey.images[:1].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(make_model(1)(image).log_softmax(1)[0, 2], image)
+        wanted = (slope[0, 0].abs() / slope.abs().max()).numpy()
+        assert everything[6].values[0] == pytest.approx(wanted, abs=1e-5)
+
+    def test_a_selected_pixel_is_framed(self, grey):
+        found, _, _ = show(grey, view="attribution", layer="image", channel=0, row=4, column=9)
+        assert found["saliency"].frames == {0: (4, 9, 5, 10)}
+
+
+class TestAblation:
+    def test_what_is_lost(self, grey):
+        model = make_model(0)
+        handle = model.conv1.register_forward_hook(
+            lambda _, inputs, out: out.index_fill(1, torch.tensor([3]), 0)
+        )
+        with torch.no_grad():
+            whole, left = (m(grey.images) for m in (make_model(0), model))
+        handle.remove()
+        found, caption, everything = show(grey, view="ablation", image=2, ablated=(("conv1", 3),))
+        probs = found["probability for this image"]
+        assert list(probs.series) == ["all channels", "ablated"]
+        assert probs.series["all channels"] == pytest.approx(whole[2].softmax(0).numpy(), abs=1e-5)
+        assert probs.series["ablated"] == pytest.approx(left[2].softmax(0).numpy(), abs=1e-5)
+        right = [(logits.argmax(1) == grey.labels) for logits in (whole, left)]
+        for name, correct in zip(("all channels", "ablated"), right, strict=True):
+            wanted = [correct[grey.labels == digit].float().mean().item() for digit in range(10)]
+            assert found["accuracy by class"].series[name] == pytest.approx(wanted)
+        accuracies = [correct.float().mean() for correct in right]
+        assert f"Ablated: conv1 3. This image: {left[2].argmax()}" in caption
+        assert f"{accuracies[1]:.2%} instead of {accuracies[0]:.2%}." in caption
+        bars = found["conv1: images lost without one channel (not measured)"]
+        assert bars.emphasis == [3]
+        assert selected(bars, 5) == {"ablate": ["conv1", 5]}
+        assert found["conv2: images lost without one channel (not measured)"].emphasis == []
+        assert {"ablate": None} in [mark.select for mark in everything if isinstance(mark, Text)]
+
+    def test_nothing_ablated_says_what_to_do(self, grey):
+        found, caption, everything = show(grey, view="ablation")
+        assert "Nothing is ablated. Click a bar to put that channel to zero." in caption
+        assert "accuracy by class" not in found
+        assert {"rank": True} in [mark.select for mark in everything]
+
+    def test_the_ranking_has_a_logarithmic_axis(self, few):
+        images, labels = few.test.tensors
+        subject = Subject(make_model(0), images[:60], labels[:60])
+        found, _, _ = show(subject, view="ablation", rank=True)
+        bars = found["conv2: images lost without one channel"]
+        lost = np.array([int(text.replace("−", "-")) for text in bars.numbers])
+        assert bars.series["lost"] == pytest.approx(np.sign(lost) * np.log10(1 + abs(lost)))
+        heights = {name: np.log10(1 + int(name)) for name in bars.axis}
+        assert bars.axis == pytest.approx(heights)
+        assert bars.limits == found["conv1: images lost without one channel"].limits
+        model = make_model(0)
+        model.conv2.register_forward_hook(
+            lambda _, inputs, out: out.index_fill(1, torch.tensor([7]), 0)
+        )
+        with torch.no_grad():
+            answers = [
+                (m(images[:60]).argmax(1) == labels[:60]).sum().item()
+                for m in (make_model(0), model)
+            ]
+        assert lost[7] == answers[0] - answers[1]
+
+
+def test_answer(grey):
+    found, caption, _ = show(grey, view="answer", image=9)
+    probs = grey.network.model(grey.images[9:10]).softmax(1)[0].detach()
+    bars = next(mark for mark in found.values() if isinstance(mark, Bars))
+    assert bars.series["probability"] == pytest.approx(probs.numpy(), abs=1e-6)
+    assert bars.emphasis == [grey.labels[9]]
+    assert bars.numbers == [f"{prob:.1%}" for prob in probs]
+    assert np.array_equal(found["image 9"].values[0], grey.images[9, 0])
+    assert (
+        caption == f"Image 9, a {grey.labels[9]}, read as {probs.argmax()} with {probs.max():.1%}."
+    )
+
+
+@pytest.mark.parametrize("view", ["pipeline", "feature_maps", "attribution", "answer"])
+def test_a_filter_without_images_says_so(grey, few, view):
+    subject = Subject(make_model(0), few.test.tensors[0][:3], few.test.tensors[1][:3])
+    absent = next(digit for digit in range(10) if digit not in subject.labels)
+    scene = draw(subject, Selection(view=view, digit=absent, read="wrong"))
+    said = f"There is no image of digit {absent} that is read wrongly; choose another filter."
+    assert (scene.content.text, scene.caption) == (said, said)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_shows_every_layer_of_any_network(colour, view):
+    branching = Subject(build("branching"), COLOUR[:6])
+    for subject in (colour, branching):
+        for layer in subject.layers:
+            scene = draw(subject, Selection(view=view, layer=layer, image=1))
+            assert scene.caption
+            tables = [mark for mark in marks(scene.content) if isinstance(mark, Table)]
+            assert all(len(table.texts) == len(table.values) for table in tables)
