@@ -190,7 +190,7 @@ def main() -> None:
     """Measures everything."""
     model, _ = load_checkpoint()
     data = load_idx_part(DATA_DIR, "test").tensors
-    subject = Subject(model, *data, weights={"random": make_model().state_dict()})
+    subject = Subject(model, *data, others={"random": make_model().state_dict()})
     results = {
         "machine": {
             "processor": processor(),

@@ -43,7 +43,7 @@ Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, c
 class Train:
     """Train the network, save the weights of its best epoch with a card, and test them once."""
 
-    config: Config = Config()
+    config: Config = Config()  # noqa: RUF009 - frozen
     """What the run depends on."""
     preset: Literal["quick", "best"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint."""
@@ -51,6 +51,7 @@ class Train:
     """Folder of an interrupted run, which goes on as it was configured; no other option counts."""
 
     def __call__(self) -> None:
+        """Trains, saves and tests."""
         config, state = load_run(self.resume) if self.resume else (self.config, None)
         if config.model_save_path:
             require_writable(config.model_save_path)
@@ -115,6 +116,7 @@ class Evaluate:
     device: Device = Config.device
 
     def __call__(self) -> None:
+        """Measures and tells."""
         model, card = load_checkpoint(self.checkpoint, self.device)
         test = load_idx_part(self.data_dir, "test")
         log.info("test %s", describe(evaluate(model, test)))
@@ -132,6 +134,7 @@ class Predict:
     device: Device = Config.device
 
     def __call__(self) -> None:
+        """Reads each picture."""
         if not self.images:
             raise InputError(
                 "predict needs at least one picture; give the paths of PNG or JPEG files."
@@ -151,7 +154,7 @@ class Predict:
 class Visualize:
     """Write the views into the network as PNGs."""
 
-    selection: Selection = Selection(view="all", rank=True)
+    selection: Selection = Selection(view="all", rank=True)  # noqa: RUF009 - frozen
     """Where to look."""
     out: Path = PROJECT_DIR / "outputs" / "views"
     """Folder for the pictures."""
@@ -161,10 +164,11 @@ class Visualize:
     """Of the random weights beside the trained ones."""
 
     def __call__(self) -> None:
+        """Draws each view and writes it."""
         model, _ = load_checkpoint(self.checkpoint)
         random = {"random": make_model(self.seed).state_dict()}
         test = load_idx_part(self.data_dir, "test")
-        subject = Subject(model, *test.tensors, weights=random)
+        subject = Subject(model, *test.tensors, others=random)
         require_writable(self.out / "pipeline.png", "out")
         for view in VIEWS if self.selection.view == "all" else [self.selection.view]:
             picture = still(subject, **vars(self.selection) | {"view": view})
@@ -191,6 +195,7 @@ class Notebooks:
     """Put the outputs, normalised, into the notebooks themselves; not with parameters."""
 
     def __call__(self) -> None:
+        """Executes one notebook after the other."""
         if self.save and self.parameters:
             raise InputError(
                 "saved outputs come from the parameters in the notebook: use either save or "

@@ -12,7 +12,6 @@ DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
-WIDGET_ERROR = "mnist-helpers-error"  # the HTML class by which an error shown in a widget is found
 
 
 # the fields that hold whole numbers, with the least of each, and those that hold others, from 0

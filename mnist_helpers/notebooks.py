@@ -1,8 +1,6 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised."""
 
 import contextlib
-import html
-import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +12,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
 from mnist_helpers.checkpoint import require_writable
-from mnist_helpers.config import NOTEBOOKS_DIR, WIDGET_ERROR, InputError
+from mnist_helpers.config import NOTEBOOKS_DIR, InputError
 
 ORDER = ("MNIST-classifier", "load_model", "analysis", "conv_visualization")
 
@@ -95,21 +93,16 @@ def execute(
 
 def hidden_errors(notebook: NotebookNode) -> list[str]:
     """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
-    states = (
-        notebook.metadata.get("widgets", {})
-        .get("application/vnd.jupyter.widget-state+json", {})
-        .get("state", {})
-    )
+    kind = "application/vnd.jupyter.widget-state+json"
+    widgets = notebook.metadata.get("widgets", {}).get(kind, {}).get("state", {})
     found = []
-    for widget in states.values():
-        state = widget.get("state", {})
-        found += [
-            f"{out.ename}: {out.evalue}"
-            for out in state.get("outputs", ())
-            if out.get("output_type") == "error"
-        ]
-        if f'class="{WIDGET_ERROR}"' in str(state.get("value")):
-            found.append(html.unescape(re.sub("<.*?>", "", state["value"])))
+    for widget in widgets.values():
+        traits = widget.get("state", {})
+        errors = [out for out in traits.get("outputs", ()) if out.get("output_type") == "error"]
+        found += [f"{error.ename}: {error.evalue}" for error in errors]
+        explorer = traits.get("state")
+        if isinstance(explorer, dict) and explorer.get("error"):
+            found.append(explorer["error"])
     return found
 
 
@@ -117,7 +110,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     """Takes out of an executed notebook, in place, all that differs between equal runs.
 
     Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named
-    after their place.
+    after their place. The text alternatives of pictures stay.
     """
     notebook.metadata = {
         "kernelspec": {
@@ -125,7 +118,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             "language": "python",
             "name": "python3",
         },
-        "language_info": {"name": "python"},
+        # whole, as the kernel wrote it: JupyterLab would fill in what is missing, and ask to save
+        "language_info": notebook.metadata.get("language_info", {"name": "python"}),
     }
     count = 0
     for place, cell in enumerate(notebook.cells):
@@ -141,7 +135,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 output.execution_count = count
             if "data" in output:
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
-                output.metadata = {}
+                kept = output.metadata.get("image/png")
+                output.metadata = {"image/png": kept} if kept else {}
     return notebook
 
 

@@ -42,7 +42,7 @@ def page(tmp_path_factory):
 def subject(splits):
     """The same as in the notebook, in this process."""
     random = {"random": make_model(0).state_dict()}
-    made = Subject(load_checkpoint()[0], *splits.test.tensors, weights=random)
+    made = Subject(load_checkpoint()[0], *splits.test.tensors, others=random)
     for layer in made.network.convolutions:
         made.ranking(layer, "trained")
     return made

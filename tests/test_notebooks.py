@@ -77,6 +77,16 @@ class TestSaved:
             for line in cell.source.splitlines()
         )
 
+    def test_what_jupyterlab_would_fill_in_is_there(self, name):
+        info = read(name).metadata.language_info
+        assert {"name", "version", "mimetype", "file_extension", "pygments_lexer"} <= set(info)
+
+    def test_pictures_of_views_say_what_they_show(self, name):
+        for cell in code_cells(read(name)):
+            for output in cell.outputs:
+                if cell.source.startswith(("still(", "explore(")) and "image/png" in output.data:
+                    assert output.metadata["image/png"]["alt"].endswith(".")
+
     def test_links_lead_somewhere(self, name):
         links = re.findall(r"\]\(([^)]+)\)", "\n".join(cell.source for cell in read(name).cells))
         assert links
@@ -91,12 +101,12 @@ def make_notebook(path: Path, *sources: str) -> Path:
 
 HIDDEN_IN_EXPLORER = """
 import contextlib
-from ipywidgets import IntSlider
-from mnist_helpers.pictures import Picture, Sheet
-from mnist_helpers.widgets import Explorer
-explorer = Explorer({"x": IntSlider(1)}, lambda x: [Picture(Sheet(2, 2).image, str(1 // x))])
-with contextlib.suppress(ZeroDivisionError):  # as Jupyter does with what a callback raises
-    explorer.controls["x"].value = 0
+import torch
+from mnist_helpers import InputError, make_model
+from mnist_helpers.explorer import explore
+explorer = explore(make_model(), torch.rand(2, 1, 28, 28))
+with contextlib.suppress(InputError):  # as Jupyter does with what a callback raises
+    explorer.receive({"select": {"image": 7}, "serial": 1})
 explorer
 """
 HIDDEN_IN_OUTPUT = """
@@ -111,7 +121,7 @@ out
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        (HIDDEN_IN_EXPLORER, "ZeroDivisionError"),
+        (HIDDEN_IN_EXPLORER, "image is 7, but must be from 0 to 1"),
         (HIDDEN_IN_OUTPUT, "ZeroDivisionError"),
         ("1 // 0", "ZeroDivisionError"),
     ],

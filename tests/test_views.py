@@ -17,13 +17,13 @@ DIGITS = torch.arange(40) % 4
 
 @pytest.fixture(scope="module")
 def grey(few):
-    return Subject(make_model(0), *few.test.tensors, weights={"other": make_model(1).state_dict()})
+    return Subject(make_model(0), *few.test.tensors, others={"other": make_model(1).state_dict()})
 
 
 @pytest.fixture(scope="module")
 def colour():
     other = {"other": build("skipping", 9).state_dict()}
-    return Subject(build("skipping"), COLOUR, DIGITS, weights=other)
+    return Subject(build("skipping"), COLOUR, DIGITS, others=other)
 
 
 def outputs_of(model, images):

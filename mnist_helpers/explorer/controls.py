@@ -100,6 +100,10 @@ def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection
         part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
     fields = asdict(at) | part
     at = Selection(**{name: fields[name] for name in asdict(at)})
+    if "layer" in part:  # what was chosen in another layer moves inside this one
+        place = asdict(subject.look(at).at)
+        chosen = [name for name in ("channel", "row", "column") if fields[name] is not None]
+        at = replace(at, **{name: place[name] for name in chosen})
     chosen = subject.chosen(at.digit, at.read)
     if at.image in chosen:
         return at

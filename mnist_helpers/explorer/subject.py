@@ -44,7 +44,7 @@ class Subject:
         model: any network with convolutions that `torch.fx` can trace; put into evaluation mode.
         images: (N, C, H, W), as the model takes them.
         labels: (N,), the classes; without them the model's own answers stand for them.
-        weights: other weights of the same form by name, each a state_dict, to compare with.
+        others: other weights of the same form by name, each a state_dict, to compare with.
         name: what to call the model's own weights.
 
     Raises:
@@ -56,7 +56,7 @@ class Subject:
         model: nn.Module,
         images: Tensor,
         labels: Tensor | None = None,
-        weights: Mapping[str, State] | None = None,
+        others: Mapping[str, State] | None = None,
         name: str = "trained",
     ) -> None:
         self.images = checked_images(images)
@@ -65,7 +65,7 @@ class Subject:
         self.classes = self.layers[SOFTMAX].shape[0]
         self.digits = [str(digit) for digit in range(self.classes)]
         self.given = checked_labels(labels, len(self.images), self.classes)
-        self.weights = {name: self.network.weights} | dict(weights or {})
+        self.weights = {name: self.network.weights} | dict(others or {})
         for each, state in self.weights.items():
             check_weights(self.network, state, each)
         self.defers = False
@@ -210,7 +210,7 @@ class Subject:
         for name, values in CHOICES.items():
             require(name, getattr(at, name), values)
         if len(self.weights) == 1 and (at.compare != "alone" or at.quantity == "change"):
-            raise InputError("there is nothing to compare with; give other weights as weights.")
+            raise InputError("there is nothing to compare with; give others, such as a state_dict.")
         shape = self.look(at).values.shape
         sizes = dict(zip(("channel", "row", "column"), shape, strict=True))
         for name, size in (sizes | {"digit": self.classes, "target": self.classes}).items():

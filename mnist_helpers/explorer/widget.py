@@ -195,7 +195,7 @@ def explore(
     model: nn.Module | Subject,
     images: Tensor | None = None,
     labels: Tensor | None = None,
-    weights: dict[str, dict[str, Tensor]] | None = None,
+    others: dict[str, dict[str, Tensor]] | None = None,
     **selection: object,
 ) -> Explorer:
     """All views into `model` under one selection.
@@ -205,24 +205,24 @@ def explore(
             the rest.
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
-        weights: other weights of the same form by name, each a state_dict, to compare with.
+        others: other weights of the same form by name, each a state_dict, to compare with.
         selection: where to begin: fields of `Selection`.
 
     Raises:
         InputError: one of them doesn't fit.
     """
-    return Explorer(as_subject(model, images, labels, weights), selected(selection))
+    return Explorer(as_subject(model, images, labels, others), selected(selection))
 
 
 def still(
     model: nn.Module | Subject,
     images: Tensor | None = None,
     labels: Tensor | None = None,
-    weights: dict[str, dict[str, Tensor]] | None = None,
+    others: dict[str, dict[str, Tensor]] | None = None,
     **selection: object,
 ) -> Still:
     """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
-    subject, at = as_subject(model, images, labels, weights), selected(selection)
+    subject, at = as_subject(model, images, labels, others), selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
 

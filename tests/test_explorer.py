@@ -1,0 +1,367 @@
+"""Selection, subject, controls, widget: what can be moved, what is kept, what the page gets."""
+
+import asyncio
+
+import numpy as np
+import pytest
+import torch
+from networks import build, images_of
+
+from mnist_helpers import InputError, make_model
+from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
+from mnist_helpers.explorer.views import VIEWS, draw
+
+
+@pytest.fixture(scope="module")
+def subject(few):
+    return Subject(make_model(0), *few.test.tensors, others={"other": make_model(1).state_dict()})
+
+
+@pytest.fixture
+def explorer(subject):
+    return Explorer(subject, Selection())
+
+
+def send(explorer, **part):
+    explorer.receive({"select": part, "serial": explorer.serial + 1})
+
+
+def control(explorer, name):
+    return next(each for each in explorer.state["controls"] if each["name"] == name)
+
+
+def decoded(array):
+    return np.frombuffer(array["data"], array["type"]).reshape(array["shape"])
+
+
+class TestSelection:
+    def test_its_text_is_the_call_that_brings_one_back(self, subject):
+        at = Selection(view="ablation", image=3, layer="conv2", ablated=(("conv1", 3),), rank=True)
+        model, images, labels = subject.network.model, subject.images, subject.labels
+        again = eval(
+            str(at), {"explore": explore, "model": model, "images": images, "labels": labels}
+        )
+        assert again.selection == at
+        assert str(Selection()) == "explore(model, images, labels)"
+
+    def test_a_field_that_is_none_is_refused(self, subject):
+        with pytest.raises(InputError, match="a selection has no stage; it has view, image"):
+            still(subject, stage="conv1")
+
+
+class TestSubject:
+    def test_filters(self, subject):
+        preds = subject.network.model(subject.images).argmax(1)
+        right = preds == subject.labels
+        for digit in (None, 4):
+            for read, mask in (("all", right | True), ("right", right), ("wrong", ~right)):
+                among = mask if digit is None else mask & (subject.labels == digit)
+                wanted = among.nonzero().flatten().tolist()
+                assert subject.chosen(digit, read).tolist() == wanted
+
+    def test_without_labels_the_models_answers_stand_for_them(self, subject):
+        bare = Subject(subject.network.model, subject.images[:20])
+        assert torch.equal(bare.labels, bare.network.model(bare.images).argmax(1))
+        assert "Image 3, read as" in draw(bare, Selection(image=3)).caption
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"image": 300}, "image is 300, but must be from 0 to 299"),
+            ({"image": -1}, "image is -1, but must be"),
+            ({"image": "7"}, "image is '7', but must be"),
+            ({"layer": "conv9"}, "layer is 'conv9', but must be one of: image, conv1"),
+            ({"layer": "conv2", "channel": 32}, "channel is 32, but must be from 0 to 31"),
+            ({"layer": "pool2", "row": 7}, "row is 7, but must be from 0 to 6"),
+            ({"column": 28}, "column is 28, but must be from 0 to 27"),
+            ({"target": 10}, "target is 10, but must be from 0 to 9"),
+            ({"digit": 10}, "digit is 10"),
+            ({"weights": "best"}, "weights is 'best', but must be one of: trained, other"),
+            ({"read": "badly"}, "read is 'badly', but must be one of: all, right, wrong"),
+            ({"limits": "mine"}, "limits is 'mine'"),
+            ({"view": "stars"}, "view is 'stars', but must be one of: pipeline"),
+            ({"ablated": (("fc1", 3),)}, "ablated is 'fc1', but must be one of: conv1, conv2"),
+            ({"ablated": (("conv1", 16),)}, "ablated conv1 is 16, but must be from 0 to 15"),
+        ],
+    )
+    def test_what_does_not_exist_is_refused(self, subject, fields, complaint):
+        with pytest.raises(InputError, match=complaint):
+            still(subject, **fields)
+
+    def test_nothing_to_compare_with(self, few):
+        alone = Subject(make_model(0), *few.test.tensors)
+        for fields in ({"compare": "beside"}, {"quantity": "change"}):
+            with pytest.raises(InputError, match="there is nothing to compare with; give others"):
+                still(alone, **fields)
+
+    @pytest.mark.parametrize(
+        ("images", "labels", "complaint"),
+        [
+            ([1, 2], None, r"images must be a tensor of decimals \(N, C, H, W\), .* not a list"),
+            (torch.zeros(3, 28, 28), None, r"not \(3, 28, 28\) of torch.float32"),
+            (torch.zeros(3, 1, 28, 28, dtype=torch.uint8), None, "of torch.uint8"),
+            (torch.zeros(0, 1, 28, 28), None, r"not \(0, 1, 28, 28\)"),
+            (torch.full((2, 1, 28, 28), torch.nan), None, "some values of the images are not"),
+            (torch.zeros(3, 1, 28, 28), torch.zeros(2, dtype=torch.long), "labels must be 3 whole"),
+            (torch.zeros(3, 1, 28, 28), torch.zeros(3), "labels must be 3 whole numbers, not"),
+            (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "labels go from 1 to 10, but must"),
+            (torch.zeros(2, 3, 28, 28), None, "SimpleCNN doesn't take an image"),
+        ],
+    )
+    def test_images_and_labels_that_will_not_do(self, images, labels, complaint):
+        with pytest.raises(InputError, match=complaint):
+            Subject(make_model(0), images, labels)
+
+    def test_weights_that_will_not_do(self, few):
+        with pytest.raises(InputError, match="'old'"):
+            Subject(make_model(0), *few.test.tensors, others={"old": {}})
+
+    def test_a_job_is_done_once_and_goes_on_where_it_stopped(self, few):
+        subject = Subject(make_model(0), *few.test.tensors)
+        done = []
+
+        def job():
+            for step in range(4):
+                done.append(step)
+                yield step / 4
+            return "result"
+
+        subject.defers = True
+        with pytest.raises(Exception, match="Counting") as slow:
+            subject.measured("Counting", ("count",), job)
+        assert [next(slow.value.job), next(slow.value.job)] == [0, 0.25]
+        subject.defers = False
+        assert subject.measured("Counting", ("count",), job) == "result"
+        assert subject.measured("Counting", ("count",), job) == "result"
+        assert done == [0, 1, 2, 3]
+
+
+class TestControls:
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_every_control_moves_what_it_says(self, explorer, view):
+        send(explorer, view=view)
+        for name in [each["name"] for each in explorer.state["controls"]]:
+            each = control(explorer, name)
+            steps = {0, each.get("max", 0) // 2, each.get("max", 0)}
+            if each["kind"] == "choice":
+                for _, value in each["options"]:
+                    send(explorer, **{name: value})
+                    assert getattr(explorer.selection, name) == value
+                    assert control(explorer, name)["value"] == value
+                send(explorer, **{name: each["options"][0][1]})
+                continue
+            for step in sorted(steps):
+                value = each["values"][step] if "values" in each else step
+                send(explorer, **{name: value})
+                assert control(explorer, name)["value"] == step
+                field = "image" if name == "position" else name
+                assert getattr(explorer.selection, field) == value
+                assert explorer.state["error"] == ""
+
+    def test_ranges_follow_the_layer_and_what_is_kept_lies_inside(self, explorer):
+        send(explorer, layer="conv1", channel=15, row=27, column=26)
+        send(explorer, layer="pool2")
+        ends = {name: control(explorer, name)["max"] for name in ("channel", "row", "column")}
+        assert ends == {"channel": 31, "row": 6, "column": 6}
+        assert [control(explorer, name)["value"] for name in ends] == [15, 6, 6]
+        send(explorer, layer="fc2")
+        assert control(explorer, "row")["disabled"]
+        assert control(explorer, "channel")["value"] == 9
+        send(explorer, layer="conv1")
+        assert [control(explorer, name)["value"] for name in ends] == [9, 0, 0]
+
+    def test_layers_and_positions_have_names(self, explorer):
+        layers = control(explorer, "layer")
+        assert layers["texts"] == list(explorer.subject.layers)
+        assert layers["texts"][layers["value"]] == "conv1"
+        assert control(explorer, "position")["counted"]
+
+    def test_only_the_open_views_controls_are_there(self, explorer):
+        send(explorer, view="attribution")
+        names = [each["name"] for each in explorer.state["controls"]]
+        assert names == ["position", "image", "digit", "read", "target", "compare", "weights"]
+        lonely = Explorer(
+            Subject(make_model(0), explorer.subject.images), Selection(view="attribution")
+        )
+        names = [each["name"] for each in lonely.state["controls"]]
+        assert names == ["position", "image", "digit", "read", "target"]
+
+    def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
+        labels = explorer.subject.labels
+        send(explorer, digit=4)
+        fours = (labels == 4).nonzero().flatten().tolist()
+        assert explorer.selection.image == fours[0]
+        send(explorer, position=2)
+        assert explorer.selection.image == fours[2]
+        assert control(explorer, "position")["value"] == 2
+        other = int((labels != 4).nonzero()[0])
+        send(explorer, image=other)
+        assert (explorer.selection.image, explorer.selection.digit) == (other, None)
+
+    def test_channels_are_ablated_and_put_back(self, explorer):
+        send(explorer, view="ablation")
+        send(explorer, ablate=["conv2", 4])
+        send(explorer, ablate=["conv1", 3])
+        assert explorer.selection.ablated == (("conv1", 3), ("conv2", 4))
+        send(explorer, ablate=["conv2", 4])
+        assert explorer.selection.ablated == (("conv1", 3),)
+        send(explorer, ablate=None)
+        assert explorer.selection.ablated == ()
+
+    def test_back_to_the_start_stays_in_the_view(self, explorer):
+        send(explorer, view="arithmetic", image=7, layer="conv2", channel=3)
+        send(explorer, reset=True)
+        assert explorer.selection == Selection(view="arithmetic")
+
+
+class TestExplorer:
+    def test_the_page_gets_the_scene_of_the_selection(self, explorer):
+        send(explorer, view="feature_maps", image=4, layer="relu2", channel=3)
+        state = explorer.state
+        scene = draw(explorer.subject, explorer.selection)
+        assert state["scene"]["caption"] == scene.caption
+        image, maps = state["scene"]["content"]["items"]
+        assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
+        with torch.no_grad():
+            model = explorer.subject.network.model
+            wanted = model.relu2(
+                model.conv2(model.pool1(model.relu1(model.conv1(explorer.subject.images[4:5]))))
+            )
+        assert np.array_equal(decoded(maps["values"]), wanted[0])
+        assert maps["frames"][0][0] == 3
+        assert state["call"] == str(explorer.selection)
+        assert (state["serial"], state["view"]) == (1, "feature_maps")
+        assert [name for name, _ in state["tabs"]] == list(VIEWS)
+        probs = model(explorer.subject.images[4:5]).softmax(1)[0]
+        _, answer = state["header"]["items"]
+        assert answer["text"] == str(probs.argmax().item())
+        assert answer["notes"] == [f"{probs.max():.1%}, label {explorer.subject.labels[4]}"]
+
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
+        send(explorer, view=view, compare="difference", layer="conv1")
+        sizes, kinds = [], set()
+
+        def measure(item):
+            if isinstance(item, dict):
+                if "data" in item:
+                    sizes.append(len(item["data"]))
+                    kinds.add(item["type"])
+                for value in item.values():
+                    measure(value)
+            elif isinstance(item, list):
+                for value in item:
+                    measure(value)
+
+        measure(explorer.state["scene"])
+        assert sum(sizes) <= 100_000
+        assert kinds == {"float16" if view in ("pipeline", "feature_maps") else "float32"}
+
+    def test_half_precision_is_close(self, explorer):
+        _, first, *_ = explorer.state["scene"]["content"]["items"]
+        assert first["values"]["type"] == "float16"
+        wanted = explorer.subject.maps(0, "trained")["conv1"]
+        assert decoded(first["values"]) == pytest.approx(wanted, abs=2e-3)
+
+    def test_python_sets_and_reads_the_selection(self, explorer):
+        explorer.selection = Selection(view="kernels", layer="conv2")
+        assert explorer.state["scene"]["caption"].startswith("conv2: 32 × 16 kernels")
+        with pytest.raises(InputError, match="layer is 'conv7'"):
+            explorer.selection = Selection(layer="conv7")
+        assert explorer.selection.layer == "conv2"
+
+    def test_what_goes_wrong_is_shown_and_raised(self, explorer):
+        with pytest.raises(InputError, match="image is 300"):
+            send(explorer, image=300)
+        assert "image is 300, but must be from 0 to 299." in explorer.state["error"]
+        assert explorer.state["serial"] == 1  # it is answered all the same
+        send(explorer, image=3)
+        assert explorer.state["error"] == ""
+
+    def test_a_class_without_images_is_said(self, few):
+        images, labels = (tensor[:3] for tensor in few.test.tensors)
+        absent = next(digit for digit in range(10) if digit not in labels)
+        explorer = explore(make_model(0), images, labels, view="top_images")
+        send(explorer, target=absent)
+        said = f"none of the 3 images is of class {absent}; choose another class."
+        assert explorer.state["scene"]["caption"] == explorer.state["error"] == said
+
+    def test_a_still_comes_with_it(self, explorer, capsys):
+        from IPython.core.interactiveshell import InteractiveShell
+
+        shell = InteractiveShell.instance()
+        shown = []
+        shell.display_pub.publish = lambda data, metadata=None, **more: shown.append(
+            (data, metadata)
+        )
+        explorer._ipython_display_()
+        (picture, metadata), (view, _) = shown
+        assert metadata["image/png"]["alt"] == explorer.scene.caption
+        assert "image/png" in picture
+        assert "application/vnd.jupyter.widget-view+json" in view
+        assert view["text/plain"] == str(explorer.selection)
+
+
+class TestSlowWork:
+    """As in a kernel: an event loop runs while the page's messages come in."""
+
+    @pytest.fixture
+    def slow(self, few):
+        return Explorer(Subject(make_model(0), *few.test.tensors), Selection())
+
+    def test_it_tells_its_progress_and_shows_the_result(self, slow):
+        seen = []
+
+        async def work():
+            slow.observe(lambda change: seen.append(change["new"]), "progress")
+            send(slow, view="top_images", layer="conv2")
+            assert slow.state["scene"]["caption"] == "Measuring 300 images …"
+            while slow.state["scene"]["caption"].endswith("…"):
+                await asyncio.sleep(0.01)
+
+        asyncio.run(work())
+        texts = [each["text"] for each in seen if each]
+        assert texts[0] == "Measuring 300 images"
+        assert texts[-1] == "Making images that excite conv2"
+        fractions = [each["fraction"] for each in seen if each and each["text"] == texts[-1]]
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1
+        assert seen[-1] is None
+        assert slow.state["scene"]["caption"].startswith("conv2, channel")
+
+    def test_it_can_be_stopped_and_goes_on(self, slow):
+        async def work():
+            send(slow, view="ablation")
+            send(slow, rank=True)
+            while not slow.progress or slow.progress["fraction"] < 0.3:
+                await asyncio.sleep(0)
+            slow.receive({"stop": True})
+            assert slow.progress is None
+            assert slow.state["error"] == "Stopped; any change goes on with what is missing."
+            assert not slow.selection.rank
+            send(slow, image=2)  # another move does not begin it anew
+            assert slow.progress is None
+            send(slow, rank=True)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert slow.progress["fraction"] > 0.3
+            while ("ranking", "conv2", "trained") not in slow.subject.results:
+                await asyncio.sleep(0)
+
+        asyncio.run(work())
+        assert not np.isnan(slow.subject.look(slow.selection).ranked("conv2")).any()
+
+    def test_without_a_loop_it_is_done_at_once(self, slow):
+        send(slow, view="top_images")
+        assert slow.state["scene"]["caption"].startswith("conv1, channel")
+
+
+def test_a_network_of_colour_images(capsys):
+    images = images_of(12, 3, 15, 18)
+    explorer = explore(
+        build("skipping"), images, others={"other": build("skipping", 9).state_dict()}
+    )
+    for view in VIEWS:
+        send(explorer, view=view, layer="head", channel=5)
+        assert explorer.state["error"] == ""
+    assert control(explorer, "read")["value"] == "all"
