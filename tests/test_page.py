@@ -264,6 +264,15 @@ class TestMaps:
         pages.show(page, make_maps(select=select, labels=list("abcd")), serial=1)
         assert selections(page) == [expected[3]]
 
+    def test_a_label_beside_its_value_can_be_clicked(self, page):
+        maps = make_maps(height=1, width=1, columns=1, labels=list("abcd"), select=EVERYWHERE)
+        scene = open_page(page, maps)
+        label, value = scene.locator(".label").nth(2), scene.locator(".map canvas").nth(2)
+        assert label.bounding_box()["x"] > value.bounding_box()["x"] + 9
+        label.click()
+        expected = {"channel": 2, "row": 0, "column": 0, "place": 0, "layer": "conv2"}
+        assert selections(page) == [expected]
+
     def test_the_title_selects_the_constants_alone(self, page):
         scene = open_page(page, make_maps(select=EVERYWHERE | {"list": [1, 2, 3, 4]}, title="c"))
         scene.locator("figcaption button").click()
@@ -452,6 +461,9 @@ class TestTable:
         assert read_out(page) == "stats · mean: 0.1235"
         pages.show(page, Table(values=values, columns=["mean"], title="stats", percent=True))
         assert read_out(page) == "stats · mean: 12.3%"
+        half = Table(values=values.astype(np.float16), columns=["mean"], title="stats")
+        pages.show(page, half)
+        assert read_out(page) == "stats · mean: 0.123"
 
 
 class TestBars:
@@ -711,6 +723,48 @@ class TestExplorer:
         shown = pixels(scene.locator("canvas"))[:3, :5]
         expected = expected_pixels(marks[0].values[0], (-1, 1), "RdBu_r")
         np.testing.assert_array_equal(shown, expected)
+
+    def test_labels_and_axes_change_in_place(self, page):
+        maps = make_maps(labels=["1.5, a 7", "b", "c", "d"], select=EVERYWHERE)
+        bars = make_bars(select={"class": INDEX}, axis={"0": 0.0, "3": 3.0})
+        scene = open_page(page, Row([maps, bars]))
+        scene.evaluate("scene => { window.old = [...scene.querySelectorAll('canvas, .group')]; }")
+        changed = make_maps(labels=["x", "y", "z", "1.5, a 9"], select=EVERYWHERE)
+        halved = {"axis": {"0": 0.0, "1.5": 1.5}, "limits": (-0.5, 1.5)}
+        pages.show(page, Row([changed, make_bars(select={"class": INDEX}, **halved)]))
+        same = "[...document.querySelectorAll('canvas, .group')].every((e, i) => e === old[i])"
+        assert page.evaluate(same)
+        assert scene.locator(".label").all_inner_texts() == ["x", "y", "z", "1.5, a 9"]
+        assert scene.locator(".scale span").all_inner_texts() == ["0", "1.5"]
+        zero, top = (scene.locator(".scale span").nth(i).bounding_box()["y"] for i in (0, 1))
+        assert zero - top == pytest.approx(110 * 1.5 / 2, abs=1)
+
+    @pytest.mark.parametrize(
+        ("before", "after", "selector"),
+        [
+            (make_maps(count=9, select=EVERYWHERE), make_maps(select=EVERYWHERE), ".grid"),
+            (
+                Table(values=np.eye(4), select={"row": ROW}),
+                Table(values=np.eye(2), select={"row": ROW}),
+                "td >> nth=-1",
+            ),
+            (
+                make_bars(select={"class": INDEX}, axes=("a", "")),
+                make_bars(select={"class": INDEX}, axes=("b", "")),
+                ".group >> nth=-1",
+            ),
+        ],
+    )
+    def test_focus_stays_where_the_layout_changes(self, page, before, after, selector):
+        scene = open_page(page, Row([before]))
+        scene.locator(selector).focus()
+        page.keyboard.press("End")
+        pages.show(page, Row([after]))
+        last = scene.locator(selector)
+        assert last.evaluate("element => element === document.activeElement")
+        page.keyboard.press("Enter")
+        part = selections(page)[0]
+        assert part.get("channel", part.get("row", part.get("class"))) in (1, 2, 3)
 
     def test_other_kinds_take_the_place_of_old_ones(self, page):
         scene = open_page(page, Row([make_maps(), make_bars(), make_maps(count=9)]))

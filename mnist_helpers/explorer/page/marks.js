@@ -2,6 +2,7 @@
 
 const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
+const DIGITS = { float32: 4, float16: 3 }; // that are significant
 const remembered = new WeakMap();
 const colourTables = {};
 
@@ -47,7 +48,7 @@ function decode({ type, data }) {
 }
 
 /** A number as text with a true minus: whole ones in full, others with some significant digits. */
-function numberText(value, digits = 4) {
+function numberText(value, digits) {
   const rounded = Number.isInteger(value) ? value : Number(value.toPrecision(digits));
   return String(rounded).replaceAll("-", "−");
 }
@@ -168,7 +169,9 @@ function drawMark(view, mark) {
   if (differs(view.notes, mark.notes)) {
     view.notes.replaceChildren(...mark.notes.map((note) => make("div", "", note)));
   }
+  const focused = view.items.indexOf(document.activeElement);
   view.draw(view, mark);
+  if (focused >= 0) view.items[Math.min(focused, view.items.length - 1)].focus();
 }
 
 /** The title; a button where a click on it selects something. */
@@ -186,9 +189,10 @@ function drawTitle(view, { title, select, kind }) {
 function drawMaps(view, mark) {
   view.values = decode(mark.values);
   const { values, columns, zoom, labels, heads, axes, colour_bar: bar } = mark;
-  if (differs(view.body, [values.shape, columns, zoom, labels, heads, axes, bar])) {
+  if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, bar])) {
     layMaps(view, mark);
   }
+  if (!view.layout.joined && differs(view.grid, labels)) writeLabels(view, mark);
   view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
   const wanted = mark.frames.length;
@@ -196,7 +200,7 @@ function drawMaps(view, mark) {
   while (view.frames.length < wanted) view.frames.push(make("div", "frame"));
   mark.frames.forEach(([index, box], i) => putBox(view, view.frames[i], index, box));
   if (bar) drawColourBar(view, mark);
-  putCaret(view, view.caret ?? wholeMap(view, 0));
+  putCaret(view, view.caret);
 }
 
 /** Lays out the canvases of maps, their labels, heads and axis names. */
@@ -208,22 +212,23 @@ function layMaps(view, mark) {
   const gap = joined && height * width > 1 ? 1 : 0;
   view.layout = { count, height, width, joined, columns, gap };
   view.frames = [];
-  view.caret = null;
+  view.caret = wholeMap(view, Math.min(view.caret?.index ?? 0, count - 1));
   view.caretBox = Object.assign(make("div", "caret"), { role: "option", id: newId() });
   view.hoverBox = make("div", "hover");
   view.sheets = (joined ? [0] : mark.labels).map(() => make("div", "sheet", make("canvas")));
   const rows = Math.ceil(count / columns);
-  const cells = view.sheets.map((sheet, i) => {
+  const cells = view.sheets.map((sheet) => {
     const canvas = sheet.firstChild;
     canvas.width = joined ? columns * (width + gap) - gap : width;
     canvas.height = joined ? rows * (height + gap) - gap : height;
     canvas.style.width = `${canvas.width * mark.zoom}px`;
-    return joined ? sheet : make("div", "map", make("span", "label", mark.labels[i]), sheet);
+    return joined ? sheet : make("div", "map", make("span", "label"), sheet);
   });
-  view.grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
-  Object.assign(view.grid, { role: "listbox", tabIndex: 0 });
-  view.grid.setAttribute("aria-activedescendant", view.caretBox.id);
-  sizeGrid(view, mark);
+  const grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
+  Object.assign(grid, { role: "listbox", tabIndex: 0 });
+  grid.setAttribute("aria-activedescendant", view.caretBox.id);
+  grid.style.setProperty("--columns", columns);
+  [view.grid, view.items] = [grid, [grid]];
   const [over, beside] = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
     make("div", "heads over", ...over),
@@ -232,18 +237,18 @@ function layMaps(view, mark) {
     make("div", "axis down", mark.axes[1]),
   ].filter((part) => part.textContent);
   if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
-  view.body.replaceChildren(view.grid, ...parts);
+  view.body.replaceChildren(grid, ...parts);
   bindMaps(view);
 }
 
-/** Gives the cells of a grid that wraps their width: that of a map, or of a word of its label. */
-function sizeGrid({ grid, layout }, { labels, zoom }) {
+/** Writes the labels, and gives each cell the width of its map, or of a word of its label. */
+function writeLabels({ grid, layout }, { labels, zoom }) {
   const beside = layout.height * layout.width === 1 && layout.columns === 1;
   const text = widest(beside ? labels : labels.flatMap((label) => label.split(" ")));
   const side = beside ? layout.width * zoom + text + 6 : Math.max(layout.width * zoom, text);
   grid.classList.toggle("labelled-beside", beside);
   grid.style.setProperty("--side", `${Math.ceil(side)}px`);
-  grid.style.setProperty("--columns", layout.columns);
+  labels.forEach((label, i) => write(grid.children[i].firstChild, label));
 }
 
 /** Left and top of a map in its canvas. */
@@ -356,8 +361,9 @@ function locateInMaps(view, { target, clientX, clientY }) {
   const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
   const [line, across] = [Math.floor(y / (height + gap)), Math.floor(x / (width + gap))];
   const index = joined ? line * columns + across : i;
-  if (y < 0 || y >= canvas.height) return { index, width };
-  if (index >= count || x < 0 || x >= canvas.width) return null;
+  const isInside = x >= 0 && x < canvas.width && y >= 0 && y < canvas.height;
+  if (!joined && !isInside) return { ...wholeMap(view, i), width }; // on the label
+  if (!isInside || index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
   const chosen = Object.values(view.mark.select);
@@ -424,7 +430,7 @@ function describeMaps({ mark, values, layout }, { index, row, column }) {
 /** One value or colour as text, or the range of many; nan is no value. */
 function valuesText(shown, type, depth) {
   const numbers = Array.from(shown).filter((value) => !Number.isNaN(value));
-  const text = (value) => numberText(value, type === "float16" ? 3 : 4);
+  const text = (value) => numberText(value, DIGITS[type]);
   if (numbers.length === 0) return "no value";
   if (shown.length === depth) return numbers.map(text).join(", ");
   return `${text(Math.min(...numbers))} to ${text(Math.max(...numbers))}`;
@@ -446,7 +452,6 @@ function drawColourBar({ body }, { palette, limits }) {
 
 /** Items with a roving tab stop: cells or bars. */
 function bindItems(view, items, columns) {
-  const focused = Math.max(0, view.items.indexOf(document.activeElement));
   view.items = items;
   view.here = () => {
     const index = view.items.indexOf(document.activeElement);
@@ -463,7 +468,7 @@ function bindItems(view, items, columns) {
   if (!selects(view.mark)) return;
   const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
   items.forEach((item, i) => (focusable(item).onfocus = () => rove(i)));
-  rove(focused);
+  rove(0);
 }
 
 /** The place of a cell or bar. */
@@ -520,7 +525,7 @@ function describeTable({ mark, values }, { index, row, column }) {
   const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
   const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
   const isExact = Number.isFinite(value) && !mark.percent;
-  const text = isExact ? numberText(value) : mark.texts[row][column];
+  const text = isExact ? numberText(value, DIGITS[mark.values.type]) : mark.texts[row][column];
   return `${names.filter(Boolean).join(" · ")}: ${text}`;
 }
 
@@ -529,14 +534,14 @@ function drawBars(view, mark) {
   const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
   view.series = Object.fromEntries(series);
   const names = series.map(([name]) => name);
-  if (differs(view.body, [mark.ticks, names, mark.axis, mark.axes, mark.limits, selects(mark)])) {
-    layBars(view, mark, names);
-  }
+  if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
   const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
   view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const [low, high] = mark.limits;
   const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
   const zero = share(0);
+  view.plot.style.setProperty("--zero", `${zero}%`);
+  if (differs(view.scale, [mark.axis, mark.limits])) drawScale(view.scale, mark.axis, share);
   view.items.forEach((group, i) => {
     const shares = series.map(([, values]) => (Number.isNaN(values[i]) ? zero : share(values[i])));
     group.classList.toggle("emphasised", mark.emphasis.includes(i));
@@ -555,22 +560,13 @@ function drawBars(view, mark) {
 
 /** Lays out the groups of bars, the axes and the legend. */
 function layBars(view, mark, names) {
-  const [low, high] = mark.limits;
-  const height = (value) => `${(100 * (value - low)) / (high - low)}%`;
-  const axis = Object.entries(mark.axis).map(([text, value]) => {
-    const line = make("span", "", text);
-    line.style.bottom = height(value);
-    return line;
-  });
   const groups = mark.ticks.map((tick) => {
     const bars = names.map(() => make("i", "", make("b")));
     const area = make("div", "bars-of", ...bars, make("small", "number"));
     return make("div", "group", area, make("small", "tick", tick));
   });
   const plot = make("div", "plot", ...groups);
-  plot.style.setProperty("--zero", height(Math.max(low, Math.min(high, 0))));
-  const scale = make("div", "scale", ...axis);
-  scale.style.setProperty("--wide", `${widest(Object.keys(mark.axis)) + 8}px`);
+  const scale = make("div", "scale");
   const parts = [scale, plot];
   if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
   if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));
@@ -580,11 +576,22 @@ function layBars(view, mark, names) {
   view.element.classList.toggle("several", names.length > 1);
   view.body.replaceChildren(...parts);
   view.describe = describeBars;
-  view.plot = plot;
+  [view.plot, view.scale] = [plot, scale];
   const name = mark.title || mark.axes[1] || "bars";
   Object.assign(plot, { role: selects(mark) ? "listbox" : "img", ariaLabel: name });
   if (selects(mark)) groups.forEach((group) => (group.role = "option"));
   bindItems(view, groups, 1);
+}
+
+/** Writes the texts of the vertical axis at their heights. */
+function drawScale(scale, axis, share) {
+  const texts = Object.entries(axis).map(([text, value]) => {
+    const element = make("span", "", text);
+    element.style.bottom = `${share(value)}%`;
+    return element;
+  });
+  scale.style.setProperty("--wide", `${widest(Object.keys(axis)) + 8}px`);
+  scale.replaceChildren(...texts);
 }
 
 /** The name of a tick and the values at it. */
@@ -592,10 +599,12 @@ function describeBars({ mark, series }, { index }) {
   if (index >= mark.ticks.length) return "";
   const tick = `${mark.axes[0]} ${mark.ticks[index]}`.trim();
   const name = [mark.title, tick].filter(Boolean).join(" · ");
-  const named = Object.entries(series);
-  const value = (values) => (Number.isNaN(values[index]) ? "no value" : numberText(values[index]));
-  if (named.length > 1) return `${name}: ${named.map(([n, v]) => `${n} ${value(v)}`).join(", ")}`;
-  return `${name}: ${mark.numbers[index] || value(named[0][1])}`;
+  const texts = Object.entries(series).map(([each, values]) => {
+    const text = valuesText(values.subarray(index, index + 1), mark.series[each].type, 1);
+    return [each, text];
+  });
+  if (texts.length > 1) return `${name}: ${texts.map((pair) => pair.join(" ")).join(", ")}`;
+  return `${name}: ${mark.numbers[index] || texts[0][1]}`;
 }
 
 /** A paragraph, or a button where a click selects something. */
