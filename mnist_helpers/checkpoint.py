@@ -12,7 +12,7 @@ from zipfile import is_zipfile
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_device
 from mnist_helpers.model import SimpleCNN
@@ -173,11 +173,10 @@ def _read_card(path: Path) -> dict[str, object]:
 
 
 def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         raise InputError(f"{path} wraps the weights; save its part state_dict alone.")
     if not isinstance(weights, dict) or not all(
-        isinstance(tensor, torch.Tensor) for tensor in weights.values()
+        isinstance(tensor, Tensor) for tensor in weights.values()
     ):
         raise InputError(
             f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; "
@@ -185,10 +184,19 @@ def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
         )
     if not all(tensor.is_floating_point() for tensor in weights.values()):
         raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in [*expected, *shapes]:
-        if shapes.get(name) != expected.get(name):
-            there, here = shapes.get(name, "missing"), expected.get(name, "unknown")
+    require_shapes(str(path), weights, model, REMEDY)
+
+
+def require_shapes(what: str, weights: dict[str, Tensor], model: nn.Module, remedy: str) -> None:
+    """Raises an InputError where a state_dict differs from the model's in a name or a shape."""
+    found, expected = (
+        {name: tuple(tensor.shape) for name, tensor in state.items()}
+        for state in (weights, model.state_dict())
+    )
+    for name in [*expected, *found]:
+        if found.get(name) != expected.get(name):
+            there, here = found.get(name, "missing"), expected.get(name, "unknown")
+            kind = type(model).__name__
             raise InputError(
-                f"{path} is not SimpleCNN's: {name} is {there}, but must be {here}; {REMEDY}."
+                f"{what} is not {kind}'s: {name} is {there}, but must be {here}; {remedy}."
             )

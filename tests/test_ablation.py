@@ -35,15 +35,21 @@ def test_the_same_as_zeros_in_the_convolutions_output(name, seed):
     images = images_of(300, *shape[1:])  # more than a batch
     model, labels = build(name), torch.zeros(300, dtype=torch.long)
     network = Network(model, images)
-    model = model if seed is None else build(name, seed)
-    weights = None if seed is None else model.state_dict()
-    ablation = Ablation(network, images, labels, weights)
+    if seed is not None:
+        model = build(name, seed)
+        network = network.with_weights(model.state_dict())
     first, *_, last = network.convolutions
-    sets = ([], [(last, 1)], [(first, 0), (first, 3)], [(first, 1), (last, 0), (last, 2)])
-    for ablated in (*sets, sets[1]):
-        expected = expected_logits(model, network.convolutions, images, ablated)
-        predictions = ablation.predictions(frozenset(ablated))
-        assert torch.allclose(predictions.logits, expected, atol=1e-5), ablated
+    ablation = Ablation(network, images, labels)
+    for channels in (
+        [],
+        [(last, 1)],
+        [(first, 0), (first, 3)],
+        [(first, 1), (last, 0), (last, 2)],
+        [(last, 1)],
+    ):
+        expected = expected_logits(model, network.convolutions, images, channels)
+        predictions = ablation.predictions(channels)
+        assert torch.allclose(predictions.logits, expected, atol=1e-5), channels
     assert torch.equal(predictions.labels, labels)
 
 
@@ -61,10 +67,3 @@ def test_the_ranking_counts_images():
         logits = expected_logits(model, ["conv1"], images, [("conv1", channel)])
         assert loss == 33 - (logits.argmax(1) == labels).sum().item()
     assert any(losses)
-
-
-def test_answers_are_kept():
-    images = images_of(5, 1, 28, 28)
-    ablation = Ablation(Network(build("simple"), images), images, torch.zeros(5).long())
-    ablated = frozenset({("conv2", 1)})
-    assert ablation.predictions(ablated) is ablation.predictions(ablated)

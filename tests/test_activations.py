@@ -60,23 +60,24 @@ def test_top_images_and_classes(network):
 
 def test_stats_of_other_weights(network):
     other = build("simple", seed=9)
-    _, stats = finish(activation_stats(network, IMAGES, other.state_dict()))
+    _, stats = finish(activation_stats(network.with_weights(other.state_dict()), IMAGES))
     assert torch.allclose(stats["conv1"].max, other.conv1(IMAGES).amax((2, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["image", "conv1", "conv2", "fc1", "softmax"])
 @pytest.mark.parametrize("seed", [None, 9])
 def test_a_made_image_drives_more_than_any_other(network, layer, seed):
-    weights = None if seed is None else build("simple", seed).state_dict()
-    _, stats = finish(activation_stats(network, IMAGES, weights))
-    generator = maximize_activation(network, layer, IMAGES, stats[layer], weights, steps=12)
+    if seed is not None:
+        network = network.with_weights(build("simple", seed).state_dict())
+    _, stats = finish(activation_stats(network, IMAGES))
+    generator = maximize_activation(network, layer, IMAGES, stats[layer], steps=12)
     fractions, synthetic = finish(generator)
     assert fractions == pytest.approx([(step + 1) / 12 for step in range(12)])
     channels = network.layers[layer].shape[0]
     assert synthetic.shape == (channels, 1, 28, 28)
     assert synthetic.min() >= IMAGES.min()
     assert synthetic.max() <= IMAGES.max()
-    _, after = finish(activation_stats(network, synthetic, weights))
+    _, after = finish(activation_stats(network, synthetic))
     drives_more = after[layer].max.diagonal() >= stats[layer].max.amax(dim=0)
     assert drives_more.float().mean() > 0.9
     assert all(parameter.grad is None for parameter in network.model.parameters())
@@ -101,8 +102,8 @@ def test_the_first_step_follows_the_gradient(network):
 def test_kernels():
     model, other = build("skipping"), build("skipping", seed=9)
     network = Network(model, BUILDERS["skipping"][1])
-    found = kernels(other.state_dict(), network)
+    found = kernels(network.with_weights(other.state_dict()))
     assert list(found) == ["stem", "wide", "head"]
     assert torch.equal(found["wide"], other.wide.weight)
-    assert torch.equal(kernels(network.weights, network)["stem"], model.stem.weight)
+    assert torch.equal(kernels(network)["stem"], model.stem.weight)
     assert not found["stem"].requires_grad

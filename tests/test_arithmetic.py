@@ -26,7 +26,7 @@ def by_rule(made: Arithmetic, channel: int) -> float:
     if made.rule == "softmax":
         return float(np.exp(patch[channel]).item() / np.exp(patch).sum())
     rules = {
-        "max": np.max,
+        "max": np.nanmax,
         "mean": np.nanmean,
         "relu": lambda values: max(values.item(), 0.0),
         "copy": lambda values: values.item(),
@@ -44,7 +44,7 @@ def check_patch(made: Arithmetic, outputs: dict[str, torch.Tensor]) -> None:
         if min(y, x) >= 0:
             assert value == channels[channel, y, x]
         else:
-            assert np.isnan(value) or value in (0, -np.inf)
+            assert np.isnan(value) or value == 0
 
 
 def random_places(shape: tuple[int, ...], count: int = 20) -> list[tuple[int, ...]]:
@@ -58,12 +58,13 @@ def random_places(shape: tuple[int, ...], count: int = 20) -> list[tuple[int, ..
 def test_the_rule_makes_the_models_own_value(name, seed):
     images = BUILDERS[name][1]
     network = Network(build(name), images)
-    weights = None if seed is None else build(name, seed).state_dict()
-    outputs = network.outputs(images[4:5], weights)
+    if seed is not None:
+        network = network.with_weights(build(name, seed).state_dict())
+    outputs = network.outputs(images[4:5])
     for layer in network.layers.values():
         maps = as_maps(outputs[layer.name][0])
         for place in random_places(maps.shape):
-            made = explain(network, outputs, layer.name, *place, weights)
+            made = explain(network, outputs, layer.name, *place)
             where = (layer.name, *place)
             assert made.value == maps[place], where
             if made.rule != "add":

@@ -24,8 +24,7 @@ def case(request):
     image = BUILDERS[name][1][1]
     network = Network(build(name), BUILDERS[name][1])
     model = build(name) if seed is None else build(name, seed)
-    weights = None if seed is None else model.state_dict()
-    return model, image, attributions(network, image, TARGET, weights)
+    return model, image, attributions(network.with_weights(model.state_dict()), image, TARGET)
 
 
 def log_prob(model, images):

@@ -1,87 +1,64 @@
 """The controls of a view, made from the fields of the selection that it shows, as data."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from mnist_helpers.explorer.selection import Selection
-from mnist_helpers.explorer.subject import CHOICES, Look, Subject
+from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
 Control = dict[str, object]
 LABELS = {"input_channel": "Input channel", "target": "Class", "limits": "Colours"}
+SLIDERS = ("layer", "channel", "row", "column", "input_channel")
+OPTIONAL = ("digit", "target")  # may be any
 
 
 def controls(subject: Subject, selection: Selection) -> list[Control]:
     """The controls of the open view with their values and ranges."""
     look = subject.look(selection)
+    known = subject.known | look.places
     made: list[Control] = []
-    for field in VIEWS[selection.view].fields:
-        if field == "image":
+    for name in VIEWS[selection.view].fields:
+        if name == "image":
             made += image_controls(subject, selection)
-        elif field in CHOICES:
-            made += [choice(field, getattr(selection, field), CHOICES[field])]
-        elif field == "weights":
-            made += [choice(field, look.at.weights, list(subject.weights))]
-        elif field == "target":
-            made += [classes(subject, selection, "target", "any")]
-        else:
-            made += [place(look, field)]
-    needless = {"weights", "compare"} if len(subject.weights) == 1 else set()
-    return [control for control in made if control["name"] not in needless]
+        elif name == "input_channel":
+            made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
+        elif name not in ("weights", "compare") or len(subject.networks) > 1:
+            made.append(control(name, getattr(look.at, name), known[name]))
+    return made
 
 
-def choice(name: str, value: object, options: list[object]) -> Control:
-    """A list to choose from."""
-    pairs = [[str(option), option] for option in options]
-    return {"name": name, "kind": "choice", "label": label(name), "value": value, "options": pairs}
+def control(name: str, value: object, known: Sequence) -> Control:
+    """A slider over what is known, or a list to choose from."""
+    label = LABELS.get(name, name.capitalize())
+    made = {"name": name, "label": label, "value": value, "kind": "choice"}
+    if name not in SLIDERS:
+        nothing = [["any", None]] if name in OPTIONAL else []
+        return made | {"options": nothing + [[str(each), each] for each in known]}
+    if not isinstance(known, range):  # steps with names
+        made |= {"values": known, "texts": known, "value": known.index(value)}
+    return made | sliding(made["value"], len(known))
 
 
-def classes(subject: Subject, selection: Selection, name: str, none: str) -> Control:
-    """A list of the classes, or none of them."""
-    control = choice(name, getattr(selection, name), list(range(subject.classes)))
-    return control | {"options": [[none, None], *control["options"]]}
-
-
-def slider(name: str, value: int, count: int, **more: object) -> Control:
-    """A slider over `count` steps."""
-    disabled = count < 2
-    control = {"name": name, "kind": "range", "label": label(name), "value": value}
-    return control | {"max": max(count - 1, 0), "disabled": disabled} | more
+def sliding(value: int | None, count: int) -> Control:
+    """What makes a slider over `count` steps of a control."""
+    last = max(count - 1, 0)
+    return {"kind": "range", "max": last, "disabled": not last, "value": min(value or 0, last)}
 
 
 def image_controls(subject: Subject, selection: Selection) -> list[Control]:
-    """A slider over the images that the filter lets through, the filter, and the image's number."""
-    chosen = subject.chosen(selection.digit, selection.read).tolist()
-    position = chosen.index(selection.image) if selection.image in chosen else 0
-    last = len(subject.images) - 1
+    """A slider over the images that the filter lets through, the image's number, and the filter."""
+    at, known = selection, subject.known
+    chosen = subject.chosen(at.digit, at.read).tolist()
+    position = chosen.index(at.image) if at.image in chosen else 0
+    slider = {"name": "position", "label": "Image", "playable": True, "counted": True}
+    number = {"name": "image", "label": "Index", "kind": "number", "value": at.image}
     return [
-        slider("position", position, len(chosen), label="Image", playable=True, counted=True),
-        {
-            "name": "image",
-            "kind": "number",
-            "label": "Index",
-            "value": selection.image,
-            "max": last,
-        },
-        classes(subject, selection, "digit", "any"),
-        choice("read", selection.read, CHOICES["read"]),
+        slider | sliding(position, len(chosen)),
+        number | {"max": known["image"][-1]},
+        control("digit", at.digit, known["digit"]),
+        control("read", at.read, known["read"]),
     ]
-
-
-def place(look: Look, name: str) -> Control:
-    """A slider over the layers, or over the channels, rows or columns of one."""
-    if name == "layer":
-        names = list(look.maps)
-        return slider(name, names.index(look.at.layer), len(names), values=names, texts=names)
-    sizes = dict(zip(("channel", "row", "column"), look.values.shape, strict=True))
-    if name == "input_channel":
-        sizes[name] = len(look.explained.patch)
-    value = getattr(look.at, name) or 0
-    return slider(name, min(value, sizes[name] - 1), sizes[name])
-
-
-def label(name: str) -> str:
-    """What a control is called."""
-    return LABELS.get(name, name.capitalize())
 
 
 def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection:

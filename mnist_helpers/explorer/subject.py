@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import get_args, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnist_helpers.checkpoint import require_shapes
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.scene import Box
 from mnist_helpers.explorer.selection import Selection
@@ -19,14 +20,13 @@ from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.arithmetic import Arithmetic, explain
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps, check_weights
+from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits")
 }
 FEW = 1000  # images, for the gradient of the loss
-State = Mapping[str, Tensor]
 
 
 class Unmeasured(Exception):  # noqa: N818 - nothing is wrong
@@ -56,7 +56,7 @@ class Subject:
         model: nn.Module,
         images: Tensor,
         labels: Tensor | None = None,
-        others: Mapping[str, State] | None = None,
+        others: Mapping[str, Mapping[str, Tensor]] | None = None,
         name: str = "trained",
     ) -> None:
         self.images = checked_images(images)
@@ -65,9 +65,20 @@ class Subject:
         self.classes = self.layers[SOFTMAX].shape[0]
         self.digits = [str(digit) for digit in range(self.classes)]
         self.given = checked_labels(labels, len(self.images), self.classes)
-        self.weights = {name: self.network.weights} | dict(others or {})
-        for each, state in self.weights.items():
-            check_weights(self.network, state, each)
+        self.networks = {name: self.network}
+        for other, weights in (others or {}).items():
+            remedy = "give a state_dict of this model"
+            require_shapes(f"The state_dict {other!r}", weights, model, remedy)
+            self.networks[other] = self.network.with_weights(weights)
+        classes = range(self.classes)
+        self.known = {  # what the fields of a selection can be
+            "image": range(len(self.images)),
+            "layer": list(self.layers),
+            "weights": list(self.networks),
+            "digit": classes,
+            "target": classes,
+            **CHOICES,
+        }
         self.defers = False
         self.results: dict[tuple, object] = {}
         self.jobs: dict[tuple, Generator[float]] = {}
@@ -76,11 +87,12 @@ class Subject:
         self.chosen = lru_cache(maxsize=64)(self._chosen)
         self.attributions = lru_cache(maxsize=256)(self._attributions)
         self.kernels = lru_cache(maxsize=8)(self._kernels)
+        self.without = lru_cache(maxsize=64)(self._without)
         self.ablation = lru_cache(maxsize=1)(self._ablation)
         self.class_means = lru_cache(maxsize=64)(self._class_means)
 
     def _outputs(self, image: int, weights: str) -> dict[str, Tensor]:
-        return self.network.outputs(self.images[image : image + 1], self.weights[weights])
+        return self.networks[weights].outputs(self.images[image : image + 1])
 
     def _maps(self, image: int, weights: str) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
@@ -88,26 +100,25 @@ class Subject:
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
     def _ablation(self, weights: str) -> Ablation:
-        return Ablation(self.network, self.images, self.labels, self.weights[weights])
+        return Ablation(self.networks[weights], self.images, self.labels)
 
-    def without(self, ablated: Sequence[tuple[str, int]], weights: str) -> Predictions:
-        """The answers to all images with some channels put to zero."""
-        return self.ablation(weights).predictions(frozenset(ablated))
+    def _without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
+        """The answers to all images with some channels of convolutions put to zero."""
+        return self.ablation(weights).predictions(channels)
 
     def _attributions(self, image: int, target: int, weights: str) -> dict[str, np.ndarray]:
-        return attributions(self.network, self.images[image], target, self.weights[weights])
+        return attributions(self.networks[weights], self.images[image], target)
 
     def _kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
-        state, other = self.weights[weights], self.weights[self.other(weights)]
-        kernels = activations.kernels(state, self.network)
-        if quantity == "change":
-            before = activations.kernels(other, self.network)
-            kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
+        network = self.networks[weights]
+        found = activations.kernels(network)
         if quantity == "gradient":
-            few = self.images[:FEW], self.labels[:FEW]
-            kernels = activations.kernel_gradients(self.network, *few, state)
-        return {name: kernel.numpy() for name, kernel in kernels.items()}
+            found = activations.kernel_gradients(network, self.images[:FEW], self.labels[:FEW])
+        if quantity == "change":
+            before = activations.kernels(self.networks[self.other(weights)])
+            found = {name: kernel - before[name] for name, kernel in found.items()}
+        return {name: kernel.numpy() for name, kernel in found.items()}
 
     def _chosen(self, digit: int | None, read: str) -> np.ndarray:
         """The numbers of the images that a filter lets through, in order."""
@@ -121,9 +132,8 @@ class Subject:
     @cached_property
     def logits(self) -> Tensor:
         """What the model answers to all images, (N, classes)."""
-        logits = self.layers[SOFTMAX].inputs[0]
         batches = self.images.split(250)
-        return torch.cat([self.network.outputs(batch)[logits] for batch in batches])
+        return torch.cat([self.network.outputs(batch)[self.network.answer] for batch in batches])
 
     @cached_property
     def labels(self) -> Tensor:
@@ -156,11 +166,9 @@ class Subject:
 
     def stats(self, weights: str) -> dict[str, ActivationStats]:
         """How every layer answers to all images."""
-
-        def start() -> Generator:
-            return activations.activation_stats(self.network, self.images, self.weights[weights])
-
-        return self.measured(f"Measuring {len(self.images):,} images", ("stats", weights), start)
+        text = f"Measuring {len(self.images):,} images"
+        start = partial(activations.activation_stats, self.networks[weights], self.images)
+        return self.measured(text, ("stats", weights), start)
 
     def _class_means(self, layer: str, weights: str) -> np.ndarray:
         """The mean activation of every channel over the images of each class, (classes, C)."""
@@ -168,31 +176,29 @@ class Subject:
 
     def maximized(self, layer: str, weights: str) -> np.ndarray:
         """An image for each channel of a layer that excites it, (channels, C, H, W)."""
-        stats = self.stats(weights)[layer]
-
-        def start() -> Generator:
-            state = self.weights[weights]
-            return activations.maximize_activation(self.network, layer, self.images, stats, state)
-
+        start = partial(
+            activations.maximize_activation,
+            self.networks[weights],
+            layer,
+            self.images,
+            self.stats(weights)[layer],
+        )
         text = f"Making images that excite {layer}"
         return self.measured(text, ("maximized", layer, weights), start).numpy()
 
     def ranking(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
-
-        def start() -> Generator:
-            return self.ablation(weights).ranking(layer)
-
         text = f"Ablating the channels of {layer} one by one"
+        start = partial(self.ablation(weights).ranking, layer)
         return self.measured(text, ("ranking", layer, weights), start)
 
     def other(self, weights: str) -> str:
         """The weights to compare with: the first other ones, or the same where there are none."""
-        return next((name for name in self.weights if name != weights), weights)
+        return next((name for name in self.networks if name != weights), weights)
 
     def look(self, at: Selection) -> "Look":
         """The subject at a selection, with what that leaves open filled in."""
-        at = replace(at, weights=at.weights or next(iter(self.weights)))
+        at = replace(at, weights=at.weights or next(iter(self.networks)))
         at = replace(at, layer=at.layer or self.network.convolutions[0])
         maps = self.maps(at.image, at.weights)[at.layer]
         channel, row, column = largest(maps, (at.channel, at.row, at.column))
@@ -204,20 +210,15 @@ class Subject:
         Raises:
             InputError: it doesn't; the message names what there is.
         """
-        require("image", at.image, range(len(self.images)))
-        require("weights", at.weights or next(iter(self.weights)), list(self.weights))
-        require("layer", at.layer or SOFTMAX, list(self.layers))
-        for name, values in CHOICES.items():
-            require(name, getattr(at, name), values)
-        if len(self.weights) == 1 and (at.compare != "alone" or at.quantity == "change"):
+        require(vars(at), self.known)
+        if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
-        shape = self.look(at).values.shape
-        sizes = dict(zip(("channel", "row", "column"), shape, strict=True))
-        for name, size in (sizes | {"digit": self.classes, "target": self.classes}).items():
-            require(name, getattr(at, name) or 0, range(size))
+        require(vars(at), self.look(at).places)
+        convolutions = self.network.convolutions
         for layer, channel in at.ablated:
-            require("ablated", layer, self.network.convolutions)
-            require(f"ablated {layer}", channel, range(self.layers[layer].shape[0]))
+            require({"ablated": layer}, {"ablated": convolutions})
+            name = f"ablated {layer}"
+            require({name: channel}, {name: range(self.layers[layer].shape[0])})
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,12 @@ class Look:
         return self.maps[self.at.layer]
 
     @property
+    def places(self) -> dict[str, range]:
+        """What channel, row and column can be."""
+        sizes = map(range, self.values.shape)
+        return dict(zip(("channel", "row", "column"), sizes, strict=True))
+
+    @property
     def probs(self) -> np.ndarray:
         """The probability of each class, (classes,)."""
         return self.maps[SOFTMAX].ravel()
@@ -255,10 +262,10 @@ class Look:
     @property
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
-        at, network = self.at, self.subject.network
+        at = self.at
         outputs = self.subject.outputs(at.image, at.weights)
-        place = (at.layer, at.channel, at.row, at.column)
-        return explain(network, outputs, *place, self.subject.weights[at.weights])
+        network = self.subject.networks[at.weights]
+        return explain(network, outputs, at.layer, at.channel, at.row, at.column)
 
     @property
     def other(self) -> str:
@@ -305,12 +312,14 @@ def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, in
     return tuple(int(free if at is None else at) for at, free in zip(given, found, strict=True))
 
 
-def require(name: str, value: object, known: Sequence[object]) -> None:
-    """Raises an InputError where a value is not among those that are known."""
-    if value not in known or isinstance(value, bool):
-        there = f"one of: {', '.join(map(str, known))}"
-        there = f"from 0 to {known[-1]}" if isinstance(known, range) else there
-        raise InputError(f"{name} is {value!r}, but must be {there}.")
+def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]]) -> None:
+    """Raises an InputError where a value that is given is not among those that are known."""
+    for name, choices in known.items():
+        value = values[name]
+        if value is not None and (value not in choices or isinstance(value, bool)):
+            there = f"one of: {', '.join(map(str, choices))}"
+            there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
+            raise InputError(f"{name} is {value!r}, but must be {there}.")
 
 
 def checked_images(images: Tensor | np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_helpers.network.receptive_field import map_shape
-from mnist_helpers.network.tracing import SOFTMAX, Network
+from mnist_helpers.network.tracing import Network
 
 
 class ActivationStats(NamedTuple):
@@ -43,16 +43,13 @@ class ActivationStats(NamedTuple):
 
 
 def activation_stats(
-    network: Network,
-    images: Tensor,
-    weights: dict[str, Tensor] | None = None,
-    batch_size: int = 250,
+    network: Network, images: Tensor, batch_size: int = 250
 ) -> Generator[float, None, dict[str, ActivationStats]]:
     """The answers of all layers to `images` (N, C, H, W); yields the fraction done."""
     batches = images.split(batch_size)
     parts: dict[str, list[ActivationStats]] = {name: [] for name in network.layers}
     for done, batch in enumerate(batches, start=1):
-        for name, output in network.outputs(batch, weights).items():
+        for name, output in network.outputs(batch).items():
             channels = map_shape(output.shape[1:])[0]
             maps = output.reshape(len(batch), channels, -1)
             largest, places = maps.max(dim=2)
@@ -66,12 +63,7 @@ def activation_stats(
 
 
 def maximize_activation(
-    network: Network,
-    layer: str,
-    images: Tensor,
-    stats: ActivationStats,
-    weights: dict[str, Tensor] | None = None,
-    steps: int = 64,
+    network: Network, layer: str, images: Tensor, stats: ActivationStats, steps: int = 64
 ) -> Generator[float, None, Tensor]:
     """Images (channels, C, H, W), one to drive each channel of `layer` most; yields the progress.
 
@@ -85,7 +77,7 @@ def maximize_activation(
     synthetic = images[best].to(network.device).requires_grad_()
     optimizer = torch.optim.Adam([synthetic], lr=0.1, maximize=True)
     for step in range(steps):
-        output = network.run(synthetic, weights)[layer]
+        output = network.run(synthetic)[layer]
         maps = output.reshape(len(best), len(best), -1)
         activations = maps[channels, channels, places]
         (synthetic.grad,) = torch.autograd.grad(activations.sum(), synthetic)
@@ -96,20 +88,22 @@ def maximize_activation(
     return synthetic.detach().cpu()
 
 
-def kernels(weights: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+def kernels(network: Network) -> dict[str, Tensor]:
     """The kernels of every convolution, (out channels, in channels, height, width), on the CPU."""
-    paths = {name: network.nodes[name].target for name in network.convolutions}
-    return {name: weights[f"{path}.weight"].detach().cpu() for name, path in paths.items()}
+    paths = kernel_paths(network)
+    return {name: network.weights[path].detach().cpu() for name, path in paths.items()}
 
 
-def kernel_gradients(
-    network: Network, images: Tensor, labels: Tensor, weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
+def kernel_gradients(network: Network, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """The gradient of the mean cross-entropy by every kernel, as `kernels` gives them."""
-    paths = [f"{network.nodes[name].target}.weight" for name in network.convolutions]
-    leaves = {path: weights[path].detach().requires_grad_() for path in paths}
-    logits = network.run(images, weights | leaves)[network.layers[SOFTMAX].inputs[0]]
+    leaves = {name: kernel.requires_grad_() for name, kernel in kernels(network).items()}
+    swapped = {path: leaves[name] for name, path in kernel_paths(network).items()}
+    logits = network.with_weights(network.weights | swapped).run(images)[network.answer]
     loss = F.cross_entropy(logits, labels.to(network.device))
     gradients = torch.autograd.grad(loss, list(leaves.values()))
-    pairs = zip(network.convolutions, gradients, strict=True)
-    return {name: gradient.cpu() for name, gradient in pairs}
+    return dict(zip(leaves, gradients, strict=True))
+
+
+def kernel_paths(network: Network) -> dict[str, str]:
+    """What the kernels of every convolution are called among the weights."""
+    return {name: f"{network.nodes[name].target}.weight" for name in network.convolutions}

@@ -10,9 +10,7 @@ from mnist_helpers.network.tracing import Network
 METHODS = ("saliency", "integrated gradients", "occlusion", "Grad-CAM")
 
 
-def attributions(
-    network: Network, image: Tensor, target: int, weights: dict[str, Tensor] | None = None
-) -> dict[str, np.ndarray]:
+def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.ndarray]:
     """How much each pixel of `image` (C, H, W) counts for class `target`, by four methods.
 
     What they explain is the logarithm of its probability: softmax sees differences of logits only.
@@ -29,11 +27,10 @@ def attributions(
     from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency
 
     black = image.min().item()
-    logits = network.layers["softmax"].inputs[0]
     last = network.module(network.convolutions[-1])
 
     def decide(images: Tensor) -> Tensor:
-        return network.run(images, weights)[logits].log_softmax(dim=1)
+        return network.run(images)[network.answer].log_softmax(dim=1)
 
     batch = image[None].to(network.device).requires_grad_()
     window, strides = (len(image), 5, 5), (len(image), 2, 2)

@@ -65,7 +65,8 @@ class Network:
         layers: by name, in the order of use, from the image to the softmax of what comes out.
         convolutions: the names of those that are nn.Conv2d.
         classes: how many logits there are.
-        weights: the model's own parameters and buffers by name.
+        weights: parameters and buffers by name, at first the model's own.
+        answer: the name of the layer that puts out the logits.
         nodes: the step of the trace that each layer is.
         reads: for each layer and each of its inputs the places that it reads; None: not known.
 
@@ -91,6 +92,7 @@ class Network:
         self.reads: dict[str, list[Reads] | None] = {}
         for name, node in self.nodes.items():
             self._measure(name, tuple(values[node].shape[1:]))
+        (self.answer,) = self.layers[SOFTMAX].inputs
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
         self.traced.graph.output_node().args = (self.nodes,)
         self.traced.recompile()
@@ -103,22 +105,26 @@ class Network:
         """The layers that read a layer."""
         return [user.name for user in self.layers.values() if layer in user.inputs]
 
-    def run(self, images: Tensor, weights: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """What every layer puts out for `images`, with gradients where they are enabled.
+    def with_weights(self, weights: dict[str, Tensor]) -> "Network":
+        """The same network with other weights: a state_dict of its form."""
+        other = copy.copy(self)
+        other.weights = weights
+        return other
 
-        Args:
-            weights: a state_dict of the same form; by default the model's own.
-        """
-        used = self.traced.state_dict() if weights else {}
-        swapped = {name: weights[name].to(self.device) for name in used}
-        return functional_call(self.traced, swapped, (images.to(self.device),), tie_weights=False)
+    def run(self, images: Tensor) -> dict[str, Tensor]:
+        """What every layer puts out for `images`, with gradients where they are enabled."""
+        used = {name: self.weights[name].to(self.device) for name in self.traced.state_dict()}
+        return functional_call(self.traced, used, (images.to(self.device),), tie_weights=False)
 
     @torch.inference_mode()
-    def outputs(
-        self, images: Tensor, weights: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
-        return {name: output.cpu() for name, output in self.run(images, weights).items()}
+        return {name: output.cpu() for name, output in self.run(images).items()}
+
+    def logits(self, images: Tensor, batch_size: int = 250) -> Tensor:
+        """What it answers to any number of images, (N, classes)."""
+        batches = images.split(batch_size)
+        return torch.cat([self.outputs(batch)[self.answer] for batch in batches])
 
     @torch.inference_mode()
     def _first_values(self, image: Tensor) -> dict[fx.Node, object]:
@@ -253,21 +259,3 @@ def _inputs(node: fx.Node) -> list[str]:
 def as_maps(output: Tensor) -> np.ndarray:
     """What a layer puts out for one image as maps: (C,) as (C, 1, 1), (A, B) as (1, A, B)."""
     return output.reshape(map_shape(output.shape)).numpy()
-
-
-def check_weights(network: Network, weights: dict[str, Tensor], name: str) -> None:
-    """Makes sure that `weights` fit the network.
-
-    Raises:
-        InputError: a name or a shape differs.
-    """
-    remedy = "give a state_dict of this model"
-    for key, tensor in network.weights.items():
-        if key not in weights:
-            raise InputError(f"The weights {name!r} have no {key}; {remedy}.")
-        if weights[key].shape != tensor.shape:
-            shapes = f"{tuple(weights[key].shape)} instead of {tuple(tensor.shape)}"
-            raise InputError(f"{key} of the weights {name!r} is {shapes}; {remedy}.")
-    for key in weights:
-        if key not in network.weights:
-            raise InputError(f"The weights {name!r} have {key}, which the model lacks; {remedy}.")

@@ -42,7 +42,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         InputError: there is no such view, or nothing to show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
-    require("view", selection.view, list(VIEWS))
+    require({"view": selection.view}, {"view": list(VIEWS)})
     view = VIEWS[selection.view]
     if "image" in view.fields and not len(subject.chosen(selection.digit, selection.read)):
         digit = "any digit" if selection.digit is None else f"digit {selection.digit}"
