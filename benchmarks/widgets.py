@@ -154,8 +154,8 @@ def ablation_seconds(subject: Subject) -> dict[str, float]:
     """Seconds to ask all images with another channel ablated, medians after the first."""
     found = {}
     for layer in subject.network.convolutions:
-        subject.without([(layer, 0)], "trained")
-        sets = [[(layer, channel)] for channel in range(1, 16)]
+        subject.without(((layer, 0),), "trained")
+        sets = [((layer, channel),) for channel in range(1, 16)]
         found[layer] = milliseconds(lambda channels: subject.without(channels, "trained"), sets)
     return {layer: median / 1000 for layer, median in found.items()}
 

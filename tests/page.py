@@ -36,8 +36,7 @@ const revive = (value) => {
     const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
     const shifted = new Uint8Array(bytes.length + value.offset);
     shifted.set(bytes, value.offset);
-    const data = new DataView(shifted.buffer, value.offset);
-    return { shape: value.shape, type: value.type, data };
+    return new DataView(shifted.buffer, value.offset);
   }
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, revive(each)]));
 };
@@ -78,12 +77,11 @@ def palettes() -> dict[str, dict[str, list]]:
     }
 
 
-def encode(value: object, offset: int = 0) -> object:
-    """A scene as JSON; arrays as their bytes, which begin at `offset`."""
+def encode(value: object, arrays: list[np.ndarray]) -> object:
+    """A scene as JSON; arrays as their place in `arrays`."""
     if isinstance(value, np.ndarray):
-        value = value if value.dtype == np.float16 else value.astype(np.float32)
-        data = base64.b64encode(value.tobytes()).decode()
-        return {"shape": value.shape, "type": str(value.dtype), "base64": data, "offset": offset}
+        arrays.append(value if value.dtype == np.float16 else value.astype(np.float32))
+        return {"shape": value.shape, "array": len(arrays) - 1}
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         if isinstance(value, Maps):
@@ -91,16 +89,16 @@ def encode(value: object, offset: int = 0) -> object:
         if isinstance(value, Table):
             fields["texts"] = value.texts
         kind = type(value).__name__.lower()
-        return {"kind": kind} | {name: encode(each, offset) for name, each in fields.items()}
+        return {"kind": kind} | {name: encode(each, arrays) for name, each in fields.items()}
     if isinstance(value, dict):
-        return {name: encode(each, offset) for name, each in value.items()}
+        return {name: encode(each, arrays) for name, each in value.items()}
     if isinstance(value, list | tuple | range):
-        return [encode(each, offset) for each in value]
+        return [encode(each, arrays) for each in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, object]:
-    """A state of the explorer that shows `content`."""
+    """A state of the explorer that shows `content`; the bytes of arrays begin at `offset`."""
     plain = {
         "tabs": [
             ["pipeline", "Pipeline"],
@@ -108,14 +106,22 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
             ["maps", "Feature maps"],
         ],
         "view": "pipeline",
-        "header": Text(text="7", size="large"),
         "controls": [],
-        "scene": Scene(content, "What is seen, in one sentence."),
         "call": "explore(model, images, labels)",
         "error": "",
         "serial": 0,
     }
-    return encode(plain | parts, offset)
+    shown = {
+        "header": Text(text="7", size="large"),
+        "scene": Scene(content, "What is seen, in one sentence."),
+    }
+    shown |= {name: parts.pop(name) for name in list(parts) if name in shown}
+    arrays: list[np.ndarray] = []
+    text = json.dumps(encode(shown, arrays))
+    numbers = [
+        {"base64": base64.b64encode(each.tobytes()).decode(), "offset": offset} for each in arrays
+    ]
+    return plain | parts | {"shown": text, "numbers": numbers}
 
 
 @contextlib.contextmanager
@@ -158,7 +164,7 @@ def sent(page: Page) -> list[dict]:
     """What the page sent to its host, and forgets it; every selection counts as answered."""
     return page.evaluate(
         """() => {
-            const messages = host.sent.splice(0);
+            const messages = host.sent.splice(0).filter((m) => Object.keys(m).length);
             const last = Math.max(host.values.state.serial, ...messages.map((m) => m.serial ?? 0));
             host.values.state.serial = last;
             return messages;

@@ -1,6 +1,8 @@
 """Selection, subject, controls, widget: what can be moved, what is kept, what the page gets."""
 
 import asyncio
+import json
+import math
 
 import numpy as np
 import pytest
@@ -30,11 +32,28 @@ def control(explorer, name):
     return next(each for each in explorer.state["controls"] if each["name"] == name)
 
 
-def decoded(array):
-    return np.frombuffer(array["data"], array["type"]).reshape(array["shape"])
+def shown(explorer):
+    """The scenes that the page gets."""
+    return json.loads(explorer.state["shown"])
+
+
+def marks(item, kind):
+    """All marks of a kind in a part of a scene."""
+    parts = [mark for each in item.get("items", []) for mark in marks(each, kind)]
+    return parts + [item] * (item["kind"] == kind)
+
+
+def decoded(explorer, array):
+    data, count = explorer.state["numbers"][array["array"]], math.prod(array["shape"])
+    precision = {2: "float16", 4: "float32"}[len(data) // count]
+    return np.frombuffer(data, precision).reshape(array["shape"])
 
 
 class TestSelection:
+    def test_ablated_channels_may_come_in_any_list_and_order(self):
+        at = Selection(ablated=[["conv2", 1], ["conv1", 3]])
+        assert at == Selection(ablated=(("conv1", 3), ("conv2", 1)))
+
     def test_its_text_is_the_call_that_brings_one_back(self, subject):
         at = Selection(view="ablation", image=3, layer="conv2", ablated=(("conv1", 3),), rank=True)
         model, images, labels = subject.network.model, subject.images, subject.labels
@@ -219,53 +238,47 @@ class TestExplorer:
         send(explorer, view="feature_maps", image=4, layer="relu2", channel=3)
         state = explorer.state
         scene = draw(explorer.subject, explorer.selection)
-        assert state["scene"]["caption"] == scene.caption
-        image, maps = state["scene"]["content"]["items"]
+        assert shown(explorer)["scene"]["caption"] == scene.caption
+        image, maps = shown(explorer)["scene"]["content"]["items"]
         assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
         with torch.no_grad():
             model = explorer.subject.network.model
             wanted = model.relu2(
                 model.conv2(model.pool1(model.relu1(model.conv1(explorer.subject.images[4:5]))))
             )
-        assert np.array_equal(decoded(maps["values"]), wanted[0])
+        assert np.array_equal(decoded(explorer, maps["values"]), wanted[0])
         assert maps["frames"][0][0] == 3
         assert state["call"] == str(explorer.selection)
         assert (state["serial"], state["view"]) == (1, "feature_maps")
         assert [name for name, _ in state["tabs"]] == list(VIEWS)
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
-        _, answer = state["header"]["items"]
+        _, answer = shown(explorer)["header"]["items"]
         assert answer["text"] == str(probs.argmax().item())
         assert answer["notes"] == [f"{probs.max():.1%}, label {explorer.subject.labels[4]}"]
 
     @pytest.mark.parametrize("view", VIEWS)
     def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
         send(explorer, view=view, compare="difference", layer="conv1")
-        sizes, kinds = [], set()
+        state = explorer.state
+        assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 102_400
+        values = [each["values"] for each in marks(shown(explorer)["scene"]["content"], "maps")]
+        kinds = {decoded(explorer, each).dtype.name for each in values}
+        assert kinds <= {"float16" if view in ("pipeline", "feature_maps") else "float32"}
 
-        def measure(item):
-            if isinstance(item, dict):
-                if "data" in item:
-                    sizes.append(len(item["data"]))
-                    kinds.add(item["type"])
-                for value in item.values():
-                    measure(value)
-            elif isinstance(item, list):
-                for value in item:
-                    measure(value)
-
-        measure(explorer.state["scene"])
-        assert sum(sizes) <= 100_000
-        assert kinds == {"float16" if view in ("pipeline", "feature_maps") else "float32"}
+    def test_a_nudge_changes_nothing(self, explorer):
+        before = explorer.state
+        explorer.receive({})
+        assert explorer.state is before
 
     def test_half_precision_is_close(self, explorer):
-        _, first, *_ = explorer.state["scene"]["content"]["items"]
-        assert first["values"]["type"] == "float16"
+        _, first, *_ = shown(explorer)["scene"]["content"]["items"]
+        assert decoded(explorer, first["values"]).dtype == np.float16
         wanted = explorer.subject.maps(0, "trained")["conv1"]
-        assert decoded(first["values"]) == pytest.approx(wanted, abs=2e-3)
+        assert decoded(explorer, first["values"]) == pytest.approx(wanted, abs=2e-3)
 
     def test_python_sets_and_reads_the_selection(self, explorer):
         explorer.selection = Selection(view="kernels", layer="conv2")
-        assert explorer.state["scene"]["caption"].startswith("conv2: 32 × 16 kernels")
+        assert shown(explorer)["scene"]["caption"].startswith("conv2: 32 × 16 kernels")
         with pytest.raises(InputError, match="layer is 'conv7'"):
             explorer.selection = Selection(layer="conv7")
         assert explorer.selection.layer == "conv2"
@@ -284,7 +297,7 @@ class TestExplorer:
         explorer = explore(make_model(0), images, labels, view="top_images")
         send(explorer, target=absent)
         said = f"none of the 3 images is of class {absent}; choose another class."
-        assert explorer.state["scene"]["caption"] == explorer.state["error"] == said
+        assert shown(explorer)["scene"]["caption"] == explorer.state["error"] == said
 
     def test_a_still_comes_with_it(self, explorer, capsys):
         from IPython.core.interactiveshell import InteractiveShell
@@ -315,8 +328,8 @@ class TestSlowWork:
         async def work():
             slow.observe(lambda change: seen.append(change["new"]), "progress")
             send(slow, view="top_images", layer="conv2")
-            assert slow.state["scene"]["caption"] == "Measuring 300 images …"
-            while slow.state["scene"]["caption"].endswith("…"):
+            assert shown(slow)["scene"]["caption"] == "Measuring 300 images …"
+            while shown(slow)["scene"]["caption"].endswith("…"):
                 await asyncio.sleep(0.01)
 
         asyncio.run(work())
@@ -327,7 +340,7 @@ class TestSlowWork:
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1
         assert seen[-1] is None
-        assert slow.state["scene"]["caption"].startswith("conv2, channel")
+        assert shown(slow)["scene"]["caption"].startswith("conv2, channel")
 
     def test_it_can_be_stopped_and_goes_on(self, slow):
         async def work():
@@ -353,7 +366,7 @@ class TestSlowWork:
 
     def test_without_a_loop_it_is_done_at_once(self, slow):
         send(slow, view="top_images")
-        assert slow.state["scene"]["caption"].startswith("conv1, channel")
+        assert shown(slow)["scene"]["caption"].startswith("conv1, channel")
 
 
 def test_a_network_of_colour_images(capsys):

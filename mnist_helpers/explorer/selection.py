@@ -46,6 +46,10 @@ class Selection:
     rank: bool = False
     """Whether every channel is measured by what is lost without it."""
 
+    def __post_init__(self) -> None:
+        pairs = sorted(tuple(pair) for pair in self.ablated)  # any list of pairs will do
+        object.__setattr__(self, "ablated", tuple(pairs))
+
     def __str__(self) -> str:
         """The call that brings one back here."""
         default = Selection()

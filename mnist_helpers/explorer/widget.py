@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import controls, moved
-from mnist_helpers.explorer.scene import Item, Maps, Row, Scene, Table, Text, number
+from mnist_helpers.explorer.scene import Maps, Row, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.still import PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
@@ -79,14 +79,14 @@ class Explorer(anywidget.AnyWidget):
 
     def described(self, error: str) -> dict[str, object]:
         """All that the page needs to draw."""
-        values = [array.size for array in arrays(self.scene.content)]
-        precision = "float32" if 4 * sum(values) <= MOST_BYTES else "float16"
+        top = header(self.subject.look(self.selection))
+        text, numbers = encoded({"header": top, "scene": self.scene})
         return {
             "tabs": [[name, view.title] for name, view in VIEWS.items()],
             "view": self.selection.view,
-            "header": encoded(header(self.subject.look(self.selection))),
             "controls": controls(self.subject, self.selection),
-            "scene": encoded(self.scene, precision),
+            "shown": text,
+            "numbers": numbers,
             "call": str(self.selection),
             "error": error,
             "serial": self.serial,
@@ -96,6 +96,7 @@ class Explorer(anywidget.AnyWidget):
         """Does what the page asks for: to stop a measurement, or to change the selection."""
         if "stop" in content:
             self.stop()
+        if "select" not in content:  # the page only nudges the server
             return
         self.serial = content["serial"]
         self.subject.defers = may_wait()
@@ -165,30 +166,25 @@ def header(look: Look) -> Row:
     return Row([image, Text(text=str(probs.argmax()), size="large", notes=[said])])
 
 
-def arrays(item: Item) -> list[np.ndarray]:
-    """The arrays of a scene's marks."""
-    if hasattr(item, "items"):
-        return [array for part in item.items for array in arrays(part)]
-    return [item.values] if hasattr(item, "values") else []
+def encoded(parts: dict[str, object]) -> tuple[str, list[bytes]]:
+    """Scenes as JSON for the page, and the arrays in them, to which it refers by number."""
+    arrays: list[np.ndarray] = []
 
-
-def encoded(item: object, precision: str = "float32") -> object:
-    """A scene as plain values for the page; arrays as bytes with a shape."""
-    if isinstance(item, np.ndarray):
-        data = item.astype(precision).tobytes()
-        return {"shape": list(item.shape), "type": precision, "data": data}
-    if dataclasses.is_dataclass(item):
+    def plain(item: object) -> dict[str, object]:
+        if isinstance(item, np.ndarray):
+            arrays.append(item)
+            return {"array": len(arrays) - 1, "shape": item.shape}
         values = {"kind": type(item).__name__.lower()} | vars(item)
         if isinstance(item, Maps):
             values["frames"] = list(item.frames.items())  # JSON's names are texts
         if isinstance(item, Table):
             values["texts"] = item.texts
-        return encoded(values, precision)
-    if isinstance(item, dict):
-        return {name: encoded(value, precision) for name, value in item.items()}
-    if isinstance(item, list | tuple):
-        return [encoded(value, precision) for value in item]
-    return item
+        return values
+
+    text = json.dumps(parts, default=plain)
+    size = sum(array.size for array in arrays)
+    precision = "float32" if 4 * size <= MOST_BYTES else "float16"
+    return text, [array.astype(precision).tobytes() for array in arrays]
 
 
 def explore(

@@ -38,6 +38,17 @@ function differs(element, value) {
   return true;
 }
 
+/** The scenes in a state, their arrays as {shape, type, data} with the bytes. */
+function scenesOf({ shown, numbers }) {
+  const revive = (_, value) => {
+    if (value?.array === undefined) return value;
+    const data = numbers[value.array];
+    const count = value.shape.reduce((a, b) => a * b, 1);
+    return { ...value, data, type: data.byteLength < 4 * count ? "float16" : "float32" };
+  };
+  return JSON.parse(shown, revive);
+}
+
 /** The numbers of an array {shape, type, data}; a copy only where the bytes are not aligned. */
 function decode({ type, data }) {
   const Numbers = type === "float16" ? Float16Array : Float32Array;
