@@ -11,6 +11,7 @@ from networks import build, images_of
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
+from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.views import VIEWS, draw
 
 
@@ -47,6 +48,19 @@ def decoded(explorer, array):
     data, count = explorer.state["numbers"][array["array"]], math.prod(array["shape"])
     precision = {2: "float16", 4: "float32"}[len(data) // count]
     return np.frombuffer(data, precision).reshape(array["shape"])
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"),
+    [
+        (-1.5, ".2f", "−1.50"),
+        (-0.001, ".2f", "0.00"),
+        (float("nan"), ".2f", ""),
+        (0.5, ".1%", "50.0%"),
+    ],
+)
+def test_numbers_have_a_true_minus_and_no_negative_zero(value, spec, text):
+    assert number(value, spec) == text
 
 
 class TestSelection:

@@ -216,3 +216,13 @@ def test_nbval_notices_every_changed_text(tmp_path):
     count = len(code_cells(notebook))
     expected = f"{COMPARED['load_model']} failed, {count - COMPARED['load_model']} passed"
     assert expected in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_printed_lines_fit_a_narrow_window(name):
+    notebook = nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", 4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
+    ]
+    assert max(len(line) for text in texts for line in text.splitlines()) <= 80

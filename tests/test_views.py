@@ -297,6 +297,19 @@ class TestArithmetic:
             value = max(outputs[channel, row, column].item(), 0.0)
             assert f"ReLU makes it {number(value)}." in caption
 
+    def test_it_opens_on_the_input_channel_that_adds_most_of_either_sign(self, grey):
+        outputs = outputs_of(grey.network.model, grey.images[:1])
+        signs = set()
+        for channel in range(32):
+            kernels = grey.network.model.conv2.weight.detach()[channel, :, None]
+            sums = F.conv2d(outputs["pool1"], kernels, padding=1, groups=16)[0, :, 7, 7].numpy()
+            place = {"layer": "conv2", "channel": channel, "row": 7, "column": 7}
+            found, _, _ = show(grey, view="arithmetic", **place)
+            largest = np.abs(sums).argmax()
+            assert found["sums by input channel"].frame == largest, channel
+            signs.add(sums[largest] > 0)
+        assert signs == {True, False}
+
     def test_a_group_names_the_channels_it_reads(self, colour):
         found, _, _ = show(
             colour, view="arithmetic", layer="wide", channel=6, row=3, column=9, input_channel=1
