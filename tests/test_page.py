@@ -700,6 +700,11 @@ class TestExplorer:
         count = page.evaluate("host.sent.length")
         page.wait_for_timeout(300)
         assert page.evaluate("host.sent.length") == count
+        page.get_by_role("slider").press("Home")
+        page.evaluate("window.cleanup()")
+        count = page.evaluate("host.sent.length")
+        page.wait_for_timeout(300)
+        assert page.evaluate("host.sent.length") == count
 
     def test_tabs_open_views(self, page):
         open_page(page, make_bars())

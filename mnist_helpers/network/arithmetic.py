@@ -53,7 +53,7 @@ class Arithmetic(NamedTuple):
             result = self.partial_sums.sum() + self.bias
         else:
             result = RESULTS.get(self.rule, lambda patch: self.value)(self.patch)
-        return bool(np.isclose(result, self.value, rtol=1e-3, atol=1e-3))
+        return bool(np.isclose(result, self.value, rtol=1e-3, atol=1e-4))
 
 
 class Place(NamedTuple):

@@ -17,6 +17,7 @@ function mount(host, el) {
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   let sent = host.get("state").serial;
   let waiting = null;
+  let nudging = null;
 
   const busy = () => sent > host.get("state").serial || waiting !== null;
   const flush = () => {
@@ -26,12 +27,13 @@ function mount(host, el) {
     waiting = null;
     nudge(sent, NUDGE);
   };
-  const nudge = (serial, delay) =>
-    setTimeout(() => {
+  const nudge = (serial, delay) => {
+    nudging = setTimeout(() => {
       if (host.get("state").serial >= serial) return;
       host.send({});
       nudge(serial, 2 * delay);
     }, delay);
+  };
   const select = (part) => {
     waiting = { ...waiting, ...part };
     flush();
@@ -92,6 +94,7 @@ function mount(host, el) {
     host.off?.("change:state", answer);
     host.off?.("change:progress", progress);
     parts.controls.querySelectorAll(".control").forEach((control) => control.stop?.());
+    clearTimeout(nudging);
     unwatch();
     showStill();
   };
