@@ -145,9 +145,23 @@ class TestSubject:
         with pytest.raises(InputError, match=complaint):
             Subject(make_model(0), images, labels)
 
-    def test_weights_that_will_not_do(self, few):
-        with pytest.raises(InputError, match="'old'"):
-            Subject(make_model(0), *few.test.tensors, others={"old": {}})
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            ({"conv2.bias": None}, r"conv2.bias is missing, but must be \(32,\)"),
+            ({"conv2.bias": torch.zeros(3)}, r"conv2.bias is \(3,\), but must be \(32,\)"),
+            ({"conv3.bias": torch.zeros(3)}, r"conv3.bias is \(3,\), but must be unknown"),
+        ],
+    )
+    def test_weights_that_will_not_do(self, few, change, complaint):
+        weights = make_model(1).state_dict() | change
+        weights = {name: tensor for name, tensor in weights.items() if tensor is not None}
+        with pytest.raises(InputError, match=f"'old' is not SimpleCNN's: {complaint}"):
+            Subject(make_model(0), *few.test.tensors, others={"old": weights})
+
+    def test_answers_without_channels_are_kept(self, subject):
+        channels = (("conv2", 1),)
+        assert subject.without(channels, "trained") is subject.without(channels, "trained")
 
     def test_a_job_is_done_once_and_goes_on_where_it_stopped(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
