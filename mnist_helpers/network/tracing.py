@@ -174,17 +174,11 @@ class Network:
         op = {IMAGE: "Input", SOFTMAX: "Softmax"}.get(name, op)
         layer_reads = [reads(op, module, before.shape, shape) for before in inputs]
         hidden = any(before.meta.get("hidden") for before in node.all_input_nodes)
-        field = window = None
-        if name == IMAGE:
-            field = own_places(shape)
-        elif hidden or None in layer_reads:
-            layer_reads = None
-        else:
-            window = own_places(inputs[0].shape).through(layer_reads[0])
-            fields = [before.receptive_field for before in inputs]
-            if None not in fields:
-                seen = [field.through(r) for field, r in zip(fields, layer_reads, strict=True)]
-                field = functools.reduce(Field.join, seen)
+        field, window = own_places(shape), None
+        if inputs:
+            known = not hidden and None not in layer_reads
+            layer_reads = layer_reads if known else None
+            field, window = _fields(inputs, layer_reads) if known else (None, None)
         parameters = sum(p.numel() for p in module.parameters()) if module else 0
         names = tuple(before.name for before in inputs)
         self.layers[name] = Layer(name, op, shape, parameters, names, field, window)
@@ -254,6 +248,16 @@ def _inputs(node: fx.Node) -> list[str]:
         name = before.meta.get("layer")
         names += [name] if name else _inputs(before)
     return list(dict.fromkeys(names))
+
+
+def _fields(inputs: list[Layer], layer_reads: list[Reads]) -> tuple[Field | None, Field]:
+    """What a layer sees of the image, and of its first input."""
+    window = own_places(inputs[0].shape).through(layer_reads[0])
+    fields = [before.receptive_field for before in inputs]
+    if None in fields:
+        return None, window
+    seen = [field.through(each) for field, each in zip(fields, layer_reads, strict=True)]
+    return functools.reduce(Field.join, seen), window
 
 
 def as_maps(output: Tensor) -> np.ndarray:
