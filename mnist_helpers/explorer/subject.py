@@ -312,10 +312,12 @@ def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, in
 
 
 def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]]) -> None:
-    """Raises an InputError where a value that is given is not among those that are known."""
+    """Raises an InputError where a value is not among those that are known, or may be left open."""
     for name, choices in known.items():
         value = values[name]
-        if value is not None and (value not in choices or isinstance(value, bool)):
+        if value is None and getattr(Selection, name, 0) is None:
+            continue  # left to the view
+        if value not in choices or isinstance(value, bool):
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
             raise InputError(f"{name} is {value!r}, but must be {there}.")
