@@ -1,5 +1,6 @@
 """The explorer in real JupyterLab in headless Chromium, moved as a reader would move it."""
 
+import json
 import re
 
 import browser
@@ -298,6 +299,27 @@ def test_axe_finds_nothing_in_any_view(desk, theme):
         results = Axe().run(desk.page, "#checked", rules)
         assert results.violations_count == 0, results.generate_report()
     desk.page.evaluate(change, "JupyterLab Light")
+
+
+def test_a_trail_leads_to_a_layer(desk):
+    desk.open("arithmetic")
+    desk.root.get_by_role("button", name="relu2", exact=True).click()
+    desk.shows(view="arithmetic", layer="relu2")
+
+
+def test_a_notebook_that_is_opened_stays_as_it_is(desk, page, tmp_path_factory):
+    """Nothing to save after a while, and no difference where one saves all the same."""
+    name, folder = "load_model.ipynb", tmp_path_factory.mktemp("opened")
+    with browser.jupyter_lab(folder, NOTEBOOKS_DIR / name) as address:
+        other = page.context.new_page()
+        other.goto(f"{address}/lab/tree/{name}")
+        other.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        other.wait_for_timeout(4000)
+        assert other.locator(".jp-mod-dirty").count() == 0
+        other.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        other.wait_for_timeout(1000)
+        other.close()
+    assert json.loads((folder / name).read_text()) == json.loads((NOTEBOOKS_DIR / name).read_text())
 
 
 def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):

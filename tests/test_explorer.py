@@ -116,6 +116,8 @@ class TestSubject:
             ({"image": None}, "image is None, but must be from 0 to 299"),
             ({"read": None}, "read is None, but must be one of: all, right, wrong"),
             ({"ablated": (("conv1", None),)}, "ablated conv1 is None"),
+            ({"ablated": 5}, "ablated is 5, but must be pairs of a convolution and a channel"),
+            ({"ablated": ("conv1", 3)}, r"ablated is \('conv1', 3\), but must be pairs"),
             ({"ablated": (("fc1", 3),)}, "ablated is 'fc1', but must be one of: conv1, conv2"),
             ({"ablated": (("conv1", 16),)}, "ablated conv1 is 16, but must be from 0 to 15"),
         ],
@@ -270,7 +272,7 @@ class TestExplorer:
         state = explorer.state
         scene = draw(explorer.subject, explorer.selection)
         assert shown(explorer)["scene"]["caption"] == scene.caption
-        image, maps = shown(explorer)["scene"]["content"]["items"]
+        image, maps = shown(explorer)["scene"]["content"]["items"][1]["items"]
         assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
         with torch.no_grad():
             model = explorer.subject.network.model

@@ -199,6 +199,18 @@ class TestMaps:
         pages.show(page, Row([make_maps(frames={0: None}, labels=list("abcd"))]))
         assert [box.count() for box in boxes] == [1, 0, 0, 0]
 
+    def test_a_framed_map_stands_out_with_its_label(self, page):
+        frames = {1: (0, 1, 1, 2)}
+        scene = open_page(page, make_maps(frames=frames, labels=list("abcd")))
+        outlines, weights = (
+            scene.locator(f".map {part}").evaluate_all(
+                "(parts, name) => parts.map((part) => getComputedStyle(part)[name])", name
+            )
+            for part, name in (("canvas", "outlineStyle"), (".label", "fontWeight"))
+        )
+        assert outlines == ["none", "solid", "none", "none"]
+        assert weights == ["400", "700", "400", "400"]
+
     def test_frames_on_a_shared_canvas_allow_for_the_gaps(self, page):
         scene = open_page(page, make_maps(frames={3: (1, 2, 3, 4)}))
         expected = [100 * 8 / 11, 100 * 5 / 7, 100 * 2 / 11, 100 * 2 / 7]

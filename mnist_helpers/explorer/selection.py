@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from mnist_helpers.config import InputError
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -11,6 +13,9 @@ class Selection:
 
     What is None is left to the view, which says what it took: the layer is then the first
     convolution, and channel, row, column and input channel are those of the largest value.
+
+    Raises:
+        InputError: `ablated` is no list of pairs.
     """
 
     view: str = "pipeline"
@@ -47,7 +52,11 @@ class Selection:
     """Whether every channel is measured by what is lost without it."""
 
     def __post_init__(self) -> None:
-        pairs = sorted(tuple(pair) for pair in self.ablated)  # any list of pairs will do
+        try:
+            pairs = sorted((layer, channel) for layer, channel in self.ablated)
+        except (TypeError, ValueError) as error:
+            form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
+            raise InputError(f"ablated is {self.ablated!r}, but must be {form}.") from error
         object.__setattr__(self, "ablated", tuple(pairs))
 
     def __str__(self) -> str:

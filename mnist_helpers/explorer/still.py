@@ -120,7 +120,8 @@ def drawn_maps(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        tiles[index] = packed(VPacker, [words(label), tiles[index]], 1)
+        colour = ORANGE if index in mark.frames else BLACK
+        tiles[index] = packed(VPacker, [words(label, colour=colour), tiles[index]], 1)
     starts = range(0, len(tiles), mark.columns)
     rows = [packed(HPacker, tiles[start : start + mark.columns], 2) for start in starts]
     parts = [packed(VPacker, rows, 2)]
@@ -242,5 +243,5 @@ def drawn_text(mark: Text) -> OffsetBox:
     size, weight = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}[
         mark.size
     ]
-    text = "" if mark.select else textwrap.fill(mark.text, 100)
+    text = "" if mark.select and not mark.framed else textwrap.fill(mark.text, 100)
     return words(text, size, weight=weight)

@@ -37,7 +37,6 @@ class Layer(NamedTuple):
         parameters: how many numbers it has learnt.
         inputs: the layers that it reads, in the order of its arguments.
         receptive_field: what its values see of the image; None: not known.
-        window: what they see of its first input; None: not known.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Layer(NamedTuple):
     parameters: int
     inputs: tuple[str, ...]
     receptive_field: Field | None
-    window: Field | None
 
     def __str__(self) -> str:
         field, seen = self.receptive_field, "unknown"
@@ -174,14 +172,12 @@ class Network:
         op = {IMAGE: "Input", SOFTMAX: "Softmax"}.get(name, op)
         layer_reads = [reads(op, module, before.shape, shape) for before in inputs]
         hidden = any(before.meta.get("hidden") for before in node.all_input_nodes)
-        field, window = own_places(shape), None
-        if inputs:
-            known = not hidden and None not in layer_reads
-            layer_reads = layer_reads if known else None
-            field, window = _fields(inputs, layer_reads) if known else (None, None)
+        if hidden or None in layer_reads:
+            layer_reads = None
+        field = _field(inputs, layer_reads) if inputs else own_places(shape)
         parameters = sum(p.numel() for p in module.parameters()) if module else 0
         names = tuple(before.name for before in inputs)
-        self.layers[name] = Layer(name, op, shape, parameters, names, field, window)
+        self.layers[name] = Layer(name, op, shape, parameters, names, field)
         self.reads[name] = layer_reads
 
 
@@ -250,14 +246,12 @@ def _inputs(node: fx.Node) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _fields(inputs: list[Layer], layer_reads: list[Reads]) -> tuple[Field | None, Field]:
-    """What a layer sees of the image, and of its first input."""
-    window = own_places(inputs[0].shape).through(layer_reads[0])
+def _field(inputs: list[Layer], layer_reads: list[Reads] | None) -> Field | None:
+    """What a layer sees of the image through its inputs."""
     fields = [before.receptive_field for before in inputs]
-    if None in fields:
-        return None, window
-    seen = [field.through(each) for field, each in zip(fields, layer_reads, strict=True)]
-    return functools.reduce(Field.join, seen), window
+    if layer_reads is None or None in fields:
+        return None
+    return functools.reduce(Field.join, map(Field.through, fields, layer_reads))
 
 
 def as_maps(output: Tensor) -> np.ndarray:
