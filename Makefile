@@ -24,7 +24,7 @@ run: $(READY) ## execute the four notebooks into outputs/
 test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
+	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
 
 lab: $(READY) ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
+
+# two tests run at once, each on a core of its own, and so does what they start
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 def no_bar() -> None:
@@ -65,8 +70,3 @@ def short(small_data_dir, tmp_path) -> Config:
         data_dir=small_data_dir,
         model_save_path=tmp_path / "m.pth",
     )
-
-
-def pytest_configure() -> None:
-    """The suite shares two cores with the notebooks' kernels."""
-    torch.set_num_threads(2)

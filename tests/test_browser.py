@@ -307,21 +307,6 @@ def test_a_trail_leads_to_a_layer(desk):
     desk.shows(view="arithmetic", layer="relu2")
 
 
-def test_a_notebook_that_is_opened_stays_as_it_is(desk, page, tmp_path_factory):
-    """Nothing to save after a while, and no difference where one saves all the same."""
-    name, folder = "load_model.ipynb", tmp_path_factory.mktemp("opened")
-    with browser.jupyter_lab(folder, NOTEBOOKS_DIR / name) as address:
-        other = page.context.new_page()
-        other.goto(f"{address}/lab/tree/{name}")
-        other.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-        other.wait_for_timeout(4000)
-        assert other.locator(".jp-mod-dirty").count() == 0
-        other.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        other.wait_for_timeout(1000)
-        other.close()
-    assert json.loads((folder / name).read_text()) == json.loads((NOTEBOOKS_DIR / name).read_text())
-
-
 def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
     """Saved, then opened again in another page with another kernel."""
     page = desk.page
@@ -336,3 +321,18 @@ def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
     stills = page.locator(".jp-OutputArea-child img")
     assert stills.count() > 12  # one for each picture and each explorer
     assert all(still.is_visible() for still in stills.all())
+
+
+def test_a_notebook_that_is_opened_stays_as_it_is(page, tmp_path_factory):
+    """Nothing to save after a while, and no difference where one saves all the same."""
+    name, folder = "load_model.ipynb", tmp_path_factory.mktemp("opened")
+    with browser.jupyter_lab(folder, NOTEBOOKS_DIR / name) as address:
+        other = page.context.browser.new_page()
+        other.goto(f"{address}/lab/tree/{name}")
+        other.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        other.wait_for_timeout(4000)
+        assert other.locator(".jp-mod-dirty").count() == 0
+        other.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        other.wait_for_timeout(1000)
+        other.close()
+    assert json.loads((folder / name).read_text()) == json.loads((NOTEBOOKS_DIR / name).read_text())
