@@ -13,7 +13,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import mnist_helpers
-from mnist_helpers.explorer.scene import Item, Maps, Scene, Table, Text
+from mnist_helpers.explorer.scene import Item, Maps, Row, Scene, Table, Text
 
 FOLDER = Path(mnist_helpers.__file__).parent / "explorer" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -113,6 +113,7 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
     }
     shown = {
         "header": Text(text="7", size="large"),
+        "trail": Row([]),
         "scene": Scene(content, "What is seen, in one sentence."),
     }
     shown |= {name: parts.pop(name) for name in list(parts) if name in shown}

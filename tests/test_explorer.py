@@ -250,6 +250,21 @@ class TestControls:
         send(explorer, image=other)
         assert (explorer.selection.image, explorer.selection.digit) == (other, None)
 
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_a_trail_leads_from_the_image_to_the_answer(self, explorer, view):
+        send(explorer, view=view, layer="conv2")
+        names = [name for name, _ in explorer.subject.network.model.named_children()]
+        place = names.index("conv2")
+        way = ["image", *names[max(place - 5, 0) : place + 6], "softmax"]
+        buttons = [
+            mark
+            for mark in shown(explorer)["trail"].get("items", [])
+            if mark["select"] == {"layer": mark["text"]}
+        ]
+        has_layers = view not in ("attribution", "ablation", "answer")
+        assert [mark["text"] for mark in buttons] == (way if has_layers else [])
+        assert [mark["text"] for mark in buttons if mark["framed"]] == ["conv2"] * has_layers
+
     def test_channels_are_ablated_and_put_back(self, explorer):
         send(explorer, view="ablation")
         send(explorer, ablate=["conv2", 4])
@@ -272,7 +287,7 @@ class TestExplorer:
         state = explorer.state
         scene = draw(explorer.subject, explorer.selection)
         assert shown(explorer)["scene"]["caption"] == scene.caption
-        image, maps = shown(explorer)["scene"]["content"]["items"][1]["items"]
+        image, maps = shown(explorer)["scene"]["content"]["items"]
         assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
         with torch.no_grad():
             model = explorer.subject.network.model

@@ -810,6 +810,20 @@ class TestExplorer:
         page.get_by_role("button", name="Back to start").click()
         assert selections(page) == [{"reset": True}]
 
+    def test_a_trail_of_buttons(self, page):
+        steps = [Text(text=name, select={"layer": name}, framed=name == "b") for name in "abc"]
+        open_page(page, Text(text="x"), trail=Row([Text(text="Here:"), *steps]))
+        trail = page.locator(".trail")
+        assert trail.locator("p, button").all_inner_texts() == ["Here:", "a", "b", "c"]
+        weights = trail.locator("button").evaluate_all(
+            "buttons => buttons.map((button) => getComputedStyle(button).fontWeight)"
+        )
+        assert weights == ["400", "700", "400"]
+        trail.get_by_role("button", name="c").click()
+        assert pages.sent(page)[0]["select"] == {"layer": "c"}
+        pages.show(page, Text(text="x"))
+        assert not trail.is_visible()
+
     def test_copy(self, page):
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         open_page(page, make_bars())

@@ -501,21 +501,6 @@ class TestAblation:
         assert lost[7] == answers[0] - answers[1]
 
 
-@pytest.mark.parametrize("view", ["feature_maps", "arithmetic"])
-def test_a_trail_leads_from_the_image_to_the_answer(grey, view):
-    names = [name for name, _ in grey.network.model.named_children()]
-    _, _, found = show(grey, view=view, layer="relu2")
-    trail = [mark for mark in found if isinstance(mark, Text) and "layer" in mark.select]
-    place = names.index("relu2")
-    assert [mark.text for mark in trail] == [
-        "image",
-        *names[max(place - 5, 0) : place + 6],
-        "softmax",
-    ]
-    assert [mark.select for mark in trail] == [{"layer": mark.text} for mark in trail]
-    assert [mark.text for mark in trail if mark.framed] == ["relu2"]
-
-
 def test_answer(grey):
     found, caption, _ = show(grey, view="answer", image=9)
     probs = grey.network.model(grey.images[9:10]).softmax(1)[0].detach()

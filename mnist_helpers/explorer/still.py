@@ -43,7 +43,7 @@ PALETTES = {"ink": INK, "signed": "RdBu_r", "unsigned": "viridis"}
 DPI = 100
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 76  # height of bars, in points
-BLACK = "#222222"
+BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN = 8  # pixels
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 
@@ -102,7 +102,7 @@ def box(item: Item) -> OffsetBox:
         return packed(VPacker, map(box, item.items), 10)
     parts = [drawn(item)]
     if item.title:
-        colour = ORANGE if item.framed else BLACK
+        colour = ACCENT if item.framed else BLACK
         parts.insert(0, words(item.title, 8, colour, weight="bold"))
     if item.notes:
         parts.append(words("\n".join(item.notes)))
@@ -120,7 +120,7 @@ def drawn_maps(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        colour = ORANGE if index in mark.frames else BLACK
+        colour = ACCENT if index in mark.frames else BLACK
         tiles[index] = packed(VPacker, [words(label, colour=colour), tiles[index]], 1)
     starts = range(0, len(tiles), mark.columns)
     rows = [packed(HPacker, tiles[start : start + mark.columns], 2) for start in starts]
@@ -243,5 +243,5 @@ def drawn_text(mark: Text) -> OffsetBox:
     size, weight = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}[
         mark.size
     ]
-    text = "" if mark.select and not mark.framed else textwrap.fill(mark.text, 100)
+    text = "" if mark.select else textwrap.fill(mark.text, 100)
     return words(text, size, weight=weight)

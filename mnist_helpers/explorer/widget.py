@@ -20,10 +20,12 @@ from mnist_helpers.explorer.still import PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.explorer.views.parts import picture
+from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = ("marks.js", "controls.js", "explorer.js")
 DARK = {"signed": "berlin", "unsigned": "viridis", "ink": "gray"}
+AROUND = 5  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
@@ -79,8 +81,9 @@ class Explorer(anywidget.AnyWidget):
 
     def described(self, error: str) -> dict[str, object]:
         """All that the page needs to draw."""
-        top = header(self.subject.look(self.selection))
-        text, numbers = encoded({"header": top, "scene": self.scene})
+        look = self.subject.look(self.selection)
+        shown = {"header": header(look), "trail": trail(look), "scene": self.scene}
+        text, numbers = encoded(shown)
         return {
             "tabs": [[name, view.title] for name, view in VIEWS.items()],
             "view": self.selection.view,
@@ -164,6 +167,18 @@ def header(look: Look) -> Row:
     said = f"{number(probs.max().item(), '.1%')}, {label}"
     image = picture(look.image, 56, select={})
     return Row([image, Text(text=str(probs.argmax()), size="large", notes=[said])])
+
+
+def trail(look: Look) -> Row:
+    """The way from the image to the answer: a button for each layer around the selected one."""
+    if "layer" not in VIEWS[look.at.view].fields:
+        return Row([])
+    names, here = list(look.maps), look.at.layer
+    place = names.index(here)
+    near = names[max(place - AROUND, 0) : place + AROUND + 1]
+    way = dict.fromkeys([IMAGE, *near, SOFTMAX])
+    steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in way]
+    return Row([Text(text="You are here:"), *steps])
 
 
 def encoded(parts: dict[str, object]) -> tuple[str, list[bytes]]:

@@ -66,8 +66,9 @@ function mount(host, el) {
     const state = host.get("state");
     el.classList.toggle("dark", isDark());
     if (differs(parts.tabs, [state.tabs, state.view])) drawTabs(parts.tabs, state, select);
-    const { header, scene } = scenesOf(state);
+    const { header, trail, scene } = scenesOf(state);
     drawItems(parts.header, [header], context);
+    drawItems(parts.trail, trail.items, context);
     drawControls(parts.controls, state.controls, context);
     drawItems(parts.scene, [scene.content], context);
     parts.scene.ariaLabel = scene.caption;
@@ -107,6 +108,7 @@ function makeParts() {
     tabs: Object.assign(make("div", "tabs"), { role: "tablist", ariaLabel: "Views" }),
     header: make("div", "header"),
     controls: make("div", "controls"),
+    trail: Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" }),
     progress: make("div", "progress"),
     scene: Object.assign(make("div", "scene"), { role: "group" }),
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
@@ -116,7 +118,8 @@ function makeParts() {
   };
   parts.foot = make("div", "foot", parts.caption, parts.reset, parts.copy);
   const top = make("div", "top", parts.header, parts.controls);
-  parts.all = [parts.tabs, top, parts.progress, parts.scene, parts.readout, parts.foot];
+  const { tabs, progress, trail, scene, readout, foot } = parts;
+  parts.all = [tabs, top, progress, trail, scene, readout, foot];
   return parts;
 }
 

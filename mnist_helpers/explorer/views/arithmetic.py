@@ -10,7 +10,6 @@ from mnist_helpers.explorer.views.parts import (
     input_picture,
     selected_value,
     single_map,
-    trail,
     value_box,
 )
 from mnist_helpers.network.arithmetic import Arithmetic
@@ -39,7 +38,7 @@ def arithmetic(look: Look) -> Scene:
     else:
         rows = [Row([*reads(sums, source), strong])]
     caption = f"{look.title}. {selected_value(look)}: {said}.{shown}"
-    return Scene(Column([trail(look), places(look, sums, source), *rows]), caption)
+    return Scene(Column([places(look, sums, source), *rows]), caption)
 
 
 def input_channel(look: Look, sums: Arithmetic) -> int:

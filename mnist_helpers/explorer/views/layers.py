@@ -17,7 +17,6 @@ from mnist_helpers.explorer.views.parts import (
     said_limits,
     selected_value,
     single_map,
-    trail,
     value_box,
 )
 from mnist_helpers.network.tracing import IMAGE
@@ -162,7 +161,7 @@ def feature_maps(look: Look) -> Scene:
     scale = said_limits(limits, at.limits)
     shape = f"{count} × {height} × {width}"
     caption = f"{look.title}. {shape}, {scale}. Framed: {selected_value(look)}."
-    return Scene(Column([trail(look), Row([input_picture(look, SMALL), *groups])]), caption)
+    return Scene(Row([input_picture(look, SMALL), *groups]), caption)
 
 
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:

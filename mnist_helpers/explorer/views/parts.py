@@ -5,19 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mnist_helpers.explorer.scene import (
-    COLUMN,
-    INDEX,
-    PLACE,
-    ROW,
-    Bars,
-    Box,
-    Maps,
-    Row,
-    Table,
-    Text,
-    number,
-)
+from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, Table, number
 from mnist_helpers.explorer.subject import Look
 from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
@@ -25,7 +13,6 @@ VALUE = {"channel": INDEX, "row": ROW, "column": COLUMN}
 PIXEL = {"layer": IMAGE, "channel": 0, "row": ROW, "column": COLUMN}
 ROBUST = 99  # percentile
 SMALL, LARGE = 84, 140  # sides of a picture, in pixels
-AROUND = 5  # layers before and after the selected one
 Limits = Sequence[tuple[float, float]]
 
 
@@ -78,17 +65,6 @@ def input_picture(look: Look, side: int) -> Maps:
     return picture(
         look.image, side, title="image", frames=frame(look.seen(look.at.row, look.at.column))
     )
-
-
-def trail(look: Look) -> Row:
-    """The way from the image to the answer: a button for each layer around the selected one."""
-    names = list(look.maps)
-    place = names.index(look.at.layer)
-    near = names[max(place - AROUND, 0) : place + AROUND + 1]
-    way = dict.fromkeys([IMAGE, *near, SOFTMAX])
-    here = look.at.layer
-    steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in way]
-    return Row([Text(text="You are here:"), *steps])
 
 
 def frame(box: Box | None) -> dict[int, Box]:
