@@ -20,12 +20,11 @@ from mnist_helpers.explorer.still import PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.explorer.views.parts import picture
-from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = ("marks.js", "controls.js", "explorer.js")
 DARK = {"signed": "berlin", "unsigned": "viridis", "ink": "gray"}
-AROUND = 5  # layers before and after the selected one, in the trail
+AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
@@ -170,14 +169,13 @@ def header(look: Look) -> Row:
 
 
 def trail(look: Look) -> Row:
-    """The way from the image to the answer: a button for each layer around the selected one."""
+    """The way from the image to the answer, as far as it is near: a button for each layer."""
     if "layer" not in VIEWS[look.at.view].fields:
         return Row([])
     names, here = list(look.maps), look.at.layer
     place = names.index(here)
     near = names[max(place - AROUND, 0) : place + AROUND + 1]
-    way = dict.fromkeys([IMAGE, *near, SOFTMAX])
-    steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in way]
+    steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in near]
     return Row([Text(text="You are here:"), *steps])
 
 
