@@ -129,9 +129,8 @@ def load_checkpoint(
         described = f"the file that {card_path(path).name} describes"
         raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
     model.load_state_dict(weights)
-    return model.to(
-        target, memory_format=torch.channels_last
-    ).eval(), card  # faster for convolutions on a CPU
+    # channels_last is faster for convolutions on a CPU
+    return model.to(target, memory_format=torch.channels_last).eval(), card
 
 
 def load_tensors(path: Path, remedy: str) -> object:
@@ -146,17 +145,14 @@ def load_tensors(path: Path, remedy: str) -> object:
         raise InputError(f"{path} does not exist; {remedy}.") from error
     except OSError as error:  # a folder, or not for us to read
         raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
-    if not is_zipfile(io.BytesIO(content)) and not content.startswith(
-        b"\x80"
-    ):  # the two forms of torch.save
+    is_pickle = content.startswith(b"\x80")  # as old versions of torch.save wrote it
+    if not is_pickle and not is_zipfile(io.BytesIO(content)):
         raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than plain weights and was not opened, for it could run code; "
-            f"{remedy}."
-        ) from error
+        danger = "holds more than plain weights and was not opened, for it could run code"
+        raise InputError(f"{path} {danger}; {remedy}.") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged or cut short; {remedy}.") from error
 
@@ -175,13 +171,10 @@ def _read_card(path: Path) -> dict[str, object]:
 def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         raise InputError(f"{path} wraps the weights; save its part state_dict alone.")
-    if not isinstance(weights, dict) or not all(
-        isinstance(tensor, Tensor) for tensor in weights.values()
-    ):
-        raise InputError(
-            f"{path} is no state_dict (names and tensors), but a {type(weights).__name__}; "
-            f"{REMEDY}."
-        )
+    tensors = weights.values() if isinstance(weights, dict) else [None]
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        kind = type(weights).__name__
+        raise InputError(f"{path} is no state_dict (names and tensors), but a {kind}; {REMEDY}.")
     if not all(tensor.is_floating_point() for tensor in weights.values()):
         raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")
     require_shapes(str(path), weights, model, REMEDY)

@@ -144,9 +144,8 @@ class Predict:
         with torch.inference_mode():
             logits = model(batch.to(next(model.parameters()).device))
         percents, digits = (100 * logits.softmax(dim=1)).topk(2)
-        for path, (first, second), (digit, other) in zip(
-            self.images, percents, digits, strict=True
-        ):
+        answers = zip(self.images, percents, digits, strict=True)
+        for path, (first, second), (digit, other) in answers:
             log.info("%s: %d (%.1f %%; next %d, %.1f %%)", path, digit, first, other, second)
 
 

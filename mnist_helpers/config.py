@@ -105,31 +105,20 @@ class Config:
     def __post_init__(self) -> None:
         for name, low in COUNTS.items():
             value = getattr(self, name)
-            self._require(
-                type(value) is int and low <= value < 2**63, name, f"a whole number, at least {low}"
-            )
+            holds = type(value) is int and low <= value < 2**63
+            self._require(holds, name, f"a whole number, at least {low}")
         for name in NUMBERS:
             value = getattr(self, name)
-            self._require(
-                isinstance(value, int | float) and 0 <= value < math.inf,
-                name,
-                "a number, at least 0",
-            )
+            holds = isinstance(value, int | float) and 0 <= value < math.inf
+            self._require(holds, name, "a number, at least 0")
         self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
         self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
         for name in ("label_smoothing", "scaling", "warm_up"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
-        self._require(
-            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
-            "betas",
-            "two numbers in [0, 1)",
-        )
-        for name in (
-            "data_dir",
-            "model_save_path",
-            "runs_dir",
-            "tensorboard",
-        ):  # papermill hands over plain strings
+        inside = [0 <= beta < 1 for beta in self.betas]
+        self._require(inside == [True, True], "betas", "two numbers in [0, 1)")
+        # papermill hands over plain strings
+        for name in ("data_dir", "model_save_path", "runs_dir", "tensorboard"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         named = self.model_save_path is None or self.model_save_path.suffix == ".pth"

@@ -76,9 +76,9 @@ def read_idx(path: Path) -> Tensor:
 def _known_md5(path: Path) -> str | None:
     """Torchvision's md5 sum for a file of a data set that it knows, told by the folder's name."""
     names = {"MNIST", "FashionMNIST", "KMNIST"} & set(path.parts[-3:])
-    return (
-        dict(getattr(datasets, names.pop()).resources).get(path.name) if len(names) == 1 else None
-    )
+    if len(names) != 1:
+        return None
+    return dict(getattr(datasets, names.pop()).resources).get(path.name)
 
 
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
@@ -139,12 +139,10 @@ def split_indices(
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[torch.arange(val_size) * len(labels) // val_size] = (
-        True  # evenly spaced, so evenly over the classes
-    )
-    return by_class[~held_out].sort().values, by_class[
-        held_out
-    ].sort().values  # in the order of the file
+    # evenly spaced, so evenly over the classes
+    held_out[torch.arange(val_size) * len(labels) // val_size] = True
+    train, val = by_class[~held_out], by_class[held_out]
+    return train.sort().values, val.sort().values  # in the order of the file
 
 
 def load_splits(

@@ -34,14 +34,10 @@ def load_digit(path: Path) -> Tensor:
         ) from error
     on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     ink = _ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)
-    rows, columns = (
-        np.nonzero(ink.max(axis=1) > FAINTEST)[0],
-        np.nonzero(ink.max(axis=0) > FAINTEST)[0],
-    )
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    fitted = np.asarray(
-        ImageOps.contain(Image.fromarray(digit), (BOX, BOX), Image.Resampling.LANCZOS)
-    ).clip(0, 1)
+    rows, columns = np.nonzero(ink > FAINTEST)
+    digit = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    fitted = ImageOps.contain(digit, (BOX, BOX), Image.Resampling.LANCZOS)
+    fitted = np.asarray(fitted).clip(0, 1)
     return normalise(torch.from_numpy(_centre(fitted)).mul(255).round().byte()[None])[0]
 
 

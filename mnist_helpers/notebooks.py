@@ -81,9 +81,8 @@ def execute(
             execution_timeout=timeout,
             start_timeout=120,
             progress_bar=progress,
-            extra_arguments=[
-                "--log-level=40"
-            ],  # spare the reader the kernel's warnings about its transport
+            # spares the reader the kernel's warnings about its transport
+            extra_arguments=["--log-level=40"],
         )
         error = "; ".join(hidden_errors(executed))
     except (PapermillException, TimeoutError, RuntimeError) as failure:
@@ -157,10 +156,8 @@ def notebook_paths(names: Iterable[str]) -> list[Path]:
     Raises:
         InputError: there is no notebook of that name.
     """
-    paths = [
-        NOTEBOOKS_DIR / f"{Path(name).name.removesuffix('.ipynb')}.ipynb"
-        for name in tuple(names) or ORDER
-    ]
+    stems = [Path(name).name.removesuffix(".ipynb") for name in names] or ORDER
+    paths = [NOTEBOOKS_DIR / f"{stem}.ipynb" for stem in stems]
     for path in paths:
         if not path.is_file():
             raise InputError(

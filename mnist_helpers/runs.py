@@ -30,13 +30,8 @@ def new_run(config: Config) -> Path:
         raise InputError(
             f"{config.runs_dir} can't hold a run ({error}); choose another runs_dir."
         ) from error
-    write_files(
-        {
-            folder / "config.json": json.dumps(
-                dataclasses.asdict(config), indent=2, default=str
-            ).encode()
-        }
-    )
+    text = json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    write_files({folder / "config.json": text.encode()})
     return folder
 
 
@@ -44,17 +39,15 @@ def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: state.pt, history.csv and .json, snapshots.pt if any."""
     rows = [dataclasses.asdict(record) for record in trainer.history]
     table = io.StringIO()
-    writer = csv.DictWriter(
-        table, [field.name for field in dataclasses.fields(EpochRecord)], lineterminator="\n"
-    )
+    names = [field.name for field in dataclasses.fields(EpochRecord)]
+    writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_files({folder / "history.csv": table.getvalue().encode()})
     write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
     if trainer.snapshots:
-        write_files(
-            {folder / "snapshots.pt": _packed({"history": rows, "snapshots": trainer.snapshots})}
-        )
+        snapshots = {"history": rows, "snapshots": trainer.snapshots}
+        write_files({folder / "snapshots.pt": _packed(snapshots)})
     write_files({folder / "state.pt": _packed(trainer.state_dict())})
 
 
@@ -79,9 +72,8 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     Raises:
         InputError: there is no run, or none that has finished an epoch.
     """
-    return read_config(folder), load_tensors(
-        folder / "state.pt", "if no epoch was finished, start the run anew"
-    )
+    remedy = "if no epoch was finished, start the run anew"
+    return read_config(folder), load_tensors(folder / "state.pt", remedy)
 
 
 def _packed(values: dict[str, object]) -> bytes:

@@ -26,6 +26,7 @@ from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluat
 from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
+Weights = dict[str, Tensor]
 
 
 class Trainer:
@@ -38,16 +39,14 @@ class Trainer:
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
         self.config = config
-        self.rank, self.ranks = (
-            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        )
-        self.share = slice(
-            self.rank, None, self.ranks
-        )  # of every batch, and of the validation images
+        together = dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.ranks = dist.get_world_size() if together else 1
+        # of every batch, and of the validation images
+        self.share = slice(self.rank, None, self.ranks)
         self.device = select_device(config.device)
-        self.model = model.to(
-            self.device, memory_format=torch.channels_last
-        )  # faster for convolutions on a CPU
+        # channels_last is faster for convolutions on a CPU
+        self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = DistributedDataParallel(self.model) if self.ranks > 1 else self.model
         train, self.val = (
             TensorDataset(*(t.to(self.device) for t in part.tensors)) for part in splits[:2]
@@ -72,10 +71,9 @@ class Trainer:
             cycle_momentum=False,
         )
         self.history: list[EpochRecord] = []
-        self.best_weights: dict[str, Tensor] = {}
-        self.snapshots: list[
-            tuple[float, dict[str, Tensor]]
-        ] = []  # epochs, whole or part, and weights
+        self.best_weights: Weights = {}
+        # epochs, whole or part, and weights
+        self.snapshots: list[tuple[float, Weights]] = []
         self.interrupted = False
 
     def run(
@@ -102,25 +100,16 @@ class Trainer:
         with bar, self.noting_interrupts():
             try:
                 for epoch in range(done + 1, self.config.epochs + 1):
-                    if (
-                        self.history
-                        and epoch - best_record(self.history).epoch > self.config.patience
-                    ):
-                        log.info(
-                            "stopped: no lower validation loss in %d epochs", self.config.patience
-                        )
+                    patience = self.config.patience
+                    if self.history and epoch - best_record(self.history).epoch > patience:
+                        log.info("stopped: no lower validation loss in %d epochs", patience)
                         break
                     record = self.train_epoch(epoch, on_step or bar.update)
-                    better = (
-                        not self.history or record.val_loss < best_record(self.history).val_loss
-                    )
-                    weights = (
-                        copy.deepcopy(self.model.state_dict()) if better else self.best_weights
-                    )
-                    self.history, self.best_weights = (
-                        [*self.history, record],
-                        weights,
-                    )  # never one without the other
+                    history, weights = [*self.history, record], self.best_weights
+                    if best_record(history) is record:
+                        weights = copy.deepcopy(self.model.state_dict())
+                    # in one statement, for an interrupt must not leave one without the other
+                    self.history, self.best_weights = history, weights
                     if self.config.tensorboard and self.rank == 0:
                         self.write_tensorboard(self.config.tensorboard)
                     on_epoch(record)
@@ -169,9 +158,8 @@ class Trainer:
         self.model.train()
         loss_sum, correct = torch.zeros(2, device=self.device)
         for step, (images, labels) in enumerate(self.loader, 1):
-            count = len(
-                labels
-            )  # of the whole batch: every rank draws the same one and takes its share
+            # every rank draws the whole batch and takes its share
+            count = len(labels)
             amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
             images, labels = images[self.share], labels[self.share]
             if self.config.augments:
@@ -183,9 +171,8 @@ class Trainer:
                 logits.float(), labels, label_smoothing=smoothing, reduction="sum"
             )
             self.optimizer.zero_grad()
-            (
-                loss * self.ranks / count
-            ).backward()  # DistributedDataParallel takes the mean over the ranks
+            # DistributedDataParallel takes the mean over the ranks
+            (loss * self.ranks / count).backward()
             self.optimizer.step()
             self.schedule.step()
             loss_sum += loss.detach()
@@ -200,9 +187,8 @@ class Trainer:
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images, each rank looking at its share."""
-        seen = evaluate(
-            self.model, TensorDataset(*(tensor[self.share] for tensor in self.val.tensors))
-        )
+        share = TensorDataset(*(tensor[self.share] for tensor in self.val.tensors))
+        seen = evaluate(self.model, share)
         loss_sum = seen.loss(self.config.label_smoothing) * len(seen.labels)
         return self.means((loss_sum, seen.correct.sum()), len(self.val))
 
@@ -217,10 +203,8 @@ class Trainer:
     def take_snapshot(self, epoch: float) -> None:
         """Remembers the weights in half precision, if the run keeps snapshots."""
         if self.config.snapshots:
-            weights = {
-                name: tensor.detach().cpu().half()
-                for name, tensor in self.model.state_dict().items()
-            }
+            state = self.model.state_dict()
+            weights = {name: tensor.detach().cpu().half() for name, tensor in state.items()}
             self.snapshots.append((epoch, weights))
 
     def write_tensorboard(self, folder: Path) -> None:

@@ -78,9 +78,13 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/subject.py", "among.argmax()", "among.argmin()"),
     ("explorer/controls.py", "{*at.ablated} ^ {tuple(pair)}", "{*at.ablated} | {tuple(pair)}"),
     ("explorer/widget.py", '"float32" if 4 * size <= MOST_BYTES', '"float16" if 4 * size <= MOST_BYTES'),
+    ("explorer/widget.py", "framed=name == here", "framed=name != here"),
+    ("explorer/widget.py", "max(place - AROUND, 0)", "max(place - AROUND, 1)"),
+    ("explorer/selection.py", "sorted((layer, channel) for", "list((layer, channel) for"),
     ("explorer/scene.py", '.replace("-", "−")', ""),
     # the two renderers
     ("explorer/still.py", "pixels[edge, left:right] = colour", "pixels[left:right, edge] = colour"),
+    ("explorer/still.py", "ACCENT if index in mark.frames", "BLACK if index in mark.frames"),
     ("explorer/still.py", "levels = np.linspace(high, low, 64)", "levels = np.linspace(low, high, 64)"),
     ("explorer/still.py", '"signed": "RdBu_r"', '"signed": "RdBu"'),
     ("explorer/still.py", "abs(top - base)", "abs(top)"),
