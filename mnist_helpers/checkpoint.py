@@ -123,7 +123,7 @@ def load_checkpoint(
     weights = load_tensors(path, REMEDY)
     card = _read_card(card_path(path))
     model = SimpleCNN()
-    _require_fit(path, weights, model)
+    require_fit(str(path), weights, model, REMEDY)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if card and card.get("sha256") != found:
         described = f"the file that {card_path(path).name} describes"
@@ -168,28 +168,20 @@ def _read_card(path: Path) -> dict[str, object]:
         ) from error
 
 
-def _require_fit(path: Path, weights: object, model: nn.Module) -> None:
+def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> None:
+    """Raises an InputError where `weights` are no state_dict of a model of this form."""
+    kind, expected = type(model).__name__, model.state_dict()
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        raise InputError(f"{path} wraps the weights; save its part state_dict alone.")
+        raise InputError(f"{what} wraps the weights; give its part state_dict alone.")
     tensors = weights.values() if isinstance(weights, dict) else [None]
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
-        kind = type(weights).__name__
-        raise InputError(f"{path} is no state_dict (names and tensors), but a {kind}; {REMEDY}.")
-    if not all(tensor.is_floating_point() for tensor in weights.values()):
-        raise InputError(f"{path} holds whole numbers where weights should be; {REMEDY}.")
-    require_shapes(str(path), weights, model, REMEDY)
-
-
-def require_shapes(what: str, weights: dict[str, Tensor], model: nn.Module, remedy: str) -> None:
-    """Raises an InputError where a state_dict differs from the model's in a name or a shape."""
-    found, expected = (
-        {name: tuple(tensor.shape) for name, tensor in state.items()}
-        for state in (weights, model.state_dict())
-    )
-    for name in [*expected, *found]:
-        if found.get(name) != expected.get(name):
-            there, here = found.get(name, "missing"), expected.get(name, "unknown")
-            kind = type(model).__name__
-            raise InputError(
-                f"{what} is not {kind}'s: {name} is {there}, but must be {here}; {remedy}."
-            )
+        given = type(weights).__name__
+        raise InputError(f"{what} is no state_dict (names and tensors), but a {given}; {remedy}.")
+    for name in [*expected, *weights]:
+        there = tuple(weights[name].shape) if name in weights else "missing"
+        here = tuple(expected[name].shape) if name in expected else "unknown"
+        if there != here:
+            mistake = f"{name} is {there}, but must be {here}"
+            raise InputError(f"{what} is not {kind}'s: {mistake}; {remedy}.")
+        if weights[name].is_floating_point() != expected[name].is_floating_point():
+            raise InputError(f"{what} holds whole numbers where weights should be; {remedy}.")

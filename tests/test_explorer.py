@@ -108,6 +108,8 @@ class TestSubject:
             ({"layer": "conv2", "channel": 32}, "channel is 32, but must be from 0 to 31"),
             ({"layer": "pool2", "row": 7}, "row is 7, but must be from 0 to 6"),
             ({"column": 28}, "column is 28, but must be from 0 to 27"),
+            ({"channel": "a"}, "channel is 'a', but must be from 0 to 15"),
+            ({"input_channel": -5}, "input_channel is -5, but must be from 0 to"),
             ({"target": 10}, "target is 10, but must be from 0 to 9"),
             ({"digit": 10}, "digit is 10"),
             ({"weights": "best"}, "weights is 'best', but must be one of: trained, other"),
@@ -143,6 +145,7 @@ class TestSubject:
             (torch.full((2, 1, 28, 28), torch.nan), None, "some values of the images are not"),
             (torch.zeros(3, 1, 28, 28), torch.zeros(2, dtype=torch.long), "labels must be 3 whole"),
             (torch.zeros(3, 1, 28, 28), torch.zeros(3), "labels must be 3 whole numbers, not"),
+            (torch.zeros(1, 1, 28, 28), ["seven"], r"labels must be 1 whole numbers, not \['seven"),
             (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "labels go from 1 to 10, but must"),
             (torch.zeros(2, 3, 28, 28), None, "SimpleCNN doesn't take an image"),
         ],
@@ -164,6 +167,22 @@ class TestSubject:
         weights = {name: tensor for name, tensor in weights.items() if tensor is not None}
         with pytest.raises(InputError, match=f"'old' is not SimpleCNN's: {complaint}"):
             Subject(make_model(0), *few.test.tensors, others={"old": weights})
+
+    @pytest.mark.parametrize(
+        ("others", "complaint"),
+        [
+            ({"old": 5}, "The state_dict 'old' is no state_dict .*, but a int; give a state_dict"),
+            ({"old": {"conv1.weight": 5}}, "'old' is no state_dict .*, but a dict"),
+            ({"trained": make_model(1).state_dict()}, "others has 'trained', the model's own"),
+        ],
+    )
+    def test_others_that_will_not_do(self, few, others, complaint):
+        with pytest.raises(InputError, match=complaint):
+            Subject(make_model(0), *few.test.tensors, others=others)
+
+    def test_what_is_no_model(self, few):
+        with pytest.raises(InputError, match=r"model must be a torch\.nn\.Module, not a str"):
+            Subject("model", *few.test.tensors)
 
     def test_answers_without_channels_are_kept(self, subject):
         channels = (("conv2", 1),)

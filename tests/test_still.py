@@ -188,7 +188,7 @@ class TestStill:
             assert getattr(boxes[0], axis) != getattr(boxes[1], axis)
             assert getattr(boxes[0], other) == pytest.approx(getattr(boxes[1], other))
 
-    def test_the_picture_says_its_caption_and_buttons_are_left_out(self):
+    def test_the_picture_says_its_caption_and_buttons_are_left_out(self, tmp_path):
         scene = Scene(
             Column([Text(text="Go", select={"image": 1}), Text(text="large", size="large")]),
             "What it is.",
@@ -198,6 +198,8 @@ class TestStill:
         assert {"large", "What it is."} <= set(written)
         data, metadata = Still(scene)._repr_mimebundle_()
         assert (data["text/plain"], metadata["image/png"]["alt"]) == ("What it is.", "What it is.")
+        Still(scene).save(str(tmp_path / "still.png"))
+        assert (tmp_path / "still.png").read_bytes() == base64.b64decode(data["image/png"])
         with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
             assert picture.width > 50
 

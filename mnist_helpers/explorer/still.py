@@ -74,7 +74,7 @@ class Still:
 
     def save(self, path: Path) -> None:
         """Writes the picture."""
-        path.write_bytes(self.png())
+        Path(path).write_bytes(self.png())
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, str], dict[str, object]]:
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnist_helpers.checkpoint import require_shapes
+from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.scene import Box
 from mnist_helpers.explorer.selection import Selection
@@ -67,8 +67,10 @@ class Subject:
         self.given = checked_labels(labels, len(self.images), self.classes)
         self.networks = {name: self.network}
         for other, weights in (others or {}).items():
+            if other == name:
+                raise InputError(f"others has {name!r}, the model's own; give it another name.")
             remedy = "give a state_dict of this model"
-            require_shapes(f"The state_dict {other!r}", weights, model, remedy)
+            require_fit(f"The state_dict {other!r}", weights, model, remedy)
             self.networks[other] = self.network.with_weights(weights)
         classes = range(self.classes)
         self.known = {  # what the fields of a selection can be
@@ -77,6 +79,7 @@ class Subject:
             "weights": list(self.networks),
             "digit": classes,
             "target": classes,
+            "input_channel": range(max(layer.shape[0] for layer in self.layers.values())),
             **CHOICES,
         }
         self.defers = False
@@ -212,7 +215,7 @@ class Subject:
         require(vars(at), self.known)
         if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
-        require(vars(at), self.look(at).places)
+        require(vars(at), self.look(replace(at, channel=None, row=None, column=None)).places)
         convolutions = self.network.convolutions
         for layer, channel in at.ablated:
             require({"ablated": layer}, {"ablated": convolutions})
@@ -340,7 +343,10 @@ def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | 
     """Labels as a tensor, where there are some and they fit."""
     if labels is None:
         return None
-    labels = torch.as_tensor(labels)
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"labels must be {count} whole numbers, not {labels!r:.40}.") from error
     if labels.shape != (count,) or labels.is_floating_point():
         form = f"{tuple(labels.shape)} of {labels.dtype}"
         raise InputError(f"labels must be {count} whole numbers, not {form}.")

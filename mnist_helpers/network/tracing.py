@@ -73,11 +73,13 @@ class Network:
         images: (N, C, H, W), of which the first tells the shapes.
 
     Raises:
-        InputError: the model can't be traced, has no convolution, doesn't take the images, or
-            gives no logits.
+        InputError: it is no model, can't be traced, has no convolution, doesn't take the images,
+            or gives no logits.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
         self.model = model.eval()
         self.traced = _trace(model)
         self.device = next(model.parameters()).device
