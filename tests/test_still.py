@@ -188,6 +188,19 @@ class TestStill:
             assert getattr(boxes[0], axis) != getattr(boxes[1], axis)
             assert getattr(boxes[0], other) == pytest.approx(getattr(boxes[1], other))
 
+    def test_a_row_that_is_too_long_wraps(self):
+        one = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=100)  # 300 pixels wide, 200 high
+        fig = Still(Scene(Row([one] * 7), "x")).figure
+        fig.canvas.draw()
+        boxes = [
+            image.get_window_extent(fig.canvas.get_renderer()) for image in fig.findobj(OffsetImage)
+        ]
+        assert fig.bbox.width < 1020
+        lefts, bottoms = (np.round([getattr(box, side) for box in boxes]) for side in ("x0", "y0"))
+        assert list(lefts[:3]) == list(lefts[3:6]) == sorted(set(lefts))
+        assert lefts[6] == lefts[0]
+        assert [list(bottoms).count(line) for line in sorted(set(bottoms))] == [1, 3, 3]
+
     def test_the_picture_says_its_caption_and_buttons_are_left_out(self, tmp_path):
         scene = Scene(
             Column([Text(text="Go", select={"image": 1}), Text(text="large", size="large")]),

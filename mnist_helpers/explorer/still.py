@@ -44,7 +44,7 @@ DPI = 100
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 76  # height of bars, in points
 BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
-MARGIN = 8  # pixels
+MARGIN, PAPER = 8, 1000  # pixels: around the scene, and its width before a row wraps
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 
 
@@ -57,11 +57,12 @@ class Still:
     @property
     def figure(self) -> Figure:
         """The scene at its natural size, the caption below."""
-        caption = words(textwrap.fill(self.scene.caption, 130), 8)
-        whole = packed(VPacker, [box(self.scene.content), caption], 10)
         fig = Figure(dpi=DPI)
+        FigureCanvasAgg(fig)
+        caption = words(textwrap.fill(self.scene.caption, 130), 8)
+        whole = packed(VPacker, [box(self.scene.content, fig), caption], 10)
         fig.add_artist(whole)
-        extent = whole.get_bbox(FigureCanvasAgg(fig).get_renderer()).padded(MARGIN)
+        extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
         fig.set_size_inches(extent.size / DPI)
         whole.set_offset((-extent.x0, -extent.y0))
         return fig
@@ -94,12 +95,12 @@ def packed(packer: type, parts: Sequence[OffsetBox], gap: float, **style: object
     return packer(children=list(parts), pad=0, sep=gap, **style)
 
 
-def box(item: Item) -> OffsetBox:
+def box(item: Item, fig: Figure) -> OffsetBox:
     """What is drawn of an item, at its natural size."""
     if isinstance(item, Row):
-        return packed(HPacker, map(box, item.items), 10, align="top")
+        return wrapped([box(each, fig) for each in item.items], fig)
     if isinstance(item, Column):
-        return packed(VPacker, map(box, item.items), 10)
+        return packed(VPacker, [box(each, fig) for each in item.items], 10)
     parts = [drawn(item)]
     if item.title:
         colour = ACCENT if item.framed else BLACK
@@ -107,6 +108,22 @@ def box(item: Item) -> OffsetBox:
     if item.notes:
         parts.append(words("\n".join(item.notes)))
     return packed(VPacker, parts, 3)
+
+
+def wrapped(parts: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
+    """Parts side by side, in as many lines as the width of the paper asks for."""
+    lines: list[list[OffsetBox]] = [[]]
+    width = 0.0
+    for part in parts:
+        part.set_figure(fig)  # which knows how wide letters are
+        own_width = part.get_bbox(fig.canvas.get_renderer()).width
+        width += own_width
+        if width > PAPER and lines[-1]:
+            lines.append([])
+            width = own_width
+        lines[-1].append(part)
+    rows = [packed(HPacker, line, 10, align="top") for line in lines]
+    return packed(VPacker, rows, 14)
 
 
 @singledispatch
