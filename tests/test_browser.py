@@ -64,7 +64,9 @@ class Desk:
         self.root = page.locator(browser.EXPLORER).last
 
     def open(self, view):
-        self.root.get_by_role("tab", name=VIEWS[view].title, exact=True).click()
+        title = VIEWS[view].title
+        self.root.get_by_role("tab", name=title, exact=True).click()
+        self.root.get_by_role("tab", name=title, exact=True, selected=True).wait_for()
 
     def slider(self, name):
         return self.root.get_by_role("slider", name=name, exact=True)
@@ -224,9 +226,7 @@ def test_keys_reach_what_clicks_do(desk):
     desk.page.keyboard.press("Home")
     for key in ("ArrowDown", "ArrowRight", "Enter"):
         desk.page.keyboard.press(key)
-    desk.page.wait_for_timeout(500)
-    text = desk.root.locator(".caption").inner_text()
-    assert "Framed: conv1, channel 9," in text
+    desk.root.locator(".caption", has_text="Framed: conv1, channel 9,").wait_for()
     read_out = desk.root.locator(".readout").inner_text()
     assert "channel 9" in read_out
 
