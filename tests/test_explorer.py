@@ -123,6 +123,14 @@ class TestSubject:
             ({"ablated": ("conv1", 3)}, r"ablated is \('conv1', 3\), but must be pairs"),
             ({"ablated": (("fc1", 3),)}, "ablated is 'fc1', but must be one of: conv1, conv2"),
             ({"ablated": (("conv1", 16),)}, "ablated conv1 is 16, but must be from 0 to 15"),
+            ({"kernel": 5}, "kernel is 5, but must be nine numbers from -100 to 100"),
+            ({"kernel": [1] * 8}, "kernel is .*, but must be nine numbers"),
+            ({"kernel": [1] * 10}, "kernel is .*, but must be nine numbers"),
+            ({"kernel": [100.1] * 9}, "kernel is .*, but must be nine numbers"),
+            ({"kernel": [float("nan")] * 9}, "kernel is .*, but must be nine numbers"),
+            ({"kernel": "abcdefghi"}, "kernel is 'abcdefghi', but must be nine numbers"),
+            ({"padding": 2}, "padding is 2, but must be one of: 0, 1"),
+            ({"stride": 0}, "stride is 0, but must be one of: 1, 2"),
         ],
     )
     def test_what_does_not_exist_is_refused(self, subject, fields, complaint):
@@ -280,7 +288,7 @@ class TestControls:
             for mark in shown(explorer)["trail"].get("items", [])
             if mark["select"] == {"layer": mark["text"]}
         ]
-        has_layers = view not in ("attribution", "ablation", "answer")
+        has_layers = view not in ("attribution", "ablation", "answer", "convolve")
         assert [mark["text"] for mark in buttons] == (way if has_layers else [])
         assert [mark["text"] for mark in buttons if mark["framed"]] == ["conv2"] * has_layers
 

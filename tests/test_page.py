@@ -478,6 +478,87 @@ class TestTable:
         assert read_out(page) == "stats · mean: 0.123"
 
 
+class TestEditableTable:
+    KERNEL = Table(values=np.arange(9.0).reshape(3, 3) / 10, title="kernel", edit="kernel")
+
+    def numbers(self, **changed):
+        return [changed.get(f"at{i}", i / 10) for i in range(9)]
+
+    def cell(self, page, row, column):
+        name = f"kernel, row {row}, column {column}"
+        return page.get_by_role("spinbutton", name=name, exact=True)
+
+    def test_it_shows_its_numbers(self, page):
+        open_page(page, self.KERNEL)
+        values = page.locator("td input").evaluate_all("all => all.map((each) => each.value)")
+        assert values == ["0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]
+
+    def test_a_number_is_typed(self, page):
+        open_page(page, self.KERNEL)
+        self.cell(page, 1, 2).fill("-2.5")
+        assert selections(page) == [{"kernel": pytest.approx(self.numbers(at5=-2.5))}]
+
+    def test_arrow_keys_step_by_a_tenth(self, page):
+        open_page(page, self.KERNEL)
+        self.cell(page, 0, 1).press("ArrowUp")
+        assert selections(page) == [{"kernel": pytest.approx(self.numbers(at1=0.2))}]
+        self.cell(page, 2, 2).press("ArrowDown")
+        now = self.numbers(at1=0.2, at8=0.7)
+        pages.show(page, self.KERNEL, serial=1)
+        assert selections(page) == [{"kernel": pytest.approx(now)}]
+
+    def test_dragging_up_or_right_is_more(self, page):
+        open_page(page, self.KERNEL)
+        cases = {(0, -60): 1.0, (30, 0): 0.5, (0, 24): -0.4}
+        for serial, ((dx, dy), expected) in enumerate(cases.items(), 1):
+            box = self.cell(page, 0, 0).bounding_box()
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x + dx, y + dy)
+            page.mouse.up()
+            sent = selections(page)[-1]
+            assert sent == {"kernel": pytest.approx(self.numbers(at0=expected))}
+            pages.show(page, self.KERNEL, serial=serial)
+
+    def test_what_is_no_number_is_said_and_selects_nothing(self, page):
+        open_page(page, self.KERNEL)
+        for text in ("", "101"):
+            self.cell(page, 0, 0).fill(text)
+            self.cell(page, 0, 0).blur()
+            assert read_out(page) == "Each number of a kernel is from −100 to 100."
+            assert selections(page) == []
+        self.cell(page, 0, 0).fill("3")
+        assert read_out(page).startswith("Click or press Enter")
+
+    def test_another_kernel_is_written_but_not_over_what_is_typed(self, page):
+        open_page(page, self.KERNEL)
+        self.cell(page, 0, 0).fill("0.123456")
+        typed = self.KERNEL.values.copy()
+        typed[0, 0] = 0.123456
+        pages.show(page, dataclasses.replace(self.KERNEL, values=typed), serial=1)
+        assert self.cell(page, 0, 0).input_value() == "0.123456"
+        pages.show(page, dataclasses.replace(self.KERNEL, values=-typed), serial=1)
+        assert self.cell(page, 0, 0).input_value() == "-0.1235"
+        assert self.cell(page, 2, 2).input_value() == "-0.8"
+
+    def test_axe_finds_nothing(self, page):
+        open_page(page, self.KERNEL)
+        assert Axe().run(page, "#here").violations_count == 0
+
+
+def test_a_map_that_follows_selects_what_is_pointed_at(page):
+    scene = open_page(page, make_maps(count=1, select={"row": ROW, "column": COLUMN}, follows=True))
+    hover(scene.locator("canvas"), 0.5, 0.5)
+    assert selections(page) == [{"row": 1, "column": 2}]
+    hover(scene.locator("canvas"), 0.52, 0.52)  # the same place
+    assert selections(page) == []
+    still = make_maps(count=1, select={"row": ROW, "column": COLUMN})
+    pages.show(page, still, serial=1)
+    hover(scene.locator("canvas"), 0.1, 0.1)
+    assert selections(page) == []
+
+
 class TestBars:
     def heights(self, scene):
         return scene.locator(".bars-of b").evaluate_all(

@@ -357,6 +357,63 @@ class TestArithmetic:
         assert f"the sum is {number(total.item())}" in caption
 
 
+class TestConvolve:
+    KERNEL = (0.5, -1, 2, 0, 0.25, -3, 1, 1, -0.75)
+
+    @pytest.mark.parametrize(("padding", "stride"), [(1, 1), (0, 1), (1, 2), (0, 2)])
+    def test_the_map_is_the_convolution_with_that_kernel(self, grey, padding, stride):
+        options = {"padding": padding, "stride": stride}
+        at = {"image": 5, "kernel": self.KERNEL, "layer": "image", "row": 9, "column": 4}
+        found, caption, _ = show(grey, view="convolve", **at, **options)
+        kernel = torch.tensor(self.KERNEL).view(1, 1, 3, 3)
+        made = F.conv2d(grey.images[5:6], kernel, **options)[0, 0].numpy()
+        np.testing.assert_allclose(found["map"].values[0], made, atol=1e-5)
+        side = 28 + 2 * padding
+        assert f"{side} × {side} becomes {len(made)} × {len(made)}" in caption
+        assert f"Framed: row 9, column 4: {number(made[9, 4].item())}." in caption
+        top, left = 9 * stride, 4 * stride
+        assert found["image"].frames == {0: (top, left, top + 3, left + 3)}
+        assert found["map"].frames == {0: (9, 4, 10, 5)}
+        padded = F.pad(grey.images[5, 0], [padding] * 4).numpy()
+        np.testing.assert_array_equal(found["image"].values[0], padded)
+        patch = padded[top : top + 3, left : left + 3]
+        np.testing.assert_array_equal(found["patch"].values, patch)
+        np.testing.assert_allclose(found["products"].values.sum(), made[9, 4], atol=1e-5)
+        zooms = {found[title].zoom for title in ("image", "map")}
+        assert len(zooms) == 1  # to scale
+
+    def test_the_kernel_can_be_changed_and_the_map_follows_the_pointer(self, grey):
+        found, _, every = show(grey, view="convolve", kernel=self.KERNEL)
+        assert found["kernel"].edit == "kernel"
+        assert tuple(found["kernel"].values.ravel()) == self.KERNEL
+        assert found["map"].follows
+        place = {"layer": "image", "channel": 0, "row": 3, "column": 8}
+        assert selected(found["map"], 0, 3, 8) == place
+        buttons = {mark.text: mark.select for mark in every if isinstance(mark, Text)}
+        assert buttons["vertical edges"] == {"kernel": [(-1, 0, 1, -2, 0, 2, -1, 0, 1)]}
+        assert buttons["horizontal edges"]["kernel"][0][:3] == (-1, -2, -1)
+
+    def test_a_kernel_of_the_network_can_be_taken_over(self, grey):
+        for weights in ("trained", "other"):
+            found, _, _ = show(grey, view="convolve", weights=weights)
+            own = grey.networks[weights].weights["conv1.weight"].detach()[:, 0].numpy()
+            np.testing.assert_array_equal(found["kernels of conv1"].values, own)
+            taken = found["kernels of conv1"].select["kernel"][6]
+            np.testing.assert_allclose(taken, own[6].ravel(), atol=5.1e-5)
+
+    def test_a_place_outside_the_map_moves_inside(self, grey):
+        at = {"layer": "image", "row": 27, "column": 27}
+        _, caption, _ = show(grey, view="convolve", padding=0, stride=2, **at)
+        assert "row 12, column 12" in caption
+
+    def test_of_other_sizes_no_kernel_is_offered(self, colour):
+        found, _, _ = show(colour, view="convolve", image=1)
+        assert found["map"].values.shape == (1, 15, 18)
+        first = next(m for m in colour.network.model.modules() if isinstance(m, torch.nn.Conv2d))
+        offered = any(title.startswith("kernels of") for title in found)
+        assert offered == (first.kernel_size == (3, 3))
+
+
 class TestTopImages:
     def test_the_strongest_images_and_what_they_show(self, grey):
         maps = outputs_of(grey.network.model, grey.images)["relu2"][:, 5]

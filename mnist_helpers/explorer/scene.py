@@ -15,13 +15,15 @@ class Mark:
     """Anything that is drawn.
 
     `select` is the part of the selection that a click on it chooses: each value is a constant, one
-    of INDEX, PLACE, ROW and COLUMN, or a list with an entry for each index.
+    of INDEX, PLACE, ROW and COLUMN, or a list with an entry for each index. Where it `follows`,
+    pointing at a place is enough.
     """
 
     title: str = ""
     notes: Sequence[str] = ()
     select: Mapping[str, object] = field(default_factory=dict)
     framed: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +51,17 @@ class Maps(Mark):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Mark):
-    """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value."""
+    """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value.
+
+    `edit` names a field of the selection that is these numbers; then they can be changed.
+    """
 
     values: np.ndarray
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
     frame: int | None = None
     percent: bool = False
+    edit: str = ""
 
     @property
     def texts(self) -> list[list[str]]:

@@ -1,10 +1,13 @@
 """The one selection that every view shows."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mnist_helpers.config import InputError
+
+MOST_WEIGHT = 100  # in a kernel of one's own
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Selection:
     convolution, and channel, row, column and input channel are those of the largest value.
 
     Raises:
-        InputError: `ablated` is no list of pairs.
+        InputError: `ablated` is no list of pairs, or `kernel` not nine numbers.
     """
 
     view: str = "pipeline"
@@ -50,6 +53,12 @@ class Selection:
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False
     """Whether every channel is measured by what is lost without it."""
+    kernel: tuple[float, ...] | None = None
+    """A kernel of one's own: nine numbers, row by row."""
+    padding: Literal[0, 1] = 1
+    """Zeros around the image under that kernel, in pixels."""
+    stride: Literal[1, 2] = 1
+    """Pixels from one place of that kernel to the next."""
 
     def __post_init__(self) -> None:
         try:
@@ -58,6 +67,8 @@ class Selection:
             form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
             raise InputError(f"ablated is {self.ablated!r}, but must be {form}.") from error
         object.__setattr__(self, "ablated", tuple(pairs))
+        if self.kernel is not None:
+            object.__setattr__(self, "kernel", checked_kernel(self.kernel))
 
     def __str__(self) -> str:
         """The call that brings one back here."""
@@ -66,3 +77,15 @@ class Selection:
         given = {name: value for name, value in values.items() if value != getattr(default, name)}
         arguments = [f"{name}={value!r}" for name, value in given.items()]
         return f"explore({', '.join(['model', 'images', 'labels', *arguments])})"
+
+
+def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
+    """Nine numbers, where they are that."""
+    try:
+        numbers = tuple(float(each) for each in kernel)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 9 or not all(-MOST_WEIGHT <= each <= MOST_WEIGHT for each in numbers):
+        form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
+        raise InputError(f"kernel is {kernel!r:.60}, but must be {form}.")
+    return numbers

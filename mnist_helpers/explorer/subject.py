@@ -24,7 +24,7 @@ from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
-    for name in ("read", "compare", "quantity", "limits")
+    for name in ("read", "compare", "quantity", "limits", "padding", "stride")
 }
 FEW = 1000  # images, for the gradient of the loss
 

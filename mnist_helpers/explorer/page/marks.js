@@ -1,6 +1,8 @@
 // Draws a scene: marks in rows and columns. CSS lays them out; elements stay from scene to scene.
 
 const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
+const DRAG = 6; // pixels to a tenth, in a number that is dragged
+const MOST_WEIGHT = 100;
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
 const DIGITS = { float32: 4, float16: 3 }; // that are significant
 const remembered = new WeakMap();
@@ -145,7 +147,11 @@ function create(kind, context) {
     if (place) view.settle?.(place);
     pickAt(view, place);
   };
-  body.onpointermove = (event) => context.point(view, view.locate?.(event));
+  body.onpointermove = (event) => {
+    const place = view.locate?.(event);
+    context.point(view, place);
+    if (view.mark.follows && place && differs(element, place)) pickAt(view, place);
+  };
   body.onpointerleave = () => context.point(null);
   body.addEventListener("focusin", () => context.focus(view, view.here?.()));
   body.addEventListener("focusout", () => context.focus(null));
@@ -490,7 +496,7 @@ function placeOf(index, columns) {
 /** Numbers in a table whose cells are tinted, red above zero and blue below. */
 function drawTable(view, mark) {
   view.values = decode(mark.values);
-  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark)])) {
+  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark), mark.edit])) {
     layTable(view, mark);
   }
   view.table.ariaLabel = mark.title || "numbers";
@@ -499,7 +505,8 @@ function drawTable(view, mark) {
   mark.texts.flat().forEach((text, i) => {
     const [cell, value] = [view.items[i], view.values[i]];
     const share = Number.isFinite(value) ? Math.abs(value) / top : 0;
-    write(cell, text);
+    if (mark.edit) showNumber(cell, value, view.context);
+    else write(cell, text);
     cell.classList.toggle("empty", text === "");
     cell.classList.toggle("below", value < 0);
     cell.classList.toggle("framed", i === mark.frame);
@@ -527,6 +534,47 @@ function layTable(view, mark) {
   view.body.replaceChildren(view.table);
   view.describe = describeTable;
   bindItems(view, [...view.table.querySelectorAll("td:not(.corner)")], width);
+  if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
+}
+
+/** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
+function makeEditable(view, cell, { row, column }) {
+  const input = focusable(Object.assign(make("input"), { type: "number", step: 0.1 }));
+  input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
+  const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
+  const select = () => {
+    const numbers = view.items.map((each) => each.firstChild.valueAsNumber);
+    if (!numbers.every(isNumber)) return;
+    view.context.complain("");
+    view.context.pick({ [view.mark.edit]: numbers });
+  };
+  let from = null;
+  input.onpointerdown = ({ clientX, clientY, pointerId }) => {
+    input.setPointerCapture(pointerId);
+    from = { x: clientX, y: clientY, value: input.valueAsNumber || 0 };
+  };
+  input.onpointermove = ({ clientX, clientY, buttons }) => {
+    if (!buttons || !from) return;
+    const steps = Math.round((clientX - from.x + from.y - clientY) / DRAG);
+    const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
+    if (steps === 0 || value === input.valueAsNumber) return;
+    input.value = Number(value.toFixed(4));
+    select();
+  };
+  input.onpointerup = () => (from = null);
+  input.oninput = select;
+  input.onchange = () => {
+    if (isNumber(input.valueAsNumber)) return;
+    view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
+  };
+  input.onkeydown = (event) => event.stopPropagation();
+  cell.replaceChildren(input);
+}
+
+/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
+function showNumber({ firstChild: input }, value, context) {
+  const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
+  if (!isSame && !context.busy()) input.value = Number(value.toPrecision(DIGITS.float32));
 }
 
 /** The name and the value of a cell. */

@@ -7,6 +7,7 @@ from mnist_helpers.explorer.scene import Scene, Text
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Look, Subject, require
 from mnist_helpers.explorer.views.arithmetic import arithmetic
+from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
 
@@ -31,6 +32,7 @@ VIEWS = {
     "attribution": View("Attribution", attribution, ("image", "target", "compare", "weights")),
     "ablation": View("Ablation", ablation, ("image", "weights")),
     "answer": View("Answer", answer, ("image", "weights")),
+    "convolve": View("Convolve", convolve, ("image", "padding", "stride", "weights")),
 }
 READ = {"all": "", "right": " that is read rightly", "wrong": " that is read wrongly"}
 

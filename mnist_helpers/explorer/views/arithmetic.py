@@ -33,7 +33,9 @@ def arithmetic(look: Look) -> Scene:
     strong = Text(text=said, size="strong")
     shown = ""
     if sums.kernel is not None:
-        rows = [products(sums, source), partial_sums(sums, source), strong]
+        patch, kernel = sums.patch[source], sums.kernel[source]
+        steps = products(patch, kernel, patch_select(sums, source))
+        rows = [steps, partial_sums(sums, source), strong]
         shown = f" The numbers are those of input channel {sums.source + source}."
     else:
         rows = [Row([*reads(sums, source), strong])]
@@ -82,7 +84,9 @@ def reads(sums: Arithmetic, source: int) -> list[Item]:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
         return [Table(values=in_rows(sums.patch.ravel()), title="reads")]
-    return [Table(values=sums.patch[source], title="reads", select=patch_select(sums, source))]
+    patch, select = sums.patch[source], patch_select(sums, source)
+    winner = int(np.nanargmax(patch)) if sums.rule == "max" else None
+    return [Table(values=patch, title="reads", select=select, frame=winner)]
 
 
 def patch_select(sums: Arithmetic, source: int) -> dict[str, object]:
@@ -92,15 +96,16 @@ def patch_select(sums: Arithmetic, source: int) -> dict[str, object]:
     return {"layer": sums.layer, "channel": sums.source + source} | place
 
 
-def products(sums: Arithmetic, source: int) -> Row:
-    """Patch times kernel for one input channel."""
-    patch, kernel = sums.patch[source], sums.kernel[source]
-    tables = {"patch": patch, "kernel": kernel, "products": patch * kernel}
-    select = patch_select(sums, source)
-    items = [Table(values=values, title=title, select=select) for title, values in tables.items()]
-    total = Text(text=f"sum {number(sums.partial_sums[source].item())}", size="strong")
+def products(
+    patch: np.ndarray, kernel: np.ndarray, select: dict[str, object], edit: str = ""
+) -> Row:
+    """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
     times, equals = (Text(text=sign, size="large") for sign in "×=")
-    return Row([items[0], times, items[1], equals, items[2], total])
+    read = Table(values=patch, title="patch", select=select)
+    weights = Table(values=kernel, title="kernel", select={} if edit else select, edit=edit)
+    made = Table(values=patch * kernel, title="products", select=select)
+    total = Text(text=f"sum {number(np.nansum(made.values))}", size="strong")
+    return Row([read, times, weights, equals, made, total])
 
 
 def partial_sums(sums: Arithmetic, source: int) -> Table:
