@@ -109,7 +109,7 @@ def fastest_public(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, 
 def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
     """This project's quick recipe, its looks at the validation images included."""
     trainer = Trainer(make_model(seed), splits, replace(Config(), seed=seed, device="cpu"))
-    return trainer.model, timed(lambda: trainer.run(on_step=lambda: None))
+    return trainer.model, timed(lambda: trainer.run(on_step=lambda loss: None))
 
 
 def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
@@ -118,7 +118,7 @@ def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
         train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors))
     )
     trainer = Trainer(make_model(seed), some, replace(Config(), epochs=1, seed=seed, device="cpu"))
-    return trainer.model, timed(lambda: trainer.train_pass(2, lambda: None))
+    return trainer.model, timed(lambda: trainer.train_pass(2, lambda loss: None))
 
 
 def one_pass(
@@ -178,9 +178,9 @@ def parts(splits: Splits) -> dict[str, float]:
     left, right = torch.randn(2, 2048, 2048)
     rate = 2 * 2048**3 / median_seconds(lambda: left @ right, 9)
     trainer = Trainer(make_model(), splits, replace(Config(), epochs=9, device="cpu"))
-    epoch = median_seconds(lambda: trainer.train_pass(2, lambda: None), 3)
+    epoch = median_seconds(lambda: trainer.train_pass(2, lambda loss: None), 3)
     augmenting = Trainer(make_model(), splits, replace(BEST, device="cpu"))
-    step = median_seconds(lambda: augmenting.train_pass(2, lambda: None), 1) / len(
+    step = median_seconds(lambda: augmenting.train_pass(2, lambda loss: None), 1) / len(
         augmenting.loader
     )
     images, amounts = (
@@ -248,7 +248,7 @@ def grow(times: int) -> None:
     trainer = Trainer(
         make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu")
     )
-    seconds = timed(lambda: trainer.train_pass(2, lambda: None))
+    seconds = timed(lambda: trainer.train_pass(2, lambda loss: None))
     evaluate(trainer.model, splits.test)
     print(
         json.dumps(

@@ -17,13 +17,16 @@ NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 # the fields that hold whole numbers, with the least of each, and those that hold others, from 0
 COUNTS = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
 NUMBERS = (
-    "learning_rate", "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling",
-    "translation", "shear",
+    "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear",
 )  # fmt: skip
 
 
 class InputError(Exception):
     """Something the user gave can't be used; the message is one sentence with the remedy."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence alone; `%debug` leads to where it was raised."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -107,11 +110,13 @@ class Config:
             value = getattr(self, name)
             holds = type(value) is int and low <= value < 2**63
             self._require(holds, name, f"a whole number, at least {low}")
+        is_number = isinstance(self.learning_rate, int | float)
+        in_range = is_number and 0 < self.learning_rate <= 10
+        self._require(in_range, "learning_rate", "a number above 0, at most 10")
         for name in NUMBERS:
             value = getattr(self, name)
             holds = isinstance(value, int | float) and 0 <= value < math.inf
             self._require(holds, name, "a number, at least 0")
-        self._require(0 < self.learning_rate <= 10, "learning_rate", "above 0 and at most 10")
         self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
         for name in ("label_smoothing", "scaling", "warm_up"):
             self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")

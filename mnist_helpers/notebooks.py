@@ -14,7 +14,13 @@ from papermill.exceptions import PapermillException
 from mnist_helpers.checkpoint import require_writable
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
 
-ORDER = ("MNIST-classifier", "load_model", "analysis", "conv_visualization")
+ORDER = (
+    "convolution_by_hand",
+    "MNIST-classifier",
+    "load_model",
+    "analysis",
+    "conv_visualization",
+)
 
 
 class NotebookRun(NamedTuple):

@@ -1,6 +1,7 @@
 """Figures: arrays or records in, Axes or a bare Figure out; pyplot shows and holds none."""
 
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from mnist_helpers.metrics import EpochRecord, best_record
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 COLOURS = (BLUE, ORANGE, GREY)
+PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
 DIGITS = range(10)
 
@@ -52,7 +54,8 @@ def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) 
     for part, count in counts.items():
         total = int(sum(count))
         shares[f"{part} ({total:,})"] = np.asarray(count) / total
-    ax.grouped_bar(shares, tick_labels=DIGITS, group_spacing=0.75, colors=COLOURS)
+    colours = [PARTS[part] for part in counts]
+    ax.grouped_bar(shares, tick_labels=DIGITS, group_spacing=0.75, colors=colours)
     ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
@@ -68,8 +71,7 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for part, line in (("train", "s-"), ("val", "o-")):
             values = [getattr(record, f"{part}_{measure}") for record in history]
-            colour = BLUE if part == "val" else ORANGE
-            ax.plot(epochs, values, line, color=colour, markersize=4, label=part)
+            ax.plot(epochs, values, line, color=PARTS[part], markersize=4, label=part)
         ax.axvline(best.epoch, color=GREY, linestyle=":", label=f"best epoch ({best.epoch})")
         ax.set(xlabel="Epoch", ylabel=measure.capitalize())
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -81,13 +83,52 @@ def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -
     return fig
 
 
+def plot_steps(
+    losses: Sequence[float],
+    val_losses: dict[int, float],
+    epoch_steps: int,
+    kernels: np.ndarray,
+    *,
+    fig: Figure | None = None,
+) -> Figure:
+    """Draws the loss of each step and the validation losses by step, beside the kernels.
+
+    Args:
+        losses: of the batches, the first step's first; a mean over 20 is drawn over them.
+        val_losses: by the number of the step after which they were measured.
+        epoch_steps: steps to an epoch.
+        kernels: (N, 1, height, width), of the first convolution.
+    """
+    fig = fig or make_figure(8, 2.9)
+    left, right = fig.subfigures(1, 2, width_ratios=(2, 1))
+    ax, epochs = left.subplots(), np.arange(1, len(losses) + 1) / epoch_steps
+    ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)
+    width = min(20, len(losses))
+    smooth = np.convolve(losses, np.full(width, 1 / width), "valid")
+    ax.plot(epochs[width - 1 :], smooth, color=PARTS["train"], label="train, mean of 20 steps")
+    steps = np.array(list(val_losses)) / epoch_steps
+    ax.plot(steps, list(val_losses.values()), "o-", color=PARTS["val"], markersize=4, label="val")
+    ax.set(xlabel="Epoch", ylabel="Loss")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    end = np.abs(kernels).max()
+    columns = math.ceil(math.sqrt(len(kernels)))
+    panels = right.subplots(-(-len(kernels) // columns), columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.axis("off")
+    for panel, kernel in zip(panels, kernels, strict=False):
+        panel.imshow(kernel[0], cmap="RdBu_r", vmin=-end, vmax=end)
+    right.suptitle(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
+    return fig
+
+
 def plot_lr_find(
     rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None
 ) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
     ax = ax or make_figure(8, 2.6).subplots()
-    ax.semilogx(rates, losses, color=BLUE)
-    ax.axvline(chosen, color=ORANGE, linestyle=":", label=f"chosen: {chosen:g}")
+    ax.semilogx(rates, losses, color=PARTS["train"])
+    ax.axvline(chosen, color="black", linestyle=":", label=f"chosen: {chosen:g}")
     ax.set(xlabel="Learning rate", ylabel="Loss")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)

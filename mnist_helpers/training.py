@@ -22,11 +22,13 @@ from tqdm.auto import tqdm
 
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
+from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
+GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
 class Trainer:
@@ -79,7 +81,7 @@ class Trainer:
     def run(
         self,
         on_epoch: Callable[[EpochRecord], object] = lambda record: None,
-        on_step: Callable[[], object] | None = None,
+        on_step: Callable[[Tensor], object] | None = None,
     ) -> None:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
@@ -88,7 +90,8 @@ class Trainer:
 
         Args:
             on_epoch: is called after every epoch.
-            on_step: is called after every step; by default a bar shows in a terminal or a notebook.
+            on_step: is called after every step with the mean loss of its batch; by default a bar
+                shows in a terminal or a notebook.
 
         Raises:
             InputError: the loss is no longer a number.
@@ -104,7 +107,7 @@ class Trainer:
                     if self.history and epoch - best_record(self.history).epoch > patience:
                         log.info("stopped: no lower validation loss in %d epochs", patience)
                         break
-                    record = self.train_epoch(epoch, on_step or bar.update)
+                    record = self.train_epoch(epoch, on_step or (lambda loss: bar.update()))
                     history, weights = [*self.history, record], self.best_weights
                     if best_record(history) is record:
                         weights = copy.deepcopy(self.model.state_dict())
@@ -117,7 +120,9 @@ class Trainer:
                 if not self.best_weights:
                     raise
                 self.interrupted = True
-                log.warning("interrupted: keeping the best of %d epochs", len(self.history))
+                log.warning("interrupted: keeping the best epoch of %d", len(self.history))
+        if best_record(self.history).val_loss > GUESSING:
+            log.warning("no better than guessing (loss %.2f); lower learning_rate", GUESSING)
         self.model.load_state_dict(self.best_weights)
 
     @contextlib.contextmanager
@@ -141,7 +146,7 @@ class Trainer:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def train_epoch(self, epoch: int, on_step: Callable[[], object]) -> EpochRecord:
+    def train_epoch(self, epoch: int, on_step: Callable[[Tensor], object]) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""
         started = time.perf_counter()
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
@@ -153,7 +158,7 @@ class Trainer:
             epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds
         )
 
-    def train_pass(self, epoch: int, on_step: Callable[[], object]) -> tuple[float, float]:
+    def train_pass(self, epoch: int, on_step: Callable[[Tensor], object]) -> tuple[float, float]:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         loss_sum, correct = torch.zeros(2, device=self.device)
@@ -179,7 +184,7 @@ class Trainer:
             correct += (logits.argmax(dim=1) == labels).sum()
             if epoch == 1 and step in {len(self.loader) // part for part in (16, 8, 4, 2)}:
                 self.take_snapshot(step / len(self.loader))
-            on_step()
+            on_step(loss.detach() * self.ranks / count)
             if self.interrupted:
                 raise KeyboardInterrupt
         self.take_snapshot(epoch)
@@ -245,7 +250,7 @@ def train(
     splits: Splits,
     config: Config,
     on_epoch: Callable[[EpochRecord], object] = lambda record: None,
-    on_step: Callable[[], object] | None = None,
+    on_step: Callable[[Tensor], object] | None = None,
 ) -> list[EpochRecord]:
     """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 
@@ -302,6 +307,7 @@ def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, o
         "epochs_run": len(history),
         "best_epoch": best_record(history).epoch,
         "train_seconds": round(sum(record.seconds for record in history), 1),
+        "history": {name: [getattr(record, name) for record in history] for name in CURVES},
         **{
             name: {"accuracy": round(p.accuracy, 6), "loss": round(p.loss(), 6)}
             for name, p in parts.items()

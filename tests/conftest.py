@@ -18,7 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
-def no_bar() -> None:
+def no_bar(loss: torch.Tensor) -> None:
     """An on_step that shows nothing."""
 
 

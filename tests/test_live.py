@@ -1,57 +1,128 @@
-"""The curves that grow while a network trains, driven without a browser."""
+"""The picture of a run that is under way, driven without a browser."""
 
+import dataclasses
 import time
 
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mnist_helpers import Config, InputError, make_model
 from mnist_helpers.live import LiveCurves
-from mnist_helpers.metrics import EpochRecord
-from mnist_helpers.plots import figure_png, plot_history
+from mnist_helpers.training import train
+
+CONFIG = Config(epochs=2, batch_size=50, device="cpu")  # 14 steps an epoch
 
 
-def test_the_curves_are_those_of_all_epochs_so_far():
-    live, history = LiveCurves(4), []
+@pytest.fixture
+def live(few):
+    return LiveCurves(few, CONFIG)
+
+
+def test_it_shows_a_real_run(live, few):
+    model, seen = make_model(), []
     assert live.picture.layout.display == "none"
-    for epoch in (1, 2):
-        history.append(EpochRecord(epoch, 1 / epoch, 0.5, 0.9, 0.6, 0.1, 1.0))
-        live.on_epoch(history[-1])
-        assert live.picture.value == figure_png(plot_history(history))
-    assert live.picture.layout.display is None
+
+    def step(loss):
+        live.on_step(loss)
+        seen.append((live.picture.layout.display, live.picture.value))
+
+    with live.watch(model):
+        train(model, few, CONFIG, on_step=step)
+    assert len(live.losses) == live.steps == 28
+    assert list(live.val_losses) == list(range(2, 29, 2))  # five times and more an epoch
+    assert [shown for shown, _ in seen] == ["none", *[None] * 27]
+    assert len({picture for _, picture in seen[1:]}) == 14  # another at each look
+    assert live.picture.layout.display == "none"  # the figure stays
+    assert live.status.value.startswith("Done: 28 of 28 steps in ")
     assert live.children == (live.status, live.picture)
 
 
-def test_the_status_tells_the_time_left(monkeypatch):
-    """The clock is set by hand: the first step at 100 s, then ten seconds a step."""
+def test_a_look_is_the_loss_of_the_validation_images(live, few):
+    model = make_model(3)
+    images, labels = few.val.tensors
+    with live.watch(model):
+        for _ in range(2):
+            live.on_step(torch.tensor(1.0))
+    with torch.no_grad():
+        expected = F.cross_entropy(model(images), labels, label_smoothing=0.1).item()
+    assert live.val_losses == {2: pytest.approx(expected, rel=1e-5)}
+
+
+def test_the_figure_has_losses_looks_and_kernels(live):
+    model = make_model(3)
+    with live.watch(model):
+        for loss in np.linspace(2, 1, 28):
+            live.on_step(torch.tensor(loss))
+    ax, *panels = live.figure.axes
+    each, smooth, val = ax.lines
+    assert each.get_xdata() == pytest.approx(np.arange(1, 29) / 14)
+    assert each.get_ydata() == pytest.approx(np.linspace(2, 1, 28))
+    assert smooth.get_xdata()[[0, -1]] == pytest.approx([20 / 14, 2])
+    assert smooth.get_ydata()[0] == pytest.approx(np.linspace(2, 1, 28)[:20].mean())
+    assert val.get_xdata() == pytest.approx(np.arange(2, 29, 2) / 14)
+    assert val.get_ydata() == pytest.approx(list(live.val_losses.values()))
+    kernels = model.conv1.weight.detach().numpy()
+    end = abs(kernels).max()
+    for panel, kernel in zip(panels, kernels, strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array(), kernel[0])
+        assert panel.images[0].get_clim() == pytest.approx(
+            (-abs(kernels).max(), abs(kernels).max())
+        )
+
+
+def test_a_second_run_begins_afresh(live):
+    for _ in range(2):
+        with live.watch(make_model()):
+            live.on_step(torch.tensor(1.0))
+        assert len(live.losses) == 1
+        assert live.status.value.startswith("Ended early: 1 of 28 steps in ")
+
+
+def stop_at_once(live):
+    with live.watch(make_model()):
+        live.on_step(torch.tensor(1.0))
+        raise KeyboardInterrupt
+
+
+def test_stopped_before_there_is_anything_to_keep(live):
+    with pytest.raises(InputError, match="stopped in its first epoch, so nothing is kept; run the"):
+        stop_at_once(live)
+    assert live.status.value.startswith("Ended early: 1 of 28 steps")
+
+
+def test_the_status_tells_the_time_left_when_steps_take_their_time(few, monkeypatch):
+    """The clock is set by hand: twenty steps of 9 s, which don't count, then of 2 s."""
     clock = 90.0
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
-    live = LiveCurves(5)
+    live = LiveCurves(few, dataclasses.replace(CONFIG, epochs=3))
     assert live.status.value == "Training has not begun."
-    expected = [  # steps done: seconds since the first one, over steps done, times steps left
-        "Step 1 of 5, 0 s left",
-        "Step 2 of 5, 15 s left",
-        "Step 3 of 5, 13 s left",
-        "Step 4 of 5, 8 s left",
-        "Step 5 of 5, 0 s left",
-    ]
-    for step, text in enumerate(expected):
-        clock = 100.0 + 10 * step
-        live.on_step()
-        assert live.status.value == text
+    seen = {}
+    with live.watch(make_model()):
+        for step in range(1, 43):
+            clock += 9 if step <= 20 else 2
+            live.on_step(torch.tensor(1.0))
+            seen[step] = live.status.value
+    assert (seen[1], seen[20]) == ("Step 1 of 42", "Step 20 of 42")
+    assert seen[21] == "Step 21 of 42, 42 s left"
+    assert seen[40] == "Step 40 of 42, 4 s left"
+    assert live.status.value == "Done: 42 of 42 steps in 224 s."
 
 
-def test_the_status_changes_twice_a_second_at_most(monkeypatch):
-    clock = 0.0
+def test_the_status_changes_twice_a_second_at_most(few, monkeypatch):
+    clock = 1.0
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
-    live, seen = LiveCurves(1_000), set()
-    for step in range(1, 100):  # 0.99 s
-        clock = 0.01 * step
-        live.on_step()
-        seen.add(live.status.value)
-    assert len(seen) == 2  # nothing yet, and one text
-    for _ in range(901):
-        live.on_step()
-    assert live.status.value == "Step 1,000 of 1,000, 0 s left"  # the last step is always told
+    live, seen = LiveCurves(few, CONFIG), set()
+    with live.watch(make_model()):
+        for step in range(1, 28):
+            clock = 1 + 0.02 * step  # 0.54 s
+            live.on_step(torch.tensor(1.0))
+            seen.add(live.status.value)
+    assert len(seen) == 2
 
 
-def test_it_is_shown_as_a_widget_with_a_fixed_text():
-    bundle = LiveCurves(9)._repr_mimebundle_()
+def test_it_is_shown_as_a_widget_with_a_fixed_text(live):
+    bundle = live._repr_mimebundle_()
     assert bundle["text/plain"] == "The curves grow here while the network trains."
     assert "application/vnd.jupyter.widget-view+json" in bundle

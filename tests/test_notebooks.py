@@ -134,6 +134,17 @@ def test_a_run_with_a_failing_cell_or_a_wrong_callback_is_reported(tmp_path, sou
     assert (tmp_path / "out" / "wrong.ipynb").exists()
 
 
+def test_a_complaint_in_a_notebook_is_one_sentence(tmp_path):
+    source = "from mnist_helpers import load_checkpoint; load_checkpoint('missing.pth')"
+    run = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, 60, False)
+    executed = nbformat.read(tmp_path / "b.ipynb", as_version=4)
+    (error,) = (o for c in code_cells(executed) for o in c.outputs if o.output_type == "error")
+    assert error.ename == "InputError"
+    assert error.traceback == [f"InputError: {error.evalue}"]
+    assert "missing.pth does not exist" in error.evalue
+    assert "missing.pth does not exist" in run.error
+
+
 def test_the_command_exits_non_zero_on_failure(tmp_path):
     (tmp_path / "bad").mkdir()
     bad = tmp_path / "bad" / "weights.pth"

@@ -49,7 +49,7 @@ def test_training_figures_are_means_over_images_not_over_batches(few):
     )  # 600 and 100: a mean of batch means would weigh 100 as 600
     trainer = Trainer(make_model(), few, uneven)
     trainer.optimizer.step = lambda: None  # the weights stay as they are
-    loss, accuracy = trainer.train_pass(1, lambda: None)
+    loss, accuracy = trainer.train_pass(1, no_bar)
     images, labels = few.train.tensors
     logits = trainer.model(images)
     assert loss == pytest.approx(
@@ -99,7 +99,9 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
     steps, handler = itertools.count(1), signal.getsignal(signal.SIGINT)
     trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9))
     trainer.run(
-        on_step=lambda: Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None
+        on_step=lambda _: (
+            Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None
+        )
     )
     assert trainer.interrupted
     assert [record.epoch for record in trainer.history] == [1]
@@ -118,6 +120,27 @@ def test_an_interrupt_keeps_the_best_so_far(few):
     assert evaluate(model, few.val).loss(0.1) == pytest.approx(
         best_record(history).val_loss, rel=1e-6
     )
+
+
+def test_each_step_tells_the_mean_loss_of_its_batch(few):
+    trainer, told = Trainer(make_model(), few, QUICK), []
+    trainer.optimizer.step = lambda: None  # the weights stay as they are
+    trainer.train_pass(1, told.append)
+    order = torch.randperm(700, generator=torch.Generator().manual_seed(QUICK.seed))
+    images, labels = few.train.tensors
+    batches = [(images[i], labels[i]) for i in order.split(QUICK.batch_size)]
+    model = make_model()
+    expected = [F.cross_entropy(model(x), y, label_smoothing=0.1).item() for x, y in batches]
+    assert [loss.item() for loss in told] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_no_better_than_guessing_says_so(few, caplog):
+    config = dataclasses.replace(QUICK, learning_rate=10)
+    train(make_model(), few, config, on_step=no_bar)
+    assert "no better than guessing (loss 2.30); lower learning_rate" in caplog.text
+    caplog.clear()
+    train(make_model(), few, QUICK, on_step=no_bar)
+    assert caplog.text == ""
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
