@@ -18,7 +18,7 @@ $(READY): requirements.txt pyproject.toml
 
 setup: $(READY) ## make .venv with the pinned versions, once
 
-run: $(READY) ## execute the four notebooks into outputs/
+run: $(READY) ## execute the notebooks into outputs/
 	$(BIN)/mnist-helpers notebooks
 
 test: $(READY) ## ruff, pytest, and nbval on every notebook
@@ -27,7 +27,7 @@ test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
 
 lab: $(READY) ## open JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 train: $(READY) ## retrain the published checkpoint
 	$(BIN)/mnist-helpers train --preset best --model-save-path best_mnist_cnn.pth

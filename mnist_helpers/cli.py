@@ -181,7 +181,7 @@ class Notebooks:
     """Execute notebooks through papermill, in order, and say what became of each."""
 
     names: Positional[tuple[str, ...]] = ()
-    """The notebooks, all four by default."""
+    """The notebooks, all by default."""
     parameters: UseAppendAction[
         Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]
     ] = ()

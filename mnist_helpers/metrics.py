@@ -117,10 +117,16 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
-    """The `count` commonest mistakes as (true, predicted, images), commonest first."""
+    """The `count` commonest mistakes as (true, predicted, images), commonest first.
+
+    Those as common as the last of them are there, too.
+    """
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
-    order = mistakes.argsort(descending=True, stable=True)[:count].tolist()
-    return [(*divmod(i, len(matrix)), int(mistakes[i])) for i in order if mistakes[i] > 0]
+    order = mistakes.argsort(descending=True, stable=True)
+    least = max(int(mistakes[order[count - 1]]), 1)
+    return [
+        (*divmod(i, len(matrix)), int(mistakes[i])) for i in order.tolist() if mistakes[i] >= least
+    ]
 
 
 def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:

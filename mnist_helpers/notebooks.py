@@ -15,6 +15,7 @@ from mnist_helpers.checkpoint import require_writable
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
 
 ORDER = (
+    "00_start_here",
     "convolution_by_hand",
     "MNIST-classifier",
     "load_model",
@@ -135,6 +136,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             continue
         count += 1
         cell.execution_count = count
+        cell.outputs = joined(cell.outputs)
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
@@ -143,6 +145,18 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 kept = output.metadata.get("image/png")
                 output.metadata = {"image/png": kept} if kept else {}
     return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs in which what was printed in a row is one text, in however many parts it came."""
+    whole: list[NotebookNode] = []
+    for output in outputs:
+        before = whole[-1] if whole else {}
+        if output.get("name") and output.get("name") == before.get("name"):
+            before.text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def refresh(source: Path, executed: Path) -> None:
@@ -157,7 +171,7 @@ def refresh(source: Path, executed: Path) -> None:
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:
-    """The collection's notebooks called `names`, with or without .ipynb; by default all four.
+    """The collection's notebooks called `names`, with or without .ipynb; by default all.
 
     Raises:
         InputError: there is no notebook of that name.

@@ -10,8 +10,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mnist_helpers.metrics import EpochRecord, best_record
-
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 COLOURS = (BLUE, ORANGE, GREY)
@@ -33,11 +31,11 @@ def figure_png(fig: Figure) -> bytes:
 
 
 def plot_images(
-    images: np.ndarray, titles: Sequence[object], columns: int = 10, *, fig: Figure | None = None
+    images: np.ndarray, titles: Sequence[object], columns: int = 8, *, fig: Figure | None = None
 ) -> Figure:
     """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
     rows = max(1, -(-len(images) // columns))
-    fig = fig or make_figure(8, 1.15 * rows)
+    fig = fig or make_figure(8, 1.3 * rows)
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
         ax.axis("off")
@@ -62,23 +60,28 @@ def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) 
     return ax
 
 
-def plot_history(history: Sequence[EpochRecord], *, fig: Figure | None = None) -> Figure:
-    """Draws loss and accuracy of training and validation by epoch, with the best epoch marked."""
+def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = None) -> Figure:
+    """Draws loss and accuracy of training and validation by epoch, with the best epoch marked.
+
+    Args:
+        history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch.
+    """
     fig = fig or make_figure(8, 3.2)
-    epochs = [record.epoch for record in history]
-    best = best_record(history)
+    epochs = range(1, len(history["val_loss"]) + 1)
+    best = int(np.argmin(history["val_loss"]))
     panels = fig.subplots(1, 2)
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for part, line in (("train", "s-"), ("val", "o-")):
-            values = [getattr(record, f"{part}_{measure}") for record in history]
+            values = history[f"{part}_{measure}"]
             ax.plot(epochs, values, line, color=PARTS[part], markersize=4, label=part)
-        ax.axvline(best.epoch, color=GREY, linestyle=":", label=f"best epoch ({best.epoch})")
+        ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
         ax.set(xlabel="Epoch", ylabel=measure.capitalize())
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
     panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     panels[1].legend(frameon=False)
-    title = f"Validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}"
+    loss, accuracy = history["val_loss"][best], history["val_accuracy"][best]
+    title = f"Validation loss {loss:.4f}, accuracy {accuracy:.2%}"
     fig.suptitle(f"{title} at the best epoch", fontsize=11)
     return fig
 
@@ -175,6 +178,31 @@ def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | N
     ax.hist(parts, bins=np.linspace(0, 1, 21), color=[BLUE, ORANGE], label=labels, log=True)
     ax.set(xlabel="Confidence (probability of the predicted digit)", ylabel="Images", xlim=(0, 1))
     ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def plot_reliability(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, ax: Axes | None = None
+) -> Axes:
+    """Draws how often the answers of each confidence are right, and how many there are of them.
+
+    Args:
+        confidence: (N,) in [0, 1], put into `bins` of equal width.
+        correct: (N,), bool.
+    """
+    ax = ax or make_figure(8, 3.4).subplots()
+    edges = np.linspace(0, 1, bins + 1)
+    counts, _ = np.histogram(confidence, edges)
+    right, _ = np.histogram(np.asarray(confidence)[np.asarray(correct)], edges)
+    filled = counts > 0
+    middles, shares = ((edges[:-1] + edges[1:]) / 2)[filled], right[filled] / counts[filled]
+    bars = ax.bar(middles, shares, 0.9 / bins, color=BLUE, label="right answers in the bin")
+    ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
+    ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
+    ax.set(xlabel="Confidence", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1.12))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9))
     return ax
 
 

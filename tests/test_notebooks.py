@@ -199,6 +199,17 @@ def test_equal_runs_give_equal_bytes(tmp_path):
     assert [c["source"] for c in saved["cells"]] == [c["source"] for c in again["cells"]]
 
 
+def test_what_was_printed_in_parts_is_one_text():
+    parts = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in parts]
+    picture = nbformat.v4.new_output("display_data", data={"text/plain": "e"})
+    outputs[3:3] = [picture, picture]
+    cell = nbformat.v4.new_code_cell("print()", outputs=outputs)
+    made = normalise(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
+    texts = [output.get("text", "picture") for output in made]
+    assert texts == ["a\nb\n", "c\n", "picture", "picture", "d\n"]
+
+
 def test_nbval_notices_every_changed_text(tmp_path):
     """Every text output is changed in a copy; nbval must fail each of those cells and no other."""
     notebook = read("load_model")

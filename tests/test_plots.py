@@ -65,7 +65,8 @@ def test_class_counts_are_shares():
 
 def test_history_marks_the_best_epoch():
     losses = (0.9, 0.5, 0.6)
-    history = [EpochRecord(i, 1.0, 0.7, loss, 0.8, 0, 0) for i, loss in enumerate(losses, 1)]
+    history = {"train_loss": [1.0] * 3, "val_loss": losses}
+    history |= {"train_accuracy": [0.7] * 3, "val_accuracy": [0.8] * 3}
     fig = plot_history(history)
     loss, accuracy = fig.axes
     for ax, train_values, val_values in (
