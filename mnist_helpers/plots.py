@@ -103,8 +103,8 @@ def plot_steps(
         kernels: (N, 1, height, width), of the first convolution.
     """
     fig = fig or make_figure(8, 2.9)
-    left, right = fig.subfigures(1, 2, width_ratios=(2, 1))
-    ax, epochs = left.subplots(), np.arange(1, len(losses) + 1) / epoch_steps
+    ax, beside = fig.subplots(1, 2, width_ratios=(2, 1))
+    epochs = np.arange(1, len(losses) + 1) / epoch_steps
     ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)
     width = min(20, len(losses))
     smooth = np.convolve(losses, np.full(width, 1 / width), "valid")
@@ -115,14 +115,19 @@ def plot_steps(
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     end = np.abs(kernels).max()
-    columns = math.ceil(math.sqrt(len(kernels)))
-    panels = right.subplots(-(-len(kernels) // columns), columns, squeeze=False).ravel()
-    for panel in panels:
-        panel.axis("off")
-    for panel, kernel in zip(panels, kernels, strict=False):
-        panel.imshow(kernel[0], cmap="RdBu_r", vmin=-end, vmax=end)
-    right.suptitle(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
+    beside.imshow(tiled(kernels[:, 0]), cmap="RdBu_r", vmin=-end, vmax=end)
+    beside.set_title(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
+    beside.axis("off")
     return fig
+
+
+def tiled(maps: np.ndarray) -> np.ndarray:
+    """Maps (N, height, width) side by side in a square, with a line of nan between them."""
+    side = math.ceil(math.sqrt(len(maps)))
+    maps = np.pad(maps, ((0, side**2 - len(maps)), (0, 1), (0, 1)), constant_values=np.nan)
+    height, width = maps.shape[1:]
+    rows = maps.reshape(side, side, height, width).swapaxes(1, 2)
+    return rows.reshape(side * height, side * width)[:-1, :-1]
 
 
 def plot_lr_find(
@@ -202,7 +207,7 @@ def plot_reliability(
     ax.set(xlabel="Confidence", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1.12))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9))
+    ax.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
 
 

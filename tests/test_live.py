@@ -31,9 +31,9 @@ def test_it_shows_a_real_run(live, few):
     with live.watch(model):
         train(model, few, CONFIG, on_step=step)
     assert len(live.losses) == live.steps == 28
-    assert list(live.val_losses) == list(range(2, 29, 2))  # five times and more an epoch
-    assert [shown for shown, _ in seen] == ["none", *[None] * 27]
-    assert len({picture for _, picture in seen[1:]}) == 14  # another at each look
+    assert list(live.val_losses) == list(range(3, 28, 3))  # four times and more an epoch
+    assert [shown for shown, _ in seen] == [*["none"] * 2, *[None] * 26]
+    assert len({picture for _, picture in seen[2:]}) == 9  # another at each look
     assert live.picture.layout.display == "none"  # the figure stays
     assert live.status.value.startswith("Done: 28 of 28 steps in ")
     assert live.children == (live.status, live.picture)
@@ -43,11 +43,11 @@ def test_a_look_is_the_loss_of_the_validation_images(live, few):
     model = make_model(3)
     images, labels = few.val.tensors
     with live.watch(model):
-        for _ in range(2):
+        for _ in range(4):
             live.on_step(torch.tensor(1.0))
     with torch.no_grad():
         expected = F.cross_entropy(model(images), labels, label_smoothing=0.1).item()
-    assert live.val_losses == {2: pytest.approx(expected, rel=1e-5)}
+    assert live.val_losses == {3: pytest.approx(expected, rel=1e-5)}
 
 
 def test_the_figure_has_losses_looks_and_kernels(live):
@@ -55,19 +55,23 @@ def test_the_figure_has_losses_looks_and_kernels(live):
     with live.watch(model):
         for loss in np.linspace(2, 1, 28):
             live.on_step(torch.tensor(loss))
-    ax, *panels = live.figure.axes
+    ax, beside = live.figure.axes
     each, smooth, val = ax.lines
     assert each.get_xdata() == pytest.approx(np.arange(1, 29) / 14)
     assert each.get_ydata() == pytest.approx(np.linspace(2, 1, 28))
     assert smooth.get_xdata()[[0, -1]] == pytest.approx([20 / 14, 2])
     assert smooth.get_ydata()[0] == pytest.approx(np.linspace(2, 1, 28)[:20].mean())
-    assert val.get_xdata() == pytest.approx(np.arange(2, 29, 2) / 14)
+    assert val.get_xdata() == pytest.approx(np.arange(3, 28, 3) / 14)
     assert val.get_ydata() == pytest.approx(list(live.val_losses.values()))
     kernels = model.conv1.weight.detach().numpy()
     end = abs(kernels).max()
-    for panel, kernel in zip(panels, kernels, strict=True):
-        np.testing.assert_array_equal(panel.images[0].get_array(), kernel[0])
-        assert panel.images[0].get_clim() == pytest.approx((-end, end))
+    shown = beside.images[0].get_array().filled(np.nan)
+    assert shown.shape == (15, 15)  # four times three, and three lines between
+    for number, kernel in enumerate(kernels):
+        top, left = 4 * (number // 4), 4 * (number % 4)
+        np.testing.assert_array_equal(shown[top : top + 3, left : left + 3], kernel[0])
+    assert np.isnan(shown[3]).all()
+    assert beside.images[0].get_clim() == pytest.approx((-end, end))
 
 
 def test_a_second_run_begins_afresh(live):

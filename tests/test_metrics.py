@@ -67,6 +67,9 @@ def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
     matrix[4, 4], matrix[4, 9], matrix[7, 2] = 100, 3, 5
     assert most_confused(matrix, 5) == [(7, 2, 5), (4, 9, 3)]
     assert most_confused(matrix, 1) == [(7, 2, 5)]
+    matrix[0, 1] = matrix[8, 3] = 3
+    ties = [(7, 2, 5), (0, 1, 3), (4, 9, 3), (8, 3, 3)]
+    assert most_confused(matrix, 2) == ties  # all that are as common as the second
     assert matrix[4, 4] == 100
 
 

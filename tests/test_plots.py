@@ -9,7 +9,6 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.plots import (
     BLUE,
     GREY,
@@ -24,6 +23,8 @@ from mnist_helpers.plots import (
     plot_images,
     plot_lr_find,
     plot_prediction,
+    plot_reliability,
+    plot_steps,
 )
 
 
@@ -192,3 +193,27 @@ def test_a_figure_is_encoded_at_100_pixels_to_the_inch_and_never_enters_pyplot()
     with matplotlib.rc_context({"savefig.dpi": 50}):
         assert Image.open(io.BytesIO(figure_png(fig))).size == (400, 200)
     assert pyplot.get_fignums() == []
+
+
+def test_reliability_compares_confidence_with_what_is_right():
+    confidence = np.array([0.05, 0.06, 0.34, 0.35, 0.35, 0.36, 0.95])
+    correct = np.array([True, False, True, True, True, False, True])
+    ax = plot_reliability(confidence, correct, bins=10)
+    bars = ax.containers[0]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+    assert middles == pytest.approx([0.05, 0.35, 0.95])
+    assert [bar.get_height() for bar in bars] == pytest.approx([0.5, 0.75, 1.0])
+    assert [text.get_text() for text in ax.texts] == ["2", "4", "1"]
+    (diagonal,) = ax.lines
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Confidence", "Share that is right")
+
+
+def test_the_parts_of_the_data_have_one_colour_in_all_figures():
+    counts = plot_class_counts({"train": np.ones(10), "val": np.ones(10)})
+    curves = {"train_loss": [1], "val_loss": [1], "train_accuracy": [1], "val_accuracy": [1]}
+    lines = plot_history(curves).axes[0].lines
+    _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10, np.ones((4, 1, 3, 3))).axes[0].lines
+    for bars, line, step in zip(counts.containers, lines, (smooth, val), strict=False):
+        assert to_rgb(line.get_color()) == bars[0].get_facecolor()[:3] == to_rgb(step.get_color())
+    assert lines[0].get_color() != lines[1].get_color()

@@ -65,9 +65,9 @@ class Table(Mark):
 
     @property
     def texts(self) -> list[list[str]]:
-        """What stands in the cells: two digits of the largest value, and at most four decimals."""
+        """What stands in the cells: four digits of the largest value, two to four decimals."""
         top = np.abs(self.values[np.isfinite(self.values)]).max(initial=1e-9)
-        digits = int(np.clip(1 - np.floor(np.log10(top)), 2, 4))
+        digits = int(np.clip(3 - np.floor(np.log10(top)), 2, 4))
         spec = ".1%" if self.percent else f".{digits}f"
         texts = [number(value, spec) for value in self.values.ravel().tolist()]
         texts = ["none" if "inf" in text else text for text in texts]

@@ -1,0 +1,175 @@
+"""The exercises of the notebooks: each is done as its text asks, and its answer's claim checked."""
+
+import json
+import re
+import shutil
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
+from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.explorer import Explorer, Selection, Subject
+from mnist_helpers.explorer.views import draw
+from mnist_helpers.notebooks import ORDER, execute
+
+SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def subject(splits):
+    random = {"random": make_model(0).state_dict()}
+    return Subject(load_checkpoint()[0], *splits.test.tensors, others=random)
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """Runs a notebook by papermill with other parameters; gives all that it prints."""
+
+    def run(name: str, **parameters: object) -> str:
+        target = tmp_path / f"{name}.ipynb"
+        result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, 300, progress=False)
+        assert result.error == ""
+        notebook = nbformat.read(target, as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        outputs = [output for cell in cells for output in cell.outputs]
+        return "".join(output.get("text", "") for output in outputs)
+
+    return run
+
+
+@pytest.mark.parametrize("name", ORDER[1:])
+def test_each_notebook_ends_with_three_exercises_and_folded_answers(name):
+    last = nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", as_version=4).cells[-1].source
+    assert re.findall(r"^(\d)\. .*\n   <details><summary>Answer</summary>.+</details>$", last, re.M) == [
+        "1", "2", "3",
+    ]  # fmt: skip
+
+
+class TestConvolutionByHand:
+    def test_twice_the_kernel_is_the_same_picture_on_twice_the_scale(self, subject):
+        maps = []
+        for factor in (1, 2):
+            kernel = (0.1 * factor,) * 9
+            scene = draw(subject, Selection(view="convolve", kernel=kernel))
+            maps.append(scene.content.items[0].items[1])
+        (low, high), (low2, high2) = maps[0].limits[0], maps[1].limits[0]
+        assert (low2, high2) == pytest.approx((2 * low, 2 * high))
+        np.testing.assert_allclose(maps[1].values, 2 * maps[0].values, rtol=1e-5)
+
+    def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
+        assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
+        assert subject.labels[3] == 0
+        image = subject.images[3]
+        made = F.conv2d(image[None], SOBEL[None, None], padding=1)[0, 0].abs()
+        ink = (image[0] > 0).nonzero()
+        (top, left), (bottom, right) = ink.amin(0).tolist(), ink.amax(0).tolist()
+        middle_row, middle = (top + bottom) // 2, (left + right) // 2
+        ends = max(made[top + 1, middle], made[bottom - 1, middle])
+        sides = min(
+            made[middle_row, left - 1 : left + 3].max(),
+            made[middle_row, right - 2 : right + 2].max(),
+        )
+        assert ends < 0.5 * sides
+
+    def test_without_padding_at_every_second_place(self, subject):
+        explorer = Explorer(subject, Selection(view="convolve"))
+        explorer.receive({"select": {"padding": 0, "stride": 2}, "serial": 1})
+        assert "28 × 28 becomes 13 × 13" in explorer.scene.caption
+
+
+class TestClassifier:
+    def figures(self, text):
+        pattern = (
+            r"epoch +\d+ +loss ≈ ([\d.]+) \(val ≈ ([\d.]+)\) +accuracy ≈ [\d.]+% \(val ≈ ([\d.]+)%"
+        )
+        return [tuple(map(float, found)) for found in re.findall(pattern, text)]
+
+    def test_the_first_epoch_brings_most(self, printed):
+        (one,) = self.figures(printed("MNIST-classifier", epochs=1))
+        saved = json.loads((NOTEBOOKS_DIR / "MNIST-classifier.ipynb").read_text())
+        both = self.figures("".join(
+            "".join(output.get("text", ""))
+            for cell in saved["cells"] for output in cell.get("outputs", ())
+        ))  # fmt: skip
+        assert one[2] > 98
+        assert 0 < both[1][2] - one[2] < 1
+
+    def test_too_high_a_rate_is_worse_than_guessing_and_says_so(self, printed):
+        text = printed("MNIST-classifier", learning_rate=10, epochs=1)
+        assert "no better than guessing" in text
+        ((_, val_loss, val_accuracy),) = self.figures(text)
+        assert val_loss > 2.3026
+        assert val_accuracy < 25
+
+    def test_luck_is_worth_some_tenths_of_a_point(self, printed):
+        accuracies = [self.figures(printed("MNIST-classifier", seed=seed))[-1][2] for seed in (1,)]
+        assert abs(accuracies[0] - 99.18) < 0.4
+
+
+class TestLoadModel:
+    def test_the_least_sure_of_a_row(self, subject):
+        probs = subject.predictions.probs[115:123]
+        confidence, preds = probs.max(dim=1)
+        assert confidence.argmin() == 0
+        assert f"{confidence[0]:.0%}" == "75%"
+        assert preds[0] == subject.labels[115] == 4
+
+    def test_a_card_that_is_not_the_weights_own_is_refused(self, printed, tmp_path):
+        copy = tmp_path / "copy.pth"
+        shutil.copy(CHECKPOINT_PATH, copy)
+        card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+        card["sha256"] = "0" + card["sha256"][1:]
+        copy.with_suffix(".json").write_text(json.dumps(card))
+        result = execute(
+            NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
+            {"checkpoint": str(copy)}, 120, progress=False,
+        )  # fmt: skip
+        assert "is not the file that copy.json describes" in result.error
+
+
+class TestAnalysis:
+    def test_from_the_23rd_on_the_mistakes_are_unsure(self, printed, subject):
+        assert "39 are wrong" in printed("analysis", top=30)
+        answers = subject.predictions
+        surest = answers.confidence[~answers.correct].sort(descending=True).values
+        assert surest[21] >= 0.5 > surest[22]
+
+    def test_the_list_of_right_nines_is_far_longer(self, subject):
+        explorer = Explorer(subject, Selection(view="answer", digit=9))
+        counts = []
+        for serial, read in enumerate(("right", "wrong"), 1):
+            explorer.receive({"select": {"read": read}, "serial": serial})
+            slider = next(c for c in explorer.state["controls"] if c["name"] == "position")
+            counts.append(slider["max"] + 1)
+        assert counts[0] > 100 * counts[1]
+
+
+class TestConvVisualization:
+    def test_the_paper_channel_answers_to_paper_in_another_digit(self, subject):
+        assert subject.labels[2] == 1
+        paper = torch.from_numpy(subject.maps(2, "trained")["conv1"][3])
+        blank = F.max_pool2d(subject.images[2][None], 3, 1, 1)[0, 0] < -0.4  # no ink around
+        inside = torch.zeros(28, 28, dtype=torch.bool)
+        inside[1:-1, 1:-1] = True
+        assert paper[blank & inside].min() > 1
+        assert paper[subject.images[2, 0] > 2].max() < 0
+
+    def test_without_the_paper_channel(self, subject):
+        explorer = Explorer(subject, Selection(view="ablation"))
+        explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
+        assert "64.26% instead of 99.61%" in explorer.scene.caption
+
+    def test_other_random_kernels_do_no_better(self, splits):
+        accuracies = []
+        for seed in (0, 1):
+            model, _ = load_checkpoint()
+            model.conv1 = make_model(seed).conv1
+            images, labels = splits.test.tensors
+            with torch.no_grad():
+                accuracies.append((model(images).argmax(1) == labels).float().mean().item())
+        assert accuracies[0] != accuracies[1]
+        assert max(accuracies) < 0.7
