@@ -66,7 +66,7 @@ def jupyter_lab(root: Path, notebook: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def notebook_page(address: str, name: str) -> Iterator[Page]:
-    """The notebook `name` after Run All, scrolled to its last explorer.
+    """The notebook `name` after Run All, scrolled to its first explorer.
 
     `page.errors` holds the console's complaints.
     """
@@ -93,6 +93,6 @@ def notebook_page(address: str, name: str) -> Iterator[Page]:
                 break
         page.wait_for_selector(EXPLORER, timeout=300_000, state="attached")
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=300_000)
-        page.locator(EXPLORER).last.scroll_into_view_if_needed()
+        page.locator(EXPLORER).first.scroll_into_view_if_needed()
         yield page
         browser.close()

@@ -43,7 +43,7 @@ MOVED = {  # in each view: the control, and how many steps it has
 }
 LABELS = {"position": "Image", "channel": "Channel", "column": "Column"}
 KEY_TO_PICTURE = """async ([number, label, count]) => {
-    const root = [...document.querySelectorAll('.mnist-explorer')].at(-1);
+    const root = document.querySelector('.mnist-explorer');
     const slider = [...root.querySelectorAll('input[type=range]')]
         .find(input => input.ariaLabel === label);
     const caption = root.querySelector('.caption');
@@ -64,7 +64,7 @@ KEY_TO_PICTURE = """async ([number, label, count]) => {
     return times;
 }"""
 DRAG = """async ([label, seconds]) => {
-    const root = [...document.querySelectorAll('.mnist-explorer')].at(-1);
+    const root = document.querySelector('.mnist-explorer');
     const slider = [...root.querySelectorAll('input[type=range]')]
         .find(input => input.ariaLabel === label);
     const pictures = [], frames = [];
@@ -169,7 +169,7 @@ def in_the_browser() -> dict[str, dict[str, float]]:
         browser.jupyter_lab(Path(folder), NOTEBOOKS_DIR / name) as address,
         browser.notebook_page(address, name) as page,
     ):
-        root = page.locator(browser.EXPLORER).last
+        root = page.locator(browser.EXPLORER).first
         for view, (control, _) in MOVED.items():
             root.locator("[role=tab]", has_text=VIEWS[view].title).click()
             page.wait_for_timeout(6000 if view == "top_images" else 1500)
