@@ -423,7 +423,7 @@ class TestTable:
     def test_cells_hold_the_texts(self, page):
         table = Table(values=self.values, rows=["r0", "r1"], columns=["c0", "c1"], frame=1)
         scene = open_page(page, table)
-        assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.50", "−1.00", "", "none"]
+        assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.500", "−1.000", "", "none"]
         assert scene.locator("th[scope=col]").all_inner_texts() == ["c0", "c1"]
         assert scene.locator("th[scope=row]").all_inner_texts() == ["r0", "r1"]
         assert scene.locator("td.framed").all_inner_texts() == ["−1.00"]
@@ -461,7 +461,7 @@ class TestTable:
         page.keyboard.press("Enter")
         assert selections(page) == [{"place": 4}]
         pages.show(page, dataclasses.replace(table, values=-table.values), serial=1)
-        assert page.evaluate("document.activeElement.textContent") == "−4.00"
+        assert page.evaluate("document.activeElement.textContent") == "−4.000"
         assert read_out(page) == "sums · row 1 · column 1: −4"
         assert scene.locator("td[tabindex='0']").count() == 1
 
@@ -786,9 +786,10 @@ class TestExplorer:
     def test_it_nudges_the_server_until_the_answer_is_there(self, page):
         open_page(page, make_bars(), controls=[RANGE])
         page.get_by_role("slider").press("End")
-        page.wait_for_function("host.sent.length === 4")
+        page.wait_for_function("host.sent.length >= 4")  # a slow page may see the fifth, too
         kinds = page.evaluate("host.sent.map((message) => Object.keys(message).length)")
-        assert kinds == [2, 0, 0, 0]
+        assert kinds[0] == 2
+        assert set(kinds[1:]) == {0}
         pages.show(page, make_bars(), controls=[RANGE], serial=1)
         count = page.evaluate("host.sent.length")
         page.wait_for_timeout(300)
