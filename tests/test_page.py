@@ -426,7 +426,7 @@ class TestTable:
         assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.500", "−1.000", "", "none"]
         assert scene.locator("th[scope=col]").all_inner_texts() == ["c0", "c1"]
         assert scene.locator("th[scope=row]").all_inner_texts() == ["r0", "r1"]
-        assert scene.locator("td.framed").all_inner_texts() == ["−1.00"]
+        assert scene.locator("td.framed").all_inner_texts() == ["−1.000"]
 
     def test_tints_tell_sign_and_size(self, page):
         scene = open_page(page, Table(values=np.array([[1.0, 0.5, 0.0, -1.0]])))
