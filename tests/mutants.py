@@ -24,8 +24,25 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "explorer/page": ["test_page.py"],
     "explorer/still": ["test_still.py"],
     "explorer": ["test_explorer.py", "test_views.py"],
+    "live": ["test_live.py"],
+    "plots": ["test_plots.py", "test_live.py"],
+    "metrics": ["test_metrics.py"],
+    "training": ["test_training.py"],
 }
 MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
+    # training, and what is shown of it
+    ("live.py", "now - self.started", "now"),
+    ("live.py", "tensor[:FEW] for tensor in splits.val", "tensor[:FEW] for tensor in splits.train"),
+    ("live.py", "self.model, self.losses, self.val_losses, self.updated = model, [], {}, 0.0", "self.model, self.updated = model, 0.0"),
+    ("live.py", "self.val_losses[done] =", "self.val_losses[done - 1] ="),
+    ("live.py", ".loss(self.smoothing)", ".loss()"),
+    ("plots.py", "epochs[width - 1 :], smooth", "epochs[: len(smooth)], smooth"),
+    ("plots.py", ".swapaxes(1, 2)", ""),
+    ("plots.py", "right[filled] / counts[filled]", "right[filled] / counts.sum()"),
+    ("plots.py", 'PARTS = {"train": ORANGE, "val": BLUE', 'PARTS = {"train": BLUE, "val": BLUE'),
+    ("metrics.py", "if mistakes[i] >= least", "if mistakes[i] > least"),
+    ("training.py", "on_step(loss.detach() * self.ranks / count)", "on_step(loss.detach())"),
+    ("training.py", ".val_loss > GUESSING", ".val_loss > 9e9"),
     # the network taken apart
     ("network/tracing.py", 'call_method("softmax", (logits, 1))', 'call_method("softmax", (logits, 0))'),
     ("network/tracing.py", "expected, rtol=1e-3", "answer[:1], rtol=1e-3"),

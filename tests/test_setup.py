@@ -65,6 +65,14 @@ def test_no_unpacked_data_and_no_large_file_is_tracked():
     ]
 
 
+def test_links_in_the_documentation_lead_somewhere():
+    for path in (PROJECT_DIR / "README.md", *(PROJECT_DIR / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+        inside = [link for link in links if "://" not in link]
+        assert inside
+        assert [link for link in inside if not (path.parent / link).exists()] == []
+
+
 def test_modules_import_only_what_the_contracts_allow():
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")],
