@@ -1,8 +1,11 @@
 import dataclasses
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from mnist_helpers import Config, InputError
 from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
@@ -72,3 +75,16 @@ def test_auto_picks_the_accelerator_or_the_cpu():
         torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
     )
     assert select_device("auto").type == expected
+
+
+def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsys, monkeypatch):
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        monkeypatch.setattr(sys, name, None, raising=False)
+    shell = InteractiveShell()
+    shell.run_cell("from mnist_helpers import Config\nConfig(epochs=0)")
+    shown = capsys.readouterr().out
+    assert "epochs" in shown
+    assert "Traceback" not in shown
+    assert len(shown.splitlines()) == 1
+    deepest = traceback.extract_tb(sys.last_traceback)[-1]  # where %debug opens
+    assert deepest.filename.endswith("config.py")
