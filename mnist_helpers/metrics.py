@@ -68,6 +68,11 @@ class Predictions:
         """Whether each prediction is the label, (N,), bool."""
         return self.preds == self.labels
 
+    @cached_property
+    def losses(self) -> Tensor:
+        """The cross-entropy of each image in nats, (N,)."""
+        return F.cross_entropy(self.logits, self.labels, reduction="none")
+
     def loss(self, label_smoothing: float = 0.0) -> float:
         """Mean cross-entropy in nats, `label_smoothing` of each target spread over all digits."""
         return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()

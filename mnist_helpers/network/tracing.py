@@ -121,10 +121,13 @@ class Network:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 
-    def logits(self, images: Tensor, batch_size: int = 250) -> Tensor:
+    def features(self, images: Tensor, layer: str, batch_size: int = 250) -> Tensor:
+        """What a layer puts out for any number of images, (N, ...)."""
+        return torch.cat([self.outputs(batch)[layer] for batch in images.split(batch_size)])
+
+    def logits(self, images: Tensor) -> Tensor:
         """What it answers to any number of images, (N, classes)."""
-        batches = images.split(batch_size)
-        return torch.cat([self.outputs(batch)[self.answer] for batch in batches])
+        return self.features(images, self.answer)
 
     @torch.inference_mode()
     def _first_values(self, image: Tensor) -> dict[fx.Node, object]:

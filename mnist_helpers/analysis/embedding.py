@@ -1,0 +1,39 @@
+"""Where images lie to a network: its features in two dimensions."""
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import Tensor
+
+STEPS = 250  # of t-SNE at a time, the fewest that scikit-learn takes
+ROUNDS = 3
+
+
+def principal(features: Tensor) -> np.ndarray:
+    """The two directions in which `features` (N, F) differ most, (N, 2)."""
+    return PCA(2, random_state=0).fit_transform(features.numpy())
+
+
+def neighbour_map(features: Tensor) -> Generator[float, None, np.ndarray]:
+    """Features (N, F) in two dimensions, neighbours kept together, (N, 2), by t-SNE.
+
+    Van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 9, 2008. Yields the fraction
+    done, and works in a thread meanwhile.
+    """
+    points, made = principal(features), {"random_state": 0, "max_iter": STEPS}
+    points *= 1e-4 / points[:, 0].std()  # as scikit-learn begins
+    made["perplexity"] = min(30.0, (len(points) - 1) / 3)
+    with ThreadPoolExecutor(1) as pool:
+        for done in range(ROUNDS):
+            tsne = TSNE(init=points, **made)
+            work = pool.submit(tsne.fit_transform, features.numpy())
+            while not work.done():
+                yield done / ROUNDS
+                sleep(0.02)
+            points = work.result()
+            made["early_exaggeration"] = 1.0  # only the first round begins anew
+    return points
