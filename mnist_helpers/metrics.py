@@ -48,6 +48,11 @@ class Predictions:
     logits: Tensor
     labels: Tensor
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return self.logits.shape[1]
+
     @cached_property
     def probs(self) -> Tensor:
         """Softmax of the logits, (N, 10); each row sums to 1."""
@@ -106,7 +111,7 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
 def confusion_matrix(predictions: Predictions) -> Tensor:
     """Counts of images, (10, 10): row the true digit, column the predicted one."""
     return classification.multiclass_confusion_matrix(
-        predictions.preds, predictions.labels, NUM_CLASSES
+        predictions.preds, predictions.labels, predictions.classes
     )
 
 

@@ -81,7 +81,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/layers.py", "np.flatnonzero(outputs == channel)", "np.flatnonzero(inputs == channel)"),
     ("explorer/views/layers.py", "labels=[str(first + number)", "labels=[str(number)"),
     ("explorer/views/layers.py", "np.subtract(*sides.values())", "np.add(*sides.values())"),
-    ("explorer/views/layers.py", "subject.maps(at.image, name)[at.layer]", "subject.maps(at.image, at.weights)[at.layer]"),
+    ("explorer/views/layers.py", "subject.maps(at.image, name, *look", "subject.maps(at.image, at.weights, *look"),
     ("explorer/views/layers.py", "mark[\"frames\"] = {look.at.channel: value_box(look)}", "mark[\"frames\"] = {0: value_box(look)}"),
     ("explorer/views/arithmetic.py", '"products": patch * kernel', '"products": patch + kernel'),
     ("explorer/views/arithmetic.py", "np.abs(sums.partial_sums).argmax()", "sums.partial_sums.argmin()"),

@@ -13,6 +13,7 @@ from torch import nn
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
 from mnist_helpers.explorer.scene import number
+from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
 
 
@@ -91,7 +92,7 @@ class TestSubject:
             for read, mask in (("all", right | True), ("right", right), ("wrong", ~right)):
                 among = mask if digit is None else mask & (subject.labels == digit)
                 wanted = among.nonzero().flatten().tolist()
-                assert subject.chosen(digit, read).tolist() == wanted
+                assert subject.chosen(ImageFilter(digit=digit, read=read)).tolist() == wanted
 
     def test_without_labels_the_models_answers_stand_for_them(self, subject):
         bare = Subject(subject.network.model, subject.images[:20])
@@ -259,12 +260,14 @@ class TestControls:
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")
         names = [each["name"] for each in explorer.state["controls"]]
-        assert names == ["position", "image", "digit", "read", "target", "compare", "weights"]
+        images = ["position", "image", "digit", "read"]
+        disturbance = ["disturbance", "amount"]
+        assert names == [*images, "target", "compare", *disturbance, "weights"]
         lonely = Explorer(
             Subject(make_model(0), explorer.subject.images), Selection(view="attribution")
         )
         names = [each["name"] for each in lonely.state["controls"]]
-        assert names == ["position", "image", "digit", "read", "target"]
+        assert names == [*images, "target", *disturbance]
 
     def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
         labels = explorer.subject.labels
@@ -288,7 +291,8 @@ class TestControls:
             for mark in shown(explorer)["trail"].get("items", [])
             if mark["select"] == {"layer": mark["text"]}
         ]
-        has_layers = view not in ("attribution", "ablation", "answer", "convolve")
+        others = ("attribution", "ablation", "answer", "convolve", "confusion", "neighbours")
+        has_layers = view not in others
         assert [mark["text"] for mark in buttons] == (way if has_layers else [])
         assert [mark["text"] for mark in buttons if mark["framed"]] == ["conv2"] * has_layers
 

@@ -3,40 +3,50 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
 Control = dict[str, object]
-LABELS = {"input_channel": "Input channel", "target": "Class", "limits": "Colours"}
-SLIDERS = ("layer", "channel", "row", "column", "input_channel")
-OPTIONAL = ("digit", "target")  # may be any
+LABELS = {
+    "input_channel": "Input channel", "target": "Class", "limits": "Colours",
+    "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
+}  # fmt: skip
+SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount")
+CLASSES = ("digit", "predicted", "target")
+OPTIONAL = (*CLASSES, "tenth")  # may be any
 
 
 def controls(subject: Subject, selection: Selection) -> list[Control]:
     """The controls of the open view with their values and ranges."""
     look = subject.look(selection)
     known = subject.known | look.places
+    names = {name: subject.digits for name in CLASSES}
+    names["tenth"] = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)]
     made: list[Control] = []
     for name in VIEWS[selection.view].fields:
         if name == "image":
-            made += image_controls(subject, selection)
+            made += image_controls(subject, selection, names["digit"])
         elif name == "input_channel":
             made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
         elif name not in ("weights", "compare") or len(subject.networks) > 1:
-            made.append(control(name, getattr(look.at, name), known[name]))
+            made.append(control(name, getattr(look.at, name), known[name], names.get(name)))
     return made
 
 
-def control(name: str, value: object, known: Sequence) -> Control:
-    """A slider over what is known, or a list to choose from."""
+def control(
+    name: str, value: object, known: Sequence, names: Sequence[str] | None = None
+) -> Control:
+    """A slider over what is known, or a list to choose from, by its `names`."""
     label = LABELS.get(name, name.capitalize())
     made = {"name": name, "label": label, "value": value, "kind": "choice"}
     if name not in SLIDERS:
         nothing = [["any", None]] if name in OPTIONAL else []
-        return made | {"options": nothing + [[str(each), each] for each in known]}
+        texts = names or list(map(str, known))
+        return made | {"options": nothing + [list(pair) for pair in zip(texts, known, strict=True)]}
     if not isinstance(known, range):  # steps with names
-        made |= {"values": known, "texts": known, "value": known.index(value)}
+        texts = [str(each) for each in known]
+        made |= {"values": known, "texts": texts, "value": known.index(value)}
     return made | sliding(made["value"], len(known))
 
 
@@ -46,17 +56,17 @@ def sliding(value: int | None, count: int) -> Control:
     return {"kind": "range", "max": last, "disabled": not last, "value": min(value or 0, last)}
 
 
-def image_controls(subject: Subject, selection: Selection) -> list[Control]:
+def image_controls(subject: Subject, selection: Selection, names: Sequence[str]) -> list[Control]:
     """A slider over the images that the filter lets through, the image's number, and the filter."""
     at, known = selection, subject.known
-    chosen = subject.chosen(at.digit, at.read).tolist()
+    chosen = subject.chosen(at.filter).tolist()
     position = chosen.index(at.image) if at.image in chosen else 0
     slider = {"name": "position", "label": "Image", "playable": True, "counted": True}
     number = {"name": "image", "label": "Index", "kind": "number", "value": at.image}
     return [
         slider | sliding(position, len(chosen)),
         number | {"max": known["image"][-1]},
-        control("digit", at.digit, known["digit"]),
+        control("digit", at.digit, known["digit"], names),
         control("read", at.read, known["read"]),
     ]
 
@@ -71,19 +81,23 @@ def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection
     if "reset" in part:
         return Selection(view=at.view)
     if "position" in part:
-        part["image"] = int(subject.chosen(at.digit, at.read)[part.pop("position")])
+        part["image"] = int(subject.chosen(at.filter)[part.pop("position")])
     if "ablate" in part:
         pair = part.pop("ablate")
         part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
+    if "image" in part or "position" in part:
+        part["pointed"] = None
+    if "disturbance" in part:
+        part["amount"] = None
     fields = asdict(at) | part
     at = Selection(**{name: fields[name] for name in asdict(at)})
     if "layer" in part:  # what was chosen in another layer moves inside this one
         place = asdict(subject.look(at).at)
         chosen = [name for name in ("channel", "row", "column") if fields[name] is not None]
         at = replace(at, **{name: place[name] for name in chosen})
-    chosen = subject.chosen(at.digit, at.read)
+    chosen = subject.chosen(at.filter)
     if at.image in chosen:
         return at
     if "image" in part:  # one that the filter hides takes the filter away
-        return replace(at, digit=None, read="all")
+        return replace(at, **asdict(ImageFilter()))
     return replace(at, image=int(chosen[0])) if len(chosen) else at

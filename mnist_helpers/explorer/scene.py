@@ -53,7 +53,8 @@ class Maps(Mark):
 class Table(Mark):
     """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value.
 
-    `edit` names a field of the selection that is these numbers; then they can be changed.
+    `edit` names a field of the selection that is these numbers; then they can be changed. `counts`
+    are written whole; `shades` (H, W) tint the cells where it is not the numbers themselves.
     """
 
     values: np.ndarray
@@ -62,15 +63,19 @@ class Table(Mark):
     frame: int | None = None
     percent: bool = False
     edit: str = ""
+    counts: bool = False
+    shades: np.ndarray | None = None
 
     @property
     def texts(self) -> list[list[str]]:
         """What stands in the cells: four digits of the largest value, two to four decimals."""
         top = np.abs(self.values[np.isfinite(self.values)]).max(initial=1e-9)
         digits = int(np.clip(3 - np.floor(np.log10(top)), 2, 4))
-        spec = ".1%" if self.percent else f".{digits}f"
+        spec = ".1%" if self.percent else ",.0f" if self.counts else f".{digits}f"
         texts = [number(value, spec) for value in self.values.ravel().tolist()]
         texts = ["none" if "inf" in text else text for text in texts]
+        if self.counts:
+            texts = ["·" if text == "0" else text for text in texts]
         return np.reshape(texts, self.values.shape).tolist()
 
 
@@ -89,6 +94,28 @@ class Bars(Mark):
     axes: tuple[str, str] = ("", "")
     numbers: Sequence[str] = ()
     emphasis: Sequence[int] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter(Mark):
+    """Points (N, 2) in [0, 1], each a letter for its class; `marked` ones bear a ring.
+
+    `classes` (N,) are numbers into `names`, `frame` is the chosen point, and `hovers` names the
+    field of the selection that is the point under the pointer.
+    """
+
+    points: np.ndarray
+    classes: Sequence[int]
+    names: Sequence[str]
+    marked: Sequence[int] = ()
+    frame: int | None = None
+    hovers: str = ""
+
+    @property
+    def letters(self) -> list[str]:
+        """What stands for each class: its digit, or a letter."""
+        digits = all(len(name) == 1 for name in self.names)
+        return list(self.names) if digits else [chr(65 + n) for n in range(len(self.names))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,21 @@ MOST_WEIGHT = 100  # in a kernel of one's own
 
 
 @dataclass(frozen=True)
-class Selection:
+class ImageFilter:
+    """Which images one looks at: those that agree with all that is not left open."""
+
+    digit: int | None = None
+    """Only images of this class."""
+    predicted: int | None = None
+    """Only images that are read as this class."""
+    read: Literal["all", "right", "wrong"] = "all"
+    """Only images that are read rightly, or wrongly."""
+    tenth: int | None = None
+    """Only images read with this tenth of confidence: 9 is above 90 %, up to 100 %."""
+
+
+@dataclass(frozen=True)
+class Selection(ImageFilter):
     """Where one looks: a view, an image, a value of what a network makes of it, a class.
 
     What is None is left to the view, which says what it took: the layer is then the first
@@ -25,10 +39,6 @@ class Selection:
     """Which view is open."""
     image: int = 0
     """Number of the image."""
-    digit: int | None = None
-    """Only images of this class."""
-    read: Literal["all", "right", "wrong"] = "all"
-    """Only images that are read rightly, or wrongly."""
     layer: str | None = None
     """Name of the layer."""
     channel: int | None = None
@@ -53,6 +63,14 @@ class Selection:
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False
     """Whether every channel is measured by what is lost without it."""
+    disturbance: str = "none"
+    """What is done to the image before the network reads it."""
+    amount: float | None = None
+    """How much of it."""
+    projection: Literal["PCA", "t-SNE"] = "PCA"
+    """How many dimensions become two."""
+    pointed: int | None = None
+    """The image under the pointer."""
     kernel: tuple[float, ...] | None = None
     """A kernel of one's own: nine numbers, row by row."""
     padding: Literal[0, 1] = 1
@@ -70,13 +88,26 @@ class Selection:
         if self.kernel is not None:
             object.__setattr__(self, "kernel", checked_kernel(self.kernel))
 
+    @property
+    def filter(self) -> ImageFilter:
+        """Which images are looked at."""
+        names = [field.name for field in dataclasses.fields(ImageFilter)]
+        return ImageFilter(**{name: getattr(self, name) for name in names})
+
     def __str__(self) -> str:
         """The call that brings one back here."""
         default = Selection()
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in field_names()}
         given = {name: value for name, value in values.items() if value != getattr(default, name)}
         arguments = [f"{name}={value!r}" for name, value in given.items()]
         return f"explore({', '.join(['model', 'images', 'labels', *arguments])})"
+
+
+def field_names() -> list[str]:
+    """The names of a selection's fields, the filter's last."""
+    count = len(dataclasses.fields(ImageFilter))
+    names = [field.name for field in dataclasses.fields(Selection)]
+    return names[count:] + names[:count]
 
 
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:

@@ -32,6 +32,7 @@ from mnist_helpers.explorer.scene import (
     Maps,
     Mark,
     Row,
+    Scatter,
     Scene,
     Table,
     Text,
@@ -46,6 +47,8 @@ CHART = 76  # height of bars, in points
 BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN, PAPER = 8, 1000  # pixels: around the scene, and its width before a row wraps
 COLOURS = (BLUE, ORANGE)  # of the series of bars
+LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
+SQUARE = 4.6  # inches: of a scatter
 
 
 class Still:
@@ -203,8 +206,9 @@ def drawn_table(mark: Table) -> OffsetBox:
 
 def cell(mark: Table, row: int, column: int, text: str) -> TextArea:
     """A number on its tint: blue below zero, red above."""
-    value = np.nan_to_num(mark.values[row, column], neginf=0)
-    top = np.abs(mark.values[np.isfinite(mark.values)]).max(initial=1e-9)
+    shades = mark.values if mark.shades is None else mark.shades
+    value = np.nan_to_num(shades[row, column], neginf=0)
+    top = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
     tint = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2, alpha=0.35)
     framed = mark.frame == row * mark.values.shape[1] + column
     edge = ORANGE if framed else "none"
@@ -252,6 +256,29 @@ def height_of(value: float, mark: Bars) -> float:
     """How high a value stands in the chart, in points."""
     low, high = mark.limits
     return CHART * (min(max(value, low), high) - low) / (high - low)
+
+
+@drawn.register
+def drawn_scatter(mark: Scatter) -> OffsetBox:
+    """Letters at their points, the marked in a ring, the chosen in a frame."""
+    fig = Figure((SQUARE, SQUARE), dpi=DPI)
+    canvas = FigureCanvasAgg(fig)
+    ax = fig.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.axis("off")
+    classes, legend = np.asarray(mark.classes), []
+    for place, (letter, name) in enumerate(zip(mark.letters, mark.names, strict=True)):
+        points, colour = mark.points[classes == place], LETTERS[place % len(LETTERS)]
+        ax.scatter(*points.T, s=18, marker=f"${letter}$", color=colour, linewidths=0.2)
+        if letter != name:
+            legend.append(words(f"{letter}  {name}", colour=colour))
+    hollow = {"facecolors": "none"}
+    ax.scatter(*mark.points[list(mark.marked)].T, s=70, edgecolors="black", **hollow)
+    if mark.frame is not None:
+        ax.scatter(*mark.points[mark.frame], s=140, marker="s", edgecolors=ORANGE, lw=2, **hollow)
+    canvas.draw()
+    picture = OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)
+    return packed(HPacker, [picture, packed(VPacker, legend, 3)], 6, align="top")
 
 
 @drawn.register

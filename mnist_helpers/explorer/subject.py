@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
+from mnist_helpers.analysis.embedding import neighbour_map, principal
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.scene import Box
-from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
@@ -24,7 +26,7 @@ from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
-    for name in ("read", "compare", "quantity", "limits", "padding", "stride")
+    for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
 FEW = 1000  # images, for the gradient of the loss
 
@@ -46,6 +48,9 @@ class Subject:
         labels: (N,), the classes; without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.
         name: what to call the model's own weights.
+        class_names: what to call the classes; by default their numbers.
+        known_images: images and labels, among which those like an image are looked for, such as the
+            training images; by default `images` and `labels`.
 
     Raises:
         InputError: one of them doesn't fit.
@@ -58,12 +63,15 @@ class Subject:
         labels: Tensor | None = None,
         others: Mapping[str, Mapping[str, Tensor]] | None = None,
         name: str = "trained",
+        class_names: Sequence[str] | None = None,
+        known_images: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.images = checked_images(images)
         self.network = Network(model, self.images)
         self.layers = self.network.layers
         self.classes = self.layers[SOFTMAX].shape[0]
-        self.digits = [str(digit) for digit in range(self.classes)]
+        self.digits = checked_names(class_names, self.classes)
+        self.known_images = known_images
         self.given = checked_labels(labels, len(self.images), self.classes)
         self.networks = {name: self.network}
         for other, weights in (others or {}).items():
@@ -78,7 +86,11 @@ class Subject:
             "layer": list(self.layers),
             "weights": list(self.networks),
             "digit": classes,
+            "predicted": classes,
+            "tenth": range(10),
             "target": classes,
+            "disturbance": list(DISTURBANCES),
+            "pointed": range(len(self.images)),
             "input_channel": range(max(layer.shape[0] for layer in self.layers.values())),
             **CHOICES,
         }
@@ -94,12 +106,16 @@ class Subject:
         self.ablation = lru_cache(maxsize=1)(self._ablation)
         self.class_means = lru_cache(maxsize=64)(self._class_means)
 
-    def _outputs(self, image: int, weights: str) -> dict[str, Tensor]:
-        return self.networks[weights].outputs(self.images[image : image + 1])
+    def image(self, number: int, disturbance: str = "none", amount: float = 0.0) -> Tensor:
+        """An image, (1, C, H, W), as it is or disturbed."""
+        return disturb(self.network, self.images[number : number + 1], disturbance, amount)
 
-    def _maps(self, image: int, weights: str) -> dict[str, np.ndarray]:
+    def _outputs(self, image: int, weights: str, *disturbed: object) -> dict[str, Tensor]:
+        return self.networks[weights].outputs(self.image(image, *disturbed))
+
+    def _maps(self, image: int, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
-        outputs = self.outputs(image, weights)
+        outputs = self.outputs(image, weights, *disturbed)
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
     def _ablation(self, weights: str) -> Ablation:
@@ -109,8 +125,10 @@ class Subject:
         """The answers to all images with some channels of convolutions put to zero."""
         return self.ablation(weights).predictions(channels)
 
-    def _attributions(self, image: int, target: int, weights: str) -> dict[str, np.ndarray]:
-        return attributions(self.networks[weights], self.images[image], target)
+    def _attributions(
+        self, image: int, target: int, weights: str, *disturbed: object
+    ) -> dict[str, np.ndarray]:
+        return attributions(self.networks[weights], self.image(image, *disturbed)[0], target)
 
     def _kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
@@ -123,14 +141,45 @@ class Subject:
             found = {name: kernel - before[name] for name, kernel in found.items()}
         return {name: kernel.numpy() for name, kernel in found.items()}
 
-    def _chosen(self, digit: int | None, read: str) -> np.ndarray:
+    def _chosen(self, only: ImageFilter) -> np.ndarray:
         """The numbers of the images that a filter lets through, in order."""
         mask = torch.ones(len(self.images), dtype=torch.bool)
-        if digit is not None:
-            mask &= self.labels == digit
-        if read != "all":
-            mask &= self.predictions.correct == (read == "right")
+        if only.digit is not None:
+            mask &= self.labels == only.digit
+        if only.predicted is not None:
+            mask &= self.predictions.preds == only.predicted
+        if only.read != "all":
+            mask &= self.predictions.correct == (only.read == "right")
+        if only.tenth is not None:
+            confidence = self.predictions.confidence
+            mask &= (confidence > only.tenth / 10) & (confidence <= (only.tenth + 1) / 10)
         return mask.nonzero().flatten().numpy()
+
+    @cached_property
+    def hidden(self) -> str:
+        """The linear layer before that of the logits, or else what that reads."""
+        layers = self.layers.values()
+        linear = [each.name for each in layers if each.parameters and len(each.shape) == 1]
+        return linear[-2] if len(linear) > 1 else self.layers[self.network.answer].inputs[0]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """What the hidden layer puts out for all images, (N, F)."""
+        return self.network.features(self.images, self.hidden).flatten(1)
+
+    @cached_property
+    def known_features(self) -> Tensor:
+        """The same for the known images."""
+        if self.known_images is None:
+            return self.features
+        return self.network.features(self.known_images[0], self.hidden).flatten(1)
+
+    def points(self, projection: str) -> np.ndarray:
+        """The features in two dimensions, (N, 2)."""
+        if projection == "PCA":
+            return self.measured("PCA", ("PCA",), partial(at_once, principal, self.features))
+        text = f"Arranging {len(self.images):,} images by t-SNE"
+        return self.measured(text, ("t-SNE",), partial(neighbour_map, self.features))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -202,7 +251,9 @@ class Subject:
         """The subject at a selection, with what that leaves open filled in."""
         at = replace(at, weights=at.weights or next(iter(self.networks)))
         at = replace(at, layer=at.layer or self.network.convolutions[0])
-        maps = self.maps(at.image, at.weights)[at.layer]
+        if at.amount is None:
+            at = replace(at, amount=DISTURBANCES[at.disturbance].nothing)
+        maps = self.maps(at.image, at.weights, at.disturbance, at.amount)[at.layer]
         channel, row, column = largest(maps, (at.channel, at.row, at.column))
         return Look(self, replace(at, channel=channel, row=row, column=column))
 
@@ -233,12 +284,17 @@ class Look:
     @property
     def image(self) -> np.ndarray:
         """The image, (C, H, W)."""
-        return self.subject.images[self.at.image].numpy()
+        return self.subject.image(self.at.image, *self.disturbed)[0].numpy()
+
+    @property
+    def disturbed(self) -> tuple[str, float]:
+        """What is done to it, and how much of it."""
+        return self.at.disturbance, self.at.amount
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """What every layer makes of the image: {name: (C, H, W)}."""
-        return self.subject.maps(self.at.image, self.at.weights)
+        return self.subject.maps(self.at.image, self.at.weights, *self.disturbed)
 
     @property
     def values(self) -> np.ndarray:
@@ -246,10 +302,11 @@ class Look:
         return self.maps[self.at.layer]
 
     @property
-    def places(self) -> dict[str, range]:
-        """What channel, row and column can be."""
+    def places(self) -> dict[str, Sequence]:
+        """What channel, row and column can be, and the amount of what is done to the image."""
         sizes = map(range, self.values.shape)
-        return dict(zip(("channel", "row", "column"), sizes, strict=True))
+        places = dict(zip(("channel", "row", "column"), sizes, strict=True))
+        return places | {"amount": DISTURBANCES[self.at.disturbance].amounts}
 
     @property
     def probs(self) -> np.ndarray:
@@ -265,7 +322,7 @@ class Look:
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
         at = self.at
-        outputs = self.subject.outputs(at.image, at.weights)
+        outputs = self.subject.outputs(at.image, at.weights, *self.disturbed)
         network = self.subject.networks[at.weights]
         return explain(network, outputs, at.layer, at.channel, at.row, at.column)
 
@@ -282,9 +339,12 @@ class Look:
     @property
     def title(self) -> str:
         """Which image it is and what the network reads in it."""
-        label = f", a {self.subject.labels[self.at.image]}" if self.labelled else ""
+        at, names = self.at, self.subject.digits
+        label = f", a {names[self.subject.labels[at.image]]}" if self.labelled else ""
+        if at.disturbance != "none":
+            label += f", {at.disturbance} {at.amount:g} {DISTURBANCES[at.disturbance].unit}"
         confidence = f"{self.probs.max():.1%}"
-        return f"Image {self.at.image}{label}, read as {self.probs.argmax()} with {confidence}"
+        return f"Image {at.image}{label}, read as {names[self.probs.argmax()]} with {confidence}"
 
     @property
     def labelled(self) -> bool:
@@ -324,6 +384,20 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
             raise InputError(f"{name} is {value!r}, but must be {there}.")
+
+
+def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator:
+    """What is quick, as a job of one step."""
+    yield 0.0
+    return compute(*data)
+
+
+def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    """The names of the classes, where there is one for each; by default their numbers."""
+    names = [str(digit) for digit in range(classes)] if names is None else list(names)
+    if len(names) != classes:
+        raise InputError(f"class_names has {len(names)} names, but there are {classes} classes.")
+    return names
 
 
 def checked_images(images: Tensor | np.ndarray) -> Tensor:

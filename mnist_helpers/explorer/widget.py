@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import controls, moved
-from mnist_helpers.explorer.scene import Maps, Row, Scene, Table, Text, number
-from mnist_helpers.explorer.selection import Selection
-from mnist_helpers.explorer.still import PALETTES, Still
+from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
+from mnist_helpers.explorer.selection import Selection, field_names
+from mnist_helpers.explorer.still import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
-from mnist_helpers.explorer.views import VIEWS, draw
+from mnist_helpers.explorer.views import VIEWS, draw, shown
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
@@ -30,12 +30,14 @@ MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones trave
 
 def page_script() -> str:
     """The widget's module: the colour tables, then the page's own scripts."""
+    letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
     palettes = {name: {"light": colours(light)} for name, light in PALETTES.items()}
     for name, dark in DARK.items():
         palettes[name]["dark"] = colours(dark)
     scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     module = "export default { render: ({ model, el }) => mount(model, el) };"
-    return "\n".join([f"const PALETTES = {json.dumps(palettes)};", *scripts, module])
+    constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
+    return "\n".join([constants, *scripts, module])
 
 
 def colours(colormap: str) -> list[list[int]]:
@@ -80,9 +82,9 @@ class Explorer(anywidget.AnyWidget):
 
     def described(self, error: str) -> dict[str, object]:
         """All that the page needs to draw."""
-        look = self.subject.look(self.selection)
-        shown = {"header": header(look), "trail": trail(look), "scene": self.scene}
-        text, numbers = encoded(shown)
+        look = self.subject.look(shown(self.selection))
+        parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
+        text, numbers = encoded(parts)
         return {
             "tabs": [[name, view.title] for name, view in VIEWS.items()],
             "view": self.selection.view,
@@ -162,10 +164,11 @@ def may_wait() -> bool:
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
     at, probs = look.at, look.probs
-    label = f"label {look.subject.labels[at.image]}" if look.labelled else "no label"
+    names = look.subject.digits
+    label = f"label {names[look.subject.labels[at.image]]}" if look.labelled else "no label"
     said = f"{number(probs.max().item(), '.1%')}, {label}"
     image = picture(look.image, 56, select={})
-    return Row([image, Text(text=str(probs.argmax()), size="large", notes=[said])])
+    return Row([image, Text(text=names[probs.argmax()], size="large", notes=[said])])
 
 
 def trail(look: Look) -> Row:
@@ -192,6 +195,8 @@ def encoded(parts: dict[str, object]) -> tuple[str, list[bytes]]:
             values["frames"] = list(item.frames.items())  # JSON's names are texts
         if isinstance(item, Table):
             values["texts"] = item.texts
+        if isinstance(item, Scatter):
+            values["letters"] = item.letters
         return values
 
     text = json.dumps(parts, default=plain)
@@ -247,7 +252,7 @@ def selected(fields: dict[str, object]) -> Selection:
     Raises:
         InputError: there is no such field.
     """
-    known = [field.name for field in dataclasses.fields(Selection)]
+    known = field_names()
     for name in fields:
         if name not in known:
             raise InputError(f"a selection has no {name}; it has {', '.join(known)}.")

@@ -3,6 +3,7 @@
 const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
 const DRAG = 6; // pixels to a tenth, in a number that is dragged
 const MOST_WEIGHT = 100;
+const [SCATTER, SCATTER_EDGE] = [460, 10]; // side of a scatter and its margin, in pixels
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
 const DIGITS = { float32: 4, float16: 3 }; // that are significant
 const remembered = new WeakMap();
@@ -150,7 +151,9 @@ function create(kind, context) {
   body.onpointermove = (event) => {
     const place = view.locate?.(event);
     context.point(view, place);
-    if (view.mark.follows && place && differs(element, place)) pickAt(view, place);
+    if (!place || !differs(element, place)) return;
+    if (view.mark.follows) pickAt(view, place);
+    view.hover?.(place);
   };
   body.onpointerleave = () => context.point(null);
   body.addEventListener("focusin", () => context.focus(view, view.here?.()));
@@ -500,12 +503,13 @@ function drawTable(view, mark) {
     layTable(view, mark);
   }
   view.table.ariaLabel = mark.title || "numbers";
-  const finite = view.values.map(Math.abs).filter(Number.isFinite);
+  const shades = mark.shades ? decode(mark.shades) : view.values;
+  const finite = shades.map(Math.abs).filter(Number.isFinite);
   const top = finite.reduce((a, b) => Math.max(a, b), 1e-9);
   mark.texts.flat().forEach((text, i) => {
-    const [cell, value] = [view.items[i], view.values[i]];
+    const [cell, value] = [view.items[i], shades[i]];
     const share = Number.isFinite(value) ? Math.abs(value) / top : 0;
-    if (mark.edit) showNumber(cell, value, view.context);
+    if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "");
     cell.classList.toggle("below", value < 0);
@@ -666,6 +670,102 @@ function describeBars({ mark, series }, { index }) {
   return `${name}: ${mark.numbers[index] || texts[0][1]}`;
 }
 
+/** Letters at points on a canvas: a list box with one option, the caret, that moves. */
+function drawScatter(view, mark) {
+  view.values = decode(mark.points);
+  if (differs(view.body, mark.names)) layScatter(view, mark);
+  view.caret = Math.min(mark.frame ?? view.caret ?? 0, mark.classes.length - 1);
+  view.items[0].ariaLabel = mark.title;
+  const { canvas } = view;
+  canvas.width = canvas.height = SCATTER * devicePixelRatio;
+  const pen = canvas.getContext("2d");
+  pen.scale(devicePixelRatio, devicePixelRatio);
+  Object.assign(pen, { font: "9px sans-serif", textAlign: "center", textBaseline: "middle" });
+  mark.classes.forEach((each, i) => {
+    pen.fillStyle = LETTERS[each % LETTERS.length];
+    pen.fillText(mark.letters[each], ...pointAt(view, i));
+  });
+  pen.strokeStyle = getComputedStyle(canvas).color;
+  mark.marked.forEach((i) => {
+    pen.beginPath();
+    pen.arc(...pointAt(view, i), 6, 0, 7);
+    pen.stroke();
+  });
+  const [x, y] = pointAt(view, view.caret);
+  Object.assign(view.caretBox.style, { left: `${x - 7}px`, top: `${y - 7}px` });
+  view.caretBox.hidden = mark.frame === null;
+  view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
+  view.caretBox.ariaSelected = "true";
+}
+
+/** Where the i-th point lies on the canvas, in pixels; up is more. */
+function pointAt({ values }, i) {
+  const across = SCATTER - 2 * SCATTER_EDGE;
+  return [SCATTER_EDGE + across * values[2 * i], SCATTER - SCATTER_EDGE - across * values[2 * i + 1]];
+}
+
+/** Lays out the canvas and the legend of points. */
+function layScatter(view, mark) {
+  view.canvas = make("canvas");
+  view.caretBox = Object.assign(make("div", "frame point"), { role: "option", id: newId() });
+  const box = focusable(make("div", "sheet", view.canvas, view.caretBox));
+  Object.assign(box, { role: "listbox", tabIndex: 0 });
+  box.setAttribute("aria-activedescendant", view.caretBox.id);
+  const names = mark.names.map((name, i) => {
+    const letter = make("b", "", mark.letters[i]);
+    letter.style.color = LETTERS[i % LETTERS.length];
+    return make("span", "", letter, name === mark.letters[i] ? "" : ` ${name}`);
+  });
+  view.body.replaceChildren(box, make("div", "names", ...names));
+  view.items = [box];
+  view.describe = describeScatter;
+  view.here = () => ({ index: view.caret });
+  view.locate = (event) => pointUnder(view, event);
+  view.hover = ({ index }) => {
+    const [image] = Object.values(resolve(view.mark.select, { index }));
+    if (view.mark.hovers) view.context.pick({ [view.mark.hovers]: image });
+  };
+  view.move = (key) => {
+    view.caret = pointTowards(view, key);
+    view.hover({ index: view.caret });
+  };
+}
+
+/** The point nearest to the pointer, if it is near. */
+function pointUnder(view, { clientX, clientY }) {
+  const box = view.canvas.getBoundingClientRect();
+  const far = (i) => {
+    const [x, y] = pointAt(view, i);
+    return Math.hypot(box.left + x - clientX, box.top + y - clientY);
+  };
+  const index = view.mark.classes.reduce((best, _, i) => (far(i) < far(best) ? i : best), 0);
+  return far(index) <= 8 ? { index } : null;
+}
+
+/** The nearest point in the direction of an arrow key; Home and End lead to the first and last. */
+function pointTowards(view, key) {
+  const last = view.mark.classes.length - 1;
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (!ways[key]) return key === "Home" ? 0 : last;
+  const [x, y] = pointAt(view, view.caret);
+  const [across, up] = ways[key];
+  const cost = (i) => {
+    const [right, down] = [pointAt(view, i)[0] - x, pointAt(view, i)[1] - y];
+    const along = right * across + down * up;
+    const aside = Math.abs(right * up) + Math.abs(down * across);
+    return along > 0.5 && along >= aside ? along + aside : Infinity;
+  };
+  const best = view.mark.classes.reduce((a, _, i) => (cost(i) < cost(a) ? i : a), view.caret);
+  return cost(best) < Infinity ? best : view.caret;
+}
+
+/** The image of a point and its class. */
+function describeScatter({ mark }, { index }) {
+  const wrong = mark.marked.includes(index) ? ", read wrongly" : "";
+  const [image] = Object.values(resolve(mark.select, { index }));
+  return `image ${image}: ${mark.names[mark.classes[index]]}${wrong}`;
+}
+
 /** A paragraph, or a button where a click selects something. */
 function drawText(view, mark) {
   const tag = selects(mark) ? "button" : "p";
@@ -676,7 +776,7 @@ function drawText(view, mark) {
   text.onclick = () => selects(mark) && pickAt(view, { index: 0 });
 }
 
-const MARKS = { maps: drawMaps, table: drawTable, bars: drawBars, text: drawText };
+const MARKS = { maps: drawMaps, table: drawTable, bars: drawBars, scatter: drawScatter, text: drawText };
 let lastId = 0;
 
 /** An id that no other element of the page has. */

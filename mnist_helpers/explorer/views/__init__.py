@@ -1,11 +1,13 @@
 """The views: pure functions of a subject and a selection, each with the fields that it shows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from mnist_helpers.explorer.scene import Scene, Text
-from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.explorer.subject import Look, Subject, require
+from mnist_helpers.explorer.views.answers import confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
@@ -21,20 +23,49 @@ class View(NamedTuple):
 
 
 PLACE = ("layer", "channel", "row", "column")
+FILTER = ("predicted", "tenth")
+DISTURBED = ("disturbance", "amount")
 VIEWS = {
-    "pipeline": View("Pipeline", pipeline, ("image", *PLACE, "weights")),
+    "pipeline": View("Pipeline", pipeline, ("image", *PLACE, *DISTURBED, "weights")),
     "kernels": View("Kernels", kernels, ("layer", "channel", "quantity", "limits", "weights")),
     "feature_maps": View(
-        "Feature maps", feature_maps, ("image", *PLACE, "limits", "compare", "weights")
+        "Feature maps",
+        feature_maps,
+        ("image", *PLACE, "limits", "compare", *DISTURBED, "weights"),
     ),
-    "arithmetic": View("Arithmetic", arithmetic, ("image", *PLACE, "input_channel", "weights")),
+    "arithmetic": View(
+        "Arithmetic", arithmetic, ("image", *PLACE, "input_channel", *DISTURBED, "weights")
+    ),
     "top_images": View("Top images", top_images, ("layer", "channel", "target", "weights")),
-    "attribution": View("Attribution", attribution, ("image", "target", "compare", "weights")),
+    "attribution": View(
+        "Attribution", attribution, ("image", "target", "compare", *DISTURBED, "weights")
+    ),
     "ablation": View("Ablation", ablation, ("image", "weights")),
-    "answer": View("Answer", answer, ("image", "weights")),
+    "answer": View("Answer", answer, ("image", *DISTURBED, "weights")),
+    "confusion": View("Confusion", confusion, ("image", *FILTER)),
+    "neighbours": View("Neighbours", neighbours, ("image", "projection")),
     "convolve": View("Convolve", convolve, ("image", "padding", "stride", "weights")),
 }
-READ = {"all": "", "right": " that is read rightly", "wrong": " that is read wrongly"}
+
+
+def said(subject: Subject, only: ImageFilter) -> str:
+    """A filter in words."""
+    digit = "any digit" if only.digit is None else f"digit {subject.digits[only.digit]}"
+    words = []
+    if only.read != "all":
+        words.append("read rightly" if only.read == "right" else "read wrongly")
+    if only.predicted is not None:
+        words.append(f"read as {subject.digits[only.predicted]}")
+    if only.tenth is not None:
+        words.append(f"read with {10 * only.tenth} to {10 * only.tenth + 10} % confidence")
+    return f"{digit} that is {' and '.join(words)}" if words else digit
+
+
+def shown(selection: Selection) -> Selection:
+    """A selection without what its view would not show: what is done to the image."""
+    if "disturbance" in VIEWS[selection.view].fields:
+        return selection
+    return replace(selection, disturbance="none", amount=None)
 
 
 def draw(subject: Subject, selection: Selection) -> Scene:
@@ -46,8 +77,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     """
     require({"view": selection.view}, {"view": list(VIEWS)})
     view = VIEWS[selection.view]
-    if "image" in view.fields and not len(subject.chosen(selection.digit, selection.read)):
-        digit = "any digit" if selection.digit is None else f"digit {selection.digit}"
-        said = f"There is no image of {digit}{READ[selection.read]}; choose another filter."
-        return Scene(Text(text=said, size="strong"), said)
-    return view.draw(subject.look(selection))
+    if "image" in view.fields and not len(subject.chosen(selection.filter)):
+        sentence = f"There is no image of {said(subject, selection.filter)}; choose another filter."
+        return Scene(Text(text=sentence, size="strong"), sentence)
+    return view.draw(subject.look(shown(selection)))

@@ -103,7 +103,7 @@ def attribution(look: Look) -> Scene:
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
-    found = look.subject.attributions(look.at.image, target, weights)
+    found = look.subject.attributions(look.at.image, target, weights, *look.disturbed)
     mark = {"frames": frame(value_box(look) if look.at.layer == IMAGE else None), "select": PIXEL}
     maps = [
         grid(values[None], 168, [(-1, 1)], title=method, colour_bar=method == "Grad-CAM", **mark)
