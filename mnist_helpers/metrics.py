@@ -86,14 +86,14 @@ class Predictions:
     def accuracy(self) -> float:
         """Fraction of images whose prediction is right, in [0, 1]."""
         return classification.multiclass_accuracy(
-            self.preds, self.labels, NUM_CLASSES, average="micro"
+            self.preds, self.labels, self.classes, average="micro"
         ).item()
 
     @property
     def calibration_error(self) -> float:
         """Expected calibration error over 15 bins of confidence, in [0, 1] (Guo et al., 2017)."""
         return classification.multiclass_calibration_error(
-            self.probs, self.labels, NUM_CLASSES
+            self.probs, self.labels, self.classes
         ).item()
 
 
@@ -123,7 +123,9 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
         "F1": classification.multiclass_f1_score,
     }
     answers = (predictions.preds, predictions.labels)
-    return {name: score(*answers, NUM_CLASSES, average=None) for name, score in scores.items()}
+    return {
+        name: score(*answers, predictions.classes, average=None) for name, score in scores.items()
+    }
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:

@@ -277,8 +277,10 @@ def drawn_scatter(mark: Scatter) -> OffsetBox:
     if mark.frame is not None:
         ax.scatter(*mark.points[mark.frame], s=140, marker="s", edgecolors=ORANGE, lw=2, **hollow)
     canvas.draw()
-    picture = OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)
-    return packed(HPacker, [picture, packed(VPacker, legend, 3)], 6, align="top")
+    parts = [OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)]
+    if legend:
+        parts.append(packed(VPacker, legend, 3))
+    return packed(HPacker, parts, 6, align="top")
 
 
 @drawn.register
