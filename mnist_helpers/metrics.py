@@ -122,10 +122,8 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
         "recall": classification.multiclass_recall,
         "F1": classification.multiclass_f1_score,
     }
-    answers = (predictions.preds, predictions.labels)
-    return {
-        name: score(*answers, predictions.classes, average=None) for name, score in scores.items()
-    }
+    answers = (predictions.preds, predictions.labels, predictions.classes)
+    return {name: score(*answers, average=None) for name, score in scores.items()}
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:

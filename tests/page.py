@@ -13,7 +13,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import mnist_helpers
-from mnist_helpers.explorer.scene import Item, Maps, Row, Scene, Table, Text
+from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table, Text
 
 FOLDER = Path(mnist_helpers.__file__).parent / "explorer" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -88,6 +88,8 @@ def encode(value: object, arrays: list[np.ndarray]) -> object:
             fields["frames"] = list(value.frames.items())
         if isinstance(value, Table):
             fields["texts"] = value.texts
+        if isinstance(value, Scatter):
+            fields["letters"] = value.letters
         kind = type(value).__name__.lower()
         return {"kind": kind} | {name: encode(each, arrays) for name, each in fields.items()}
     if isinstance(value, dict):
@@ -150,7 +152,9 @@ def mount(page: Page, state: dict, *, dark: bool = False) -> None:
     )
     page.add_style_tag(content=(FOLDER / "explorer.css").read_text())
     scripts = [(FOLDER / f"{name}.js").read_text() for name in ("marks", "controls", "explorer")]
-    script = "\n".join([f"const PALETTES = {json.dumps(palettes())};", *scripts, HOST])
+    letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
+    constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
+    script = "\n".join([constants, *scripts, HOST])
     page.add_script_tag(content=script)
     page.evaluate("state => host.set('state', state)", state)
     page.evaluate("() => { window.cleanup = mount(host, document.querySelector('#here')); }")

@@ -23,7 +23,6 @@ from mnist_helpers.data import BACKGROUND, MEAN, STD
 from mnist_helpers.metrics import Predictions, evaluate
 from mnist_helpers.network.tracing import Network
 
-
 INK = (1 - MEAN) / STD
 
 

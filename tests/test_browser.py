@@ -372,3 +372,64 @@ def test_a_notebook_that_is_opened_stays_as_it_is(page, tmp_path_factory):
         other.wait_for_timeout(1000)
         other.close()
     assert json.loads((folder / name).read_text()) == json.loads((NOTEBOOKS_DIR / name).read_text())
+
+
+def test_from_a_cell_to_its_images_to_one_in_the_pipeline_by_mouse(desk, subject):
+    desk.open("confusion")
+    cells = desk.root.locator(".scene td:not(.corner)")
+    desk.says(draw(subject, Selection(view="confusion")).caption)
+    cells.nth(9 * 10 + 4).click()
+    chosen = {"digit": 9, "predicted": 4}
+    numbers = subject.chosen(Selection(**chosen).filter).tolist()
+    at = Selection(view="confusion", image=numbers[0], **chosen)
+    desk.shows(**vars(at))
+    assert desk.slider("Image").get_attribute("aria-valuetext") == f"1 of {len(numbers)}"
+    pictures = desk.root.locator(".scene .maps canvas")
+    assert pictures.count() == len(numbers) == 5
+    order = subject.predictions.losses[numbers].argsort(descending=True).tolist()
+    pictures.nth(2).click()
+    desk.shows(view="pipeline", image=numbers[order[2]], **chosen)
+    assert desk.root.get_by_role("tab", name="Pipeline", selected=True).count() == 1
+
+
+def test_from_a_cell_to_its_images_by_key(desk, subject):
+    desk.open("confusion")
+    desk.says(draw(subject, Selection(view="confusion")).caption)
+    cells = desk.root.locator(".scene td:not(.corner)")
+    cells.nth(0).focus()
+    for key in ["ArrowDown"] * 5 + ["ArrowRight"] * 3 + ["Enter"]:
+        desk.page.keyboard.press(key)
+    numbers = subject.chosen(Selection(digit=5, predicted=3).filter).tolist()
+    desk.shows(view="confusion", digit=5, predicted=3, image=numbers[0])
+    desk.root.locator(".scene .maps .grid").focus()
+    desk.page.keyboard.press("Enter")
+    order = subject.predictions.losses[numbers].argsort(descending=True).tolist()
+    desk.shows(view="pipeline", digit=5, predicted=3, image=numbers[order[0]])
+
+
+def test_the_scatter_follows_the_pointer_and_a_click_selects(desk, subject):
+    desk.open("neighbours")
+    desk.says(draw(subject, Selection(view="neighbours")).caption)
+    scatter = marks(draw(subject, Selection(view="neighbours")).content)[0]
+    box = desk.root.locator(".scatter canvas").bounding_box()
+    alone = int(np.argmin(scatter.points[:, 0]))  # the one farthest to the left
+    x, y = scatter.points[alone].tolist()
+    place = box["x"] + 10 + 440 * x, box["y"] + 450 - 440 * y
+    desk.page.mouse.move(*place)
+    desk.shows(view="neighbours", pointed=alone)
+    desk.page.mouse.click(*place)
+    desk.shows(view="neighbours", image=alone)
+    desk.open("pipeline")
+    desk.shows(view="pipeline", image=alone)
+
+
+def test_the_disturbance_slider_and_the_pipelines_answer(desk):
+    desk.choose("Disturb", "rotation")
+    desk.says(draw(desk.subject, Selection(disturbance="rotation")).caption)
+    desk.press("Amount", "End")
+    desk.shows(disturbance="rotation", amount=60.0)
+    desk.press("Amount", "ArrowLeft", "ArrowLeft")
+    desk.shows(disturbance="rotation", amount=30.0)
+    desk.choose("Disturb", "FGSM")
+    desk.press("Amount", "ArrowRight", "ArrowRight")
+    desk.shows(disturbance="FGSM", amount=0.05)

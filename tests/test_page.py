@@ -17,6 +17,7 @@ from mnist_helpers.explorer.scene import (
     Column,
     Maps,
     Row,
+    Scatter,
     Table,
     Text,
 )
@@ -1051,3 +1052,75 @@ def test_everything_fits_and_can_be_read(page, width):
     assert max(tabs) <= 0
     if width == 1070:
         assert page.locator(".controls").bounding_box()["height"] <= 100
+
+
+class TestScatter:
+    POINTS = np.array([[0.1, 0.1], [0.9, 0.1], [0.5, 0.9], [0.5, 0.12]], dtype=np.float32)
+
+    def scatter(self, **fields):
+        plain = {"points": self.POINTS, "classes": [0, 1, 1, 2], "names": ["0", "1", "2"]}
+        chosen = {"select": {"image": [7, 8, 30, 31]}, "hovers": "pointed", "title": "all"}
+        return Scatter(**(plain | chosen | fields))
+
+    def place(self, scene, i):
+        """Where the i-th point lies on the page."""
+        box = scene.locator("canvas").bounding_box()
+        x, y = self.POINTS[i].tolist()
+        return box["x"] + 10 + 440 * x, box["y"] + 450 - 440 * y
+
+    def test_letters_stand_at_their_points_in_their_colours(self, page):
+        scene = open_page(page, self.scatter(frame=2, marked=[1]))
+        shown = pixels(scene.locator("canvas"))
+        assert shown.shape == (460, 460, 4)
+        for i, number in enumerate([0, 1, 1, 2]):
+            x, y = (10 + 440 * self.POINTS[i, 0], 450 - 440 * self.POINTS[i, 1])
+            patch = shown[round(y) - 5 : round(y) + 6, round(x) - 5 : round(x) + 6]
+            drawn = patch[patch[..., 3] > 200][:, :3].astype(int)
+            wanted = np.array(matplotlib.colormaps["tab10"](number, bytes=True)[:3], dtype=int)
+            assert np.abs(drawn - wanted).sum(axis=1).min() < 60
+        x, y = 10 + 440 * 0.9, 450 - 440 * 0.1
+        assert shown[round(y), round(x) + 6, 3] > 100  # the ring of the marked one
+        x, y = 10 + 440 * 0.1, 450 - 440 * 0.1
+        assert shown[round(y), round(x) + 6, 3] == 0
+        frame = scene.locator(".point").bounding_box()
+        x, y = self.place(scene, 2)
+        assert (frame["x"] + 7, frame["y"] + 7) == pytest.approx((x, y), abs=1.5)
+
+    def test_pointing_tells_and_a_click_selects(self, page):
+        scene = open_page(page, self.scatter(marked=[2]))
+        page.mouse.move(*self.place(scene, 2))
+        assert selections(page) == [{"pointed": 30}]
+        assert read_out(page) == "image 30: 1, read wrongly"
+        page.mouse.click(*self.place(scene, 0))
+        assert selections(page) == [{"pointed": 7}]
+        pages.show(page, self.scatter(frame=0), serial=10**6)
+        assert selections(page) == [{"image": 7}]
+        x, y = self.place(scene, 0)
+        page.mouse.move(x + 60, y - 60)  # nothing is near
+        assert selections(page) == []
+
+    def test_keys_go_from_point_to_point(self, page):
+        scene = open_page(page, self.scatter(frame=0))
+        scene.locator(".sheet").focus()
+        for key, image in [("ArrowRight", 31), ("ArrowUp", 30), ("End", 31), ("Home", 7)]:
+            page.keyboard.press(key)
+            assert selections(page)[-1] == {"pointed": image}, key
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"image": 7}]
+
+    def test_names_of_several_letters_are_explained(self, page):
+        scene = open_page(page, self.scatter(names=["Coat", "Bag", "Shirt"]))
+        assert scene.locator(".names span").all_inner_texts() == ["A Coat", "B Bag", "C Shirt"]
+
+    def test_axe_finds_nothing(self, page):
+        open_page(page, self.scatter(frame=1))
+        assert Axe().run(page, "#here").violations_count == 0
+
+
+def test_shades_tint_a_table_instead_of_its_numbers(page):
+    values, shades = np.array([[980.0, 1, 0, 4]]), np.array([[0.0, 1, 0, 4]])
+    scene = open_page(page, Table(values=values, shades=shades, counts=True, title="counts"))
+    cells = scene.locator("td")
+    assert cells.all_inner_texts() == ["980", "1", "·", "4"]
+    shares = cells.evaluate_all("cells => cells.map((c) => c.style.getPropertyValue('--share'))")
+    assert shares == ["0.000", "0.250", "0.000", "1.000"]

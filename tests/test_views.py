@@ -8,7 +8,7 @@ from networks import build, images_of
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Selection, Subject
-from mnist_helpers.explorer.scene import Bars, Maps, Table, Text, number
+from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
 from mnist_helpers.explorer.views import VIEWS, draw
 
 COLOUR = images_of(40, 3, 15, 18)
@@ -589,3 +589,159 @@ def test_every_view_shows_every_layer_of_any_network(colour, view):
             assert scene.caption
             tables = [mark for mark in marks(scene.content) if isinstance(mark, Table)]
             assert all(len(table.texts) == len(table.values) for table in tables)
+
+
+class TestConfusion:
+    @pytest.fixture(scope="class")
+    def answers(self, grey):
+        """Labels, what is read and how surely, by the model itself."""
+        with torch.no_grad():
+            probs = grey.network.model(grey.images).softmax(1)
+        return grey.labels.numpy(), probs.argmax(1).numpy(), probs.amax(1).numpy()
+
+    def test_the_matrix_counts_and_its_cells_select_their_images(self, grey, answers):
+        labels, read, _ = answers
+        found, _, _ = show(grey, view="confusion")
+        table = found["images: rows true, columns as read"]
+        wanted = np.zeros((10, 10))
+        np.add.at(wanted, (labels, read), 1)
+        np.testing.assert_array_equal(table.values, wanted)
+        np.testing.assert_array_equal(table.shades, wanted * (1 - np.eye(10)))
+        for cell in np.flatnonzero(wanted).tolist():
+            click = selected(table, cell)
+            assert click == {
+                "digit": cell // 10,
+                "predicted": cell % 10,
+                "read": "all",
+                "tenth": None,
+            }
+            after, caption, _ = show(grey, view="confusion", **click)
+            assert after["images: rows true, columns as read"].frame == cell
+            count = int(wanted.ravel()[cell])
+            assert caption.startswith(f"{count:,} of {len(labels):,} images")
+            numbers = grey.chosen(Selection(**click).filter)
+            agrees = (labels == cell // 10) & (read == cell % 10)
+            assert numbers.tolist() == np.flatnonzero(agrees).tolist()
+            assert len(numbers) == count
+
+    def test_the_gallery_shows_the_largest_losses_and_leads_into_the_network(self, grey, answers):
+        labels, read, confidence = answers
+        with torch.no_grad():
+            losses = F.cross_entropy(grey.network.model(grey.images), grey.labels, reduction="none")
+        _, _, found = show(grey, view="confusion")
+        gallery = found[-1]
+        order = losses.argsort(descending=True)[:24].tolist()
+        clicks = [selected(gallery, place) for place in range(24)]
+        assert clicks == [{"image": image, "view": "pipeline"} for image in order]
+        np.testing.assert_allclose(gallery.values, grey.images[order, 0], atol=1e-6)
+        for image, label in zip(order, gallery.labels, strict=True):
+            said = f"{labels[image]}"
+            if labels[image] != read[image]:
+                said += f" as {read[image]}"
+            assert label == f"{said}, {confidence[image]:.0%}"
+
+    def test_bars_of_confidence(self, grey, answers):
+        labels, read, confidence = answers
+        found, _, _ = show(grey, view="confusion", tenth=1)
+        bars = found["how many are right; above: images"]
+        assert bars.emphasis == [1]
+        for tenth in range(10):
+            inside = (confidence > tenth / 10) & (confidence <= (tenth + 1) / 10)
+            assert selected(bars, tenth) == {"tenth": tenth}
+            numbers = grey.chosen(Selection(tenth=tenth).filter)
+            assert numbers.tolist() == np.flatnonzero(inside).tolist()
+            assert bars.numbers[tenth] == (str(inside.sum()) if inside.any() else "")
+            if inside.any():
+                right = (labels == read)[inside].mean()
+                assert bars.series["are right"][tenth] == pytest.approx(right)
+                mean = confidence[inside].mean()
+                assert bars.series["claim to be"][tenth] == pytest.approx(mean, abs=1e-6)
+
+    def test_an_empty_cell_says_so(self, grey, answers):
+        labels, read, _ = answers
+        never = next(d for d in range(10) if not ((labels == 3) & (read == d)).any())
+        _, caption, _ = show(grey, view="confusion", digit=3, predicted=never, tenth=9)
+        said = f"digit 3 that is read as {never} and read with 90 to 100 % confidence"
+        assert caption == f"There is no image of {said}; choose another filter."
+
+
+class TestNeighbours:
+    def test_points_are_principal_directions_of_the_hidden_layer(self, grey):
+        features = outputs_of(grey.network.model, grey.images)["fc1"].double().numpy()
+        centred = features - features.mean(axis=0)
+        points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        found, _, marks = show(grey, view="neighbours", image=4)
+        (scatter,) = [mark for mark in marks if isinstance(mark, Scatter)]
+        for axis in (0, 1):
+            share = np.corrcoef(scatter.points[:, axis], points[:, axis])[0, 1]
+            assert abs(share) == pytest.approx(1, abs=1e-4)
+        assert scatter.points.min() == 0
+        assert scatter.points.max() == 1
+        assert scatter.classes == grey.labels.tolist()
+        assert scatter.frame == 4
+        wrong = grey.network.model(grey.images).argmax(1) != grey.labels
+        assert scatter.marked == wrong.nonzero().flatten().tolist()
+        near = found["most like it, by these features"]
+        distances = np.linalg.norm(features - features[4], axis=1)
+        nearest = distances.argsort()[1:9]
+        np.testing.assert_allclose(near.values, grey.images[nearest, 0], atol=1e-6)
+        assert near.labels == [str(label) for label in grey.labels[nearest].tolist()]
+
+    def test_a_filter_leaves_its_points_and_clicks_select_images(self, grey):
+        sevens = (grey.labels == 7).nonzero().flatten().tolist()
+        _, _, marks = show(grey, view="neighbours", digit=7, image=sevens[1], pointed=sevens[2])
+        scatter = marks[0]
+        assert scatter.select == {"image": sevens}
+        assert scatter.frame == 2
+        assert set(scatter.classes) == {7}
+
+    def test_known_images_are_looked_among(self, few, splits):
+        images, labels = (part[:200] for part in splits.train.tensors)
+        subject = Subject(make_model(0), *few.test.tensors, known_images=(images, labels))
+        found, _, _ = show(subject, view="neighbours", image=3)
+        model = subject.network.model
+        own = outputs_of(model, subject.images[3:4])["fc1"]
+        distances = (outputs_of(model, images)["fc1"] - own).norm(dim=1)
+        nearest = distances.argsort()[:8]
+        near = found["most like it, by these features"]
+        np.testing.assert_allclose(near.values, images[nearest, 0], atol=1e-6)
+        assert near.labels == [str(label) for label in labels[nearest].tolist()]
+
+    def test_names_of_classes_stand_everywhere(self, few):
+        names = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
+        subject = Subject(make_model(0), *few.test.tensors, class_names=names)
+        found, caption, _ = show(subject, view="answer", image=2)
+        (bars,) = [mark for mark in found.values() if isinstance(mark, Bars)]
+        assert bars.ticks == names
+        assert f"a {names[subject.labels[2]]}, read as" in caption
+        _, _, marks = show(subject, view="neighbours")
+        assert marks[0].letters == list("ABCDEFGHIJ")
+        with pytest.raises(InputError, match="class_names has 2 names, but there are 10 classes"):
+            Subject(make_model(0), *few.test.tensors, class_names=["a", "b"])
+
+
+class TestDisturbed:
+    def test_the_network_reads_the_disturbed_image(self, grey):
+        moved = torch.full_like(grey.images[5:6], grey.images.min())
+        moved[..., 4:] = grey.images[5:6, ..., :-4]
+        outputs = outputs_of(grey.network.model, moved)
+        at = {"image": 5, "disturbance": "shift", "amount": 4.0}
+        found, caption, _ = show(grey, view="feature_maps", layer="conv2", **at)
+        np.testing.assert_allclose(found["conv2"].values, outputs["conv2"][0], atol=1e-3)
+        assert "shift 4 pixels" in caption
+        probs = grey.network.model(moved).softmax(1)[0].detach()
+        found, _, marks = show(grey, view="answer", **at)
+        (bars,) = [mark for mark in marks if isinstance(mark, Bars)]
+        np.testing.assert_allclose(bars.series["probability"], probs, atol=1e-4)
+        np.testing.assert_allclose(marks[0].values[0], moved[0, 0], atol=1e-3)
+
+    def test_views_of_all_images_show_the_image_as_it_is(self, grey):
+        _, _, marks = show(grey, view="ablation", image=5, disturbance="noise", amount=0.8)
+        np.testing.assert_array_equal(marks[0].values[0], grey.images[5, 0])
+
+    @pytest.mark.parametrize(
+        "wrong", [{"disturbance": "rain"}, {"disturbance": "blur", "amount": 7.0}]
+    )
+    def test_what_there_is_not_is_refused(self, grey, wrong):
+        with pytest.raises(InputError, match="must be one of"):
+            grey.check(Selection(**wrong))
