@@ -10,6 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from mnist_helpers.data import BACKGROUND, MEAN, STD
+
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 COLOURS = (BLUE, ORANGE, GREY)
@@ -159,15 +161,18 @@ def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes
     return ax
 
 
-def plot_class_report(report: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
-    """Draws precision, recall and F1, each (10,), by digit, from just below the lowest."""
+def plot_class_report(
+    report: dict[str, np.ndarray], names: Sequence[object] = DIGITS, *, ax: Axes | None = None
+) -> Axes:
+    """Draws precision, recall and F1, each (10,), by class, from just below the lowest."""
     ax = ax or make_figure().subplots()
     for i, (name, scores) in enumerate(report.items()):
-        beside = np.arange(10) + 0.2 * (i - 1)
+        beside = np.arange(len(names)) + 0.2 * (i - 1)
         ax.plot(beside, scores, "os^"[i], color=COLOURS[i], label=name)
     lowest = min(float(min(scores)) for scores in report.values())
     margin = max((1 - lowest) / 4, 1e-4)
-    ax.set(xlabel="Digit", ylabel="Score", xticks=DIGITS, ylim=(lowest - margin, 1 + margin / 4))
+    ax.set(xlabel="True digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
+    ax.set_xticks(range(len(names)), names)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -231,4 +236,40 @@ def plot_prediction(
     right.spines[["top", "right"]].set_visible(False)
     right.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
+    return fig
+
+
+def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draws which share of the answers given is wrong, by the share of images answered, (N,)."""
+    ax = ax or make_figure(8, 2.6).subplots()
+    ax.plot(coverage, risk, color=BLUE)
+    ax.set(xlabel="Share of images answered, the surest first", ylabel="Share that is wrong")
+    ax.set(xlim=(0.9, 1), ylim=(0, None))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_resistance(
+    title: str,
+    amounts: Sequence[float],
+    accuracies: Sequence[float],
+    images: np.ndarray,
+    *,
+    fig: Figure | None = None,
+) -> Figure:
+    """Draws accuracy by the amount of a disturbance, and below each an image (N, 1, 28, 28)."""
+    fig = fig or make_figure(4, 3)
+    chart, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    places = range(len(amounts))
+    chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
+    chart.set(title=title, ylim=(0, 1.05))
+    chart.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    chart.grid(alpha=0.3)
+    strip = np.concatenate(list(np.asarray(images)[:, 0]), axis=1)
+    frame = {"extent": (-0.5, len(amounts) - 0.5, 0, 1), "aspect": "auto"}
+    below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=(1 - MEAN) / STD, **frame)
+    below.set(xticks=places[::2], xticklabels=[f"{each:g}" for each in amounts[::2]], yticks=[])
+    below.spines[:].set_visible(False)
     return fig

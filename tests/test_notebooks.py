@@ -20,7 +20,7 @@ COMPARED = {
     "convolution_by_hand": 16,
     "MNIST-classifier": 17,
     "load_model": 11,
-    "analysis": 11,
+    "analysis": 19,
     "conv_visualization": 24,
 }
 

@@ -708,7 +708,8 @@ class TestControls:
 
     def test_pause_stops(self, page):
         open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
-        page.clock.install()
+        page.clock.install(time=0)
+        page.clock.pause_at(1000)  # so that a slow click doesn't let a step pass
         page.get_by_role("button", name="Play Layer").click()
         page.get_by_role("button", name="Pause Layer").click()
         page.clock.run_for(2000)

@@ -25,7 +25,7 @@ def confusion(look: Look) -> Scene:
     right = f"{subject.predictions.accuracy:.2%} of all are read rightly"
     pictures = grid(
         subject.images[images].mean(dim=1).numpy(),
-        96,
+        90,
         [(subject.images.min().item(), subject.images.max().item())],
         palette="ink",
         title=said + more,
