@@ -400,6 +400,7 @@ def test_the_disturbance_slider_and_the_pipelines_answer(desk):
     desk.press("Amount", "ArrowLeft", "ArrowLeft")
     desk.shows(disturbance="rotation", amount=30.0)
     desk.choose("Disturb", "FGSM")
+    desk.says(draw(desk.subject, Selection(disturbance="FGSM")).caption)
     desk.press("Amount", "ArrowRight", "ArrowRight")
     desk.shows(disturbance="FGSM", amount=0.05)
 
