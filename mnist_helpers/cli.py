@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, visualize, notebooks.
+"""The command line: train, evaluate, predict, visualize, analyze, notebooks.
 
 A command is a record of its options; called, it does what they say.
 """
@@ -30,6 +30,7 @@ from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
+from mnist_helpers.report import Report
 from mnist_helpers.runs import load_run, new_run, save_run
 from mnist_helpers.training import Trainer, run_figures
 
@@ -177,6 +178,30 @@ class Visualize:
 
 
 @dataclass(frozen=True)
+class Analyze:
+    """Write what a checkpoint gets right and wrong: figures, metrics.json and report.html."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    out: Path = PROJECT_DIR / "outputs" / "analysis"
+    """Folder for what is written."""
+    class_names: str | None = None
+    """Names of the classes, with commas between; by default their numbers."""
+    device: Device = Config.device
+
+    def __call__(self) -> None:
+        """Measures and writes."""
+        require_writable(self.out / "report.html", "out")
+        model, card = load_checkpoint(self.checkpoint, self.device)
+        splits = load_splits(self.data_dir, seed=card.get("config", {}).get("seed", Config.seed))
+        names = self.class_names and self.class_names.split(",")
+        found = Report(model, splits, names)
+        found.write(self.out, f"{self.checkpoint.name} on {self.data_dir.name}")
+        log.info("test %s", describe(found.test))
+        log.info("saved %s", self.out / "report.html")
+
+
+@dataclass(frozen=True)
 class Notebooks:
     """Execute notebooks through papermill, in order, and say what became of each."""
 
@@ -237,6 +262,7 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         "evaluate": Evaluate,
         "predict": Predict,
         "visualize": Visualize,
+        "analyze": Analyze,
         "notebooks": Notebooks,
     }
     return tyro.extras.subcommand_cli_from_dict(

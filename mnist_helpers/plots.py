@@ -145,7 +145,9 @@ def plot_lr_find(
     return ax
 
 
-def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
+def plot_confusion_matrix(
+    matrix: np.ndarray, names: Sequence[object] = DIGITS, *, ax: Axes | None = None
+) -> Axes:
     """Draws counts (10, 10), rows true, columns predicted; the mistakes alone are shaded."""
     ax = ax or make_figure(6, 5.4).subplots()
     counts = np.asarray(matrix)
@@ -156,7 +158,10 @@ def plot_confusion_matrix(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes
     for (row, column), count in np.ndenumerate(counts):
         style = {"color": BLUE, "weight": "bold"} if row == column else {"color": "black"}
         ax.text(column, row, count or "·", ha="center", va="center", fontsize=9, **style)
-    ax.set(xlabel="Predicted digit", ylabel="True digit", xticks=DIGITS, yticks=DIGITS)
+    ax.set(xlabel="Predicted digit", ylabel="True digit")
+    across = "vertical" if max(len(str(name)) for name in names) > 2 else "horizontal"
+    ax.set_xticks(range(len(names)), names, rotation=across)
+    ax.set_yticks(range(len(names)), names)
     ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
 

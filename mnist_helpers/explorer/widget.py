@@ -28,16 +28,22 @@ AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
-def page_script() -> str:
-    """The widget's module: the colour tables, then the page's own scripts."""
+def classic_script() -> str:
+    """The colour tables, then the page's own scripts."""
     letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
     palettes = {name: {"light": colours(light)} for name, light in PALETTES.items()}
     for name, dark in DARK.items():
         palettes[name]["dark"] = colours(dark)
     scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
-    module = "export default { render: ({ model, el }) => mount(model, el) };"
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
-    return "\n".join([constants, *scripts, module])
+    return "\n".join([constants, *scripts])
+
+
+def page_script() -> str:
+    """The same as the widget's module."""
+    return (
+        f"{classic_script()}\nexport default {{ render: ({{ model, el }}) => mount(model, el) }};"
+    )
 
 
 def colours(colormap: str) -> list[list[int]]:
@@ -182,8 +188,11 @@ def trail(look: Look) -> Row:
     return Row([Text(text="You are here:"), *steps])
 
 
-def encoded(parts: dict[str, object]) -> tuple[str, list[bytes]]:
-    """Scenes as JSON for the page, and the arrays in them, to which it refers by number."""
+def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
+    """Scenes as JSON for the page, and the arrays in them, to which it refers by number.
+
+    Arrays of more than `most` bytes together are rounded to half precision.
+    """
     arrays: list[np.ndarray] = []
 
     def plain(item: object) -> dict[str, object]:
@@ -201,7 +210,7 @@ def encoded(parts: dict[str, object]) -> tuple[str, list[bytes]]:
 
     text = json.dumps(parts, default=plain)
     size = sum(array.size for array in arrays)
-    precision = "float32" if 4 * size <= MOST_BYTES else "float16"
+    precision = "float32" if 4 * size <= most else "float16"
     return text, [array.astype(precision).tobytes() for array in arrays]
 
 
