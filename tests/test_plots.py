@@ -24,6 +24,8 @@ from mnist_helpers.plots import (
     plot_lr_find,
     plot_prediction,
     plot_reliability,
+    plot_resistance,
+    plot_risk,
     plot_steps,
 )
 
@@ -217,3 +219,39 @@ def test_the_parts_of_the_data_have_one_colour_in_all_figures():
     for bars, line, step in zip(counts.containers, lines, (smooth, val), strict=False):
         assert to_rgb(line.get_color()) == bars[0].get_facecolor()[:3] == to_rgb(step.get_color())
     assert lines[0].get_color() != lines[1].get_color()
+
+
+def test_risk_is_drawn_over_coverage():
+    coverage, risk = np.array([0.25, 0.5, 1.0]), np.array([0.0, 0.0, 0.1])
+    ax = plot_risk(coverage, risk)
+    (line,) = ax.lines
+    np.testing.assert_array_equal(line.get_xydata(), np.column_stack([coverage, risk]))
+    assert ax.get_xlim() == (0.9, 1)
+    assert "wrong" in ax.get_ylabel()
+
+
+def test_resistance_has_each_amounts_image_below_its_accuracy(few):
+    images = few.test.tensors[0][:3]
+    fig = plot_resistance("shift (pixels)", [-2.0, 0.0, 2.0], [0.4, 1.0, 0.5], images)
+    chart, below = fig.axes
+    assert chart.get_title() == "shift (pixels)"
+    (line,) = chart.lines
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 0.4], [1, 1.0], [2, 0.5]])
+    (strip,) = below.images
+    assert strip.get_array().shape == (28, 84)
+    left, right, _, _ = strip.get_extent()
+    for place in range(3):
+        start = round((place - 0.5 - left) / (right - left) * 84)
+        shown = strip.get_array()[:, start : start + 28]
+        np.testing.assert_array_equal(shown, images[place, 0])
+    assert [text.get_text() for text in below.get_xticklabels()] == ["-2", "2"]
+    assert chart.get_xlim() == below.get_xlim()
+
+
+def test_names_of_classes_stand_at_the_axes():
+    names = ["Trouser", *"bcdefghij"]
+    matrix = plot_confusion_matrix(np.eye(10), names)
+    for labels in (matrix.get_xticklabels(), matrix.get_yticklabels()):
+        assert [label.get_text() for label in labels] == names
+    scores = plot_class_report({"recall": np.linspace(0.9, 1, 10)}, names)
+    assert [label.get_text() for label in scores.get_xticklabels()] == names

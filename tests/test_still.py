@@ -13,7 +13,17 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.scene import Bars, Column, Maps, Row, Scene, Table, Text, number
+from mnist_helpers.explorer.scene import (
+    Bars,
+    Column,
+    Maps,
+    Row,
+    Scatter,
+    Scene,
+    Table,
+    Text,
+    number,
+)
 from mnist_helpers.explorer.still import Still
 
 ORANGE, BLUE = to_rgba("#D55E00"), to_rgba("#0072B2")
@@ -236,3 +246,48 @@ class TestStill:
 
 def test_numbers_have_a_true_minus_and_no_negative_zero():
     assert [number(value, ".2f") for value in (-1.5, -0.001, 2.0)] == ["−1.50", "0.00", "2.00"]
+
+
+class TestScatter:
+    POINTS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
+
+    def picture(self, **fields):
+        plain = {"points": self.POINTS, "classes": [0, 1, 1], "names": ["0", "1"]}
+        (image,) = drawn(Scatter(**(plain | fields)), OffsetImage)
+        return np.asarray(image.get_data())[..., :3].astype(float) / 255
+
+    def around(self, picture, x, y, reach=6):
+        """The pixels around a point; the axes go from −0.02 to 1.02, up."""
+        size = len(picture)
+        column, row = (round((value + 0.02) / 1.04 * size) for value in (x, 1 - y))
+        return picture[max(row - reach, 0) : row + reach, max(column - reach, 0) : column + reach]
+
+    def test_letters_have_the_colour_of_their_class(self):
+        picture = self.picture()
+        for (x, y), each in zip(self.POINTS, [0, 1, 1], strict=True):
+            colour = np.array(matplotlib.colormaps["tab10"].colors[each])
+            assert np.abs(self.around(picture, x, y) - colour).sum(axis=2).min() < 0.3
+        assert (self.around(picture, 0.5, 0.5) == 1).all()
+
+    def test_rings_and_the_frame(self):
+        plain, picture = self.picture(), self.picture(marked=[1], frame=2)
+        changed = np.abs(picture - plain).sum(axis=2) > 0.2
+        assert not self.around(changed, 0, 0, 12).any()
+        assert (self.around(picture, 1, 0, 12)[self.around(changed, 1, 0, 12)] < 0.9).any()
+        framed = self.around(picture, 0.5, 1, 12)[self.around(changed, 0.5, 1, 12)]
+        assert np.abs(framed - ORANGE[:3]).sum(axis=1).min() < 0.1
+
+    def test_a_legend_only_where_letters_need_one(self):
+        plain = {"points": self.POINTS, "classes": [0, 1, 1]}
+        assert texts(Scatter(names=["0", "1"], **plain)) == ["a sentence"]
+        assert texts(Scatter(names=["Coat", "Bag"], **plain)) == ["A  Coat", "B  Bag", "a sentence"]
+
+
+def test_shades_tint_a_table_and_counts_are_whole():
+    shades = np.array([[0.0, 1.0, 0.0]])
+    table = Table(values=np.array([[1980.0, 1, 0]]), shades=shades, counts=True)
+    cells = [text for text in drawn(table, Letters) if text.get_bbox_patch() is not None]
+    assert [cell.get_text().strip() for cell in cells] == ["1,980", "1", "·"]
+    tints = [cell.get_bbox_patch().get_facecolor()[:3] for cell in cells]
+    assert tints[0] == pytest.approx(matplotlib.colormaps["RdBu_r"](0.5)[:3])
+    assert tints[1] == pytest.approx(matplotlib.colormaps["RdBu_r"](1.0)[:3])
