@@ -134,7 +134,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/evidence.py", "if layer == name]", "if layer != name]"),
     # selection, subject and widget
     ("explorer/subject.py", "kernel - before[name]", "before[name] - kernel"),
-    ("explorer/subject.py", 'self.predictions.correct == (read == "right")', 'self.predictions.correct == (read == "wrong")'),
+    ("explorer/subject.py", 'self.predictions.correct == (only.read == "right")', 'self.predictions.correct == (only.read == "wrong")'),
     ("explorer/subject.py", "among.argmax()", "among.argmin()"),
     ("explorer/controls.py", "{*at.ablated} ^ {tuple(pair)}", "{*at.ablated} | {tuple(pair)}"),
     ("explorer/widget.py", '"float32" if 4 * size <= MOST_BYTES', '"float16" if 4 * size <= MOST_BYTES'),

@@ -692,6 +692,8 @@ class TestNeighbours:
         _, _, marks = show(grey, view="neighbours", digit=7, image=sevens[1], pointed=sevens[2])
         scatter = marks[0]
         assert scatter.select == {"image": sevens}
+        everything = show(grey, view="neighbours")[2][0].points
+        np.testing.assert_array_equal(scatter.points, everything[sevens])
         assert scatter.frame == 2
         assert set(scatter.classes) == {7}
 
