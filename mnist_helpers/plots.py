@@ -47,15 +47,17 @@ def plot_images(
     return fig
 
 
-def plot_class_counts(counts: dict[str, np.ndarray], *, ax: Axes | None = None) -> Axes:
-    """Draws the share of each digit; `counts` maps the parts of a data set to (10,)."""
+def plot_class_counts(
+    counts: dict[str, np.ndarray], names: Sequence[object] = DIGITS, *, ax: Axes | None = None
+) -> Axes:
+    """Draws the share of each class; `counts` maps the parts of a data set to (10,)."""
     ax = ax or make_figure(8, 2.6).subplots()
     shares = {}
     for part, count in counts.items():
         total = int(sum(count))
         shares[f"{part} ({total:,})"] = np.asarray(count) / total
     colours = [PARTS[part] for part in counts]
-    ax.grouped_bar(shares, tick_labels=DIGITS, group_spacing=0.75, colors=colours)
+    ax.grouped_bar(shares, tick_labels=names, group_spacing=0.75, colors=colours)
     ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
@@ -222,7 +224,13 @@ def plot_reliability(
 
 
 def plot_prediction(
-    image: np.ndarray, probs: np.ndarray, label: int, title: str = "", *, fig: Figure | None = None
+    image: np.ndarray,
+    probs: np.ndarray,
+    label: int,
+    title: str = "",
+    names: Sequence[object] = DIGITS,
+    *,
+    fig: Figure | None = None,
 ) -> Figure:
     """Draws one image (1, 28, 28) beside its probabilities (10,): true blue, mistaken orange."""
     fig = fig or make_figure(6, 3.2)
@@ -235,12 +243,13 @@ def plot_prediction(
     bars[label].set(color=BLUE, label="true digit")
     percent = [f"{100 * prob:.4g} %" for prob in probs]
     right.bar_label(bars, percent, padding=3, fontsize=8)
-    right.set(xlabel="Probability", ylabel="Predicted digit", yticks=DIGITS)
+    right.set(xlabel="Probability", ylabel="Predicted digit")
+    right.set_yticks(range(len(names)), names)
     right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
     right.invert_yaxis()
     right.spines[["top", "right"]].set_visible(False)
     right.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
-    fig.suptitle(title or f"true {label}, predicted {predicted}", fontsize=11)
+    fig.suptitle(title or f"true {names[label]}, predicted {names[predicted]}", fontsize=11)
     return fig
 
 

@@ -255,3 +255,13 @@ def test_names_of_classes_stand_at_the_axes():
         assert [label.get_text() for label in labels] == names
     scores = plot_class_report({"recall": np.linspace(0.9, 1, 10)}, names)
     assert [label.get_text() for label in scores.get_xticklabels()] == names
+
+
+def test_names_of_classes_stand_in_shares_and_predictions():
+    names = ["Trouser", *"bcdefghij"]
+    shares = plot_class_counts({"train": np.ones(10), "val": np.ones(10)}, names)
+    assert [label.get_text() for label in shares.get_xticklabels()] == names
+    probs = np.full(10, 0.1)
+    fig = plot_prediction(np.zeros((1, 28, 28)), probs, 1, names=names)
+    assert [label.get_text() for label in fig.axes[1].get_yticklabels()] == names
+    assert fig.get_suptitle() == "true b, predicted Trouser"

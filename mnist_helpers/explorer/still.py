@@ -141,7 +141,8 @@ def drawn_maps(mark: Maps) -> OffsetBox:
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
         colour = ACCENT if index in mark.frames else BLACK
-        tiles[index] = packed(VPacker, [words(label, colour=colour), tiles[index]], 1)
+        above = words(label.replace(", ", ",\n"), colour=colour)
+        tiles[index] = packed(VPacker, [above, tiles[index]], 1)
     starts = range(0, len(tiles), mark.columns)
     rows = [packed(HPacker, tiles[start : start + mark.columns], 2) for start in starts]
     parts = [packed(VPacker, rows, 2)]
@@ -194,7 +195,7 @@ def colour_bar(mark: Maps) -> OffsetBox:
 @drawn.register
 def drawn_table(mark: Table) -> OffsetBox:
     """Numbers in tinted cells, under and beside their heads."""
-    width = max(len(text) for row in mark.texts for text in row)
+    width = max(len(text) for row in [*mark.texts, mark.columns] for text in row)
     heads = [words(f"{name:>{width}}", 8, family="monospace") for name in mark.columns]
     rows = [packed(HPacker, heads, 6)] if heads else []
     for row, texts in enumerate(mark.texts):
