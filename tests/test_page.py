@@ -1087,6 +1087,13 @@ class TestScatter:
         x, y = self.place(scene, 2)
         assert (frame["x"] + 7, frame["y"] + 7) == pytest.approx((x, y), abs=1.5)
 
+    @pytest.mark.parametrize(("dark", "colour"), [(False, 0), (True, 255)])
+    def test_rings_stand_out_from_the_page(self, page, dark, colour):
+        shown = pixels(open_page(page, self.scatter(marked=[1]), dark=dark).locator("canvas"))
+        x, y = 10 + 440 * 0.9, 450 - 440 * 0.1
+        ring = shown[round(y) - 8 : round(y) + 9, round(x) + 4 : round(x) + 8]
+        assert (ring[ring[..., 3] > 150][:, :3] == colour).all(axis=1).any()
+
     def test_pointing_tells_and_a_click_selects(self, page):
         scene = open_page(page, self.scatter(marked=[2]))
         page.mouse.move(*self.place(scene, 2))

@@ -685,7 +685,7 @@ function drawScatter(view, mark) {
     pen.fillStyle = LETTERS[each % LETTERS.length];
     pen.fillText(mark.letters[each], ...pointAt(view, i));
   });
-  pen.strokeStyle = getComputedStyle(canvas).color;
+  pen.strokeStyle = isDark() ? "#fff" : "#000";
   mark.marked.forEach((i) => {
     pen.beginPath();
     pen.arc(...pointAt(view, i), 6, 0, 7);
