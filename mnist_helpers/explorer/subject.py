@@ -163,16 +163,21 @@ class Subject:
         return linear[-2] if len(linear) > 1 else self.layers[self.network.answer].inputs[0]
 
     @cached_property
+    def read(self) -> list[Tensor]:
+        """What the hidden layer and the model put out for all images."""
+        return self.network.features(self.images, self.hidden, self.network.answer)
+
+    @property
     def features(self) -> Tensor:
         """What the hidden layer puts out for all images, (N, F)."""
-        return self.network.features(self.images, self.hidden).flatten(1)
+        return self.read[0].flatten(1)
 
     @cached_property
     def known_features(self) -> Tensor:
         """The same for the known images."""
         if self.known_images is None:
             return self.features
-        return self.network.features(self.known_images[0], self.hidden).flatten(1)
+        return self.network.features(self.known_images[0], self.hidden)[0].flatten(1)
 
     def points(self, projection: str) -> np.ndarray:
         """The features in two dimensions, (N, 2)."""
@@ -181,10 +186,10 @@ class Subject:
         text = f"Arranging {len(self.images):,} images by t-SNE"
         return self.measured(text, ("t-SNE",), partial(neighbour_map, self.features))
 
-    @cached_property
+    @property
     def logits(self) -> Tensor:
         """What the model answers to all images, (N, classes)."""
-        return self.network.logits(self.images)
+        return self.read[1]
 
     @cached_property
     def labels(self) -> Tensor:

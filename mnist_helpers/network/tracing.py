@@ -121,13 +121,18 @@ class Network:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 
-    def features(self, images: Tensor, layer: str, batch_size: int = 250) -> Tensor:
-        """What a layer puts out for any number of images, (N, ...)."""
-        return torch.cat([self.outputs(batch)[layer] for batch in images.split(batch_size)])
+    def features(self, images: Tensor, *layers: str, batch_size: int = 250) -> list[Tensor]:
+        """What some layers put out for any number of images, (N, ...) each, in one pass."""
+        found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        for batch in images.split(batch_size):
+            outputs = self.outputs(batch)
+            for layer, kept in found.items():
+                kept.append(outputs[layer])
+        return [torch.cat(kept) for kept in found.values()]
 
     def logits(self, images: Tensor) -> Tensor:
         """What it answers to any number of images, (N, classes)."""
-        return self.features(images, self.answer)
+        return self.features(images, self.answer)[0]
 
     @torch.inference_mode()
     def _first_values(self, image: Tensor) -> dict[fx.Node, object]:
