@@ -71,24 +71,27 @@ def image_controls(subject: Subject, selection: Selection, names: Sequence[str])
     ]
 
 
+def as_fields(subject: Subject, at: Selection, part: dict[str, object]) -> dict[str, object]:
+    """The fields that a part of a selection changes, with those that begin anew."""
+    part = dict(part)
+    if "position" in part:
+        part["image"] = int(subject.chosen(at.filter)[part.pop("position")])
+    if "ablate" in part:
+        pair = part.pop("ablate")
+        part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
+    anew = {"image": "pointed", "disturbance": "amount"}
+    return part | {follower: None for name, follower in anew.items() if name in part}
+
+
 def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection:
     """The selection after a control or a click changed a part of it.
 
     Beside the fields, `part` may hold "position" (among the images that the filter lets through),
     "ablate" (a channel that is put to zero, or on again; None for all on) and "reset".
     """
-    part = dict(part)
     if "reset" in part:
         return Selection(view=at.view)
-    if "position" in part:
-        part["image"] = int(subject.chosen(at.filter)[part.pop("position")])
-    if "ablate" in part:
-        pair = part.pop("ablate")
-        part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
-    if "image" in part or "position" in part:
-        part["pointed"] = None
-    if "disturbance" in part:
-        part["amount"] = None
+    part = as_fields(subject, at, part)
     fields = asdict(at) | part
     at = Selection(**{name: fields[name] for name in asdict(at)})
     if "layer" in part:  # what was chosen in another layer moves inside this one
