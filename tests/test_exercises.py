@@ -128,7 +128,10 @@ class TestLoadModel:
 
 class TestAnalysis:
     def test_from_the_23rd_on_the_mistakes_are_unsure(self, printed, subject):
-        assert "39 are wrong" in printed("analysis", top=30)
+        names = "zero,one,two,three,four,five,six,seven,eight,nine"
+        text = printed("analysis", top=30, class_names=names)
+        assert "39 are wrong" in text
+        assert "nine read as four: 5" in text
         answers = subject.predictions
         surest = answers.confidence[~answers.correct].sort(descending=True).values
         assert surest[21] >= 0.5 > surest[22]

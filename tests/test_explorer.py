@@ -257,6 +257,21 @@ class TestControls:
         assert layers["texts"][layers["value"]] == "conv1"
         assert control(explorer, "position")["counted"]
 
+    def test_another_image_is_not_pointed_at_and_another_disturbance_begins_at_nothing(
+        self, explorer
+    ):
+        send(explorer, view="neighbours", pointed=5)
+        assert explorer.selection.pointed == 5
+        send(explorer, image=3)
+        assert (explorer.selection.image, explorer.selection.pointed) == (3, None)
+        send(explorer, view="pipeline", disturbance="noise")
+        send(explorer, amount=0.4)
+        assert control(explorer, "amount")["value"] == 4
+        send(explorer, disturbance="scale")
+        assert explorer.selection.amount is None
+        amount = control(explorer, "amount")
+        assert amount["values"][amount["value"]] == 1  # a scale of 1 changes nothing
+
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")
         names = [each["name"] for each in explorer.state["controls"]]
