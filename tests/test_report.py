@@ -13,7 +13,7 @@ from mnist_helpers.cli import main
 from mnist_helpers.data import BACKGROUND
 from mnist_helpers.report import Report
 
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "<b>nine</b>"]
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "</script>nine"]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_page_lives_without_a_network(folder, answers):
         page.get_by_text("There is no such image.").wait_for()
         page.get_by_role("button", name="All images").click()
         page.get_by_text("10,000 of 10,000 images", exact=False).first.wait_for()
-        assert "<b>nine</b>" in page.locator("#explorer th").all_inner_texts()
+        assert "</script>nine" in page.locator("#explorer th").all_inner_texts()
         page.close()
     assert errors == []
     assert asked == [address]
