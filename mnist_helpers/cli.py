@@ -31,7 +31,7 @@ from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
-from mnist_helpers.runs import load_run, new_run, save_run
+from mnist_helpers.runs import load_run, new_run, save_moments, save_run
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
@@ -81,6 +81,7 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         predictions["test"] = evaluate(trainer.model, splits.test)
     figures = run_figures(trainer.history, **predictions)
     path = trainer.config.model_save_path or folder / "model.pth"
+    save_moments(folder, trainer)
     for target in {folder / "model.pth", path}:
         save_checkpoint(trainer.model, target, trainer.config, figures)
     for part, answers in predictions.items():

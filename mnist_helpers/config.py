@@ -101,7 +101,7 @@ class Config:
     runs_dir: Path = RUNS_DIR
     """Folder in which every run of the command line makes one of its own."""
     snapshots: bool = False
-    """Keep the weights after every epoch, and at four points of the first."""
+    """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
     tensorboard: Path | None = None
     """Folder for TensorBoard's event files; none by default."""
 

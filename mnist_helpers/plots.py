@@ -68,13 +68,15 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
     """Draws loss and accuracy of training and validation by epoch, with the best epoch marked.
 
     Args:
-        history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch.
+        history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch;
+            a learning_rate is drawn as well.
     """
-    fig = fig or make_figure(8, 3.2)
+    rates = history.get("learning_rate")
+    fig = fig or make_figure(11 if rates else 8, 3.2)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
-    panels = fig.subplots(1, 2)
-    for ax, measure in zip(panels, ("loss", "accuracy"), strict=True):
+    panels = fig.subplots(1, 3 if rates else 2)
+    for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
         for part, line in (("train", "s-"), ("val", "o-")):
             values = history[f"{part}_{measure}"]
             ax.plot(epochs, values, line, color=PARTS[part], markersize=4, label=part)
@@ -82,6 +84,10 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         ax.set(xlabel="Epoch", ylabel=measure.capitalize())
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
+    if rates:
+        panels[2].plot(epochs, rates, "o-", color=GREY, markersize=4)
+        panels[2].set(xlabel="Epoch", ylabel="Learning rate", ylim=(0, None))
+        panels[2].grid(alpha=0.3)
     panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     panels[1].legend(frameon=False)
     loss, accuracy = history["val_loss"][best], history["val_accuracy"][best]
@@ -178,7 +184,7 @@ def plot_class_report(
         ax.plot(beside, scores, "os^"[i], color=COLOURS[i], label=name)
     lowest = min(float(min(scores)) for scores in report.values())
     margin = max((1 - lowest) / 4, 1e-4)
-    ax.set(xlabel="True digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
+    ax.set(xlabel="Digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
     ax.set_xticks(range(len(names)), names)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
@@ -278,7 +284,7 @@ def plot_resistance(
     chart, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     places = range(len(amounts))
     chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
-    chart.set(title=title, ylim=(0, 1.05))
+    chart.set(title=title, ylabel="Accuracy", ylim=(0, 1.05))
     chart.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     chart.grid(alpha=0.3)
     strip = np.concatenate(list(np.asarray(images)[:, 0]), axis=1)

@@ -13,6 +13,7 @@ import torch
 from mnist_helpers.checkpoint import load_tensors, write_files
 from mnist_helpers.config import Config, InputError
 from mnist_helpers.metrics import EpochRecord
+from mnist_helpers.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 
@@ -36,7 +37,7 @@ def new_run(config: Config) -> Path:
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:
-    """Writes what `trainer` has reached: state.pt, history.csv and .json, snapshots.pt if any."""
+    """Writes what `trainer` has reached: state.pt, history.csv and history.json."""
     rows = [dataclasses.asdict(record) for record in trainer.history]
     table = io.StringIO()
     names = [field.name for field in dataclasses.fields(EpochRecord)]
@@ -45,10 +46,17 @@ def save_run(folder: Path, trainer: Trainer) -> None:
     writer.writerows(rows)
     write_files({folder / "history.csv": table.getvalue().encode()})
     write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
+    buffer = io.BytesIO()
+    torch.save(trainer.state_dict(), buffer)
+    write_files({folder / "state.pt": buffer.getvalue()})
+
+
+def save_moments(folder: Path, trainer: Trainer) -> None:
+    """Writes snapshots.npz, if the run kept snapshots."""
     if trainer.snapshots:
-        snapshots = {"history": rows, "snapshots": trainer.snapshots}
-        write_files({folder / "snapshots.pt": _packed(snapshots)})
-    write_files({folder / "state.pt": _packed(trainer.state_dict())})
+        epochs, weights = zip(*trainer.snapshots, strict=True)
+        moments = Snapshots(list(epochs), list(weights), read_history(folder))
+        save_snapshots(folder / "snapshots.npz", moments)
 
 
 def read_config(folder: Path) -> Config:
@@ -66,6 +74,22 @@ def read_config(folder: Path) -> Config:
         ) from error
 
 
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """The history of the run in `folder`: the fields of `EpochRecord`, epoch by epoch.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        records = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        names = [field.name for field in dataclasses.fields(EpochRecord)]
+        return {name: [float(record[name]) for record in records] for name in names}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{folder} holds no history of a run ({error}); give a folder that train has made."
+        ) from error
+
+
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     """The configuration of the run in `folder`, and the state for `Trainer.load_state_dict`.
 
@@ -74,9 +98,3 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     """
     remedy = "if no epoch was finished, start the run anew"
     return read_config(folder), load_tensors(folder / "state.pt", remedy)
-
-
-def _packed(values: dict[str, object]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(values, buffer)
-    return buffer.getvalue()

@@ -28,7 +28,8 @@ from mnist_helpers.tensorboard import write_tensorboard
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 
 
 class Trainer:
@@ -100,6 +101,8 @@ class Trainer:
         hidden = True if on_step or self.rank else None  # None: shown in a terminal or a notebook
         total = self.config.epochs * steps
         bar = tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden)
+        if not done:
+            self.take_snapshot(0)
         with bar, self.noting_interrupts():
             try:
                 for epoch in range(done + 1, self.config.epochs + 1):
@@ -182,8 +185,9 @@ class Trainer:
             self.schedule.step()
             loss_sum += loss.detach()
             correct += (logits.argmax(dim=1) == labels).sum()
-            if epoch == 1 and step in {len(self.loader) // part for part in (16, 8, 4, 2)}:
-                self.take_snapshot(step / len(self.loader))
+            done = (epoch - 1) * len(self.loader) + step
+            if done in MOMENTS and step < len(self.loader):
+                self.take_snapshot(done / len(self.loader))
             on_step(loss.detach() * self.ranks / count)
             if self.interrupted:
                 raise KeyboardInterrupt

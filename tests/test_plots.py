@@ -87,6 +87,14 @@ def test_history_marks_the_best_epoch():
     assert "0.5000, accuracy 80.00%" in fig.get_suptitle()
 
 
+def test_the_learning_rate_is_drawn_where_it_is_known():
+    curves = {"train_loss": [1, 1], "val_loss": [1, 1], "learning_rate": [0.01, 0.001]}
+    fig = plot_history(curves | {"train_accuracy": [1, 1], "val_accuracy": [1, 1]})
+    ax = fig.axes[2]
+    assert ax.lines[0].get_xydata().tolist() == [[1, 0.01], [2, 0.001]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Learning rate")
+
+
 def test_lr_find_is_logarithmic_and_marks_the_choice():
     ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], chosen=0.01)
     curve, mark = ax.lines

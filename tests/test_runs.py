@@ -8,13 +8,22 @@ import os
 import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from conftest import no_bar
 
 from mnist_helpers import InputError, load_splits, make_model
 from mnist_helpers.checkpoint import load_tensors
-from mnist_helpers.runs import load_run, new_run, read_config, save_run
+from mnist_helpers.runs import (
+    load_run,
+    new_run,
+    read_config,
+    read_history,
+    save_moments,
+    save_run,
+)
+from mnist_helpers.snapshots import load_snapshots
 from mnist_helpers.training import Trainer
 
 
@@ -82,11 +91,46 @@ def test_the_folder_tells_the_run(config):
     assert json.loads((folder / "history.json").read_text()) == [
         dataclasses.asdict(r) for r in trainer.history
     ]
-    snapshots = load_tensors(folder / "snapshots.pt", "")
-    assert len(snapshots["snapshots"]) == 4 + 4
-    assert (
-        folder / "snapshots.pt"
-    ).stat().st_size < 8 * 206_922 * 2 * 1.1  # half precision, little else
+
+
+def test_snapshots_are_kept_small_and_nearly_exact(config, tmp_path):
+    trainer = Trainer(make_model(), load_splits(config.data_dir, 100), config)
+    trainer.run(on_step=no_bar)
+    folder = new_run(config)
+    save_run(folder, trainer)
+    save_moments(folder, trainer)
+    moments = load_snapshots(folder / "snapshots.npz")
+    assert moments.epochs == [epoch for epoch, _ in trainer.snapshots]
+    losses = [record.val_loss for record in trainer.history]
+    assert moments.history["val_loss"] == losses
+    assert moments.epochs[moments.best] == 1 + losses.index(min(losses))
+    for (_, kept), read in zip(trainer.snapshots, moments.weights, strict=True):
+        assert kept.keys() == read.keys()
+        for name, tensor in kept.items():
+            assert (tensor.float() - read[name]).abs().max() <= 0.5 / 1024 + 1e-6
+    size = (folder / "snapshots.npz").stat().st_size
+    assert size < 0.6 * len(moments.epochs) * 206_922 * 2  # of half precision
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", None])
+def test_what_holds_no_snapshots_is_named(tmp_path, content):
+    path = tmp_path / "no.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"no\.npz holds no snapshots .* give a snapshots\.npz"):
+        load_snapshots(path)
+    np.savez(path, epochs=np.array([0.0]), history=np.array([object()]))
+    with pytest.raises(InputError, match="holds no snapshots"):
+        load_snapshots(path)
+
+
+def test_a_history_can_be_read_again(config, tmp_path):
+    folder = new_run(config)
+    with pytest.raises(InputError, match="holds no history of a run"):
+        read_history(folder)
+    (folder / "history.json").write_text('[{"epoch": 1}]')
+    with pytest.raises(InputError, match="holds no history of a run"):
+        read_history(folder)
 
 
 def test_two_runs_at_once_have_folders_of_their_own(config):

@@ -205,7 +205,10 @@ def test_snapshots_are_taken_early_and_after_each_epoch(few):
         make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True)
     )  # 35 steps
     trainer.run(on_step=no_bar)
-    assert [epoch for epoch, _ in trainer.snapshots] == [2 / 35, 4 / 35, 8 / 35, 17 / 35, 1, 2]
+    steps = [0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 35, 45, 64, 70]  # each √2 times the one before
+    assert [epoch for epoch, _ in trainer.snapshots] == pytest.approx([step / 35 for step in steps])
+    started = make_model().state_dict()["fc2.weight"].half()
+    assert torch.equal(trainer.snapshots[0][1]["fc2.weight"], started)
     assert torch.equal(
         trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half()
     )

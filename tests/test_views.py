@@ -140,9 +140,9 @@ class TestPipeline:
 
     def test_facts_of_the_layers(self, grey):
         found, _, _ = show(grey)
-        assert found["conv2"].notes == ["32 × 14 × 14", "sees 8 × 8", "4,640 weights"]
+        assert found["conv2"].notes == ["32 × 14 × 14", "sees 8 × 8", "4,640 parameters"]
         assert found["relu1"].notes == ["16 × 28 × 28", "sees 3 × 3"]
-        assert found["fc1"].notes == ["128", "sees all", "200,832 weights"]
+        assert found["fc1"].notes == ["128", "sees all", "200,832 parameters"]
 
 
 class TestKernels:
@@ -455,6 +455,15 @@ class TestTopImages:
         with pytest.raises(InputError, match=f"none of the 3 images is of class {absent}; choose"):
             show(Subject(make_model(0), images, labels), view="top_images", target=absent)
 
+    def test_only_among_those_that_the_filter_leaves(self, grey):
+        model = grey.network.model
+        maps = outputs_of(model, grey.images)["relu2"][:, 5].amax((1, 2))
+        with torch.no_grad():
+            right = (model(grey.images).argmax(1) == grey.labels).nonzero().flatten()
+        _, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, read="right")
+        assert f"strongest in images {right[maps[right].argmax()]}" in caption
+        assert caption.endswith(" Only any digit that is read rightly.")
+
     def test_means_below_zero_drive_nothing(self, grey):
         means = outputs_of(grey.network.model, grey.images)["conv1"].mean((2, 3))
         by_class = torch.stack([means[grey.labels == digit].mean(0) for digit in range(10)])
@@ -529,6 +538,22 @@ class TestAblation:
         assert selected(bars, 5) == {"ablate": ["conv1", 5]}
         assert found["conv2: images lost without one channel (not measured)"].emphasis == []
         assert {"ablate": None} in [mark.select for mark in everything if isinstance(mark, Text)]
+
+    def test_only_what_the_filter_leaves_is_counted(self, grey):
+        with torch.no_grad():
+            before = make_model(0)(grey.images).argmax(1)
+            model = make_model(0)
+            model.conv1.weight[3], model.conv1.bias[3] = 0, 0
+            after = model(grey.images).argmax(1)
+        chosen = (grey.labels == 7) & (before != 7)
+        found, caption, _ = show(
+            grey, view="ablation", ablated=(("conv1", 3),), digit=7, read="wrong", image=0
+        )
+        said = f"The {chosen.sum()} of 300 images of digit 7 that is read wrongly: "
+        assert f"{said}{(after[chosen] == 7).float().mean():.2%} instead of 0.00%." in caption
+        shares = found["accuracy by class"].series["ablated"]
+        assert shares[7] == pytest.approx((after[chosen] == 7).float().mean().item())
+        assert np.isnan(np.delete(shares, 7)).all()
 
     def test_nothing_ablated_says_what_to_do(self, grey):
         found, caption, everything = show(grey, view="ablation")

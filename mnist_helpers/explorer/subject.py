@@ -352,6 +352,13 @@ class Look:
         return f"Image {at.image}{label}, read as {names[self.probs.argmax()]} with {confidence}"
 
     @property
+    def chosen(self) -> Tensor:
+        """Which images the filter lets through, (N,) bool."""
+        mask = torch.zeros(len(self.subject.images), dtype=torch.bool)
+        mask[self.subject.chosen(self.at.filter)] = True
+        return mask
+
+    @property
     def labelled(self) -> bool:
         """Whether labels were given."""
         return self.subject.given is not None

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mnist_helpers.explorer.scene import Scene, Text
-from mnist_helpers.explorer.selection import ImageFilter, Selection
+from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Look, Subject, require
 from mnist_helpers.explorer.views.answers import confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
+from mnist_helpers.explorer.views.parts import said_filter
 
 
 class View(NamedTuple):
@@ -48,19 +49,6 @@ VIEWS = {
 }
 
 
-def said(subject: Subject, only: ImageFilter) -> str:
-    """A filter in words."""
-    digit = "any digit" if only.digit is None else f"digit {subject.digits[only.digit]}"
-    words = []
-    if only.read != "all":
-        words.append("read rightly" if only.read == "right" else "read wrongly")
-    if only.predicted is not None:
-        words.append(f"read as {subject.digits[only.predicted]}")
-    if only.tenth is not None:
-        words.append(f"read with {10 * only.tenth} to {10 * only.tenth + 10} % confidence")
-    return f"{digit} that is {' and '.join(words)}" if words else digit
-
-
 def shown(selection: Selection) -> Selection:
     """A selection without what its view would not show: what is done to the image."""
     if "disturbance" in VIEWS[selection.view].fields:
@@ -78,6 +66,8 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     require({"view": selection.view}, {"view": list(VIEWS)})
     view = VIEWS[selection.view]
     if "image" in view.fields and not len(subject.chosen(selection.filter)):
-        sentence = f"There is no image of {said(subject, selection.filter)}; choose another filter."
+        sentence = (
+            f"There is no image of {said_filter(subject, selection.filter)}; choose another filter."
+        )
         return Scene(Text(text=sentence, size="strong"), sentence)
     return view.draw(subject.look(shown(selection)))

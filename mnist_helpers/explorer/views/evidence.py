@@ -15,6 +15,7 @@ from mnist_helpers.explorer.views.parts import (
     grid,
     input_picture,
     picture,
+    said_filter,
     value_box,
 )
 from mnist_helpers.network.tracing import IMAGE
@@ -42,10 +43,10 @@ def answer(look: Look) -> Scene:
 def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
     at, labels = look.at, look.subject.labels
-    among = labels >= 0 if at.target is None else labels == at.target
+    among = look.chosen if at.target is None else look.chosen & (labels == at.target)
     best = look.stats.top_images(at.channel, TOP, among).tolist()
     if not best:
-        count = f"none of the {len(labels):,} images"
+        count = f"none of the {int(look.chosen.sum()):,} images"
         raise InputError(f"{count} is of class {at.target}; choose another class.")
     start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
     made = look.subject.maximized(at.layer, at.weights)[at.channel]
@@ -54,7 +55,10 @@ def top_images(look: Look) -> Scene:
     means = look.subject.class_means(at.layer, at.weights)[:, at.channel]
     names = ", ".join(map(str, best[:4]))
     where = "images" if at.target is None else f"images of class {at.target}"
-    caption = f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}"
+    only = "" if look.chosen.all() else f" Only {said_filter(look.subject, at.filter)}."
+    caption = (
+        f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}{only}"
+    )
     bars = class_bars(
         look,
         ".2g",
@@ -119,24 +123,35 @@ def ablation(look: Look) -> Scene:
     for name in convolutions if at.rank else ():
         subject.ranking(name, at.weights)
     whole, left = (subject.without(ablated, at.weights) for ablated in ((), at.ablated))
-    right = f"All {len(left.labels):,} images: {left.accuracy:.2%}"
+    share = left.correct[look.chosen].double().mean()
+    right = f"{said_images(look)}: {share:.2%}"
     hint = "Nothing is ablated. Click a bar to put that channel to zero"
     charts = [input_picture(look, SMALL), Text(text=hint, size="strong")]
     said = f"{hint}. {right}"
     if at.ablated:
         probs = [each.probs[at.image].numpy() for each in (whole, left)]
+        before = whole.correct[look.chosen].double().mean()
         accuracies = [by_class(look, each.correct) for each in (whole, left)]
         charts = [
             paired(look, "probability for this image", probs),
             paired(look, "accuracy by class", accuracies),
         ]
         answer = f"This image: {left.preds[at.image]} with {left.confidence[at.image]:.1%}"
-        said = f"Ablated: {named(at.ablated)}. {answer}. {right} instead of {whole.accuracy:.2%}"
+        said = f"Ablated: {named(at.ablated)}. {answer}. {right} instead of {before:.2%}"
     buttons = [Text(text="All channels on", select={"ablate": None})] if at.ablated else []
     if not at.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking(look, name) for name in convolutions]
     return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {said}.")
+
+
+def said_images(look: Look) -> str:
+    """Which images are looked at, and how many."""
+    count, everything = int(look.chosen.sum()), len(look.chosen)
+    if count == everything:
+        return f"All {count:,} images"
+    only = said_filter(look.subject, look.at.filter)
+    return f"The {count:,} of {everything:,} images of {only}"
 
 
 def named(ablated: Sequence[tuple[str, int]]) -> str:
@@ -153,8 +168,11 @@ def paired(look: Look, title: str, parts: Sequence[np.ndarray]) -> Bars:
 
 def by_class(look: Look, correct: np.ndarray) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
-    labels, classes = look.subject.labels, look.subject.classes
-    right, every = (part.bincount(minlength=classes) for part in (labels[correct], labels))
+    labels, chosen = look.subject.labels, look.chosen
+    counts = [
+        labels[part].bincount(minlength=look.subject.classes) for part in (correct & chosen, chosen)
+    ]
+    right, every = counts
     return (right / every).numpy()
 
 

@@ -41,7 +41,7 @@ def layer_step(look: Look, name: str) -> Item:
     """What a layer makes of the image, with the facts about it below."""
     layer, values = look.subject.layers[name], look.maps[name]
     shape = " × ".join(map(str, layer.shape))
-    weights = [f"{layer.parameters:,} weights"] if layer.parameters else []
+    weights = [f"{layer.parameters:,} parameters"] if layer.parameters else []
     notes = [shape, f"sees {seen_size(look, name)}", *weights]
     mark = {"title": name, "notes": notes, "framed": name == look.at.layer}
     if layer.shape == (look.subject.classes,):

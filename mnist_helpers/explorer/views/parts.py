@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, Table, number
-from mnist_helpers.explorer.subject import Look
+from mnist_helpers.explorer.selection import ImageFilter
+from mnist_helpers.explorer.subject import Look, Subject
 from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 VALUE = {"channel": INDEX, "row": ROW, "column": COLUMN}
@@ -142,3 +143,16 @@ def selected_value(look: Look) -> str:
     if values.shape[1:] != (1, 1):
         place += f", row {at.row}, column {at.column}"
     return f"{place}: {number(values[at.channel, at.row, at.column])}"
+
+
+def said_filter(subject: Subject, only: ImageFilter) -> str:
+    """A filter in words."""
+    digit = "any digit" if only.digit is None else f"digit {subject.digits[only.digit]}"
+    words = []
+    if only.read != "all":
+        words.append("read rightly" if only.read == "right" else "read wrongly")
+    if only.predicted is not None:
+        words.append(f"read as {subject.digits[only.predicted]}")
+    if only.tenth is not None:
+        words.append(f"read with {10 * only.tenth} to {10 * only.tenth + 10} % confidence")
+    return f"{digit} that is {' and '.join(words)}" if words else digit
