@@ -10,13 +10,16 @@ import tempfile
 from pathlib import Path
 from zipfile import is_zipfile
 
+import safetensors.torch
 import torch
 import torchvision
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_device
 from mnist_helpers.model import SimpleCNN
 
+SAFETENSORS = ".safetensors"
 REMEDY = "`git restore best_mnist_cnn.pth` or `mnist-helpers train` makes a good one"
 
 
@@ -113,7 +116,8 @@ def load_checkpoint(
 ) -> tuple[SimpleCNN, dict[str, object]]:
     """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
-    Nothing in the file is executed.
+    Nothing in the file is executed. A .safetensors file may lie beside the card of the checkpoint
+    from which it was exported, as its metadata says.
 
     Raises:
         InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one
@@ -125,7 +129,7 @@ def load_checkpoint(
     model = SimpleCNN()
     require_fit(str(path), weights, model, REMEDY)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if card and card.get("sha256") != found:
+    if card and card.get("sha256") not in (found, _origin(path)):
         described = f"the file that {card_path(path).name} describes"
         raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
     model.load_state_dict(weights)
@@ -136,6 +140,8 @@ def load_checkpoint(
 def load_tensors(path: Path, remedy: str) -> object:
     """Reads tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
 
+    A file whose name ends in .safetensors is one of that format, with tensors alone.
+
     Raises:
         InputError: it is missing, damaged, or holds more; the message ends with `remedy`.
     """
@@ -145,6 +151,12 @@ def load_tensors(path: Path, remedy: str) -> object:
         raise InputError(f"{path} does not exist; {remedy}.") from error
     except OSError as error:  # a folder, or not for us to read
         raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
+    if path.suffix == SAFETENSORS:
+        try:
+            return safetensors.torch.load(content)
+        except (SafetensorError, KeyError, TypeError) as error:  # as are unknown types and sizes
+            whole = "is no safetensors file, or only part of one"
+            raise InputError(f"{path} {whole}; {remedy}.") from error
     is_pickle = content.startswith(b"\x80")  # as old versions of torch.save wrote it
     if not is_pickle and not is_zipfile(io.BytesIO(content)):
         raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
@@ -155,6 +167,13 @@ def load_tensors(path: Path, remedy: str) -> object:
         raise InputError(f"{path} {danger}; {remedy}.") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged or cut short; {remedy}.") from error
+
+
+def _origin(path: Path) -> str | None:
+    if path.suffix != SAFETENSORS:
+        return None
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("sha256")
 
 
 def _read_card(path: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, visualize, analyze, notebooks.
+"""The command line: train, evaluate, predict, export, visualize, analyze, notebooks.
 
 A command is a record of its options; called, it does what they say.
 """
@@ -28,6 +28,7 @@ from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.export import Format, export_checkpoint
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
@@ -35,7 +36,7 @@ from mnist_helpers.runs import load_run, new_run, save_moments, save_run
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
-Checkpoint = Annotated[Path, arg(help="a file that `mnist-helpers train` saved")]
+Checkpoint = Annotated[Path, arg(help="a .pth that `mnist-helpers train` saved, or a .safetensors")]
 DataDir = Annotated[Path, arg(help="folder of MNIST, or of a data set in its IDX form")]
 Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
 
@@ -152,6 +153,26 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a checkpoint in another format, kept only where it answers as PyTorch does."""
+
+    format: Format
+    """safetensors are weights alone; pt2 is torch.export's, which took TorchScript's place."""
+    out: Path | None = None
+    """The file, its name ending in the format; by default outputs/CHECKPOINT.FORMAT."""
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+
+    def __call__(self) -> None:
+        """Writes, compares and tells."""
+        out = self.out or PROJECT_DIR / "outputs" / f"{self.checkpoint.stem}.{self.format}"
+        images = load_idx_part(self.data_dir, "test").tensors[0][:1000]
+        difference = export_checkpoint(self.checkpoint, self.format, out, images)
+        log.info("saved %s as %s, %s bytes", out, self.format, f"{out.stat().st_size:,}")
+        log.info("largest difference of a logit from PyTorch's: %.2g", difference)
+
+
+@dataclass(frozen=True)
 class Visualize:
     """Write the views into the network as PNGs."""
 
@@ -262,6 +283,7 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         "train": partial(Train, config=PRESETS.get(preset, Config())),
         "evaluate": Evaluate,
         "predict": Predict,
+        "export": Export,
         "visualize": Visualize,
         "analyze": Analyze,
         "notebooks": Notebooks,
@@ -293,7 +315,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
     logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
-    logging.getLogger("papermill").setLevel(logging.WARNING)
+    for library in ("papermill", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         command = parse(sys.argv[1:] if args is None else args)
         with process_group():

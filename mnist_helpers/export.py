@@ -1,0 +1,86 @@
+"""A checkpoint in another format, kept only where it answers as PyTorch does."""
+
+import hashlib
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mnist_helpers.checkpoint import load_checkpoint, require_writable, write_files
+from mnist_helpers.config import InputError
+
+Format = Literal["onnx", "safetensors", "pt2"]
+OPSET = 18  # in which torch.onnx writes; another would be converted from it
+TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's
+
+
+def make(kind: Format, model: nn.Module, sha256: str) -> bytes:
+    """The content of a file of that `kind`.
+
+    ONNX and pt2 map `images` (batch, 1, 28, 28) to `logits` (batch, 10). Safetensors are the
+    weights alone; their metadata name the class of `model` and the `sha256` of its checkpoint.
+    """
+    if kind == "safetensors":
+        about = {"architecture": type(model).__name__, "sha256": sha256}
+        return safetensors.torch.save(model.state_dict(), about)
+    images, shapes = torch.zeros(2, 1, 28, 28), ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, (images,), dynamic_shapes=shapes)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the folders of this machine
+    if kind == "onnx":
+        names = {"input_names": ["images"], "output_names": ["logits"], "dynamic_shapes": shapes}
+        made = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False, **names)
+        return made.model_proto.SerializeToString()
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def ask(kind: Format, path: Path, images: Tensor) -> Tensor:
+    """The logits (N, 10) that a file gives for `images` (N, 1, 28, 28), by its own library."""
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+    if kind == "pt2":
+        return torch.export.load(path).module()(images)
+    return load_checkpoint(path)[0](images)
+
+
+def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor) -> float:
+    """Writes `checkpoint` as `out`; the file gets its name when it has been opened and asked.
+
+    Args:
+        images: (N, 1, 28, 28), what the file and PyTorch are asked.
+
+    Returns:
+        The largest difference of a logit.
+
+    Raises:
+        InputError: the checkpoint is none, the file can't be written, or it answers otherwise.
+    """
+    if out.suffix != f".{kind}":
+        raise InputError(f"out is {out}, but must be a file name ending in .{kind}.")
+    require_writable(out, "out")
+    model = load_checkpoint(checkpoint)[0].to(memory_format=torch.contiguous_format)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    beside = out.with_name(f".{os.getpid()}.{out.name}")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            write_files({beside: make(kind, model, sha256)})
+            difference = (ask(kind, beside, images) - model(images)).abs().max().item()
+        if not difference <= TOLERANCE:  # as nan is not, either
+            answers = f"answers otherwise than PyTorch, by up to {difference:.1e} a logit"
+            raise InputError(f"{out} {answers}, and was not kept; choose another format.")
+        beside.replace(out)
+    except OSError as error:
+        what = f"can't be written ({error.strerror})"
+        raise InputError(f"{out} {what}; make room or choose another out.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return difference

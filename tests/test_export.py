@@ -1,0 +1,288 @@
+import copy
+import json
+import shutil
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import safetensors.torch
+import torch
+from test_cli import run
+
+from mnist_helpers import CHECKPOINT_PATH, InputError, SimpleCNN, load_checkpoint, make_model
+from mnist_helpers.export import export_checkpoint
+from mnist_helpers.metrics import evaluate
+
+FORMATS = ("onnx", "safetensors", "pt2")
+CARD = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+
+
+@pytest.fixture(scope="module")
+def files(small_data_dir, tmp_path_factory):
+    """The published checkpoint in each format, as the command writes it."""
+    folder = tmp_path_factory.mktemp("exported")
+    images = torch.randn(50, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    for kind in FORMATS:
+        export_checkpoint(CHECKPOINT_PATH, kind, folder / f"published.{kind}", images)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The published network in bare PyTorch, by no function of ours but its class."""
+    model = SimpleCNN().eval()
+    model.load_state_dict(torch.load(CHECKPOINT_PATH, weights_only=True))
+    return model
+
+
+def onnx_logits(path, images):
+    return onnxruntime.InferenceSession(path).run(None, {"images": images.numpy()})[0]
+
+
+def pt2_logits(path, images):
+    return torch.export.load(path).module()(images).detach().numpy()
+
+
+def safetensors_logits(path, images):
+    model = SimpleCNN()
+    model.load_state_dict(safetensors.torch.load_file(path))
+    return model(images).detach().numpy()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize(
+    ("kind", "logits"),
+    [("onnx", onnx_logits), ("safetensors", safetensors_logits), ("pt2", pt2_logits)],
+)
+def test_a_file_gives_the_logits_of_the_network(files, plain, splits, kind, logits, count):
+    images = splits.test.tensors[0][100 : 100 + count]
+    found = logits(files / f"published.{kind}", images)
+    assert found.shape == (count, 10)
+    np.testing.assert_allclose(found, plain(images).detach().numpy(), rtol=0, atol=2e-5)
+
+
+def test_onnx_is_one_file_with_names_for_what_goes_in_and_out(files):
+    model = onnx.load(files / "published.onnx", load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    (given,), (answer,) = model.graph.input, model.graph.output
+    assert (given.name, answer.name) == ("images", "logits")
+    sizes = [size.dim_param or size.dim_value for size in given.type.tensor_type.shape.dim]
+    assert sizes == ["batch", 1, 28, 28]
+    assert [each.version for each in model.opset_import] == [18]
+    assert not any(weights.external_data for weights in model.graph.initializer)
+
+
+def test_the_metadata_say_where_the_weights_are_from(files):
+    with safetensors.safe_open(files / "published.safetensors", "pt") as file:
+        assert file.metadata() == {"architecture": "SimpleCNN", "sha256": CARD["sha256"]}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_file_tells_of_this_machine_or_holds_images(files, kind):
+    content = (files / f"published.{kind}").read_bytes()
+    assert str(CHECKPOINT_PATH.parent).encode() not in content
+    assert str(torch.__path__[0]).encode() not in content
+    assert len(content) < 206_922 * 4 * 1.05  # four bytes a parameter, and a little
+
+
+def test_nothing_else_is_left(files):
+    assert sorted(path.name for path in files.iterdir()) == [
+        "published.onnx",
+        "published.pt2",
+        "published.safetensors",
+    ]
+
+
+def perturb_state(monkeypatch):
+    write = safetensors.torch.save
+
+    def wrong(weights, about):
+        return write(weights | {"fc2.bias": weights["fc2.bias"] + 0.001}, about)
+
+    monkeypatch.setattr(safetensors.torch, "save", wrong)
+
+
+def perturb_program(monkeypatch):
+    write = torch.export.export
+
+    def wrong(model, *args, **options):
+        other = copy.deepcopy(model)
+        other.fc2.bias.data += 0.001
+        return write(other, *args, **options)
+
+    monkeypatch.setattr(torch.export, "export", wrong)
+
+
+def not_a_number(monkeypatch):
+    write = safetensors.torch.save
+
+    def wrong(weights, about):
+        return write(weights | {"fc2.bias": weights["fc2.bias"] * torch.nan}, about)
+
+    monkeypatch.setattr(safetensors.torch, "save", wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil", "by"),
+    [
+        ("safetensors", perturb_state, "1.0e-03"),
+        ("onnx", perturb_program, "1.0e-03"),
+        ("pt2", perturb_program, "1.0e-03"),
+        ("safetensors", not_a_number, "nan"),
+    ],
+)
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, splits, monkeypatch, kind, spoil, by):
+    spoil(monkeypatch)
+    out = tmp_path / f"x.{kind}"
+    out.write_text("an older one")
+    with pytest.raises(InputError, match=f"answers otherwise than PyTorch, by up to {by}") as error:
+        export_checkpoint(CHECKPOINT_PATH, kind, out, splits.test.tensors[0][:20])
+    assert str(out) in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert out.read_text() == "an older one"
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, splits, monkeypatch):
+    def fail(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(InputError, match=r"x\.safetensors can't be written \(No space left"):
+        export_checkpoint(
+            CHECKPOINT_PATH, "safetensors", tmp_path / "x.safetensors", splits.test.tensors[0][:2]
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_command_says_what_it_wrote_and_no_more(capfd, small_data_dir, tmp_path, kind):
+    out = tmp_path / "deep" / f"mine.{kind}"
+    code, said, err = run(
+        capfd, "export", "--format", kind, "--out", out, "--data-dir", small_data_dir
+    )
+    assert (code, err) == (0, "")
+    first, second = said.splitlines()
+    assert first == f"saved {out} as {kind}, {out.stat().st_size:,} bytes"
+    named, _, difference = second.partition(": ")
+    assert named == "largest difference of a logit from PyTorch's"
+    assert 0 <= float(difference) <= 1e-4
+
+
+def test_without_a_name_it_goes_into_outputs(capsys, small_data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("mnist_helpers.cli.PROJECT_DIR", tmp_path)
+    shutil.copy(CHECKPOINT_PATH, tmp_path / "mine.pth")
+    options = ("--checkpoint", tmp_path / "mine.pth", "--data-dir", small_data_dir)
+    assert run(capsys, "export", "--format", "safetensors", *options)[0] == 0
+    assert (tmp_path / "outputs" / "mine.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("onnx", "--out", "x.pth"), "out is x.pth, but must be a file name ending in .onnx"),
+        (("pt2", "--out", "/dev/null/x.pt2"), "choose another out."),
+        (("pt2", "--checkpoint", "/nowhere.pth", "--out", "{}/x.pt2"), "nowhere.pth does not"),
+        (("torchscript",), "'pt2'"),
+    ],
+)
+def test_what_can_not_be_exported(capsys, small_data_dir, tmp_path, options, complaint):
+    options = [option.format(tmp_path) for option in options]
+    code, _, err = run(capsys, "export", "--data-dir", small_data_dir, "--format", *options)
+    assert code == 2
+    assert complaint in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_safetensors_are_read_as_a_checkpoint(files, splits):
+    model, card = load_checkpoint(files / "published.safetensors")
+    assert card == {}
+    assert not model.training
+    assert evaluate(model, splits.test).accuracy == pytest.approx(CARD["test"]["accuracy"])
+
+
+def test_evaluate_reads_safetensors(capsys, files):
+    code, out, err = run(capsys, "evaluate", "--checkpoint", files / "published.safetensors")
+    assert (code, err) == (0, "")
+    assert "test accuracy 99.61%" in out
+
+
+@pytest.fixture
+def beside_card(files, tmp_path):
+    """The exported weights beside the card of the checkpoint that they are from."""
+    shutil.copy(CHECKPOINT_PATH.with_suffix(".json"), tmp_path / "x.json")
+    return shutil.copy(files / "published.safetensors", tmp_path / "x.safetensors")
+
+
+def test_the_card_beside_is_that_of_the_checkpoint(beside_card):
+    assert load_checkpoint(beside_card)[1] == CARD
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def giant_header(path):
+    path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
+
+
+def a_pickle(path):
+    shutil.copy(CHECKPOINT_PATH, path)
+
+
+def unknown_type(path):
+    header = b'{"fc2.bias":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[0,1]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+
+
+def impossible_size(path):
+    header = b'{"fc2.bias":{"dtype":"F32","shape":[0,%d],"data_offsets":[0,0]}}' % (2**64 - 1)
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def another_width(path):
+    weights = make_model().state_dict() | {"fc2.weight": torch.zeros(11, 128)}
+    safetensors.torch.save_file(weights, path)
+
+
+def one_name_less(path):
+    weights = make_model().state_dict()
+    del weights["fc2.bias"]
+    safetensors.torch.save_file(weights, path)
+
+
+def other_weights(path):
+    safetensors.torch.save_file(make_model(9).state_dict(), path, {"sha256": "0" * 64})
+
+
+def no_metadata(path):
+    safetensors.torch.save_file(make_model(9).state_dict(), path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (cut, "only part of one"),
+        (empty, "is no safetensors file"),
+        (giant_header, "is no safetensors file"),
+        (a_pickle, "is no safetensors file"),
+        (unknown_type, "is no safetensors file"),
+        (impossible_size, "is no safetensors file"),
+        (another_width, r"fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
+        (one_name_less, r"fc2\.bias is missing"),
+        (other_weights, r"not the file that x\.json describes"),
+        (no_metadata, r"not the file that x\.json describes"),
+    ],
+)
+def test_bad_safetensors_give_one_sentence_with_their_name(beside_card, spoil, complaint):
+    spoil(beside_card)
+    with pytest.raises(InputError, match=complaint) as error:
+        load_checkpoint(beside_card)
+    assert str(beside_card) in str(error.value)
+    assert "mnist-helpers train" in str(error.value)  # the remedy
+    assert "\n" not in str(error.value)
