@@ -1,7 +1,10 @@
 """Any picture of a digit, prepared as MNIST's were."""
 
+import base64
+import binascii
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,14 +16,66 @@ from mnist_helpers.data import IMAGE_SIZE, normalise
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
+PAD = 140  # sides of a sheet to draw on, in pixels
+
+
+class Prepared(NamedTuple):
+    """A digit on its way into MNIST's form, as arrays in [0, 1] with ink at 1.
+
+    Attributes:
+        cropped: without the empty margin, (H, W).
+        fitted: at most 20 × 20, its darkest ink at 1.
+        centred: by its mass, (28, 28).
+    """
+
+    cropped: np.ndarray
+    fitted: np.ndarray
+    centred: np.ndarray
+
+    @property
+    def image(self) -> Tensor:
+        """Normalised, (1, 28, 28)."""
+        return normalise(torch.from_numpy(self.centred).mul(255).round().byte()[None])[0]
+
+
+def prepare(ink: np.ndarray) -> Prepared:
+    """Brings `ink` (H, W) in [0, 1] into MNIST's form (LeCun et al., 1998).
+
+    It is fitted into 20 × 20 with its proportions kept, then placed so that its centre of mass is
+    the centre of 28 × 28.
+    """
+    rows, columns = np.nonzero(ink > FAINTEST * ink.max())
+    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    scale = BOX / max(cropped.shape)
+    height, width = (max(1, int(side * scale + 0.5)) for side in cropped.shape)
+    resized = Image.fromarray(cropped).resize((width, height), Image.Resampling.BOX)
+    fitted = np.asarray(resized) / np.max(resized)
+    return Prepared(cropped, fitted, _centre(fitted))
+
+
+def pad_ink(text: str) -> np.ndarray:
+    """The ink (140, 140) in [0, 1] of a drawing: a byte for each pixel, in base64.
+
+    Raises:
+        InputError: it is no such text, or nothing is drawn.
+    """
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) != PAD**2:
+        form = f"a byte for each of {PAD} × {PAD} pixels, in base64"
+        raise InputError(f"drawing is {text!r:.20}, but must be {form}.")
+    ink = np.frombuffer(content, np.uint8).reshape(PAD, PAD).astype(np.float32) / 255
+    if ink.max() < FAINTEST:
+        raise InputError("Nothing is drawn; draw a digit on the pad, or choose an image.")
+    return ink
 
 
 def load_digit(path: Path) -> Tensor:
     """Reads a PNG, JPEG or other picture of one digit as a normalised image (1, 28, 28).
 
-    As in MNIST (LeCun et al., 1998): the ink is fitted into 20×20 with its proportions kept, then
-    placed so that its centre of mass is the centre of 28×28. Ink may be dark on light or light on
-    dark.
+    Ink may be dark on light or light on dark; `prepare` does the rest.
 
     Raises:
         InputError: the file can't be read as a picture, or there is nothing in it.
@@ -33,12 +88,7 @@ def load_digit(path: Path) -> Tensor:
             f"{path} can't be read as an image ({error}); give a PNG or JPEG file."
         ) from error
     on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-    ink = _ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)
-    rows, columns = np.nonzero(ink > FAINTEST)
-    digit = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
-    fitted = ImageOps.contain(digit, (BOX, BOX), Image.Resampling.LANCZOS)
-    fitted = np.asarray(fitted).clip(0, 1)
-    return normalise(torch.from_numpy(_centre(fitted)).mul(255).round().byte()[None])[0]
+    return prepare(_ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)).image
 
 
 def _ink(grey: np.ndarray, path: Path) -> np.ndarray:

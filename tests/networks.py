@@ -1,7 +1,9 @@
 """Example networks for tests: what MNIST's own has not, on images that are not square."""
 
+import base64
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -154,3 +156,9 @@ def positive(model: nn.Module) -> nn.Module:
     if hasattr(model, "pool") and not isinstance(model.pool, nn.Module):
         model.pool = F.avg_pool2d
     return model
+
+
+def drawn(image: Tensor) -> str:
+    """An image (1, 28, 28) of MNIST as a drawing: five times as large, its ink as base64."""
+    ink = ((image[0] * 0.3081 + 0.1307) * 255).round().clamp(0, 255).numpy().astype(np.uint8)
+    return base64.b64encode(np.kron(ink, np.ones((5, 5), np.uint8)).tobytes()).decode()

@@ -151,7 +151,9 @@ def mount(page: Page, state: dict, *, dark: bool = False) -> None:
         [THEMES[theme], str(not dark).lower()],
     )
     page.add_style_tag(content=(FOLDER / "explorer.css").read_text())
-    scripts = [(FOLDER / f"{name}.js").read_text() for name in ("marks", "controls", "explorer")]
+    scripts = [
+        (FOLDER / f"{name}.js").read_text() for name in ("marks", "pad", "controls", "explorer")
+    ]
     letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
     constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
     script = "\n".join([constants, *scripts, HOST])

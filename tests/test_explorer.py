@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from networks import build, images_of
+from networks import build, drawn, images_of
 from torch import nn
 
 from mnist_helpers import InputError, make_model
@@ -307,6 +307,7 @@ class TestControls:
             if mark["select"] == {"layer": mark["text"]}
         ]
         others = ("attribution", "ablation", "answer", "convolve", "confusion", "neighbours")
+        others += ("drawing",)
         has_layers = view not in others
         assert [mark["text"] for mark in buttons] == (way if has_layers else [])
         assert [mark["text"] for mark in buttons if mark["framed"]] == ["conv2"] * has_layers
@@ -358,7 +359,8 @@ class TestExplorer:
 
     @pytest.mark.parametrize("view", VIEWS)
     def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
-        send(explorer, view=view, compare="difference", layer="conv1")
+        ink = drawn(explorer.subject.images[0]) if view == "drawing" else None
+        send(explorer, view=view, compare="difference", layer="conv1", drawing=ink)
         state = explorer.state
         assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 100_000
         values = [each["values"] for each in marks(shown(explorer)["scene"]["content"], "maps")]

@@ -29,6 +29,8 @@ def controls(subject: Subject, selection: Selection) -> list[Control]:
             made += image_controls(subject, selection, names["digit"])
         elif name == "input_channel":
             made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
+        elif name == "drawing":
+            continue  # its mark is the control
         elif name not in ("weights", "compare") or len(subject.networks) > 1:
             made.append(control(name, getattr(look.at, name), known[name], names.get(name)))
     return made
@@ -79,8 +81,9 @@ def as_fields(subject: Subject, at: Selection, part: dict[str, object]) -> dict[
     if "ablate" in part:
         pair = part.pop("ablate")
         part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
-    anew = {"image": "pointed", "disturbance": "amount"}
-    return part | {follower: None for name, follower in anew.items() if name in part}
+    if "image" in part:
+        part |= {"pointed": None, "drawing": None}
+    return part | {"amount": None} if "disturbance" in part else part
 
 
 def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection:

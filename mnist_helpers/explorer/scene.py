@@ -119,6 +119,19 @@ class Scatter(Mark):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pad(Mark):
+    """A sheet to draw on; `edit` names the field of the selection that is its ink.
+
+    `ink` is what is on it, as `digits.pad_ink` reads it; `example` (28, 28) in [0, 1] can be laid
+    on it to begin with.
+    """
+
+    ink: str | None
+    example: np.ndarray
+    edit: str = "drawing"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Text(Mark):
     """A paragraph; with `select` a button."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnist_helpers.config import InputError
+from mnist_helpers.digits import pad_ink
 
 MOST_WEIGHT = 100  # in a kernel of one's own
 
@@ -32,13 +33,15 @@ class Selection(ImageFilter):
     convolution, and channel, row, column and input channel are those of the largest value.
 
     Raises:
-        InputError: `ablated` is no list of pairs, or `kernel` not nine numbers.
+        InputError: `ablated` is no list of pairs, `kernel` not nine numbers, or `drawing` no ink.
     """
 
     view: str = "pipeline"
     """Which view is open."""
     image: int = 0
     """Number of the image."""
+    drawing: str | None = None
+    """A drawn picture in its place: a byte for each of 140 × 140 pixels of ink, in base64."""
     layer: str | None = None
     """Name of the layer."""
     channel: int | None = None
@@ -85,8 +88,15 @@ class Selection(ImageFilter):
             form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
             raise InputError(f"ablated is {self.ablated!r}, but must be {form}.") from error
         object.__setattr__(self, "ablated", tuple(pairs))
+        if self.drawing is not None:
+            pad_ink(self.drawing)
         if self.kernel is not None:
             object.__setattr__(self, "kernel", checked_kernel(self.kernel))
+
+    @property
+    def source(self) -> int | str:
+        """What is looked at: the drawing, or the number of the image."""
+        return self.drawing or self.image
 
     @property
     def filter(self) -> ImageFilter:
@@ -95,9 +105,9 @@ class Selection(ImageFilter):
         return ImageFilter(**{name: getattr(self, name) for name in names})
 
     def __str__(self) -> str:
-        """The call that brings one back here."""
+        """The call that brings one back here, but for what is drawn, which would fill pages."""
         default = Selection()
-        values = {name: getattr(self, name) for name in field_names()}
+        values = {name: getattr(self, name) for name in field_names() if name != "drawing"}
         given = {name: value for name, value in values.items() if value != getattr(default, name)}
         arguments = [f"{name}={value!r}" for name, value in given.items()]
         return f"explore({', '.join(['model', 'images', 'labels', *arguments])})"

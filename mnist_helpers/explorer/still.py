@@ -24,6 +24,7 @@ from matplotlib.offsetbox import (
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text as Letters
 
+from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
     Bars,
     Box,
@@ -31,6 +32,7 @@ from mnist_helpers.explorer.scene import (
     Item,
     Maps,
     Mark,
+    Pad,
     Row,
     Scatter,
     Scene,
@@ -282,6 +284,14 @@ def drawn_scatter(mark: Scatter) -> OffsetBox:
     if legend:
         parts.append(packed(VPacker, legend, 3))
     return packed(HPacker, parts, 6, align="top")
+
+
+@drawn.register
+def drawn_pad(mark: Pad) -> OffsetBox:
+    """The ink on its sheet."""
+    ink = pad_ink(mark.ink) if mark.ink else np.zeros((PAD, PAD), np.float32)
+    sheet = Maps(values=ink[None], limits=[(0, 1)], palette="ink", zoom=2, frames={0: None})
+    return drawn(sheet)
 
 
 @drawn.register

@@ -14,6 +14,8 @@ from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
 from mnist_helpers.analysis.embedding import neighbour_map, principal
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import InputError
+from mnist_helpers.data import IMAGE_SIZE
+from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.scene import Box
 from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.metrics import Predictions
@@ -106,16 +108,20 @@ class Subject:
         self.ablation = lru_cache(maxsize=1)(self._ablation)
         self.class_means = lru_cache(maxsize=64)(self._class_means)
 
-    def image(self, number: int, disturbance: str = "none", amount: float = 0.0) -> Tensor:
-        """An image, (1, C, H, W), as it is or disturbed."""
-        return disturb(self.network, self.images[number : number + 1], disturbance, amount)
+    def image(self, source: int | str, disturbance: str = "none", amount: float = 0.0) -> Tensor:
+        """An image, by its number or as it was drawn, (1, C, H, W), as it is or disturbed."""
+        if isinstance(source, str):
+            image = prepare(pad_ink(source)).image[None]
+        else:
+            image = self.images[source : source + 1]
+        return disturb(self.network, image, disturbance, amount)
 
-    def _outputs(self, image: int, weights: str, *disturbed: object) -> dict[str, Tensor]:
-        return self.networks[weights].outputs(self.image(image, *disturbed))
+    def _outputs(self, source: int | str, weights: str, *disturbed: object) -> dict[str, Tensor]:
+        return self.networks[weights].outputs(self.image(source, *disturbed))
 
-    def _maps(self, image: int, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
+    def _maps(self, source: int | str, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
-        outputs = self.outputs(image, weights, *disturbed)
+        outputs = self.outputs(source, weights, *disturbed)
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
     def _ablation(self, weights: str) -> Ablation:
@@ -125,10 +131,19 @@ class Subject:
         """The answers to all images with some channels of convolutions put to zero."""
         return self.ablation(weights).predictions(channels)
 
+    def probs_without(
+        self, channels: tuple[tuple[str, int], ...], weights: str, source: int | str
+    ) -> np.ndarray:
+        """The probabilities of an image with some channels put to zero, (classes,)."""
+        if isinstance(source, int):
+            return self.without(channels, weights).probs[source].numpy()
+        drawn = Ablation(self.networks[weights], self.image(source), torch.zeros(1).long())
+        return drawn.predictions(channels).probs[0].numpy()
+
     def _attributions(
-        self, image: int, target: int, weights: str, *disturbed: object
+        self, source: int | str, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
-        return attributions(self.networks[weights], self.image(image, *disturbed)[0], target)
+        return attributions(self.networks[weights], self.image(source, *disturbed)[0], target)
 
     def _kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
@@ -258,7 +273,7 @@ class Subject:
         at = replace(at, layer=at.layer or self.network.convolutions[0])
         if at.amount is None:
             at = replace(at, amount=DISTURBANCES[at.disturbance].nothing)
-        maps = self.maps(at.image, at.weights, at.disturbance, at.amount)[at.layer]
+        maps = self.maps(at.source, at.weights, at.disturbance, at.amount)[at.layer]
         channel, row, column = largest(maps, (at.channel, at.row, at.column))
         return Look(self, replace(at, channel=channel, row=row, column=column))
 
@@ -269,6 +284,8 @@ class Subject:
             InputError: it doesn't; the message names what there is.
         """
         require(vars(at), self.known)
+        if at.drawing is not None and self.images.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
+            raise InputError("a drawing is for networks that read grey images of 28 × 28 pixels.")
         if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
         require(vars(at), self.look(replace(at, channel=None, row=None, column=None)).places)
@@ -289,7 +306,7 @@ class Look:
     @property
     def image(self) -> np.ndarray:
         """The image, (C, H, W)."""
-        return self.subject.image(self.at.image, *self.disturbed)[0].numpy()
+        return self.subject.image(self.at.source, *self.disturbed)[0].numpy()
 
     @property
     def disturbed(self) -> tuple[str, float]:
@@ -299,7 +316,7 @@ class Look:
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """What every layer makes of the image: {name: (C, H, W)}."""
-        return self.subject.maps(self.at.image, self.at.weights, *self.disturbed)
+        return self.subject.maps(self.at.source, self.at.weights, *self.disturbed)
 
     @property
     def values(self) -> np.ndarray:
@@ -327,7 +344,7 @@ class Look:
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
         at = self.at
-        outputs = self.subject.outputs(at.image, at.weights, *self.disturbed)
+        outputs = self.subject.outputs(at.source, at.weights, *self.disturbed)
         network = self.subject.networks[at.weights]
         return explain(network, outputs, at.layer, at.channel, at.row, at.column)
 
@@ -349,7 +366,7 @@ class Look:
         if at.disturbance != "none":
             label += f", {at.disturbance} {at.amount:g} {DISTURBANCES[at.disturbance].unit}"
         confidence = f"{self.probs.max():.1%}"
-        return f"Image {at.image}{label}, read as {names[self.probs.argmax()]} with {confidence}"
+        return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
 
     @property
     def chosen(self) -> Tensor:
@@ -359,9 +376,14 @@ class Look:
         return mask
 
     @property
+    def name(self) -> str:
+        """What to call what is looked at."""
+        return f"Image {self.at.image}" if self.at.drawing is None else "Your drawing"
+
+    @property
     def labelled(self) -> bool:
-        """Whether labels were given."""
-        return self.subject.given is not None
+        """Whether a label was given."""
+        return self.subject.given is not None and self.at.drawing is None
 
     def ranked(self, layer: str) -> np.ndarray:
         """How many images are lost without each channel; nan where it was not measured."""

@@ -10,6 +10,7 @@ from mnist_helpers.explorer.subject import Look, Subject, require
 from mnist_helpers.explorer.views.answers import confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve
+from mnist_helpers.explorer.views.drawing import drawing
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
 from mnist_helpers.explorer.views.parts import said_filter
@@ -26,32 +27,37 @@ class View(NamedTuple):
 PLACE = ("layer", "channel", "row", "column")
 FILTER = ("predicted", "tenth")
 DISTURBED = ("disturbance", "amount")
+IMAGE = ("image", "drawing")
 VIEWS = {
-    "pipeline": View("Pipeline", pipeline, ("image", *PLACE, *DISTURBED, "weights")),
+    "pipeline": View("Pipeline", pipeline, (*IMAGE, *PLACE, *DISTURBED, "weights")),
     "kernels": View("Kernels", kernels, ("layer", "channel", "quantity", "limits", "weights")),
     "feature_maps": View(
         "Feature maps",
         feature_maps,
-        ("image", *PLACE, "limits", "compare", *DISTURBED, "weights"),
+        (*IMAGE, *PLACE, "limits", "compare", *DISTURBED, "weights"),
     ),
     "arithmetic": View(
-        "Arithmetic", arithmetic, ("image", *PLACE, "input_channel", *DISTURBED, "weights")
+        "Arithmetic", arithmetic, (*IMAGE, *PLACE, "input_channel", *DISTURBED, "weights")
     ),
     "top_images": View("Top images", top_images, ("layer", "channel", "target", "weights")),
     "attribution": View(
-        "Attribution", attribution, ("image", "target", "compare", *DISTURBED, "weights")
+        "Attribution", attribution, (*IMAGE, "target", "compare", *DISTURBED, "weights")
     ),
-    "ablation": View("Ablation", ablation, ("image", "weights")),
-    "answer": View("Answer", answer, ("image", *DISTURBED, "weights")),
+    "ablation": View("Ablation", ablation, (*IMAGE, "weights")),
+    "answer": View("Answer", answer, (*IMAGE, *DISTURBED, "weights")),
     "confusion": View("Confusion", confusion, ("image", *FILTER)),
     "neighbours": View("Neighbours", neighbours, ("image", "projection")),
-    "convolve": View("Convolve", convolve, ("image", "padding", "stride", "weights")),
+    "drawing": View("Draw", drawing, (*IMAGE, "weights")),
+    "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
 }
 
 
 def shown(selection: Selection) -> Selection:
-    """A selection without what its view would not show: what is done to the image."""
-    if "disturbance" in VIEWS[selection.view].fields:
+    """A selection without what its view would not show: a drawing, what is done to the image."""
+    fields = VIEWS[selection.view].fields
+    if "drawing" not in fields:
+        selection = replace(selection, drawing=None)
+    if "disturbance" in fields:
         return selection
     return replace(selection, disturbance="none", amount=None)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Item, Row, Scatter, Scene, Table, Text
@@ -111,14 +112,15 @@ def neighbours(look: Look) -> Scene:
     name = f"image {here}: {answered(look, here)}"
     image = picture(subject.images[here].numpy(), 112, title=name, select={})
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    return Scene(Row([scatter, Column([image, alike(look, here)])]), caption)
+    near = alike(look, subject.features[here : here + 1], here)
+    return Scene(Row([scatter, Column([image, near])]), caption)
 
 
-def alike(look: Look, here: int) -> Item:
-    """The known images whose features are nearest to those of an image."""
+def alike(look: Look, features: Tensor, here: int | None = None) -> Item:
+    """The known images whose features are nearest to some (1, F), without image `here` itself."""
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
-    distances = torch.cdist(subject.features[here : here + 1], subject.known_features)[0]
+    distances = torch.cdist(features, subject.known_features)[0]
     near = distances.argsort(stable=True)[: NEAR + 1].tolist()
     if subject.known_images is None:
         near = [each for each in near if each != here]

@@ -51,7 +51,7 @@ def convolve(look: Look) -> Scene:
     sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {made.shape[0]} × {made.shape[1]}"
     options = f"padding {at.padding}, stride {at.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(made[row, column])}"
-    caption = f"Image {at.image} with a kernel of one's own, {options}. Framed: {value}."
+    caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
     return Scene(Column([Row([image, result, learned(look)]), steps, presets()]), caption)
 
 

@@ -36,7 +36,7 @@ def answer(look: Look) -> Scene:
         emphasis=label,
         title="probability of each digit; orange: the label" if label else "probability",
     )
-    image = picture(look.image, 196, title=f"image {look.at.image}")
+    image = picture(look.image, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
 
@@ -107,7 +107,7 @@ def attribution(look: Look) -> Scene:
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
-    found = look.subject.attributions(look.at.image, target, weights, *look.disturbed)
+    found = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
     mark = {"frames": frame(value_box(look) if look.at.layer == IMAGE else None), "select": PIXEL}
     maps = [
         grid(values[None], 168, [(-1, 1)], title=method, colour_bar=method == "Grad-CAM", **mark)
@@ -129,14 +129,16 @@ def ablation(look: Look) -> Scene:
     charts = [input_picture(look, SMALL), Text(text=hint, size="strong")]
     said = f"{hint}. {right}"
     if at.ablated:
-        probs = [each.probs[at.image].numpy() for each in (whole, left)]
+        probs = [
+            subject.probs_without(ablated, at.weights, at.source) for ablated in ((), at.ablated)
+        ]
         before = whole.correct[look.chosen].double().mean()
         accuracies = [by_class(look, each.correct) for each in (whole, left)]
         charts = [
             paired(look, "probability for this image", probs),
             paired(look, "accuracy by class", accuracies),
         ]
-        answer = f"This image: {left.preds[at.image]} with {left.confidence[at.image]:.1%}"
+        answer = f"This image: {probs[1].argmax()} with {probs[1].max():.1%}"
         said = f"Ablated: {named(at.ablated)}. {answer}. {right} instead of {before:.2%}"
     buttons = [Text(text="All channels on", select={"ablate": None})] if at.ablated else []
     if not at.rank:

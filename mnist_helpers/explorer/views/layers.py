@@ -140,7 +140,8 @@ def feature_maps(look: Look) -> Scene:
     """All channels of a layer, with one network's weights or two, on one colour scale."""
     at = look.at
     sides = {
-        name: look.subject.maps(at.image, name, *look.disturbed)[at.layer] for name in look.compared
+        name: look.subject.maps(at.source, name, *look.disturbed)[at.layer]
+        for name in look.compared
     }
     limits = feature_limits(look, list(sides.values()))
     if at.compare == "difference":

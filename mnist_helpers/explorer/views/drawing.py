@@ -1,0 +1,62 @@
+"""A digit of the reader's own: how it is prepared, and what the network makes of it."""
+
+import torch
+
+from mnist_helpers.data import IMAGE_SIZE, MEAN, STD
+from mnist_helpers.digits import Prepared, pad_ink, prepare
+from mnist_helpers.explorer.scene import Column, Pad, Row, Scene, Text
+from mnist_helpers.explorer.subject import Look
+from mnist_helpers.explorer.views.answers import alike
+from mnist_helpers.explorer.views.layers import layer_step
+from mnist_helpers.explorer.views.parts import class_bars, picture
+
+INVITATION = "Draw a digit on the pad, or lay the chosen image on it."
+UNFIT = "A drawing needs a network that reads grey images of 28 × 28 pixels."
+SIDE = 112  # of a step, in pixels
+
+
+def drawing(look: Look) -> Scene:
+    """A pad, the steps that make its ink an image of MNIST's form, and the answer to it."""
+    if look.image.shape != (1, IMAGE_SIZE, IMAGE_SIZE):
+        return Scene(Text(text=UNFIT, size="strong"), UNFIT)
+    example = look.subject.images[look.at.image][0].numpy() * STD + MEAN
+    pad = Pad(title="pad", ink=look.at.drawing, example=example)
+    if look.at.drawing is None:
+        hint = Text(text=INVITATION, size="strong")
+        return Scene(Row([pad, hint]), f"{INVITATION} Chosen: image {look.at.image}.")
+    steps = preparation(prepare(pad_ink(look.at.drawing)), look)
+    bars = class_bars(
+        look,
+        ".1%",
+        {"probability": look.probs},
+        limits=(0.0, 1.0),
+        axes=("Predicted digit", "Probability"),
+        emphasis=[int(look.probs.argmax())],
+        title="probability",
+    )
+    features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
+    answer = Column([steps, Row([bars, alike(look, features)])])
+    return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
+
+
+def preparation(prepared: Prepared, look: Look) -> Row:
+    """The steps from the pad to what the network reads."""
+    height, width = prepared.fitted.shape
+    shown = {
+        "1. cropped": prepared.cropped[::2, ::2],  # half as fine
+        f"2. fitted: {height} × {width}": prepared.fitted,
+        "3. centred by mass": prepared.centred,
+    }
+    pictures = [
+        picture(values[None], SIDE * values.shape[1] // max(values.shape), title=title, select={})
+        for title, values in shown.items()
+    ]
+    return Row([*pictures, picture(look.image, SIDE, title="4. normalised")])
+
+
+def passed(look: Look) -> Row:
+    """What the poolings, and the layers behind the last of them, make of it."""
+    layers = look.subject.layers
+    names = [name for name, layer in layers.items() if layer.op == "MaxPool2d"]
+    behind = list(layers)[list(layers).index(names[-1]) + 2 :] if names else []
+    return Row([layer_step(look, name) for name in (*names, *behind)])

@@ -1,0 +1,324 @@
+"""A drawing: how it is prepared, what the views make of it, and the pad in Chromium."""
+
+import base64
+
+import numpy as np
+import page as pages
+import pytest
+import torch
+from networks import build, drawn, images_of
+from PIL import Image, ImageDraw
+
+from mnist_helpers import InputError, load_checkpoint
+from mnist_helpers.digits import pad_ink, prepare
+from mnist_helpers.explorer import Explorer, Selection, Subject, explore
+from mnist_helpers.explorer.scene import Bars, Maps, Pad, Row, Table
+from mnist_helpers.explorer.views import draw
+
+
+@pytest.fixture(scope="module")
+def subject(few):
+    known = tuple(part[:500] for part in few.train.tensors)
+    return Subject(load_checkpoint()[0], *few.test.tensors, known_images=known)
+
+
+def pixels(image: torch.Tensor) -> np.ndarray:
+    """An image (1, 28, 28) in whole numbers from 0 to 255."""
+    return ((image[0] * 0.3081 + 0.1307) * 255).round().int().numpy()
+
+
+def on_sheet(image: torch.Tensor, side: int, top: int, left: int) -> np.ndarray:
+    """An image, `side` pixels high, somewhere on an empty sheet of 140 × 140, in [0, 1]."""
+    sheet = Image.new("L", (140, 140))
+    digit = Image.fromarray(pixels(image).astype(np.uint8))
+    sheet.paste(digit.resize((side, side), Image.Resampling.BICUBIC), (left, top))
+    return np.asarray(sheet, np.float32) / 255
+
+
+def marks(item):
+    if hasattr(item, "items"):
+        return [mark for part in item.items for mark in marks(part)]
+    return [item]
+
+
+def named(scene):
+    return {mark.title: mark for mark in marks(scene.content)}
+
+
+class TestPreparation:
+    def test_an_image_of_mnist_comes_back(self, few):
+        exact = 0
+        for image in few.test.tensors[0][:100]:
+            again = prepare(pad_ink(drawn(image))).image
+            exact += int(np.abs(pixels(again) - pixels(image)).max() <= 25)  # faint edges are cut
+        assert exact >= 98
+
+    def test_size_and_place_make_no_difference(self, few):
+        model, _ = load_checkpoint()
+        images, labels = (part[:100] for part in few.test.tensors)
+        for side, top, left in ((60, 0, 80), (60, 80, 3), (100, 20, 40), (140, 0, 0)):
+            ready = torch.stack([prepare(on_sheet(i, side, top, left)).image for i in images])
+            assert (model(ready).argmax(1) == labels).sum() >= 97
+
+    def test_each_step(self):
+        ink = np.zeros((140, 140), np.float32)
+        ink[30:90, 20:32] = 0.5  # 60 × 12, half as dark as can be
+        steps = prepare(ink)
+        assert steps.cropped.shape == (60, 12)
+        assert steps.fitted.shape == (20, 4)
+        assert np.allclose(steps.fitted, 1)
+        rows, columns = np.nonzero(steps.centred)
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 23, 12, 15)
+        assert pixels(steps.image).max() == 255
+
+    def test_a_line_of_one_pixel_is_no_trouble(self):
+        ink = np.zeros((140, 140), np.float32)
+        ink[70, 5:135] = 1
+        assert prepare(ink).fitted.shape == (1, 20)
+
+    @pytest.mark.parametrize("text", ["", "*", "AAAA", base64.b64encode(bytes(19_599)).decode()])
+    def test_what_is_no_ink_is_refused(self, text):
+        with pytest.raises(InputError, match="must be a byte for each of 140 × 140 pixels"):
+            Selection(drawing=text)
+
+    def test_an_empty_sheet_is_named(self):
+        with pytest.raises(InputError, match="Nothing is drawn"):
+            Selection(drawing=base64.b64encode(bytes(19_600)).decode())
+
+
+class TestView:
+    def test_steps_answer_and_neighbours(self, subject, few):
+        image = few.test.tensors[0][4]
+        scene = draw(subject, Selection(view="drawing", drawing=drawn(image)))
+        found = named(scene)
+        ready = prepare(pad_ink(drawn(image)))
+        model = subject.network.model
+        with torch.no_grad():
+            probs = model(ready.image[None]).softmax(1)[0]
+            features = model.fc1(model.flatten(outputs(model, ready.image[None])))
+            known = model.fc1(model.flatten(outputs(model, subject.known_images[0])))
+        assert isinstance(found["pad"], Pad)
+        assert found["pad"].ink == drawn(image)
+        np.testing.assert_allclose(found["3. centred by mass"].values[0], ready.centred)
+        np.testing.assert_allclose(found["4. normalised"].values[0], ready.image[0], atol=1e-6)
+        bars = next(mark for mark in found.values() if isinstance(mark, Bars))
+        assert bars.series["probability"] == pytest.approx(probs.numpy(), abs=1e-5)
+        assert bars.emphasis == [probs.argmax()]
+        near = (known - features).pow(2).sum(1).argsort()[:8]
+        labels = [str(label) for label in subject.known_images[1][near].tolist()]
+        assert found["most like it, by these features"].labels == labels
+        assert scene.caption == f"Your drawing, read as {probs.argmax()} with {probs.max():.1%}."
+        assert found["pool1"].values.shape == (16, 14, 14)
+        assert isinstance(found["softmax"], Table)
+
+    def test_an_empty_pad_invites(self, subject):
+        scene = draw(subject, Selection(view="drawing", image=3))
+        assert "Draw a digit on the pad" in scene.caption
+        assert (named(scene)["pad"].example * 255).round().astype(int).tolist() == pixels(
+            subject.images[3]
+        ).tolist()
+
+    def test_all_views_of_an_image_show_the_drawing(self, subject, few):
+        image = few.test.tensors[0][7]
+        ready = prepare(pad_ink(drawn(image))).image
+        with torch.no_grad():
+            maps = subject.network.model.conv1(ready[None])[0].numpy()
+        at = {"drawing": drawn(image), "layer": "conv1"}
+        found = named(draw(subject, Selection(view="feature_maps", **at)))
+        np.testing.assert_allclose(found["conv1"].values, maps, atol=1e-4)
+        for view in ("pipeline", "arithmetic", "attribution", "answer"):
+            assert draw(subject, Selection(view=view, **at)).caption.startswith("Your drawing, ")
+        for view in ("confusion", "neighbours"):
+            same = draw(subject, Selection(view=view)).caption
+            assert draw(subject, Selection(view=view, **at)).caption == same
+
+    def test_a_channel_is_taken_from_the_drawing(self, subject, few):
+        image = few.test.tensors[0][7]
+        model, _ = load_checkpoint()
+        with torch.no_grad():
+            model.conv1.weight[3], model.conv1.bias[3] = 0, 0
+            probs = model(prepare(pad_ink(drawn(image))).image[None]).softmax(1)[0].numpy()
+        at = Selection(view="ablation", drawing=drawn(image), ablated=(("conv1", 3),))
+        bars = named(draw(subject, at))["probability for this image"]
+        assert bars.series["ablated"] == pytest.approx(probs, abs=1e-5)
+
+    def test_an_image_takes_its_place_again(self, subject, few):
+        explorer = Explorer(subject, Selection(view="pipeline"))
+        ink = drawn(few.test.tensors[0][7])
+        explorer.receive({"select": {"drawing": ink}, "serial": 1})
+        assert explorer.scene.caption.startswith("Your drawing, ")
+        assert ink not in str(explorer.selection)
+        explorer.receive({"select": {"position": 5}, "serial": 2})
+        assert explorer.scene.caption.startswith("Image 5, a ")
+
+    def test_a_network_of_colour_images_takes_none(self):
+        explorer = explore(build("skipping"), images_of(4, 3, 15, 18), view="drawing")
+        assert "needs a network that reads grey images" in explorer.scene.caption
+        with pytest.raises(InputError, match="a drawing is for networks that read grey images"):
+            explorer.selection = Selection(drawing=drawn(torch.rand(1, 28, 28)))
+
+
+def outputs(model, images):
+    """What SimpleCNN's second pooling puts out."""
+    once = model.pool1(model.relu1(model.conv1(images)))
+    return model.pool2(model.relu2(model.conv2(once)))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as browser:
+        yield browser
+
+
+@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+class TestPad:
+    @pytest.fixture
+    def page(self, browser):
+        page = browser.new_page(viewport={"width": 700, "height": 700}, has_touch=True)
+        pages.mount(page, pages.make_state(self.pad()))
+        yield page
+        assert page.errors == []
+        page.close()
+
+    def pad(self, ink=None):
+        return Row([Pad(title="pad", ink=ink, example=np.eye(28))])
+
+    def ink(self, page):
+        """The ink that was sent last, (140, 140), when the host has answered everything."""
+        while messages := pages.sent(page):
+            text = messages[-1]["select"]["drawing"]
+            pages.show(page, self.pad(text), serial=messages[-1]["serial"])
+        return text and np.frombuffer(base64.b64decode(text), np.uint8).reshape(140, 140)
+
+    def stroke(self, page, *points):
+        box = page.locator(".sheet-of-pad").bounding_box()
+        for number, (x, y) in enumerate(points):
+            page.mouse.move(box["x"] + 1 + x, box["y"] + 1 + y)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+    def test_the_pointer_leaves_ink_as_wide_as_the_pen(self, page):
+        page.get_by_label("Width of the line").fill("20")
+        self.stroke(page, (40, 100), (140, 100), (240, 100))
+        ink = self.ink(page)
+        rows, columns = np.nonzero(ink > 128)
+        assert (rows.min(), rows.max()) == pytest.approx((45, 54), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((15, 124), abs=1)
+        assert ink[46:54, 20:120].min() == 255
+
+    def test_undo_and_clear(self, page):
+        self.stroke(page, (40, 40), (60, 60))
+        one = self.ink(page)
+        self.stroke(page, (200, 200), (220, 240))
+        assert self.ink(page).sum() > one.sum()
+        page.get_by_role("button", name="Undo").click()
+        np.testing.assert_array_equal(self.ink(page), one)
+        page.get_by_role("button", name="Clear").click()
+        assert self.ink(page) is None
+        page.locator(".sheet-of-pad").press("z")
+        np.testing.assert_array_equal(self.ink(page), one)
+
+    def test_keys_move_scale_and_turn(self, page):
+        self.stroke(page, (100, 140), (180, 140))
+        before = self.ink(page)
+        page.locator(".sheet-of-pad").press("ArrowDown")
+        np.testing.assert_array_equal(self.ink(page)[5:], before[:-5])  # 10 of 280 pixels
+        page.locator(".sheet-of-pad").press("ArrowUp")
+        wide = np.ptp(np.nonzero(before > 128)[1])
+        page.locator(".sheet-of-pad").press("+")
+        assert np.ptp(np.nonzero(self.ink(page) > 128)[1]) == pytest.approx(1.1 * wide, abs=2)
+        for _ in range(9):
+            page.locator(".sheet-of-pad").press("]")
+        rows, columns = np.nonzero(self.ink(page) > 128)
+        assert np.ptp(rows) > 3 * np.ptp(columns)  # it stands upright
+
+    def test_the_pointer_moves_what_is_drawn(self, page):
+        self.stroke(page, (60, 60), (90, 60))
+        before = self.ink(page)
+        page.get_by_role("button", name="Move").click()
+        self.stroke(page, (10, 10), (50, 30))
+        np.testing.assert_array_equal(self.ink(page)[10:, 20:], before[:-10, :-20])
+
+    def test_a_touch_leaves_a_dot(self, page):
+        box = page.locator(".sheet-of-pad").bounding_box()
+        page.touchscreen.tap(box["x"] + 141, box["y"] + 71)
+        rows, columns = np.nonzero(self.ink(page) > 128)
+        assert (rows.mean(), columns.mean()) == pytest.approx((34.5, 69.5), abs=1)
+
+    def test_the_chosen_image_is_laid_on_it(self, page):
+        page.get_by_role("button", name="Lay image").click()
+        ink = self.ink(page).astype(int)
+        assert np.diag(ink)[10:-10].min() > 120
+        assert ink[100, 20] == 0
+
+    @pytest.mark.parametrize("dark", [True, False])
+    def test_a_picture_becomes_ink(self, page, tmp_path, dark):
+        ground, pen = (20, 230) if dark else (230, 20)
+        picture = Image.new("RGB", (420, 420), (ground,) * 3)
+        ImageDraw.Draw(picture).rectangle([180, 60, 239, 359], fill=(pen,) * 3)
+        picture.save(tmp_path / "one.png")
+        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
+        page.wait_for_function("() => host.sent.length")
+        rows, columns = np.nonzero(self.ink(page) > 128)
+        assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((60, 79), abs=1)
+
+    def test_what_is_no_picture_is_said(self, page, tmp_path):
+        (tmp_path / "no.png").write_bytes(b"nothing")
+        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "no.png")
+        page.get_by_text("no.png can't be read as a picture").wait_for()
+        Image.new("L", (50, 50), 200).save(tmp_path / "blank.png")
+        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "blank.png")
+        page.get_by_text("blank.png shows no digit").wait_for()
+        assert pages.sent(page) == []
+
+    def test_it_is_saved_dark_on_white(self, page, tmp_path):
+        self.stroke(page, (40, 100), (240, 100))
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save PNG").click()
+        assert download.value.suggested_filename == "digit.png"
+        download.value.save_as(tmp_path / "digit.png")
+        grey = np.asarray(Image.open(tmp_path / "digit.png").convert("L"))
+        assert grey.shape == (280, 280)
+        assert (grey[100, 140], grey[200, 140]) == (0, 255)
+
+    def test_ink_of_the_host_is_shown(self, page):
+        ink = np.zeros((140, 140), np.uint8)
+        ink[20:40, 50:60] = 255
+        pages.show(page, self.pad(base64.b64encode(ink.tobytes()).decode()))
+        page.locator(".sheet-of-pad").press("ArrowRight")
+        np.testing.assert_array_equal(self.ink(page)[22:38, 57:63] > 250, True)
+
+    def test_what_is_drawn_stays_while_the_host_answers(self, page):
+        self.stroke(page, (60, 60), (90, 60))
+        first = pages.sent(page)[-1]
+        self.stroke(page, (200, 200), (220, 200))  # before the answer to the first
+        pages.show(page, self.pad(first["select"]["drawing"]), serial=first["serial"])
+        ink = self.ink(page)
+        assert min(ink[30, 35], ink[100, 105]) == 255
+
+
+def test_on_paper_the_pad_shows_its_ink(subject, few):
+    from mnist_helpers.explorer.still import Still
+
+    ink = drawn(few.test.tensors[0][4])
+    picture = Still(draw(subject, Selection(view="drawing", drawing=ink)))
+    empty = Still(draw(subject, Selection(view="drawing")))
+    dark = [
+        (np.asarray(Image.open(path).convert("L"))[30:300, 15:280] < 60).sum()
+        for path in map(saved, (picture, empty))
+    ]
+    assert dark[0] == pytest.approx((pad_ink(ink) > 0.76).sum() * 4, rel=0.15)
+    assert dark[1] == 0
+
+
+def saved(picture):
+    import io
+
+    return io.BytesIO(picture.png())
+
+
+def test_maps_of_a_drawing_are_maps(subject, few):
+    scene = draw(subject, Selection(view="drawing", drawing=drawn(few.test.tensors[0][4])))
+    assert sum(isinstance(mark, Maps) for mark in marks(scene.content)) >= 7
