@@ -21,6 +21,7 @@ ORDER = (
     "load_model",
     "analysis",
     "conv_visualization",
+    "draw_digit",
 )
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import drawn
+from PIL import Image
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
@@ -179,3 +182,25 @@ class TestConvVisualization:
         assert f"conv1      random: {accuracy:7.2%} right" in text
         assert "conv1      random:  16.71% right" not in text  # of the other seed
         assert accuracy < 0.7
+
+
+class TestDrawDigit:
+    def test_smaller_digits(self, printed):
+        text = printed("draw_digit", side=20)
+        shares = dict(re.findall(r"^(\w[\w ]*?) +([\d.]+)% right", text, re.MULTILINE))
+        assert float(shares["shrunk"]) < 15
+        assert 98.5 < float(shares["prepared"]) < 99.6
+        assert float(shares["as they are"]) > 99
+
+    def test_a_turned_seven_is_none(self, subject):
+        ink = Image.fromarray(pad_ink(drawn(subject.images[0])))
+        turned = np.asarray(ink.rotate(-60, Image.Resampling.BILINEAR))
+        read = subject.network.model(prepare(turned).image[None]).argmax().item()
+        assert subject.labels[0] == 7 != read
+
+    def test_without_the_paper_channel_the_drawing_is_read_as_the_image(self, subject):
+        explorer = Explorer(subject, Selection(view="drawing"))
+        explorer.receive({"select": {"drawing": drawn(subject.images[0])}, "serial": 1})
+        assert "Your drawing, read as 7" in explorer.scene.caption
+        explorer.receive({"select": {"view": "ablation", "ablate": ["conv1", 3]}, "serial": 2})
+        assert "This image: 2 with" in explorer.scene.caption

@@ -22,6 +22,7 @@ COMPARED = {
     "load_model": 11,
     "analysis": 19,
     "conv_visualization": 24,
+    "draw_digit": 5,
 }
 
 
