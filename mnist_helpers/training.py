@@ -35,7 +35,7 @@ CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_
 class Trainer:
     """Trains `model` in place, without the test images, and holds all that a run must remember.
 
-    On a CPU the same seed gives the same weights again, bit for bit. Under torchrun every process
+    On a CPU the same seed and number of threads give the same weights again, bit for bit. Under torchrun every process
     makes a Trainer; each takes its share of every batch, and all end with the weights that one
     process would have.
     """
