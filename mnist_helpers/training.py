@@ -35,9 +35,9 @@ CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_
 class Trainer:
     """Trains `model` in place, without the test images, and holds all that a run must remember.
 
-    On a CPU the same seed and number of threads give the same weights again, bit for bit. Under torchrun every process
-    makes a Trainer; each takes its share of every batch, and all end with the weights that one
-    process would have.
+    On a CPU the same seed and number of threads give the same weights again, bit for bit. Under
+    torchrun every process makes a Trainer; each takes its share of every batch, and all end with
+    the weights that one process would have.
     """
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
