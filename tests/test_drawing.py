@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from mnist_helpers import InputError, load_checkpoint
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
-from mnist_helpers.explorer.scene import Bars, Maps, Pad, Row, Table
+from mnist_helpers.explorer.scene import Bars, Column, Maps, Pad, Row, Table
 from mnist_helpers.explorer.views import draw
 
 
@@ -117,6 +117,13 @@ class TestView:
         assert (named(scene)["pad"].example * 255).round().astype(int).tolist() == pixels(
             subject.images[3]
         ).tolist()
+
+    def test_the_pad_stays_in_its_place(self, subject, few):
+        ink = drawn(few.test.tensors[0][4])
+        for drawing in (None, ink):
+            content = draw(subject, Selection(view="drawing", drawing=drawing)).content
+            assert [type(content), type(content.items[0])] == [Column, Row]
+            assert isinstance(content.items[0].items[0], Pad)
 
     def test_all_views_of_an_image_show_the_drawing(self, subject, few):
         image = few.test.tensors[0][7]

@@ -23,7 +23,9 @@ def drawing(look: Look) -> Scene:
     pad = Pad(title="pad", ink=look.at.drawing, example=example)
     if look.at.drawing is None:
         hint = Text(text=INVITATION, size="strong")
-        return Scene(Row([pad, hint]), f"{INVITATION} Chosen: image {look.at.image}.")
+        # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
+        empty = Column([Row([pad, hint]), Row([])])
+        return Scene(empty, f"{INVITATION} Chosen: image {look.at.image}.")
     steps = preparation(prepare(pad_ink(look.at.drawing)), look)
     bars = class_bars(
         look,
