@@ -29,6 +29,8 @@ def controls(subject: Subject, selection: Selection) -> list[Control]:
             made += image_controls(subject, selection, names["digit"])
         elif name == "input_channel":
             made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
+        elif name == "weights" and subject.runs:
+            made += moment_controls(subject, look.at.weights)
         elif name not in ("weights", "compare") or len(subject.networks) > 1:
             made.append(control(name, getattr(look.at, name), known[name], names.get(name)))
     return made
@@ -68,6 +70,18 @@ def image_controls(subject: Subject, selection: Selection, names: Sequence[str])
         number | {"max": known["image"][-1]},
         control("digit", at.digit, known["digit"], names),
         control("read", at.read, known["read"]),
+    ]
+
+
+def moment_controls(subject: Subject, weights: str) -> list[Control]:
+    """A slider over the moments of a run, and a list of the runs, each at the nearest moment."""
+    names = list(subject.moments[subject.run_of(weights)])
+    texts = [name.rpartition(", ")[2] for name in names]
+    slider = {"name": "weights", "label": "Moment", "playable": True, "values": names}
+    near = [subject.nearest(run, weights) for run in subject.runs]
+    return [
+        slider | {"texts": texts} | sliding(names.index(weights), len(names)),
+        control("weights", weights, near, list(subject.runs)) | {"label": "Run"},
     ]
 
 

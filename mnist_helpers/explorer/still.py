@@ -48,7 +48,6 @@ BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN, PAPER = 8, 1000  # pixels: around the scene, and its width before a row wraps
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
-SQUARE = 4.6  # inches: of a scatter
 
 
 class Still:
@@ -262,7 +261,7 @@ def height_of(value: float, mark: Bars) -> float:
 @drawn.register
 def drawn_scatter(mark: Scatter) -> OffsetBox:
     """Letters at their points, the marked in a ring, the chosen in a frame."""
-    fig = Figure((SQUARE, SQUARE), dpi=DPI)
+    fig = Figure((mark.side / DPI, mark.side / DPI), dpi=DPI)
     canvas = FigureCanvasAgg(fig)
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

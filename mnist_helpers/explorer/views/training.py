@@ -1,0 +1,151 @@
+"""Training once more: the moments of a run, and what the network was at one of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.subject import FEW, Look
+from mnist_helpers.explorer.views.answers import matrix
+from mnist_helpers.explorer.views.parts import Limits, class_bars, colour_limits, grid, layer_maps
+from mnist_helpers.metrics import Predictions, confusion_matrix
+
+SIDE = 300  # of the points, in pixels
+
+
+def training(look: Look) -> Scene:
+    """Two runs over time, and both networks at the chosen moment."""
+    subject, weights = look.subject, look.at.weights
+    sides = {run: at_moment(look, subject.nearest(run, weights)) for run in compared_runs(look)}
+    answers = {run: answers_at(side) for run, side in sides.items()}
+    right = {run: recall(each) for run, each in answers.items()}
+    said = [f"{side.at.weights}: {answers[run].accuracy:.1%}" for run, side in sides.items()]
+    best = [Text(text=f"Best epoch of {run}", select={"weights": subject.best(run)}) for run in sides]
+    chances = {run: side.probs for run, side in sides.items()}
+    label = [int(subject.labels[look.at.image])] if look.labelled else []
+    percent = {"limits": (0.0, 1.0), "axes": ("Digit", "")}
+    curves = [
+        curve(look, "accuracy", {"0%": 0.0, "100%": 1.0}, lambda each: each.accuracy),
+        curve(look, "loss", loss_axis(subject.classes), lambda each: each.losses.mean().item()),
+    ]
+    bars = [
+        class_bars(look, ".0%", chances, emphasis=label, title="probability, this image", **percent),
+        class_bars(look, ".0%", right, title="accuracy by digit, all images", **percent),
+    ]
+    limits = colour_limits(np.concatenate([side.values for side in sides.values()]))
+    rows = [network_at(side, limits) for side in sides.values()]
+    caption = f"{look.title}. Of {len(subject.images):,} images are read rightly: {', '.join(said)}."
+    return Scene(Column([Row([Column(curves), Column([Row(best), *bars])]), *rows]), caption)
+
+
+def compared_runs(look: Look) -> Sequence[str]:
+    """The run of the chosen moment and another, in their order."""
+    runs, here = list(look.subject.runs), look.subject.run_of(look.at.weights)
+    other = [run for run in runs if run != here][:1]
+    return sorted([here, *other], key=runs.index)
+
+
+def at_moment(look: Look, weights: str) -> Look:
+    """The same look at other weights."""
+    return replace(look, at=replace(look.at, weights=weights))
+
+
+def answers_at(look: Look) -> Predictions:
+    """The answers of the chosen moment to all images."""
+    return look.subject.replay[0][look.at.weights]
+
+
+def recall(answers: Predictions) -> np.ndarray:
+    """The share of the images of each class that are read rightly; nan for those without any."""
+    counts = confusion_matrix(answers)
+    return (counts.diagonal() / counts.sum(dim=1)).numpy()
+
+
+def loss_axis(classes: int) -> dict[str, float]:
+    """The axis of a loss, up to that of guessing."""
+    return {"0": 0.0, f"guess {math.log(classes):.1f}": math.log(classes)}
+
+
+def curve(
+    look: Look, title: str, axis: dict[str, float], figure: Callable[[Predictions], float]
+) -> Bars:
+    """A figure of all answers over the moments of the run, and at the nearest ones of another.
+
+    The moments stand evenly, for each is about √2 times as far as the one before.
+    """
+    subject, here = look.subject, look.at.weights
+    answers, names = subject.replay[0], list(subject.moments[subject.run_of(here)])
+    series = {
+        run: np.array([figure(answers[subject.nearest(run, name)]) for name in names])
+        for run in compared_runs(look)
+    }
+    return Bars(
+        ticks=[name.split()[-1].removeprefix("0") or "0" for name in names],
+        series=series,
+        limits=(0.0, max(axis.values())),
+        axis=axis,
+        axes=("Epoch, each about √2 times the one before", ""),
+        emphasis=[names.index(here)],
+        select={"weights": names},
+        title=f"{title} of {len(subject.images):,} images",
+    )
+
+
+def network_at(look: Look, limits: Limits) -> Row:
+    """What the network is: kernels, maps of the image, what is read as what, where images lie."""
+    at = look.at
+    maps = layer_maps(
+        at.layer,
+        look.values,
+        40,
+        limits,
+        title=f"{at.layer}, image {at.image}",
+        select={"view": "feature_maps", "layer": at.layer, "channel": INDEX},
+        colour_bar=True,
+    )
+    title = Text(text=at.weights, size="strong")
+    return Row([Column([title, first_kernels(look), maps]), table(look), points(look)])
+
+
+def first_kernels(look: Look) -> Maps:
+    """The kernels of the first convolution, on one colour scale for all moments of all runs."""
+    subject, name = look.subject, look.subject.network.convolutions[0]
+    kernels = {
+        weights: subject.kernels("weights", weights)[name].mean(axis=1)
+        for weights in subject.networks
+    }
+    return grid(
+        kernels[look.at.weights],
+        40,
+        colour_limits(np.concatenate(list(kernels.values()))),
+        title=f"{name}: kernels",
+        select={"view": "kernels", "layer": name, "channel": INDEX},
+        colour_bar=True,
+    )
+
+
+def table(look: Look) -> Table:
+    """What is read as what; a click on a cell goes to the first of its images."""
+    answers, classes = answers_at(look), look.subject.classes
+    cells = (answers.labels * classes + answers.preds).tolist()
+    images = [look.at.image] * classes**2
+    for image in reversed(range(len(cells))):
+        images[cells[image]] = image
+    return matrix(look, answers, select={"image": images})
+
+
+def points(look: Look) -> Scatter:
+    """Where the first images lie, on the axes of the run's last moment."""
+    subject, image = look.subject, look.at.image
+    points = subject.replay[1][look.at.weights]
+    return Scatter(
+        points=points,
+        classes=subject.labels[:FEW].tolist(),
+        names=subject.digits,
+        frame=image if image < len(points) else None,
+        side=SIDE,
+        select={"image": INDEX},
+        title=f"{subject.hidden} of {len(points):,} images, by PCA of the last moment",
+    )
