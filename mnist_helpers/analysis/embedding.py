@@ -19,13 +19,13 @@ def principal(features: Tensor) -> np.ndarray:
 
 
 def replayed(moments: Sequence[Tensor]) -> list[np.ndarray]:
-    """Features (N, F) at several moments on the axes and in the frame of the last, (N, 2) in [0, 1].
+    """Features (N, F) at several moments, around their mean, (N, 2) in [0, 1].
 
-    The axes are the two directions in which the last features differ most; what lies outside the
-    frame is put at its edge.
+    The axes are the two directions in which the last features differ most, the frame is that of the
+    last points; what lies outside is put at its edge.
     """
-    axes = PCA(2, random_state=0).fit(moments[-1].numpy())
-    points = [axes.transform(features.numpy()) for features in moments]
+    axes = PCA(2, random_state=0).fit(moments[-1].numpy()).components_
+    points = [(features - features.mean(dim=0)).numpy() @ axes.T for features in moments]
     low, high = points[-1].min(axis=0), points[-1].max(axis=0)
     return [((each - low) / np.maximum(high - low, 1e-9)).clip(0, 1) for each in points]
 

@@ -236,7 +236,7 @@ def bar_group(mark: Bars, place: int) -> OffsetBox:
     for index, values in enumerate(mark.series.values()):
         base, top = height_of(0.0, mark), height_of(np.nan_to_num(values[place]), mark)
         corner = (index * thickness, min(base, top))
-        colour = ORANGE if emphasised else COLOURS[index]
+        colour = ORANGE if emphasised and len(mark.series) == 1 else COLOURS[index]
         area.add_artist(Rectangle(corner, thickness, abs(top - base), facecolor=colour))
     above = words(mark.numbers[place] if mark.numbers else "", 6)
     tick = words(mark.ticks[place], weight="bold" if emphasised else "normal")

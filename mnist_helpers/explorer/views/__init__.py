@@ -66,9 +66,7 @@ def shown(selection: Selection) -> Selection:
 def views_of(subject: Subject) -> dict[str, View]:
     """The views for which a subject has all that they need."""
     return {
-        name: view
-        for name, view in VIEWS.items()
-        if not view.needs or getattr(subject, view.needs)
+        name: view for name, view in VIEWS.items() if not view.needs or getattr(subject, view.needs)
     }
 
 
@@ -76,7 +74,8 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     """What the open view shows of a selection.
 
     Raises:
-        InputError: there is no such view, the subject lacks what it needs, or there is nothing to show of that class.
+        InputError: there is no such view, the subject lacks what it needs, or there is nothing to
+            show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
     require({"view": selection.view}, {"view": list(VIEWS)})

@@ -1,7 +1,7 @@
 """Training once more: the moments of a run, and what the network was at one of them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,25 +19,11 @@ def training(look: Look) -> Scene:
     """Two runs over time, and both networks at the chosen moment."""
     subject, weights = look.subject, look.at.weights
     sides = {run: at_moment(look, subject.nearest(run, weights)) for run in compared_runs(look)}
-    answers = {run: answers_at(side) for run, side in sides.items()}
-    right = {run: recall(each) for run, each in answers.items()}
-    said = [f"{side.at.weights}: {answers[run].accuracy:.1%}" for run, side in sides.items()]
-    best = [Text(text=f"Best epoch of {run}", select={"weights": subject.best(run)}) for run in sides]
-    chances = {run: side.probs for run, side in sides.items()}
-    label = [int(subject.labels[look.at.image])] if look.labelled else []
-    percent = {"limits": (0.0, 1.0), "axes": ("Digit", "")}
-    curves = [
-        curve(look, "accuracy", {"0%": 0.0, "100%": 1.0}, lambda each: each.accuracy),
-        curve(look, "loss", loss_axis(subject.classes), lambda each: each.losses.mean().item()),
-    ]
-    bars = [
-        class_bars(look, ".0%", chances, emphasis=label, title="probability, this image", **percent),
-        class_bars(look, ".0%", right, title="accuracy by digit, all images", **percent),
-    ]
+    said = [f"{answers_at(side).accuracy:.1%} at {side.at.weights}" for side in sides.values()]
     limits = colour_limits(np.concatenate([side.values for side in sides.values()]))
-    rows = [network_at(side, limits) for side in sides.values()]
-    caption = f"{look.title}. Of {len(subject.images):,} images are read rightly: {', '.join(said)}."
-    return Scene(Column([Row([Column(curves), Column([Row(best), *bars])]), *rows]), caption)
+    top = Row([Column([*curves(look), best_epochs(look)]), Column(by_digit(look, sides))])
+    caption = f"{look.title}. Read rightly of {len(subject.images):,} images: {'; '.join(said)}."
+    return Scene(Column([top, *(network_at(side, limits) for side in sides.values())]), caption)
 
 
 def compared_runs(look: Look) -> Sequence[str]:
@@ -63,13 +49,37 @@ def recall(answers: Predictions) -> np.ndarray:
     return (counts.diagonal() / counts.sum(dim=1)).numpy()
 
 
-def loss_axis(classes: int) -> dict[str, float]:
-    """The axis of a loss, up to that of guessing."""
-    return {"0": 0.0, f"guess {math.log(classes):.1f}": math.log(classes)}
+def by_digit(look: Look, sides: Mapping[str, Look]) -> list[Bars]:
+    """The probabilities of the image, and how many of each digit are read rightly."""
+    mark = {"limits": (0.0, 1.0), "axes": ("Digit", "")}
+    label = [int(look.subject.labels[look.at.image])] if look.labelled else []
+    chances = {run: side.probs for run, side in sides.items()}
+    right = {run: recall(answers_at(side)) for run, side in sides.items()}
+    return [
+        class_bars(look, ".0%", chances, emphasis=label, title="probability, this image", **mark),
+        class_bars(look, ".0%", right, title="accuracy by digit", **mark),
+    ]
+
+
+def best_epochs(look: Look) -> Row:
+    """A button for each run that leads to the end of its best epoch."""
+    best = {run: look.subject.best(run) for run in compared_runs(look)}
+    return Row([Text(text=f"Best epoch of {run}", select={"weights": best[run]}) for run in best])
+
+
+def curves(look: Look) -> list[Bars]:
+    """Accuracy and loss over the moments; the loss up to that of guessing."""
+    count, guessed = f"{len(look.subject.images):,} images", math.log(look.subject.classes)
+    percent, nats = {"0%": 0.0, "100%": 1.0}, {"0": 0.0, f"{guessed:.2f}": guessed}
+    title = f"loss of {count}, up to that of guessing"
+    return [
+        curve(look, lambda answers: answers.accuracy, percent, f"accuracy of {count}"),
+        curve(look, lambda answers: answers.losses.mean().item(), nats, title),
+    ]
 
 
 def curve(
-    look: Look, title: str, axis: dict[str, float], figure: Callable[[Predictions], float]
+    look: Look, figure: Callable[[Predictions], float], axis: dict[str, float], title: str
 ) -> Bars:
     """A figure of all answers over the moments of the run, and at the nearest ones of another.
 
@@ -89,7 +99,7 @@ def curve(
         axes=("Epoch, each about √2 times the one before", ""),
         emphasis=[names.index(here)],
         select={"weights": names},
-        title=f"{title} of {len(subject.images):,} images",
+        title=title,
     )
 
 
@@ -99,7 +109,7 @@ def network_at(look: Look, limits: Limits) -> Row:
     maps = layer_maps(
         at.layer,
         look.values,
-        40,
+        36,
         limits,
         title=f"{at.layer}, image {at.image}",
         select={"view": "feature_maps", "layer": at.layer, "channel": INDEX},
@@ -118,9 +128,10 @@ def first_kernels(look: Look) -> Maps:
     }
     return grid(
         kernels[look.at.weights],
-        40,
+        36,
         colour_limits(np.concatenate(list(kernels.values()))),
         title=f"{name}: kernels",
+        labels=[str(channel) for channel in range(subject.layers[name].shape[0])],
         select={"view": "kernels", "layer": name, "channel": INDEX},
         colour_bar=True,
     )
