@@ -121,7 +121,7 @@ class Subject:
         if others:
             raise InputError("runs and others can't both be given; give one of them.")
         return {
-            name: weights
+            name: channels_last(weights)
             for run, each in self.runs.items()
             for name, weights in zip(self.moments[run], each.weights, strict=True)
         }
@@ -430,6 +430,15 @@ class Look:
 def moments(run: str, epochs: Sequence[float]) -> dict[str, float]:
     """The names of a run's moments, each with its epoch."""
     return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in epochs}
+
+
+def channels_last(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights, laid out in memory so that convolutions take half the time."""
+    last = torch.channels_last
+    return {
+        name: tensor.contiguous(memory_format=last) if tensor.ndim == 4 else tensor
+        for name, tensor in weights.items()
+    }
 
 
 def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:

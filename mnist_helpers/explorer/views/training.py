@@ -23,7 +23,8 @@ def training(look: Look) -> Scene:
     limits = colour_limits(np.concatenate([side.values for side in sides.values()]))
     top = Row([Column([*curves(look), best_epochs(look)]), Column(by_digit(look, sides))])
     caption = f"{look.title}. Read rightly of {len(subject.images):,} images: {'; '.join(said)}."
-    return Scene(Column([top, *(network_at(side, limits) for side in sides.values())]), caption)
+    networks = Row([network_at(side, limits) for side in sides.values()])
+    return Scene(Column([top, networks]), caption)
 
 
 def compared_runs(look: Look) -> Sequence[str]:
@@ -86,13 +87,14 @@ def curve(
     The moments stand evenly, for each is about √2 times as far as the one before.
     """
     subject, here = look.subject, look.at.weights
-    answers, names = subject.replay[0], list(subject.moments[subject.run_of(here)])
+    answers, moments = subject.replay[0], subject.moments[subject.run_of(here)]
+    names = list(moments)
     series = {
         run: np.array([figure(answers[subject.nearest(run, name)]) for name in names])
         for run in compared_runs(look)
     }
     return Bars(
-        ticks=[name.split()[-1].removeprefix("0") or "0" for name in names],
+        ticks=[f"{round(epoch, 3):.3g}".removeprefix("0") or "0" for epoch in moments.values()],
         series=series,
         limits=(0.0, max(axis.values())),
         axis=axis,
@@ -103,7 +105,7 @@ def curve(
     )
 
 
-def network_at(look: Look, limits: Limits) -> Row:
+def network_at(look: Look, limits: Limits) -> Column:
     """What the network is: kernels, maps of the image, what is read as what, where images lie."""
     at = look.at
     maps = layer_maps(
@@ -116,7 +118,7 @@ def network_at(look: Look, limits: Limits) -> Row:
         colour_bar=True,
     )
     title = Text(text=at.weights, size="strong")
-    return Row([Column([title, first_kernels(look), maps]), table(look), points(look)])
+    return Column([title, first_kernels(look), maps, table(look), points(look)])
 
 
 def first_kernels(look: Look) -> Maps:
