@@ -182,6 +182,8 @@ class TestBars:
         assert texts(self.bars(series=series))[-3:] == ["■ first", "■ second", "a sentence"]
         emphasised, _ = self.heights(self.bars(emphasis=[1]))
         assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE, BLUE]
+        emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))
+        assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE] * 3  # each its own
 
 
 class TestStill:
