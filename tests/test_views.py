@@ -776,19 +776,20 @@ class TestDisturbed:
             grey.check(Selection(**wrong))
 
 
-class TestTraining:
-    EPOCHS = {"slow": [0.0, 0.25, 1.0, 2.0], "fast": [0.0, 0.9, 1.0]}
-    LOSSES = {"slow": [0.9, 0.5], "fast": [0.5]}
-    NAMES = {
-        "slow": ["slow, epoch 0", "slow, epoch 0.25", "slow, epoch 1", "slow, epoch 2"],
-        "fast": ["fast, epoch 0", "fast, epoch 0.9", "fast, epoch 1"],
-    }
+EPOCHS = {"slow": [0.0, 0.25, 1.0, 2.0], "fast": [0.0, 0.9, 1.0]}
+LOSSES = {"slow": [0.9, 0.5], "fast": [0.5]}
+NAMES = {
+    "slow": ["slow, epoch 0", "slow, epoch 0.25", "slow, epoch 1", "slow, epoch 2"],
+    "fast": ["fast, epoch 0", "fast, epoch 0.9", "fast, epoch 1"],
+}
 
+
+class TestTraining:
     @pytest.fixture(scope="class")
     def weights(self):
         """Of each moment by name: random ones, drawn apart by larger and larger factors."""
         made = {}
-        for seed, (run, names) in enumerate(self.NAMES.items()):
+        for seed, names in enumerate(NAMES.values()):
             model = make_model(seed).state_dict()
             for place, name in enumerate(names):
                 factor = 1 + 0.3 * place + seed
@@ -799,9 +800,9 @@ class TestTraining:
     def replay(self, few, weights):
         runs = {
             run: Snapshots(
-                self.EPOCHS[run], [weights[name] for name in names], {"val_loss": self.LOSSES[run]}
+                EPOCHS[run], [weights[name] for name in names], {"val_loss": LOSSES[run]}
             )
-            for run, names in self.NAMES.items()
+            for run, names in NAMES.items()
         }
         return Subject(make_model(7), *few.test.tensors, runs=runs)
 
@@ -819,7 +820,7 @@ class TestTraining:
         found, caption, _ = show(replay, view="training", weights=here)
         labels = replay.labels
         nearest = {
-            "slow": self.NAMES["slow"],
+            "slow": NAMES["slow"],
             "fast": ["fast, epoch 0"] * 2 + ["fast, epoch 1"] * 2,
         }
         accuracy = found["accuracy of 300 images"]
@@ -874,7 +875,7 @@ class TestTraining:
             wanted = made["fc2"][image].softmax(0).numpy()
             assert chances.series[run] == pytest.approx(wanted, abs=1e-5)
             assert recalls.series[run] == pytest.approx(counts.diagonal() / counts.sum(1))
-            last = outputs[self.NAMES[run][-1]]["fc1"].numpy()
+            last = outputs[NAMES[run][-1]]["fc1"].numpy()
             _, _, axes = np.linalg.svd(last - last.mean(0), full_matrices=False)
             ends, here = (
                 (each - each.mean(0)) @ axes[:2].T for each in (last, made["fc1"].numpy())
