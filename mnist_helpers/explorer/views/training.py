@@ -22,7 +22,8 @@ def training(look: Look) -> Scene:
     said = [f"{answers_at(side).accuracy:.1%} at {side.at.weights}" for side in sides.values()]
     limits = colour_limits(np.concatenate([side.values for side in sides.values()]))
     top = Row([Column([*curves(look), best_epochs(look)]), Column(by_digit(look, sides))])
-    caption = f"{look.title}. Read rightly of {len(subject.images):,} images: {'; '.join(said)}."
+    right = f"Read rightly of {len(subject.images):,} images: {'; '.join(said)}"
+    caption = f"{look.title} at {weights}. {right}."
     networks = Row([network_at(side, limits) for side in sides.values()])
     return Scene(Column([top, networks]), caption)
 
