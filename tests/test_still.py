@@ -271,6 +271,10 @@ class TestScatter:
             assert np.abs(self.around(picture, x, y) - colour).sum(axis=2).min() < 0.3
         assert (self.around(picture, 0.5, 0.5) == 1).all()
 
+    def test_its_side(self):
+        assert self.picture().shape == (460, 460, 3)
+        assert self.picture(side=300).shape == (300, 300, 3)
+
     def test_rings_and_the_frame(self):
         plain, picture = self.picture(), self.picture(marked=[1], frame=2)
         changed = np.abs(picture - plain).sum(axis=2) > 0.2
