@@ -503,11 +503,12 @@ class TestRuns:
         send(explorer, view=view)
         slider = control(explorer, "weights")
         assert (slider["kind"], slider["playable"], slider["max"]) == ("range", True, 3)
-        assert slider["texts"] == ["epoch 0", "epoch 0.5", "epoch 1", "epoch 2"]
+        epochs = ["epoch 0", "epoch 0.5", "epoch 1", "epoch 2"]
+        assert slider["texts"] == slider["values"] == [f"slow, {epoch}" for epoch in epochs]
         assert slider["value"] == 2  # the best
         for step, value in enumerate(slider["values"]):
             send(explorer, weights=value)
-            assert explorer.selection.weights == f"slow, {slider['texts'][step]}"
+            assert explorer.selection.weights == value
             assert control(explorer, "weights")["value"] == step
             assert explorer.state["error"] == ""
 
@@ -522,12 +523,12 @@ class TestRuns:
         assert control(explorer, "weights")["max"] == 2
 
     def test_a_button_leads_to_the_best_epoch(self, explorer):
-        send(explorer, weights="slow, epoch 0")
-        texts = marks(shown(explorer)["scene"]["content"], "text")
-        buttons = {mark["text"]: mark["select"] for mark in texts}
-        for name, moment in {"slow": "slow, epoch 1", "fast": "fast, epoch 1"}.items():
-            send(explorer, **buttons[f"Best epoch of {name}"])
-            assert explorer.selection.weights == moment
+        for run in ("slow", "fast"):
+            send(explorer, weights=f"{run}, epoch 0")
+            texts = marks(shown(explorer)["scene"]["content"], "text")
+            (button,) = (mark["select"] for mark in texts if mark["text"] == "Best epoch")
+            send(explorer, **button)
+            assert explorer.selection.weights == f"{run}, epoch 1"
 
     @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
     def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):
@@ -564,8 +565,11 @@ class TestRuns:
         assert "at slow, epoch 0; " in shown(explorer)["scene"]["caption"]
 
     def test_runs_that_will_not_do(self, few, runs):
-        with pytest.raises(InputError, match="runs and others can't both be given; give one"):
+        (snapshots, _), complaint = runs.runs.values(), "give one or two runs, and no others"
+        with pytest.raises(InputError, match=complaint):
             Subject(make_model(0), *few.test.tensors, {"b": {}}, runs=runs.runs)
+        with pytest.raises(InputError, match=complaint):
+            Subject(make_model(0), *few.test.tensors, runs=dict.fromkeys("abc", snapshots))
         foreign = Snapshots([0.0, 1.0], [{"bias": torch.zeros(3)}] * 2, {"val_loss": [1]})
         with pytest.raises(InputError, match="'mine, epoch 0' is not SimpleCNN's"):
             Subject(make_model(0), *few.test.tensors, runs={"mine": foreign})

@@ -12,7 +12,7 @@ LABELS = {
     "input_channel": "Input channel", "target": "Class", "limits": "Colours",
     "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
 }  # fmt: skip
-SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount")
+SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount", "moment")
 CLASSES = ("digit", "predicted", "target")
 OPTIONAL = (*CLASSES, "tenth")  # may be any
 
@@ -75,13 +75,12 @@ def image_controls(subject: Subject, selection: Selection, names: Sequence[str])
 
 def moment_controls(subject: Subject, weights: str) -> list[Control]:
     """A slider over the moments of a run, and a list of the runs, each at the nearest moment."""
-    names = list(subject.moments[subject.run_of(weights)])
-    texts = [name.rpartition(", ")[2] for name in names]
-    slider = {"name": "weights", "label": "Moment", "playable": True, "values": names}
     near = [subject.nearest(run, weights) for run in subject.runs]
+    moments = list(subject.moments[subject.run_of(weights)])
+    name = {"name": "weights"}
     return [
-        slider | {"texts": texts} | sliding(names.index(weights), len(names)),
-        control("weights", weights, near, list(subject.runs)) | {"label": "Run"},
+        control("moment", weights, moments) | name | {"playable": True},
+        control("run", weights, near, list(subject.runs)) | name,
     ]
 
 

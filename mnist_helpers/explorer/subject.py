@@ -52,8 +52,8 @@ class Subject:
         class_names: what to call the classes; by default their numbers.
         known_images: images and labels, among which those like an image are looked for, such as the
             training images; by default `images` and `labels`.
-        runs: moments of training by the run's name. Each is then one of the networks, and the best
-            of the first run stands in the place of the model's own weights.
+        runs: moments of one or two runs by the run's name. Each is then one of the networks, and
+            the best of the first run stands in the place of the model's own weights.
 
     Raises:
         InputError: one of them doesn't fit.
@@ -78,10 +78,9 @@ class Subject:
         self.known_images = known_images
         self.given = checked_labels(labels, len(self.images), self.classes)
         self.runs = dict(runs or {})
-        self.moments = {run: moments(run, each.epochs) for run, each in self.runs.items()}
+        self.moments = {run: moments(run, each) for run, each in self.runs.items()}
         if self.runs:
-            others = self._weights_of_runs(others)
-            name = self.best(next(iter(self.runs)))
+            others, name = weights_of(self.runs, others), self.best(next(iter(self.runs)))
             self.network = self.network.with_weights(others.pop(name))
         self.networks = {name: self.network}
         for other, weights in (others or {}).items():
@@ -115,16 +114,6 @@ class Subject:
         self.without = lru_cache(maxsize=64)(self._without)
         self.ablation = lru_cache(maxsize=1)(self._ablation)
         self.class_means = lru_cache(maxsize=64)(self._class_means)
-
-    def _weights_of_runs(self, others: object) -> dict[str, Mapping[str, Tensor]]:
-        """The weights of every moment by name."""
-        if others:
-            raise InputError("runs and others can't both be given; give one of them.")
-        return {
-            name: channels_last(weights)
-            for run, each in self.runs.items()
-            for name, weights in zip(self.moments[run], each.weights, strict=True)
-        }
 
     def image(self, number: int, disturbance: str = "none", amount: float = 0.0) -> Tensor:
         """An image, (1, C, H, W), as it is or disturbed."""
@@ -292,8 +281,8 @@ class Subject:
         for names in self.moments.values():
             features = []
             for name in names:
-                layers = (self.hidden, self.network.answer)
-                hidden, logits = self.networks[name].features(self.images, *layers)
+                network = self.networks[name]
+                hidden, logits = network.features(self.images, self.hidden, network.answer)
                 answers[name] = Predictions(logits, self.labels)
                 features.append(hidden[:FEW].flatten(1))
                 yield len(answers) / len(self.networks)
@@ -427,18 +416,23 @@ class Look:
         return field and field.box(row, column)
 
 
-def moments(run: str, epochs: Sequence[float]) -> dict[str, float]:
+def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
     """The names of a run's moments, each with its epoch."""
-    return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in epochs}
+    return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in snapshots.epochs}
 
 
-def channels_last(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights, laid out in memory so that convolutions take half the time."""
-    last = torch.channels_last
-    return {
-        name: tensor.contiguous(memory_format=last) if tensor.ndim == 4 else tensor
-        for name, tensor in weights.items()
-    }
+def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+    """The weights of all moments by name.
+
+    Raises:
+        InputError: there are too many runs, or others as well.
+    """
+    if others or len(runs) > 2:
+        raise InputError("give one or two runs, and no others beside them.")
+    made: dict[str, dict[str, Tensor]] = {}
+    for run, snapshots in runs.items():
+        made |= zip(moments(run, snapshots), snapshots.weights, strict=True)
+    return made
 
 
 def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:
