@@ -27,7 +27,7 @@ from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, 
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
-from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
@@ -192,7 +192,7 @@ class Visualize:
         test = load_idx_part(self.data_dir, "test")
         subject = Subject(model, *test.tensors, others=random)
         require_writable(self.out / "pipeline.png", "out")
-        for view in VIEWS if self.selection.view == "all" else [self.selection.view]:
+        for view in views_of(subject) if self.selection.view == "all" else [self.selection.view]:
             picture = still(subject, **vars(self.selection) | {"view": view})
             path = self.out / f"{view}.png"
             path.write_bytes(picture.png())

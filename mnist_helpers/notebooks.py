@@ -18,6 +18,7 @@ ORDER = (
     "00_start_here",
     "convolution_by_hand",
     "MNIST-classifier",
+    "training_replay",
     "load_model",
     "analysis",
     "conv_visualization",

@@ -18,7 +18,9 @@ from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
+from mnist_helpers.snapshots import load_snapshots
 
+RUNS = ("quick", "too_fast")
 SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 
@@ -106,6 +108,47 @@ class TestClassifier:
     def test_luck_is_worth_some_tenths_of_a_point(self, printed):
         (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
         assert abs(accuracy - 99.18) < 0.4
+
+
+class TestTrainingReplay:
+    @pytest.fixture(scope="class")
+    def replay(self, splits):
+        folder = NOTEBOOKS_DIR / "snapshots"
+        runs = {name.replace("_", " "): load_snapshots(folder / f"{name}.npz") for name in RUNS}
+        return Subject(make_model(), *splits.val.tensors, runs=runs)
+
+    def answers(self, subject, weights, images=slice(None)):
+        """What plain torch reads with some weights."""
+        model = make_model()
+        model.load_state_dict(subject.networks[weights].weights)
+        with torch.no_grad():
+            return model(subject.images[images]).argmax(1)
+
+    def test_after_one_step_everything_is_a_6(self, replay):
+        slow, fast = (self.answers(replay, f"{run}, epoch 0.0023") for run in replay.runs)
+        assert (fast == 6).all()
+        assert 0.5 < (slow == 6).float().mean() < 1
+
+    def test_a_silent_channel_is_not_missed(self, replay):
+        best = replay.best("too fast")
+        explorer = Explorer(replay, Selection(view="ablation", weights=best))
+        explorer.receive({"select": {"ablate": ["conv1", 0]}, "serial": 1})
+        right = re.search(r"All 5,000 images: (.+?%) instead of (.+?%)", explorer.scene.caption)
+        assert right[1] == right[2]
+
+    def test_a_9_that_both_runs_take_for_a_4(self, replay):
+        assert replay.labels[631] == 9
+        for names in replay.moments.values():
+            read = [self.answers(replay, name, slice(631, 632)).item() for name in names]
+            assert read[-1] == 4
+            assert 9 in read
+
+    def test_the_last_moment_reads_as_well_as_its_run(self, replay):
+        """The figures that training wrote into the history, by the unpacked weights."""
+        for run, snapshots in replay.runs.items():
+            right = self.answers(replay, list(replay.moments[run])[-1]) == replay.labels
+            wanted = snapshots.history["val_accuracy"][-1]
+            assert right.float().mean().item() == pytest.approx(wanted, abs=0.0005)
 
 
 class TestLoadModel:

@@ -15,6 +15,9 @@ from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
+from mnist_helpers.snapshots import Snapshots
+
+ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +221,7 @@ class TestSubject:
 
 
 class TestControls:
-    @pytest.mark.parametrize("view", VIEWS)
+    @pytest.mark.parametrize("view", ALWAYS)
     def test_every_control_moves_what_it_says(self, explorer, view):
         send(explorer, view=view)
         for name in [each["name"] for each in explorer.state["controls"]]:
@@ -296,7 +299,7 @@ class TestControls:
         send(explorer, image=other)
         assert (explorer.selection.image, explorer.selection.digit) == (other, None)
 
-    @pytest.mark.parametrize("view", VIEWS)
+    @pytest.mark.parametrize("view", ALWAYS)
     def test_a_trail_leads_from_the_image_to_the_answer(self, explorer, view):
         send(explorer, view=view, layer="conv2")
         names = [name for name, _ in explorer.subject.network.model.named_children()]
@@ -351,13 +354,13 @@ class TestExplorer:
         assert maps["frames"][0][0] == 3
         assert state["call"] == str(explorer.selection)
         assert (state["serial"], state["view"]) == (1, "feature_maps")
-        assert [name for name, _ in state["tabs"]] == list(VIEWS)
+        assert [name for name, _ in state["tabs"]] == ALWAYS
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
         _, answer = shown(explorer)["header"]["items"]
         assert answer["text"] == str(probs.argmax().item())
         assert answer["notes"] == [f"{probs.max():.1%}, label {explorer.subject.labels[4]}"]
 
-    @pytest.mark.parametrize("view", VIEWS)
+    @pytest.mark.parametrize("view", ALWAYS)
     def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
         ink = drawn(explorer.subject.images[0]) if view == "drawing" else None
         send(explorer, view=view, compare="difference", layer="conv1", drawing=ink)
@@ -476,7 +479,99 @@ def test_a_network_of_colour_images(capsys):
     explorer = explore(
         build("skipping"), images, others={"other": build("skipping", 9).state_dict()}
     )
-    for view in VIEWS:
+    for view in ALWAYS:
         send(explorer, view=view, layer="head", channel=5)
         assert explorer.state["error"] == ""
     assert control(explorer, "read")["value"] == "all"
+
+
+class TestRuns:
+    """Moments of training under a slider."""
+
+    @pytest.fixture(scope="class")
+    def runs(self, few):
+        """A subject of two runs, and its explorer."""
+        epochs, weights = [0.0, 0.5, 1.0, 2.0], [make_model(seed).state_dict() for seed in range(4)]
+        slow = Snapshots(epochs, weights, {"val_loss": [0.4, 0.5]})
+        fast = Snapshots(epochs[:3], weights[1:], {"val_loss": [0.5]})
+        return Subject(make_model(0), *few.test.tensors, runs={"slow": slow, "fast": fast})
+
+    @pytest.fixture
+    def explorer(self, runs):
+        return Explorer(runs, Selection(view="training"))
+
+    @pytest.mark.parametrize("view", [name for name in VIEWS if "weights" in VIEWS[name].fields])
+    def test_a_slider_that_plays_over_the_moments_of_a_run(self, explorer, view):
+        send(explorer, view=view)
+        slider = control(explorer, "weights")
+        assert (slider["kind"], slider["playable"], slider["max"]) == ("range", True, 3)
+        epochs = ["epoch 0", "epoch 0.5", "epoch 1", "epoch 2"]
+        assert slider["texts"] == slider["values"] == [f"slow, {epoch}" for epoch in epochs]
+        assert slider["value"] == 2  # the best
+        for step, value in enumerate(slider["values"]):
+            send(explorer, weights=value)
+            assert explorer.selection.weights == value
+            assert control(explorer, "weights")["value"] == step
+            assert explorer.state["error"] == ""
+
+    def test_the_other_run_at_the_nearest_moment(self, explorer):
+        send(explorer, weights="slow, epoch 2")
+        runs = [each for each in explorer.state["controls"] if each["label"] == "Run"]
+        (choice,) = runs
+        assert choice["kind"] == "choice"
+        assert choice["options"] == [["slow", "slow, epoch 2"], ["fast", "fast, epoch 1"]]
+        assert choice["value"] == "slow, epoch 2"
+        send(explorer, weights="fast, epoch 1")
+        assert control(explorer, "weights")["max"] == 2
+
+    def test_a_button_leads_to_the_best_epoch(self, explorer):
+        for run in ("slow", "fast"):
+            send(explorer, weights=f"{run}, epoch 0")
+            texts = marks(shown(explorer)["scene"]["content"], "text")
+            (button,) = (mark["select"] for mark in texts if mark["text"] == "Best epoch")
+            send(explorer, **button)
+            assert explorer.selection.weights == f"{run}, epoch 1"
+
+    @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
+    def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):
+        send(explorer, layer=layer, weights="slow, epoch 0.5")
+        state = explorer.state
+        assert state["view"] == state["tabs"][-1][0] == "training"
+        assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 100_000
+
+    def test_reading_all_moments_tells_its_progress_stops_and_goes_on(self, few, runs):
+        subject = Subject(make_model(0), *few.test.tensors, runs=runs.runs)
+        explorer, seen = Explorer(subject, Selection()), []
+
+        async def work():
+            explorer.observe(lambda change: seen.append(change["new"]), "progress")
+            send(explorer, view="training")
+            said = "Reading 300 images at 7 moments of training"
+            assert shown(explorer)["scene"]["caption"] == f"{said} …"
+            while not explorer.progress or explorer.progress["fraction"] < 0.4:
+                await asyncio.sleep(0)
+            assert explorer.progress["text"] == said
+            explorer.receive({"stop": True})
+            assert explorer.progress is None
+            send(explorer, weights="slow, epoch 0")  # it goes on where it was
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            while ("replay",) not in subject.results:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+
+        asyncio.run(work())
+        fractions = [each["fraction"] for each in seen if each]
+        assert fractions == sorted(set(fractions))  # none was read twice
+        assert fractions[-1] == 1
+        assert "at slow, epoch 0; " in shown(explorer)["scene"]["caption"]
+
+    def test_runs_that_will_not_do(self, few, runs):
+        (snapshots, _), complaint = runs.runs.values(), "give one or two runs, and no others"
+        with pytest.raises(InputError, match=complaint):
+            Subject(make_model(0), *few.test.tensors, {"b": {}}, runs=runs.runs)
+        with pytest.raises(InputError, match=complaint):
+            Subject(make_model(0), *few.test.tensors, runs=dict.fromkeys("abc", snapshots))
+        foreign = Snapshots([0.0, 1.0], [{"bias": torch.zeros(3)}] * 2, {"val_loss": [1]})
+        with pytest.raises(InputError, match="'mine, epoch 0' is not SimpleCNN's"):
+            Subject(make_model(0), *few.test.tensors, runs={"mine": foreign})

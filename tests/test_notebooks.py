@@ -19,6 +19,7 @@ COMPARED = {
     "00_start_here": 1,
     "convolution_by_hand": 16,
     "MNIST-classifier": 17,
+    "training_replay": 12,
     "load_model": 11,
     "analysis": 19,
     "conv_visualization": 24,

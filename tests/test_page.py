@@ -1087,6 +1087,14 @@ class TestScatter:
         x, y = self.place(scene, 2)
         assert (frame["x"] + 7, frame["y"] + 7) == pytest.approx((x, y), abs=1.5)
 
+    def test_a_smaller_one(self, page):
+        canvas = open_page(page, self.scatter(frame=1, side=300)).locator("canvas")
+        box, frame = canvas.bounding_box(), page.locator(".point").bounding_box()
+        assert pixels(canvas).shape == (300, 300, 4)
+        assert box["width"] == pytest.approx(300, abs=2.5)  # with its line
+        place = (frame["x"] + 7 - box["x"], frame["y"] + 7 - box["y"])
+        assert place == pytest.approx((10 + 280 * 0.9, 290 - 280 * 0.1), abs=1.5)
+
     @pytest.mark.parametrize(("dark", "colour"), [(False, 0), (True, 255)])
     def test_rings_stand_out_from_the_page(self, page, dark, colour):
         shown = pixels(open_page(page, self.scatter(marked=[1]), dark=dark).locator("canvas"))

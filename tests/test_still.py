@@ -182,6 +182,8 @@ class TestBars:
         assert texts(self.bars(series=series))[-3:] == ["■ first", "■ second", "a sentence"]
         emphasised, _ = self.heights(self.bars(emphasis=[1]))
         assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE, BLUE]
+        emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))
+        assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE] * 3  # each its own
 
 
 class TestStill:
@@ -268,6 +270,10 @@ class TestScatter:
             colour = np.array(matplotlib.colormaps["tab10"].colors[each])
             assert np.abs(self.around(picture, x, y) - colour).sum(axis=2).min() < 0.3
         assert (self.around(picture, 0.5, 0.5) == 1).all()
+
+    def test_its_side(self):
+        assert self.picture().shape == (460, 460, 3)
+        assert self.picture(side=300).shape == (300, 300, 3)
 
     def test_rings_and_the_frame(self):
         plain, picture = self.picture(), self.picture(marked=[1], frame=2)

@@ -9,10 +9,12 @@ from networks import build, images_of
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
-from mnist_helpers.explorer.views import VIEWS, draw
+from mnist_helpers.explorer.views import VIEWS, draw, views_of
+from mnist_helpers.snapshots import Snapshots
 
 COLOUR = images_of(40, 3, 15, 18)
 DIGITS = torch.arange(40) % 4
+ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
 
 
 @pytest.fixture(scope="module")
@@ -605,7 +607,7 @@ def test_a_filter_without_images_says_so(grey, few, view):
     assert (scene.content.text, scene.caption) == (said, said)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", ALWAYS)
 def test_every_view_shows_every_layer_of_any_network(colour, view):
     branching = Subject(build("branching"), COLOUR[:6])
     for subject in (colour, branching):
@@ -772,3 +774,150 @@ class TestDisturbed:
     def test_what_there_is_not_is_refused(self, grey, wrong):
         with pytest.raises(InputError, match="must be one of"):
             grey.check(Selection(**wrong))
+
+
+EPOCHS = {"slow": [0.0, 0.25, 1.0, 2.0], "fast": [0.0, 0.9, 1.0]}
+LOSSES = {"slow": [0.9, 0.5], "fast": [0.5]}
+NAMES = {
+    "slow": ["slow, epoch 0", "slow, epoch 0.25", "slow, epoch 1", "slow, epoch 2"],
+    "fast": ["fast, epoch 0", "fast, epoch 0.9", "fast, epoch 1"],
+}
+
+
+class TestTraining:
+    @pytest.fixture(scope="class")
+    def weights(self):
+        """Of each moment by name: random ones, drawn apart by larger and larger factors."""
+        made = {}
+        for seed, names in enumerate(NAMES.values()):
+            model = make_model(seed).state_dict()
+            for place, name in enumerate(names):
+                factor = 1 + 0.3 * place + seed
+                made[name] = {key: factor * value.roll(place, 0) for key, value in model.items()}
+        return made
+
+    @pytest.fixture(scope="class")
+    def replay(self, few, weights):
+        runs = {
+            run: Snapshots(
+                EPOCHS[run], [weights[name] for name in names], {"val_loss": LOSSES[run]}
+            )
+            for run, names in NAMES.items()
+        }
+        return Subject(make_model(7), *few.test.tensors, runs=runs)
+
+    @pytest.fixture(scope="class")
+    def outputs(self, few, weights):
+        """What a fresh network with the weights of each moment puts out for all images."""
+        found, model = {}, make_model(8)
+        for name, each in weights.items():
+            model.load_state_dict(each)
+            found[name] = outputs_of(model, few.test.tensors[0])
+        return found
+
+    def test_curves_of_both_runs_at_the_nearest_moments(self, replay, outputs):
+        here = "slow, epoch 1"
+        found, caption, _ = show(replay, view="training", weights=here)
+        labels = replay.labels
+        nearest = {
+            "slow": NAMES["slow"],
+            "fast": ["fast, epoch 0"] * 2 + ["fast, epoch 1"] * 2,
+        }
+        accuracy = found["accuracy of 300 images"]
+        loss = found["loss of 300 images, up to that of guessing"]
+        for run, names in nearest.items():
+            logits = [outputs[name]["fc2"] for name in names]
+            right = [(each.argmax(1) == labels).float().mean().item() for each in logits]
+            losses = [F.cross_entropy(each, labels).item() for each in logits]
+            assert accuracy.series[run] == pytest.approx(right, abs=1e-6)
+            assert loss.series[run] == pytest.approx(losses, rel=1e-4)
+        assert loss.limits == (0, pytest.approx(np.log(10)))
+        for bars in (accuracy, loss):
+            assert bars.ticks == ["0", ".25", "1", "2"]
+            assert bars.emphasis == [2]
+            assert selected(bars, 1) == {"weights": "slow, epoch 0.25"}
+        right = {run: accuracy.series[run][2] for run in nearest}
+        said = f"{right['slow']:.1%} at slow, epoch 1; {right['fast']:.1%} at fast, epoch 1."
+        assert caption.endswith(f"Read rightly of 300 images: {said}")
+
+    def test_what_the_networks_are_at_the_chosen_moment(self, replay, outputs, weights):
+        _, _, every = show(
+            replay, view="training", weights="slow, epoch 0.25", layer="relu2", image=4
+        )
+        labels, image = replay.labels.numpy(), 4
+        sides = {"slow": "slow, epoch 0.25", "fast": "fast, epoch 0"}
+        maps = [mark for mark in every if mark.title == "relu2"]
+        kernels = [mark for mark in every if mark.title == "conv1: kernels"]
+        tables = [mark for mark in every if isinstance(mark, Table)]
+        clouds = [mark for mark in every if isinstance(mark, Scatter)]
+        chances, recalls = (
+            mark
+            for mark in every
+            if mark.title[:8] in ("probabil", "accuracy") and "images" not in mark.title
+        )
+        top = max(each["conv1.weight"].abs().max().item() for each in weights.values())
+        tallest = max(outputs[name]["relu2"][image].max().item() for name in sides.values())
+        for place, (run, name) in enumerate(sides.items()):
+            made = outputs[name]
+            assert maps[place].values == pytest.approx(made["relu2"][image].numpy(), abs=1e-5)
+            assert maps[place].limits[0] == pytest.approx((0, tallest))
+            assert selected(maps[place], 5)["channel"] == 5
+            assert selected(kernels[place], 5) == {"layer": "conv1", "channel": 5}
+            assert np.array_equal(kernels[place].values, weights[name]["conv1.weight"][:, 0])
+            assert kernels[place].limits[0] == pytest.approx((-top, top))
+            read = made["fc2"].argmax(1).numpy()
+            counts = np.zeros((10, 10))
+            np.add.at(counts, (labels, read), 1)
+            np.testing.assert_array_equal(tables[place].values, counts)
+            np.testing.assert_array_equal(tables[place].shades, counts * (1 - np.eye(10)))
+            wanted = made["fc2"][image].softmax(0).numpy()
+            assert chances.series[run] == pytest.approx(wanted, abs=1e-5)
+            assert recalls.series[run] == pytest.approx(counts.diagonal() / counts.sum(1))
+            last = outputs[NAMES[run][-1]]["fc1"].numpy()
+            _, _, axes = np.linalg.svd(last - last.mean(0), full_matrices=False)
+            ends, here = (
+                (each - each.mean(0)) @ axes[:2].T for each in (last, made["fc1"].numpy())
+            )
+            low, high = ends.min(0), ends.max(0)
+            points = ((here - low) / (high - low)).clip(0, 1)
+            mirrored = ((here - high) / (low - high)).clip(0, 1)  # an axis has no direction
+            for axis in (0, 1):
+                given = clouds[place].points[:, axis]
+                gaps = [np.abs(given - each[:, axis]).max() for each in (points, mirrored)]
+                assert min(gaps) < 1e-3
+            assert (clouds[place].frame, selected(clouds[place], 9)) == (4, {"image": 9})
+        texts = [mark.text for mark in every if isinstance(mark, Text)]
+        assert texts == ["Best epoch", *sides.values()]
+
+    def test_a_frame_only_for_images_that_are_drawn(self, replay, monkeypatch):
+        answers, points = replay.replay
+        few = {name: each[:3] for name, each in points.items()}
+        monkeypatch.setitem(replay.results, ("replay",), (answers, few))
+        found, _, _ = show(replay, view="training", image=4)
+        assert found["fc1 of 3 images, by PCA of the last moment"].frame is None
+
+    def test_one_run_alone(self, few, weights):
+        moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})
+        alone = Subject(make_model(0), few.test.tensors[0][:20], runs={"mine": moment})
+        found, _, every = show(alone, view="training")
+        assert list(found["accuracy of 20 images"].series) == ["mine"]
+        assert sum(isinstance(mark, Table) for mark in every) == 1
+
+    def test_it_needs_runs(self, grey, replay):
+        assert "training" not in views_of(grey)
+        assert set(views_of(replay)) == set(VIEWS)
+        complaint = "the view training needs runs; give a Subject runs, such as"
+        with pytest.raises(InputError, match=complaint):
+            show(grey, view="training")
+
+    @pytest.mark.parametrize("layer", ["conv1", "fc1", "softmax"])
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_every_view_shows_every_moment(self, replay, outputs, view, layer):
+        scene = draw(replay, Selection(view=view, layer=layer, weights="fast, epoch 0.9"))
+        assert scene.caption
+
+    def test_the_best_moment_of_the_first_run_stands_for_the_model(self, replay, outputs):
+        preds = outputs["slow, epoch 2"]["fc2"].argmax(1)
+        assert torch.equal(replay.predictions.preds, preds)
+        assert replay.look(Selection()).at.weights == "slow, epoch 2"
+        assert [replay.best(run) for run in replay.runs] == ["slow, epoch 2", "fast, epoch 1"]

@@ -1,6 +1,6 @@
 """Where images lie to a network: its features in two dimensions."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import sleep
 
@@ -16,6 +16,18 @@ ROUNDS = 3
 def principal(features: Tensor) -> np.ndarray:
     """The two directions in which `features` (N, F) differ most, (N, 2)."""
     return PCA(2, random_state=0).fit_transform(features.numpy())
+
+
+def replayed(moments: Sequence[Tensor]) -> list[np.ndarray]:
+    """Features (N, F) at several moments, around their mean, (N, 2) in [0, 1].
+
+    The axes are the two directions in which the last features differ most, the frame is that of the
+    last points; what lies outside is put at its edge.
+    """
+    axes = PCA(2, random_state=0).fit(moments[-1].numpy()).components_
+    points = [(features - features.mean(dim=0)).numpy() @ axes.T for features in moments]
+    low, high = points[-1].min(axis=0), points[-1].max(axis=0)
+    return [((each - low) / np.maximum(high - low, 1e-9)).clip(0, 1) for each in points]
 
 
 def neighbour_map(features: Tensor) -> Generator[float, None, np.ndarray]:

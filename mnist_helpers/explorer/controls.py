@@ -12,7 +12,7 @@ LABELS = {
     "input_channel": "Input channel", "target": "Class", "limits": "Colours",
     "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
 }  # fmt: skip
-SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount")
+SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount", "moment")
 CLASSES = ("digit", "predicted", "target")
 OPTIONAL = (*CLASSES, "tenth")  # may be any
 
@@ -31,6 +31,8 @@ def controls(subject: Subject, selection: Selection) -> list[Control]:
             made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
         elif name == "drawing":
             continue  # its mark is the control
+        elif name == "weights" and subject.runs:
+            made += moment_controls(subject, look.at.weights)
         elif name not in ("weights", "compare") or len(subject.networks) > 1:
             made.append(control(name, getattr(look.at, name), known[name], names.get(name)))
     return made
@@ -70,6 +72,17 @@ def image_controls(subject: Subject, selection: Selection, names: Sequence[str])
         number | {"max": known["image"][-1]},
         control("digit", at.digit, known["digit"], names),
         control("read", at.read, known["read"]),
+    ]
+
+
+def moment_controls(subject: Subject, weights: str) -> list[Control]:
+    """A slider over the moments of a run, and a list of the runs, each at the nearest moment."""
+    near = [subject.nearest(run, weights) for run in subject.runs]
+    moments = list(subject.moments[subject.run_of(weights)])
+    name = {"name": "weights"}
+    return [
+        control("moment", weights, moments) | name | {"playable": True},
+        control("run", weights, near, list(subject.runs)) | name,
     ]
 
 

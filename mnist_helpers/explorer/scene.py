@@ -101,7 +101,7 @@ class Scatter(Mark):
     """Points (N, 2) in [0, 1], each a letter for its class; `marked` ones bear a ring.
 
     `classes` (N,) are numbers into `names`, `frame` is the chosen point, and `hovers` names the
-    field of the selection that is the point under the pointer.
+    field of the selection that is the point under the pointer; `side` is in pixels.
     """
 
     points: np.ndarray
@@ -110,6 +110,7 @@ class Scatter(Mark):
     marked: Sequence[int] = ()
     frame: int | None = None
     hovers: str = ""
+    side: int = 460
 
     @property
     def letters(self) -> list[str]:

@@ -50,7 +50,6 @@ BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN, PAPER = 8, 1000  # pixels: around the scene, and its width before a row wraps
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
-SQUARE = 4.6  # inches: of a scatter
 
 
 class Still:
@@ -239,7 +238,7 @@ def bar_group(mark: Bars, place: int) -> OffsetBox:
     for index, values in enumerate(mark.series.values()):
         base, top = height_of(0.0, mark), height_of(np.nan_to_num(values[place]), mark)
         corner = (index * thickness, min(base, top))
-        colour = ORANGE if emphasised else COLOURS[index]
+        colour = ORANGE if emphasised and len(mark.series) == 1 else COLOURS[index]
         area.add_artist(Rectangle(corner, thickness, abs(top - base), facecolor=colour))
     above = words(mark.numbers[place] if mark.numbers else "", 6)
     tick = words(mark.ticks[place], weight="bold" if emphasised else "normal")
@@ -264,7 +263,7 @@ def height_of(value: float, mark: Bars) -> float:
 @drawn.register
 def drawn_scatter(mark: Scatter) -> OffsetBox:
     """Letters at their points, the marked in a ring, the chosen in a frame."""
-    fig = Figure((SQUARE, SQUARE), dpi=DPI)
+    fig = Figure((mark.side / DPI, mark.side / DPI), dpi=DPI)
     canvas = FigureCanvasAgg(fig)
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

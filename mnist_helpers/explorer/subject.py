@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
-from mnist_helpers.analysis.embedding import neighbour_map, principal
+from mnist_helpers.analysis.embedding import neighbour_map, principal, replayed
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE
@@ -25,12 +25,13 @@ from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.arithmetic import Arithmetic, explain
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
+from mnist_helpers.snapshots import Snapshots
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
-FEW = 1000  # images, for the gradient of the loss
+FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
 class Unmeasured(Exception):  # noqa: N818 - nothing is wrong
@@ -53,6 +54,8 @@ class Subject:
         class_names: what to call the classes; by default their numbers.
         known_images: images and labels, among which those like an image are looked for, such as the
             training images; by default `images` and `labels`.
+        runs: moments of one or two runs by the run's name. Each is then one of the networks, and
+            the best of the first run stands in the place of the model's own weights.
 
     Raises:
         InputError: one of them doesn't fit.
@@ -67,6 +70,7 @@ class Subject:
         name: str = "trained",
         class_names: Sequence[str] | None = None,
         known_images: tuple[Tensor, Tensor] | None = None,
+        runs: Mapping[str, Snapshots] | None = None,
     ) -> None:
         self.images = checked_images(images)
         self.network = Network(model, self.images)
@@ -75,6 +79,11 @@ class Subject:
         self.digits = checked_names(class_names, self.classes)
         self.known_images = known_images
         self.given = checked_labels(labels, len(self.images), self.classes)
+        self.runs = dict(runs or {})
+        self.moments = {run: moments(run, each) for run, each in self.runs.items()}
+        if self.runs:
+            others, name = weights_of(self.runs, others), self.best(next(iter(self.runs)))
+            self.network = self.network.with_weights(others.pop(name))
         self.networks = {name: self.network}
         for other, weights in (others or {}).items():
             if other == name:
@@ -263,6 +272,38 @@ class Subject:
         start = partial(self.ablation(weights).ranking, layer)
         return self.measured(text, ("ranking", layer, weights), start)
 
+    def best(self, run: str) -> str:
+        """The moment of a run that ends its best epoch."""
+        return list(self.moments[run])[self.runs[run].best]
+
+    def run_of(self, weights: str) -> str:
+        """The run to which a moment belongs."""
+        return next(run for run, names in self.moments.items() if weights in names)
+
+    def nearest(self, run: str, weights: str) -> str:
+        """The moment of a run that is nearest in time to one of any run."""
+        epoch, names = self.moments[self.run_of(weights)][weights], self.moments[run]
+        return min(names, key=lambda name: abs(names[name] - epoch))
+
+    @property
+    def replay(self) -> tuple[dict[str, Predictions], dict[str, np.ndarray]]:
+        """The answers of every moment to all images, and where it puts the first of them."""
+        text = f"Reading {len(self.images):,} images at {len(self.networks)} moments of training"
+        return self.measured(text, ("replay",), self._replay)
+
+    def _replay(self) -> Generator[float, None, tuple]:
+        answers, points = {}, {}
+        for names in self.moments.values():
+            features = []
+            for name in names:
+                network = self.networks[name]
+                hidden, logits = network.features(self.images, self.hidden, network.answer)
+                answers[name] = Predictions(logits, self.labels)
+                features.append(hidden[:FEW].flatten(1))
+                yield len(answers) / len(self.networks)
+            points |= zip(names, replayed(features), strict=True)
+        return answers, points
+
     def other(self, weights: str) -> str:
         """The weights to compare with: the first other ones, or the same where there are none."""
         return next((name for name in self.networks if name != weights), weights)
@@ -395,6 +436,25 @@ class Look:
         """What a value of the selected layer sees of the image; None where that isn't known."""
         field = self.subject.layers[self.at.layer].receptive_field
         return field and field.box(row, column)
+
+
+def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
+    """The names of a run's moments, each with its epoch."""
+    return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in snapshots.epochs}
+
+
+def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+    """The weights of all moments by name.
+
+    Raises:
+        InputError: there are too many runs, or others as well.
+    """
+    if others or len(runs) > 2:
+        raise InputError("give one or two runs, and no others beside them.")
+    made: dict[str, dict[str, Tensor]] = {}
+    for run, snapshots in runs.items():
+        made |= zip(moments(run, snapshots), snapshots.weights, strict=True)
+    return made
 
 
 def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text,
 from mnist_helpers.explorer.selection import Selection, field_names
 from mnist_helpers.explorer.still import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
-from mnist_helpers.explorer.views import VIEWS, draw, shown
+from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
@@ -92,7 +92,7 @@ class Explorer(anywidget.AnyWidget):
         parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
         text, numbers = encoded(parts)
         return {
-            "tabs": [[name, view.title] for name, view in VIEWS.items()],
+            "tabs": [[name, view.title] for name, view in views_of(self.subject).items()],
             "view": self.selection.view,
             "controls": controls(self.subject, self.selection),
             "shown": text,

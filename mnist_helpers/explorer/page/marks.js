@@ -3,7 +3,7 @@
 const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
 const DRAG = 6; // pixels to a tenth, in a number that is dragged
 const MOST_WEIGHT = 100;
-const [SCATTER, SCATTER_EDGE] = [460, 10]; // side of a scatter and its margin, in pixels
+const SCATTER_EDGE = 10; // the margin of a scatter, in pixels
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
 const DIGITS = { float32: 4, float16: 3 }; // that are significant
 const remembered = new WeakMap();
@@ -677,7 +677,8 @@ function drawScatter(view, mark) {
   view.caret = Math.min(mark.frame ?? view.caret ?? 0, mark.classes.length - 1);
   view.items[0].ariaLabel = mark.title;
   const { canvas } = view;
-  canvas.width = canvas.height = SCATTER * devicePixelRatio;
+  canvas.width = canvas.height = mark.side * devicePixelRatio;
+  canvas.style.width = canvas.style.height = `${mark.side}px`;
   const pen = canvas.getContext("2d");
   pen.scale(devicePixelRatio, devicePixelRatio);
   Object.assign(pen, { font: "9px sans-serif", textAlign: "center", textBaseline: "middle" });
@@ -699,9 +700,10 @@ function drawScatter(view, mark) {
 }
 
 /** Where the i-th point lies on the canvas, in pixels; up is more. */
-function pointAt({ values }, i) {
-  const across = SCATTER - 2 * SCATTER_EDGE;
-  return [SCATTER_EDGE + across * values[2 * i], SCATTER - SCATTER_EDGE - across * values[2 * i + 1]];
+function pointAt({ values, mark }, i) {
+  const across = mark.side - 2 * SCATTER_EDGE;
+  const top = mark.side - SCATTER_EDGE;
+  return [SCATTER_EDGE + across * values[2 * i], top - across * values[2 * i + 1]];
 }
 
 /** Lays out the canvas and the legend of points. */

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from mnist_helpers.config import InputError
 from mnist_helpers.explorer.scene import Scene, Text
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Look, Subject, require
@@ -14,14 +15,19 @@ from mnist_helpers.explorer.views.drawing import drawing
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
 from mnist_helpers.explorer.views.parts import said_filter
+from mnist_helpers.explorer.views.training import training
 
 
 class View(NamedTuple):
-    """A view: the title of its tab, its function, and the fields of the selection it shows."""
+    """A view: the title of its tab, its function, and the fields of the selection it shows.
+
+    `needs` names what a subject must have been given; without that there is no tab.
+    """
 
     title: str
     draw: Callable[[Look], Scene]
     fields: tuple[str, ...]
+    needs: str = ""
 
 
 PLACE = ("layer", "channel", "row", "column")
@@ -49,6 +55,7 @@ VIEWS = {
     "neighbours": View("Neighbours", neighbours, ("image", "projection")),
     "drawing": View("Draw", drawing, (*IMAGE, "weights")),
     "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
+    "training": View("Training", training, ("weights", "layer", "image"), needs="runs"),
 }
 
 
@@ -62,15 +69,26 @@ def shown(selection: Selection) -> Selection:
     return replace(selection, disturbance="none", amount=None)
 
 
+def views_of(subject: Subject) -> dict[str, View]:
+    """The views for which a subject has all that they need."""
+    return {
+        name: view for name, view in VIEWS.items() if not view.needs or getattr(subject, view.needs)
+    }
+
+
 def draw(subject: Subject, selection: Selection) -> Scene:
     """What the open view shows of a selection.
 
     Raises:
-        InputError: there is no such view, or nothing to show of that class.
+        InputError: there is no such view, the subject lacks what it needs, or there is nothing to
+            show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
     require({"view": selection.view}, {"view": list(VIEWS)})
     view = VIEWS[selection.view]
+    if selection.view not in views_of(subject):
+        remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
+        raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
     if "image" in view.fields and not len(subject.chosen(selection.filter)):
         sentence = (
             f"There is no image of {said_filter(subject, selection.filter)}; choose another filter."

@@ -8,7 +8,7 @@ from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Item, Row, Scatter, Scene, Table, Text
 from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.parts import grid, picture
-from mnist_helpers.metrics import confusion_matrix
+from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
 NEAR = 8
@@ -35,7 +35,7 @@ def confusion(look: Look) -> Scene:
         unit="image",
     )
     button = Text(text="All images", select=EVERY)
-    charts = Row([matrix(look), Column([by_confidence(look), button])])
+    charts = Row([cells(look), Column([by_confidence(look), button])])
     return Scene(Column([charts, pictures]), f"{said}{more}. {right}.")
 
 
@@ -47,27 +47,25 @@ def answered(look: Look, image: int) -> str:
     return f"{said}, {answers.confidence[image]:.0%}"
 
 
-def matrix(look: Look) -> Table:
-    """The confusion matrix; a click on a cell leaves its images."""
-    at, names = look.at, look.subject.digits
-    counts = confusion_matrix(look.subject.predictions).numpy().astype(float)
-    true, read = np.indices(counts.shape).reshape(2, -1).tolist()
-    both = at.digit is not None and at.predicted is not None
+def matrix(look: Look, answers: Predictions, **mark: object) -> Table:
+    """The confusion matrix of some answers."""
+    counts, names = confusion_matrix(answers).numpy().astype(float), look.subject.digits
+    mistakes = counts - np.diag(counts.diagonal())
+    title = "images: rows true, columns as read"
     return Table(
-        values=counts,
-        counts=True,
-        shades=counts - np.diag(counts.diagonal()),
-        rows=names,
-        columns=names,
-        frame=at.digit * len(names) + at.predicted if both else None,
-        title="images: rows true, columns as read",
-        select={
-            "digit": true,
-            "predicted": read,
-            "read": ["all"] * counts.size,
-            "tenth": [None] * counts.size,
-        },
+        values=counts, counts=True, shades=mistakes, rows=names, columns=names, title=title, **mark
     )
+
+
+def cells(look: Look) -> Table:
+    """The model's confusion matrix; a click on a cell leaves its images."""
+    at, classes = look.at, look.subject.classes
+    true, read = np.indices((classes, classes)).reshape(2, -1).tolist()
+    both = at.digit is not None and at.predicted is not None
+    frame = at.digit * classes + at.predicted if both else None
+    rest = {"read": ["all"] * len(true), "tenth": [None] * len(true)}
+    select = {"digit": true, "predicted": read} | rest
+    return matrix(look, look.subject.predictions, frame=frame, select=select)
 
 
 def by_confidence(look: Look) -> Bars:
