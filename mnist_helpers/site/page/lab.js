@@ -9,15 +9,12 @@ const VIEWS = {
   answer: answerView,
 };
 const PLACES = ["channel", "row", "column"];
-const bytesOf = (id) => {
-  const letters = atob(document.getElementById(id).textContent);
-  return Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
-};
-const [MEAN, STD] = [Math.fround(LAB.mean), Math.fround(LAB.std)];
-const normalised = (byte) => Math.fround(Math.fround(byte / 255) - MEAN) / STD;
-const ALL_PIXELS = Float32Array.from(bytesOf("pixels"), normalised);
+const LIMITS = ["layer", "robust", "each"]; // those of all images the page doesn't have
+const START = { view: "pipeline", image: 0, layer: null, channel: null, row: null, column: null };
+Object.assign(START, { input_channel: null, target: null, limits: "layer", ablated: [] });
+const ALL_PIXELS = Float32Array.from(bytesOf("pixels"), (level) => LAB.levels[level]);
 const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1)));
-let network = { name: LAB.weights, weights: readSafetensors(bytesOf("weights").buffer) };
+let network = { name: LAB.weights, weights: readSafetensors(PUBLISHED) };
 let kept = new WeakMap(); // what every layer makes of an image
 
 /** The image of a selection: the one place that says where it comes from. */
@@ -27,7 +24,7 @@ function imageOf(selection) {
 
 /** The logits of images, each 784 normalised numbers. */
 function predict(images) {
-  return images.map((image) => [...forward(image, network.weights)[LAB.answer]]);
+  return images.map((image) => [...forward(image, network.weights)[LAYERS[SOFTMAX].inputs[0]]]);
 }
 
 /** The network at a selection, with what that leaves open filled in. */
@@ -39,7 +36,7 @@ function lookAt(selection) {
   const found = largestAt(maps(layer), PLACES.map((name) => selection[name]));
   const at = { ...selection, layer, weights: network.name, ...found.at };
   const probs = maps(SOFTMAX).data;
-  const [label, read] = [LAB.digits[LAB.labels[at.image]], LAB.digits[indexOfLargest(probs)]];
+  const [label, read] = [DIGIT_NAMES[LAB.labels[at.image]], DIGIT_NAMES[indexOfLargest(probs)]];
   const sure = percent(largestOf(probs));
   const title = `Image ${at.image}, a ${label}, read as ${read} with ${sure}`;
   const look = { at, image, weights, maps, probs, title, label, read, sure };
@@ -71,17 +68,21 @@ function headerOf({ image, label, read, sure }) {
 
 /** The way from the image to the answer: a button for each layer. */
 function trailOf({ at }) {
-  if (!LAB.views[at.view].controls.some(({ name }) => name === "layer")) return row();
+  const [, controls] = LAB.views[at.view];
+  if (!controls.some(({ name }) => name === "layer")) return row();
   const step = (layer) => text(layer, { select: { layer }, framed: layer === at.layer });
   return row(text("You are here:"), ...Object.keys(LAYERS).map(step));
 }
 
-/** The controls of the open view with their values and ranges. */
+/** The controls of the open view that the page knows, with their values and ranges. */
 function controlsOf(look) {
   const counts = Object.fromEntries(PLACES.map((name, i) => [name, look.values.shape[i]]));
   if (look.at.view === "arithmetic") counts.input_channel = Math.max(explained(look).count, 1);
-  return LAB.views[look.at.view].controls.map((control) => {
+  const [, controls] = LAB.views[look.at.view];
+  const isKnown = ({ name }) => name === "position" || name in START;
+  return controls.filter(isKnown).map((control) => {
     const { name, kind, values } = control;
+    if (name === "limits") control.options = LIMITS.map((each) => [each, each]);
     const field = name === "position" ? look.at.image : look.at[name];
     const value = values ? values.indexOf(field) : field;
     if (kind !== "range") return { ...control, value };
@@ -92,7 +93,7 @@ function controlsOf(look) {
 
 /** The selection after a control or a click changed a part of it. */
 function moved(at, { position, ablate, reset, ...part }) {
-  if (reset) return { ...LAB.start, view: at.view };
+  if (reset) return { ...START, view: at.view };
   if (position !== undefined) part.image = position;
   if (ablate !== undefined) part.ablated = ablate ? toggled(at.ablated, ablate) : [];
   const next = { ...at };
@@ -115,7 +116,9 @@ function encoded(parts) {
   const numbers = [];
   const plain = (_, value) => {
     if (!(value?.data instanceof Float32Array)) return value;
-    return { array: numbers.push(new DataView(value.data.buffer)) - 1, shape: value.shape };
+    const { buffer, byteOffset, byteLength } = value.data;
+    const view = new DataView(buffer, byteOffset, byteLength);
+    return { array: numbers.push(view) - 1, shape: value.shape };
   };
   return { shown: JSON.stringify(parts, plain), numbers };
 }
@@ -125,7 +128,7 @@ function stateOf(selection, serial = 0, error = "") {
   const look = lookAt(selection);
   const scene = { kind: "scene", ...VIEWS[selection.view](look) };
   return {
-    tabs: Object.entries(LAB.views).map(([name, { title }]) => [name, title]),
+    tabs: Object.keys(VIEWS).map((name) => [name, LAB.views[name][0]]),
     view: selection.view,
     controls: controlsOf(look),
     ...encoded({ header: headerOf(look), trail: trailOf(look), scene }),
@@ -147,8 +150,8 @@ function callOf(selection) {
 
 /** The names of the fields that are not as at the start. */
 function differing(selection) {
-  const isOther = (name) => String(selection[name]) !== String(LAB.start[name]);
-  return Object.keys(LAB.start).filter(isOther);
+  const isOther = (name) => String(selection[name]) !== String(START[name]);
+  return Object.keys(START).filter(isOther);
 }
 
 /** The same fields as the address has them: layer=conv2&ablated=conv1.3+conv2.5. */
@@ -159,7 +162,7 @@ function hashOf(selection) {
 
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
-  const selection = { ...LAB.start };
+  const selection = { ...START };
   for (const [name, text] of new URLSearchParams(hash)) {
     const values = text.split(" ").map((each) => known(name, each, selection.layer));
     selection[name] = name === "ablated" ? values.reduce(toggled, []) : values[0];
@@ -171,15 +174,23 @@ function selectionOf(hash) {
 function known(name, text, layer) {
   const sizes = LAYERS[layer ?? CONVOLUTIONS[0]].shape;
   const channels = (each) => range(LAYERS[each].shape[0]).map((channel) => [each, channel]);
-  const places = Object.fromEntries(PLACES.map((place, i) => [place, range(sizes[i])]));
-  const all = { ...LAB.known, ...places, ablated: CONVOLUTIONS.flatMap(channels) }[name] ?? [];
-  const value = all.find((each) => [each].flat().join(".") === text);
+  const values = {
+    ...Object.fromEntries(PLACES.map((place, i) => [place, range(sizes[i])])),
+    view: Object.keys(VIEWS),
+    image: range(IMAGES.length),
+    layer: Object.keys(LAYERS),
+    input_channel: range(32),
+    target: range(10),
+    limits: LIMITS,
+    ablated: CONVOLUTIONS.flatMap(channels),
+  };
+  const value = values[name]?.find((each) => [each].flat().join(".") === text);
   if (value === undefined) throw new Error(`there is no ${name.replaceAll("_", " ")} ${text}`);
   return value;
 }
 
 const host = {
-  selection: LAB.start,
+  selection: START,
   get: (name) => (name === "state" ? host.state : null),
   on: (event, call) => {
     if (event === "change:state") host.tell = call;

@@ -1,8 +1,22 @@
 // The network in the page: one forward pass that keeps what every layer puts out, and its weights.
 
-const LAYERS = LAB.layers;
+const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
+for (const layer of Object.values(LAYERS)) {
+  const [channels, height = 1, width = 1] = layer.shape;
+  layer.shape = [channels, height, width];
+}
 const CONVOLUTIONS = Object.keys(LAYERS).filter((name) => LAYERS[name].op === "Conv2d");
+const PUBLISHED = bytesOf("weights").buffer;
+const SHAPES = Object.fromEntries(
+  Object.entries(readHeader(PUBLISHED).header).map(([name, { shape }]) => [name, shape]),
+);
 const NUMBER_TYPES = { F32: Float32Array, F16: globalThis.Float16Array };
+
+/** The bytes that stand in an element of the page as base64. */
+function bytesOf(id) {
+  const letters = atob(document.getElementById(id).textContent);
+  return Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+}
 
 /** What every layer makes of an image, by name, with [layer, channel] pairs put to zero. */
 function forward(image, weights, ablated = []) {
@@ -20,7 +34,7 @@ function forward(image, weights, ablated = []) {
 /** A 3 × 3 convolution of maps with zeros around them. */
 function convolve(maps, { name, shape: [outs, height, width] }, weights) {
   const [kernels, biases] = [weights[`${name}.weight`], weights[`${name}.bias`]];
-  const [, ins] = LAB.shapes[`${name}.weight`];
+  const [, ins] = SHAPES[`${name}.weight`];
   const area = height * width;
   const made = new Float32Array(outs * area);
   const sums = new Float64Array(area);
@@ -96,10 +110,10 @@ const OPS = {
 /** Weights by name of a .safetensors file of the network's form; an Error says what is wrong. */
 function readSafetensors(buffer) {
   const { header, start } = readHeader(buffer);
-  const unknown = Object.keys(header).find((name) => name !== "__metadata__" && !LAB.shapes[name]);
+  const unknown = Object.keys(header).find((name) => name !== "__metadata__" && !SHAPES[name]);
   if (unknown) throw new Error(`it holds ${unknown}, which this network doesn't have`);
   const read = ([name, shape]) => [name, readTensor(buffer, start, name, header[name], shape)];
-  return Object.fromEntries(Object.entries(LAB.shapes).map(read));
+  return Object.fromEntries(Object.entries(SHAPES).map(read));
 }
 
 /** The header of a .safetensors file, and where the numbers begin. */

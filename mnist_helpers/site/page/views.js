@@ -8,6 +8,8 @@ const MARK = { title: "", notes: [], select: {}, framed: false, follows: false }
 const GRID = { columns: 8, labels: [], heads: [[], []], axes: ["", ""], frames: [] };
 const CELLS = { rows: [], columns: [], frame: null, percent: false, edit: "", counts: false };
 
+const DIGIT_NAMES = [..."0123456789"];
+
 const range = (count, start = 0) => Array.from({ length: count }, (_, i) => start + i);
 const row = (...items) => ({ kind: "row", items });
 const column = (...items) => ({ kind: "column", items });
@@ -68,7 +70,7 @@ function picture(image, side, mark) {
 
 /** The image, with what the selected value sees of it framed. */
 function inputPicture({ at, image }, side) {
-  const [rows, columns] = LAYERS[at.layer].field;
+  const [rows, columns] = LAYERS[at.layer].receptive_field;
   const [[top, bottom], [left, right]] = [rows[at.row], columns[at.column]];
   return picture(image, side, { title: "image", frames: [[0, [top, left, bottom, right]]] });
 }
@@ -132,7 +134,7 @@ function classTable({ at, maps }, layer, mark) {
   const { data } = maps(layer);
   const frame = at.target ?? indexOfLargest(data);
   const select = { layer, channel: "@index", target: "@index" };
-  const named = { rows: LAB.digits, percent: layer === SOFTMAX };
+  const named = { rows: DIGIT_NAMES, percent: layer === SOFTMAX };
   return table(array(data, data.length, 1), { ...named, frame, select, ...mark });
 }
 
@@ -142,8 +144,8 @@ function classBars(series, digits, limits, mark) {
   const axis = Object.fromEntries(limits.map((end) => [write(end), end]));
   const names = Object.keys(series);
   const numbers = names.length > 1 ? [] : Array.from(series[names[0]], write);
-  const parts = names.map((name) => [name, array(series[name], LAB.digits.length)]);
-  const plain = { ...MARK, ticks: LAB.digits, emphasis: [], select: { target: "@index" } };
+  const parts = names.map((name) => [name, array(series[name], DIGIT_NAMES.length)]);
+  const plain = { ...MARK, ticks: DIGIT_NAMES, emphasis: [], select: { target: "@index" } };
   const made = { series: Object.fromEntries(parts), limits, axis, numbers };
   return { kind: "bars", ...plain, ...made, ...mark };
 }
@@ -169,7 +171,7 @@ function pipelineView(look) {
 /** What a layer makes of the image, with the facts about it below. */
 function layerStep(look, { name, shape, notes }) {
   const mark = { title: name, notes, framed: name === look.at.layer };
-  if (shape[0] === LAB.digits.length) return classTable(look, name, mark);
+  if (shape[0] === DIGIT_NAMES.length) return classTable(look, name, mark);
   mark.columns = Math.ceil(shape[0] / 8);
   if (mark.framed && !isVector(shape)) mark.frames = [[look.at.channel, valueBox(look)]];
   const values = look.maps(name);
@@ -180,7 +182,7 @@ function layerStep(look, { name, shape, notes }) {
 function kernelsView({ at, weights }) {
   const passed = Object.keys(LAYERS).slice(0, Object.keys(LAYERS).indexOf(at.layer) + 1);
   const name = passed.findLast((each) => CONVOLUTIONS.includes(each)) ?? CONVOLUTIONS[0];
-  const [outs, ins] = LAB.shapes[`${name}.weight`];
+  const [outs, ins] = SHAPES[`${name}.weight`];
   const tiles = array(weights[`${name}.weight`], outs * ins, 3, 3);
   const limits = colourLimits(tiles, at.limits).map(([, high]) => [-high, high]);
   const channel = Math.min(at.channel, outs - 1);
@@ -213,7 +215,7 @@ function largeKernels(name, kernels, limits, chosen, field, columns) {
 
 /** All kernels, small: a column an output channel, a row an input channel. */
 function allKernels(name, { data }, limits, channel) {
-  const [outs, ins] = LAB.shapes[`${name}.weight`];
+  const [outs, ins] = SHAPES[`${name}.weight`];
   const places = range(outs * ins).map((i) => (i % outs) * ins + Math.floor(i / outs));
   const values = places.flatMap((place) => [...data.subarray(place * 9, place * 9 + 9)]);
   const outputs = places.map((_, i) => i % outs);
@@ -267,7 +269,7 @@ function ablationView(look) {
   const chart = any ? bars() : text(hint, { size: "strong" });
   const names = at.ablated.map((pair) => pair.join(" ")).join(", ");
   const read = indexOfLargest(left);
-  const answer = `This image: ${LAB.digits[read]} with ${percent(left[read])}`;
+  const answer = `This image: ${DIGIT_NAMES[read]} with ${percent(left[read])}`;
   const said = any ? `Ablated: ${names}. ${answer}` : hint;
   const buttons = any ? [text("All channels on", { select: { ablate: null } })] : [];
   const channels = CONVOLUTIONS.map((name) => channelMaps(name, outputs[name], at.ablated));
@@ -288,7 +290,13 @@ function channelMaps(name, data, ablated) {
 }
 
 const around = (place, size) => range(3, place - 1).map((i) => (i < size ? i : -1));
-const RULE = { MaxPool2d: "max", ReLU: "relu", Flatten: "copy", Softmax: "softmax" };
+const RULES = {
+  MaxPool2d: (made) => `the largest is ${made}`,
+  ReLU: (made, first) => `max(0, ${first}) = ${made}`,
+  Flatten: (made) => `taken over as it is: ${made}`,
+  Softmax: (made, _, { channel }) =>
+    `exp of logit ${channel}, divided by the sum of all, is ${made}`,
+};
 // which layer a value reads, and of it which channels, rows and columns; -1 lies outside
 const READS = {
   Conv2d({ row, column }, before) {
@@ -349,10 +357,7 @@ function arithmeticView(look) {
 function sentence({ at, value }, { patch, sums, bias }) {
   const { op, name } = LAYERS[at.layer];
   if (!patch.length) return `${op} puts out ${number(value)}`;
-  if (!sums) {
-    const numbers = { value: number(value), first: number(patch[0][0]), channel: at.channel };
-    return LAB.rules[RULE[op]].replace(/{(\w+)}/g, (_, key) => numbers[key]);
-  }
+  if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sums.reduce((a, b) => a + b));
   const said = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
   const isNext = ({ op: next, inputs }) => next === "ReLU" && inputs.includes(name);
