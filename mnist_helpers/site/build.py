@@ -19,7 +19,8 @@ from mnist_helpers.explorer.views.layers import layer_step
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
-CHANGES = {  # in pages made of notebooks and documents
+CHANGES = {  # in all pages but the lab
+    "<title>index": "<title>Start",
     r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
     "README.html": "index.html",
     r"<pre>explore\(.*</pre>": '<p class="widget">In JupyterLab an explorer stands here, to click '
@@ -36,24 +37,26 @@ def write_site(subject: Subject, out: Path) -> None:
         out: the folder, which exists.
     """
     exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
-    notebooks = NOTEBOOKS_DIR.glob("*.ipynb")
-    pages = {path.stem: exporter.from_filename(path)[0] for path in notebooks}
+    pages = {}
+    for path in NOTEBOOKS_DIR.glob("*.ipynb"):
+        pages[path.stem], _ = exporter.from_filename(path)
     ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
-    pages["index"] = read("start.html") + ways
+    pages["index"] = read(PAGE / "start.html") + ways
     for path in DOCS.glob("*.md"):
         pages[path.stem] = markdown2html(read(path))
     for name, body in pages.items():
+        text = filled("page", title=name, body=body)
         for old, new in CHANGES.items():
-            body = re.sub(old, new, body)
-        (out / f"{name}.html").write_text(filled("page", title=name, body=body), "utf-8")
+            text = re.sub(old, new, text)
+        (out / f"{name}.html").write_text(text, "utf-8")
     (out / "lab.html").write_text(lab_page(subject), "utf-8")
     for path in DOCS.glob("*.png"):
         shutil.copy(path, out)
 
 
-def read(name: str | Path) -> str:
-    """A file of the site's own, or of another folder."""
-    return (PAGE / name).read_text("utf-8")
+def read(path: Path) -> str:
+    """What stands in a file."""
+    return path.read_text("utf-8")
 
 
 def filled(template: str, **parts: str) -> str:
@@ -65,8 +68,8 @@ def filled(template: str, **parts: str) -> str:
 def lab_page(subject: Subject) -> str:
     """The explorer around a network that the page computes: one file that needs no kernel."""
     look = subject.look(Selection())
-    weights = subject.network.model.state_dict()
-    content = safetensors.torch.save({name: each.contiguous() for name, each in weights.items()})
+    weights = subject.network.weights.items()
+    content = safetensors.torch.save({name: each.contiguous() for name, each in weights})
     levels, pixels = subject.images.unique(return_inverse=True)
     facts = {
         "weights": look.at.weights,
