@@ -164,14 +164,14 @@ function hashOf(selection) {
 function selectionOf(hash) {
   const selection = { ...START };
   for (const [name, text] of new URLSearchParams(hash)) {
-    const values = text.split(" ").map((each) => known(name, each, selection.layer));
+    const values = text.split(" ").map((each) => valueOf(name, each, selection.layer));
     selection[name] = name === "ablated" ? values.reduce(toggled, []) : values[0];
   }
   return selection;
 }
 
 /** The value of a field that is written so. */
-function known(name, text, layer) {
+function valueOf(name, text, layer) {
   const sizes = LAYERS[layer ?? CONVOLUTIONS[0]].shape;
   const channels = (each) => range(LAYERS[each].shape[0]).map((channel) => [each, channel]);
   const values = {
@@ -184,7 +184,8 @@ function known(name, text, layer) {
     limits: LIMITS,
     ablated: CONVOLUTIONS.flatMap(channels),
   };
-  const value = values[name]?.find((each) => [each].flat().join(".") === text);
+  const known = Object.hasOwn(values, name) ? values[name] : [];
+  const value = known.find((each) => [each].flat().join(".") === text);
   if (value === undefined) throw new Error(`there is no ${name.replaceAll("_", " ")} ${text}`);
   return value;
 }
@@ -218,21 +219,25 @@ function goThere() {
   }
 }
 
-/** All images, small; a click on one chooses it. */
+/** All images, small; a click on one chooses it, and the chosen one is framed. */
 function drawPicker() {
   const box = document.getElementById("images");
   const side = matchMedia("(pointer: coarse), (max-width: 620px)").matches ? 44 : 28;
-  if (!differs(box, [host.selection.image, side, isDark()])) return;
-  box.classList.toggle("dark", isDark());
-  const pick = (part) => go(moved(host.selection, part));
-  const labels = IMAGES.map((_, i) => String(i));
   const frames = [[host.selection.image, null]];
-  const mark = { palette: "ink", labels, frames, columns: 50, select: { image: labels.map(Number) } };
-  const maps = array(ALL_PIXELS, IMAGES.length, 28, 28);
-  const limits = [[-largestOf(ALL_PIXELS.map((value) => -value)), largestOf(ALL_PIXELS)]];
-  const picture = grid(maps, side, limits, { ...mark, unit: "test images" });
-  const { shown, numbers } = encoded([picture]);
-  drawItems(box, scenesOf({ shown, numbers }), { pick, point() {}, focus() {} });
+  if (differs(box, [side, isDark()])) {
+    const labels = IMAGES.map((_, i) => String(i));
+    const values = array(ALL_PIXELS, IMAGES.length, 28, 28);
+    const limits = [[LAB.levels[0], LAB.levels.at(-1)]];
+    const mark = { labels, frames, columns: 50, palette: "ink", unit: "test images" };
+    const picture = grid(values, side, limits, { ...mark, select: { image: "@index" } });
+    const context = { pick: (part) => go(moved(host.selection, part)), point() {}, focus() {} };
+    drawItems(box, scenesOf(encoded([picture])), context);
+    box.classList.toggle("dark", isDark());
+  }
+  const { view } = box.firstChild;
+  view.mark.frames = frames;
+  putBox(view, view.frames[0], host.selection.image, null);
+  putCaret(view, view.caret);
 }
 
 /** Takes other weights from a file of the reader's; what is wrong with it is said. */

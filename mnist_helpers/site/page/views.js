@@ -14,7 +14,7 @@ const range = (count, start = 0) => Array.from({ length: count }, (_, i) => star
 const row = (...items) => ({ kind: "row", items });
 const column = (...items) => ({ kind: "column", items });
 const text = (words, mark) => ({ kind: "text", ...MARK, size: "normal", ...mark, text: words });
-const array = (data, ...shape) => ({ data: Float32Array.from(data), shape });
+const array = (data, ...shape) => ({ data: new Float32Array(data), shape });
 const isVector = ([, height, width]) => height * width === 1;
 const largestOf = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 const indexOfLargest = (values) => values.indexOf(largestOf(values));
