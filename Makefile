@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab train notebooks requirements
+.PHONY: help setup run test lab site train notebooks requirements
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ test: $(READY) ## ruff, pytest, and nbval on every notebook
 
 lab: $(READY) ## open JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+site: $(READY) ## write the site that needs no kernel into outputs/site
+	$(BIN)/mnist-helpers site
 
 train: $(READY) ## retrain the published checkpoint
 	$(BIN)/mnist-helpers train --preset best --model-save-path best_mnist_cnn.pth

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, export, visualize, analyze, notebooks.
+"""The command line: train, evaluate, predict, export, visualize, analyze, notebooks, site.
 
 A command is a record of its options; called, it does what they say.
 """
@@ -33,6 +33,7 @@ from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
 from mnist_helpers.runs import load_run, new_run, save_moments, save_run
+from mnist_helpers.site.build import write_site
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
@@ -268,6 +269,25 @@ class Notebooks:
             )
 
 
+@dataclass(frozen=True)
+class Site:
+    """Write the site that needs no kernel: the lab, the notebooks and a start page."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    out: Path = PROJECT_DIR / "outputs" / "site"
+    """Folder for the pages."""
+
+    def __call__(self) -> None:
+        """Builds and writes."""
+        start = self.out / "index.html"
+        require_writable(start, "out")
+        model, _ = load_checkpoint(self.checkpoint)
+        images, labels = load_idx_part(self.data_dir, "test")[:100]
+        write_site(Subject(model, images, labels), self.out)
+        log.info("saved %s", start)
+
+
 def parse(args: Sequence[str]) -> Callable[[], None]:
     """The command that `args` ask for.
 
@@ -287,6 +307,7 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         "visualize": Visualize,
         "analyze": Analyze,
         "notebooks": Notebooks,
+        "site": Site,
     }
     return tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
@@ -315,7 +336,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
     logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
-    for library in ("papermill", "onnxscript", "onnx_ir"):
+    for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
         command = parse(sys.argv[1:] if args is None else args)

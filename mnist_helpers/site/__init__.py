@@ -1,0 +1,1 @@
+"""The site: the lab and the notebooks as pages that need neither kernel nor network."""

@@ -1,0 +1,94 @@
+"""Writes the site: the lab, every notebook as it was saved, the documents, and a start page."""
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+from string import Template
+
+import safetensors.torch
+from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+
+from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
+from mnist_helpers.explorer import Selection, Subject, widget
+from mnist_helpers.explorer.controls import controls
+from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.explorer.views.layers import layer_step
+
+PAGE = Path(__file__).parent / "page"
+DOCS = PROJECT_DIR / "docs"
+CHANGES = {  # in all pages but the lab
+    "<title>index": "<title>Start",
+    r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
+    "README.html": "index.html",
+    r"<pre>explore\(.*</pre>": '<p class="widget">In JupyterLab an explorer stands here, to click '
+    'and slide. <a href="lab.html">The lab</a> is one that needs no installation.</p>',
+    "<pre>": '<pre tabindex="0">',  # keys can scroll it
+}
+
+
+def write_site(subject: Subject, out: Path) -> None:
+    """Writes all pages and their pictures into a folder.
+
+    Args:
+        subject: a `SimpleCNN` and the images that the lab shows.
+        out: the folder, which exists.
+    """
+    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    pages = {}
+    for path in NOTEBOOKS_DIR.glob("*.ipynb"):
+        pages[path.stem], _ = exporter.from_filename(path)
+    ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
+    pages["index"] = read(PAGE / "start.html") + ways
+    for path in DOCS.glob("*.md"):
+        pages[path.stem] = markdown2html(read(path))
+    for name, body in pages.items():
+        text = filled("page", title=name, body=body)
+        for old, new in CHANGES.items():
+            text = re.sub(old, new, text)
+        (out / f"{name}.html").write_text(text, "utf-8")
+    (out / "lab.html").write_text(lab_page(subject), "utf-8")
+    for path in DOCS.glob("*.png"):
+        shutil.copy(path, out)
+
+
+def read(path: Path) -> str:
+    """What stands in a file."""
+    return path.read_text("utf-8")
+
+
+def filled(template: str, **parts: str) -> str:
+    """A template with its parts, and with the files of the site by their names."""
+    shared = {path.stem: read(path) for path in PAGE.iterdir()}
+    return Template(shared[template]).substitute(shared, **parts)
+
+
+def lab_page(subject: Subject) -> str:
+    """The explorer around a network that the page computes: one file that needs no kernel."""
+    look = subject.look(Selection())
+    weights = subject.network.weights.items()
+    content = safetensors.torch.save({name: each.contiguous() for name, each in weights})
+    levels, pixels = subject.images.unique(return_inverse=True)
+    facts = {
+        "weights": look.at.weights,
+        "views": {
+            name: [view.title, controls(subject, Selection(view=name))]
+            for name, view in VIEWS.items()
+        },
+        "layers": {
+            name: layer._asdict() | {"notes": layer_step(look, name).notes}
+            for name, layer in subject.layers.items()
+        },
+        "labels": subject.labels,
+        "levels": levels,
+    }
+    return filled(
+        "lab_page",
+        explorer_style=read(widget.PAGE / "explorer.css"),
+        explorer_script=widget.classic_script(),
+        facts=json.dumps(facts, default=lambda array: array.tolist()),
+        weights=base64.b64encode(content).decode(),
+        pixels=base64.b64encode(pixels.byte().numpy()).decode(),
+    )

@@ -1,0 +1,147 @@
+// The network in the page: one forward pass that keeps what every layer puts out, and its weights.
+
+const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
+for (const layer of Object.values(LAYERS)) {
+  const [channels, height = 1, width = 1] = layer.shape;
+  layer.shape = [channels, height, width];
+}
+const CONVOLUTIONS = Object.keys(LAYERS).filter((name) => LAYERS[name].op === "Conv2d");
+const PUBLISHED = bytesOf("weights").buffer;
+const SHAPES = Object.fromEntries(
+  Object.entries(readHeader(PUBLISHED).header).map(([name, { shape }]) => [name, shape]),
+);
+const NUMBER_TYPES = { F32: Float32Array, F16: globalThis.Float16Array };
+
+/** The bytes that stand in an element of the page as base64. */
+function bytesOf(id) {
+  const letters = atob(document.getElementById(id).textContent);
+  return Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+}
+
+/** What every layer makes of an image, by name, with [layer, channel] pairs put to zero. */
+function forward(image, weights, ablated = []) {
+  const outputs = {};
+  for (const layer of Object.values(LAYERS)) {
+    const { name, op, inputs: [before] } = layer;
+    outputs[name] = before ? OPS[op](outputs[before], layer, weights) : image;
+    const area = layer.shape[1] * layer.shape[2];
+    const channels = ablated.filter(([each]) => each === name).map(([, channel]) => channel);
+    channels.forEach((channel) => outputs[name].fill(0, channel * area, (channel + 1) * area));
+  }
+  return outputs;
+}
+
+/** A 3 × 3 convolution of maps with zeros around them. */
+function convolve(maps, { name, shape: [outs, height, width] }, weights) {
+  const [kernels, biases] = [weights[`${name}.weight`], weights[`${name}.bias`]];
+  const [, ins] = SHAPES[`${name}.weight`];
+  const area = height * width;
+  const made = new Float32Array(outs * area);
+  const sums = new Float64Array(area);
+  for (let out = 0; out < outs; out++) {
+    sums.fill(biases[out]);
+    for (let tap = 0; tap < ins * 9; tap++) {
+      const input = Math.floor(tap / 9);
+      const offset = [Math.floor((tap % 9) / 3) - 1, (tap % 3) - 1];
+      addShifted(sums, maps, input * area, kernels[out * ins * 9 + tap], offset, height, width);
+    }
+    made.set(sums, out * area);
+  }
+  return made;
+}
+
+/** Adds a map, from `start` on, times a weight to sums; each reads at an offset of -1, 0 or 1. */
+function addShifted(sums, maps, start, weight, [down, right], height, width) {
+  const [top, bottom] = [Math.max(0, -down), height - Math.max(0, down)];
+  const [left, end] = [Math.max(0, -right), width - Math.max(0, right)];
+  for (let row = top; row < bottom; row++) {
+    const to = row * width;
+    const from = start + (row + down) * width + right;
+    for (let i = left; i < end; i++) sums[to + i] += weight * maps[from + i];
+  }
+}
+
+/** Zero instead of what is negative. */
+function rectify(values) {
+  return values.map((value) => Math.max(0, value));
+}
+
+/** The largest of every 2 × 2 values. */
+function pool(maps, { shape: [channels, height, width] }) {
+  const made = new Float32Array(channels * height * width);
+  for (let i = 0; i < made.length; i++) {
+    const from = 4 * width * Math.floor(i / width) + 2 * (i % width);
+    const below = from + 2 * width;
+    made[i] = Math.max(maps[from], maps[from + 1], maps[below], maps[below + 1]);
+  }
+  return made;
+}
+
+/** A linear layer. */
+function connect(values, { name, shape: [outs] }, weights) {
+  const [matrix, biases] = [weights[`${name}.weight`], weights[`${name}.bias`]];
+  const made = new Float32Array(outs);
+  for (let out = 0; out < outs; out++) {
+    let sum = biases[out];
+    const start = out * values.length;
+    for (let i = 0; i < values.length; i++) sum += matrix[start + i] * values[i];
+    made[out] = sum;
+  }
+  return made;
+}
+
+/** Probabilities of logits. */
+function softmax(logits) {
+  const top = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - top));
+  const total = powers.reduce((a, b) => a + b);
+  return Float32Array.from(powers, (power) => power / total);
+}
+
+const OPS = {
+  Conv2d: convolve,
+  ReLU: rectify,
+  MaxPool2d: pool,
+  Flatten: (values) => values,
+  Linear: connect,
+  Softmax: softmax,
+};
+
+/** Weights by name of a .safetensors file of the network's form; an Error says what is wrong. */
+function readSafetensors(buffer) {
+  const { header, start } = readHeader(buffer);
+  const unknown = Object.keys(header).find((name) => name !== "__metadata__" && !SHAPES[name]);
+  if (unknown) throw new Error(`it holds ${unknown}, which this network doesn't have`);
+  const read = ([name, shape]) => [name, readTensor(buffer, start, name, header[name], shape)];
+  return Object.fromEntries(Object.entries(SHAPES).map(read));
+}
+
+/** The header of a .safetensors file, and where the numbers begin. */
+function readHeader(buffer) {
+  const length = buffer.byteLength < 8 ? Infinity : new DataView(buffer).getBigUint64(0, true);
+  if (length > buffer.byteLength - 8) throw new Error("it is no .safetensors file, or only a part");
+  const start = 8 + Number(length);
+  try {
+    const header = JSON.parse(new TextDecoder().decode(buffer.slice(8, start)));
+    return { header: Object(header), start };
+  } catch {
+    throw new Error("it is no .safetensors file");
+  }
+}
+
+/** One tensor of a file as 32-bit numbers, where type, shape and place are as they must be. */
+function readTensor(buffer, start, name, entry, shape) {
+  const text = (sizes) => [].concat(sizes).join(" × ");
+  if (!entry) throw new Error(`it lacks ${name}`);
+  const { dtype, shape: found, data_offsets: [from, to] = [] } = entry;
+  const Numbers = Object.hasOwn(NUMBER_TYPES, dtype) && NUMBER_TYPES[dtype];
+  if (!Numbers) throw new Error(`${name} holds ${dtype}, but must hold F32 or F16`);
+  const fits = text(found) === text(shape);
+  if (!fits) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
+  const size = shape.reduce((a, b) => a * b) * Numbers.BYTES_PER_ELEMENT;
+  const isThere = from >= 0 && to - from === size && start + to <= buffer.byteLength;
+  if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
+  const numbers = Float32Array.from(new Numbers(buffer.slice(start + from, start + to)));
+  if (!numbers.every(Number.isFinite)) throw new Error(`${name} is not finite everywhere`);
+  return numbers;
+}

@@ -1,0 +1,394 @@
+"""The site without a kernel: its lab against Python and PyTorch, in Chromium, without a network."""
+
+import base64
+import json
+import re
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import page as pages
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from safetensors.torch import save
+
+from mnist_helpers import load_checkpoint, make_model
+from mnist_helpers.cli import main
+from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.controls import controls
+from mnist_helpers.explorer.scene import Column, Row, Scene, Text
+from mnist_helpers.explorer.views import VIEWS, draw
+from mnist_helpers.explorer.views.evidence import named, paired
+from mnist_helpers.explorer.views.parts import SMALL, grid, input_picture
+from mnist_helpers.explorer.widget import encoded, header, trail
+
+pytestmark = pytest.mark.skipif(
+    pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+TABS = ["pipeline", "kernels", "feature_maps", "arithmetic", "ablation", "answer"]
+IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
+NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+STATE = """fields => {
+    const state = stateOf({ ...START, ...fields });
+    const letters = ({ buffer, byteOffset, byteLength }) =>
+        [...new Uint8Array(buffer, byteOffset, byteLength)].map(b => String.fromCharCode(b));
+    return { ...state, numbers: state.numbers.map(view => btoa(letters(view).join(""))) };
+}"""
+LOGITS = """text => {
+    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    const numbers = new Float32Array(bytes.buffer);
+    const images = Array.from({ length: numbers.length / 784 }, (_, i) =>
+        numbers.subarray(784 * i, 784 * (i + 1)));
+    return predict(images);
+}"""
+SMALL_TARGETS = """() => [...document.querySelectorAll(
+        "main :is(button, select, input, summary, [tabindex], .group[role=option])")]
+    .filter(element => element.checkVisibility() && !element.matches("pre"))
+    .map(element => [element, element.getBoundingClientRect()])
+    .filter(([, box]) => box.width < 44 || box.height < 44)
+    .map(([element, box]) => `${element.outerHTML.slice(0, 90)} ${box.width} x ${box.height}`)"""
+DROP = """([bytes, name]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(bytes)], name));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    main(["site", "--out", str(out)])
+    return out
+
+
+@pytest.fixture(scope="module")
+def subject(splits):
+    return Subject(load_checkpoint()[0], *(part[:100] for part in splits.test.tensors))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser, folder):
+    """Opens a page of the site, offline; whatever it complains of or asks for fails the test."""
+    contexts, errors, asked = [], [], []
+
+    def open_page(address="lab.html", **options):
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{folder.as_uri()}/{address}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+    own = (folder.as_uri(), "data:image/")
+    assert [url for url in asked if not url.startswith(own)] == []
+
+
+def alike(a, b, path=""):
+    """Where two scenes in JSON differ; numbers may by 1e-4, or a unit in their last digit."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [each for key in a for each in alike(a[key], b[key], f"{path}.{key}")]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        pairs = enumerate(zip(a, b, strict=True))
+        return [each for i, pair in pairs for each in alike(*pair, f"{path}[{i}]")]
+    if isinstance(a, float) or isinstance(b, float):
+        return [] if abs(a - b) <= 1e-4 else [f"{path}: {a} {b}"]
+    if isinstance(a, str) and isinstance(b, str) and a != b:
+        texts = zip(NUMBER.findall(a), NUMBER.findall(b), strict=True)
+        near = all(last_digits(*pair) for pair in texts)
+        return [] if near and NUMBER.sub("#", a) == NUMBER.sub("#", b) else [f"{path}: {a!r} {b!r}"]
+    return [] if a == b and type(a) is type(b) else [f"{path}: {a!r} {b!r}"]
+
+
+def last_digits(a, b):
+    """Whether two written numbers differ by at most a unit in the last digit."""
+    unit = 10.0 ** -len(a.partition(".")[2])
+    values = [float(each.replace("−", "-")) for each in (a, b)]
+    return abs(values[0] - values[1]) < 1.5 * unit and "." in a and len(a) == len(b)
+
+
+def without(model, image, ablated):
+    """Probabilities and what the convolutions put out, channels put to zero in bare PyTorch."""
+    found = {}
+
+    def keep(name):
+        def zero(module, inputs, output):
+            for layer, channel in ablated:
+                if layer == name:
+                    output[:, channel] = 0
+            found[name] = output[0].numpy().copy()
+
+        return zero
+
+    names = ("conv1", "conv2")
+    hooks = [getattr(model, name).register_forward_hook(keep(name)) for name in names]
+    with torch.inference_mode():
+        probs = model(image[None]).softmax(1)[0].numpy()
+    for hook in hooks:
+        hook.remove()
+    return probs, found
+
+
+def one_image(subject, at):
+    """The ablation view of a single image, made of the parts of Python's."""
+    look = subject.look(at)
+    model, image = load_checkpoint()[0], subject.images[at.image]
+    probs, maps = without(model, image, at.ablated)
+    hint = "Nothing is ablated. Click a map to put that channel to zero"
+    chart, said, buttons = Text(text=hint, size="strong"), hint, []
+    if at.ablated:
+        chart = paired(look, "probability for this image", [look.probs, probs])
+        said = f"Ablated: {named(at.ablated)}. This image: {probs.argmax()} with {probs.max():.1%}"
+        buttons = [Text(text="All channels on", select={"ablate": None})]
+    charts = [
+        grid(
+            values,
+            56,
+            title=f"{name}: a click puts a channel to zero",
+            labels=[str(channel) for channel in range(len(values))],
+            frames={channel: None for layer, channel in at.ablated if layer == name},
+            select={"ablate": [[name, channel] for channel in range(len(values))]},
+        )
+        for name, values in maps.items()
+    ]
+    content = [Row([input_picture(look, SMALL), chart]), Row(buttons), *charts]
+    return Scene(Column(content), f"{look.title}. {said}.")
+
+
+def expected(subject, at):
+    """What Python's explorer would send its page."""
+    look = subject.look(at)
+    scene = one_image(subject, at) if at.view == "ablation" else draw(subject, at)
+    text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": scene}, 10**9)
+    return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
+
+
+def selections(layers):
+    """Every view for ten images, each with other coordinates; every layer's arithmetic."""
+    limits = ["layer", "robust", "each"]
+    for i, image in enumerate(IMAGES):
+        for k, view in enumerate(TABS):
+            layer, ablated = layers[(5 * i + k) % len(layers)], [("conv1", i), ("conv2", 3 * i)]
+            chosen = {"channel": i % 2} if i % 3 == 1 else {}
+            chosen |= {"input_channel": i, "target": i} if i % 3 == 2 else {}
+            chosen |= {"ablated": tuple(ablated[: i % 3])}
+            yield {"view": view, "image": image, "layer": layer, "limits": limits[i % 3]} | chosen
+    for layer in layers:
+        yield {"view": "arithmetic", "layer": layer, "image": 5}
+    yield {"view": "arithmetic", "layer": "conv2", "row": 0, "column": 13}
+    yield {"view": "kernels", "layer": "pool2", "channel": 31, "limits": "robust"}
+
+
+def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
+    page = opened()
+    assert page.evaluate("START") == {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(Selection()).items()
+        if name in page.evaluate("Object.keys(START)")
+    }
+    count = 0
+    for fields in selections(list(subject.layers)):
+        at = Selection(**fields)
+        scenes, numbers = expected(subject, at)
+        state = page.evaluate(STATE, fields)
+        assert alike(scenes, json.loads(state["shown"])) == [], fields
+        assert len(state["numbers"]) == len(numbers)
+        for text, values in zip(state["numbers"], numbers, strict=True):
+            found = np.frombuffer(base64.b64decode(text), np.float32)
+            np.testing.assert_allclose(found, values, rtol=0, atol=1e-4)
+        made = controls(subject, at)
+        for control in made:
+            if control["name"] == "limits":
+                control["options"] = [pair for pair in control["options"] if pair[1] in known(page)]
+        ours = [each for each in made if each["name"] in ("position", *page.evaluate("START"))]
+        assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
+        assert state["call"] == str(at)
+        count += 1
+    assert count == 74
+    assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
+
+
+def known(page):
+    return page.evaluate("LIMITS")
+
+
+def test_logits_are_those_of_pytorch(opened, splits):
+    model, images = load_checkpoint()[0], splits.test.tensors[0][9500:]
+    with torch.inference_mode():
+        logits = model(images).numpy()
+    text = base64.b64encode(images.numpy().tobytes()).decode()
+    found = np.array(opened().evaluate(LOGITS, text))
+    assert np.abs(found - logits).max() <= 1e-4
+    assert (found.argmax(1) == logits.argmax(1)).all()
+
+
+def test_the_way_by_keyboard_alone(opened):
+    page = opened()
+    focus = "document.activeElement.closest('.scene .mark')?.querySelector('figcaption').innerText"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(focus) == "conv2" and page.locator(":focus.grid").count():
+            break
+    assert page.locator(":focus.grid").count() == 1
+    for key in ("Home", "ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_function("location.hash === '#layer=conv2&channel=5'")
+    page.locator(".caption", has_text="Open: conv2, channel 5").wait_for()
+    assert page.evaluate(focus) == "conv2"
+
+
+def test_the_address_is_the_selection_and_back(opened):
+    page = opened("lab.html#view=ablation&ablated=conv1.3%20conv2.5&image=4")
+    caption = page.locator(".caption")
+    assert caption.inner_text().startswith("Image 4, a 4")
+    assert "Ablated: conv1 3, conv2 5." in caption.inner_text()
+    page.locator("#images canvas").nth(7).click()
+    page.wait_for_function("location.hash === '#view=ablation&image=7&ablated=conv1.3+conv2.5'")
+    page.get_by_role("button", name="Back to start").click()
+    page.wait_for_function("location.hash === '#view=ablation'")
+    page.evaluate("location.hash = '#view=arithmetic&layer=conv2&channel=21&row=4&column=5'")
+    page.get_by_text("sum of all products", exact=False).first.wait_for()
+    assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
+    for wrong, said in {
+        "layer=conv9": "there is no layer conv9",
+        "image=100": "there is no image 100",
+        "colour=red": "there is no colour red",
+        "layer=conv2&channel=32": "there is no channel 32",
+        "ablated=relu1.2": "there is no ablated relu1.2",
+        "constructor=1": "there is no constructor 1",
+        "view=attribution": "there is no view attribution",
+    }.items():
+        page.evaluate("hash => { location.hash = hash; }", wrong)
+        page.get_by_text(f"This address leads nowhere: {said}.").wait_for()
+        assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
+
+
+def test_a_click_ablates(opened, subject):
+    page = opened("lab.html#view=ablation&image=2")
+    page.locator(".scene .maps").nth(1).locator("canvas").nth(6).click()
+    page.get_by_text("Ablated: conv1 6.", exact=False).first.wait_for()
+    page.locator(".scene .maps").nth(2).locator("canvas").nth(30).click()
+    page.get_by_text("Ablated: conv1 6, conv2 30.", exact=False).first.wait_for()
+    ablated = [("conv1", 6), ("conv2", 30)]
+    probs, _ = without(load_checkpoint()[0], subject.images[2], ablated)
+    bars = page.locator(".scene .bars .group").nth(1).get_attribute("aria-label")
+    found = [float(each) for each in re.findall(r"(?:all channels|ablated) ([\d.e]+)", bars)]
+    assert found == pytest.approx([subject.look(Selection(image=2)).probs[1], probs[1]], abs=1e-3)
+    assert f"{probs.argmax()} with {probs.max():.1%}" in page.locator(".caption").inner_text()
+    page.get_by_role("button", name="All channels on").click()
+    page.get_by_text("Nothing is ablated", exact=False).first.wait_for()
+
+
+def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path):
+    page = opened("lab.html#view=answer&image=3")
+    said, caption = page.locator("#said"), page.locator(".caption")
+    before = caption.inner_text()
+    model = make_model(1).eval()
+    weights = {name: each.contiguous() for name, each in model.state_dict().items()}
+    good = save(weights, metadata={"made": "here"})
+    wrong = weights | {"fc2.weight": torch.zeros(9, 128)}
+    more = weights | {"fc3.bias": torch.zeros(3)}
+    less = {name: each for name, each in weights.items() if name != "conv1.bias"}
+    length = int.from_bytes(good[:8], "little")
+    head = good[: 8 + length].replace(b"F32", b"F16")
+    refused = {
+        "shape": (save(wrong), "fc2.weight is 9 × 128, but must be 10 × 128"),
+        "more": (save(more), "it holds fc3.bias, which this network doesn't have"),
+        "less": (save(less), "it lacks conv1.bias"),
+        "double": (save({n: e.double() for n, e in weights.items()}), "holds F64, but must"),
+        "infinite": (save(weights | {"fc1.bias": torch.full((128,), torch.inf)}), "not finite"),
+        "cut": (good[:-5], "are cut off"),
+        "lying": (head + good[8 + length :], "are cut off"),
+        "short": (good[:5], "no .safetensors file"),
+        "giant": (b"\xff" * 8 + good[8:], "no .safetensors file"),
+        "text": (b"\x10" + bytes(7) + b"this is no JSON at all", "no .safetensors file"),
+        "null": (b"\x04" + bytes(7) + b"null", "it lacks conv1.bias"),
+        "number": (b"\x10" + bytes(7) + b'{"conv1.bias":1}', "conv1.bias holds undefined"),
+    }
+    for name, (content, sentence) in refused.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        page.locator("#file").set_input_files(path)
+        page.get_by_text(f"{name}.safetensors was not taken").wait_for()
+        assert sentence in said.inner_text()
+        assert said.inner_text().endswith("Nothing has changed.")
+        assert caption.inner_text() == before
+    halves = {name: each.half() for name, each in weights.items()}
+    for name, tensors in {"whole": weights, "halves": halves}.items():
+        with torch.inference_mode():
+            model.load_state_dict(tensors)
+            logits = model(subject.images).numpy()
+        page.evaluate(DROP, [list(save(tensors)), name])
+        page.get_by_text(f"{name} is read").wait_for()
+        assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
+        found = np.array(page.evaluate("predict(IMAGES)"))
+        assert np.abs(found - logits).max() <= 1e-4
+    page.get_by_role("tab", name="Kernels").click()
+    page.get_by_text("own weights", exact=False).first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(opened, scheme):
+    page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
+    for view in TABS:
+        page.get_by_role("tab", name=VIEWS[view].title, exact=True).click()
+        where = None if view == "answer" else "#explorer .scene"
+        results = Axe().run(page, where, RULES)
+        assert results.violations_count == 0, results.generate_report()
+    for name in ("index", "load_model"):
+        page = opened(f"{name}.html", color_scheme=scheme)
+        results = Axe().run(page, options=RULES)
+        assert results.violations_count == 0, results.generate_report()
+
+
+def test_on_a_telephone(opened, folder):
+    options = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
+    page = opened(**options)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 375, tab.inner_text()
+        assert page.evaluate(SMALL_TARGETS) == []
+    for path in sorted(folder.glob("*.html")):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, path.name
+
+
+def test_every_link_leads_to_a_file(folder):
+    names = {path.stem for path in NOTEBOOKS_DIR.glob("*.ipynb")}
+    start = (folder / "index.html").read_text("utf-8")
+    assert all(f'href="{name}.html"' in start for name in names - {"00_start_here"})
+    assert start.count("<li><strong>") == 4  # the ways in
+    for path in folder.glob("*.html"):
+        text = path.read_text("utf-8")
+        for link in re.findall(r'(?:href|src)="([^"]*)"', text):
+            target = urlsplit(link)
+            if target.scheme != "data":
+                assert target.scheme == "", (path.name, link)
+                assert not target.path or (folder / unquote(target.path)).is_file(), link
+        assert path.name == "lab.html" or "<script" not in text
+
+
+def test_explorers_lead_to_the_lab(folder):
+    text = (folder / "conv_visualization.html").read_text("utf-8")
+    widgets = re.findall(r'<p class="widget">.*?</p>', text, re.DOTALL)
+    assert len(widgets) == 2
+    assert all('href="lab.html"' in widget for widget in widgets)
+    assert "explore(model, images, labels)</pre>" not in text
+
+
+def test_sizes(folder):
+    assert (folder / "lab.html").stat().st_size <= 1_500_000
