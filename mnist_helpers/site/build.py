@@ -12,6 +12,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
+from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.views import VIEWS
@@ -83,6 +84,9 @@ def lab_page(subject: Subject) -> str:
         },
         "labels": subject.labels,
         "levels": levels,
+        "hidden": subject.hidden,
+        "mean": MEAN,
+        "std": STD,
     }
     return filled(
         "lab_page",

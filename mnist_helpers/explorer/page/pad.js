@@ -26,7 +26,7 @@ function drawPad(view, mark) {
   if (mark.ink === view.pad.sent || view.context.busy()) return;
   view.pad.sent = mark.ink;
   view.pad.pen.clearRect(0, 0, SHEET, SHEET);
-  if (mark.ink) layInk(view.pad, bytesOf(mark.ink), INK);
+  if (mark.ink) layInk(view.pad, inkBytes(mark.ink), INK);
 }
 
 /** A pad in a mark's body: its sheet and, below, what can be done with it. */
@@ -222,7 +222,7 @@ function sendInk(pad) {
 }
 
 /** The bytes of a base64 text. */
-function bytesOf(text) {
+function inkBytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 

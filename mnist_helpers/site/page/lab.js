@@ -7,11 +7,12 @@ const VIEWS = {
   arithmetic: arithmeticView,
   ablation: ablationView,
   answer: answerView,
+  drawing: drawingView,
 };
 const PLACES = ["channel", "row", "column"];
 const LIMITS = ["layer", "robust", "each"]; // those of all images the page doesn't have
 const START = { view: "pipeline", image: 0, layer: null, channel: null, row: null, column: null };
-Object.assign(START, { input_channel: null, target: null, limits: "layer", ablated: [] });
+Object.assign(START, { input_channel: null, target: null, limits: "layer", ablated: [], drawing: null });
 const ALL_PIXELS = Float32Array.from(bytesOf("pixels"), (level) => LAB.levels[level]);
 const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1)));
 let network = { name: LAB.weights, weights: readSafetensors(PUBLISHED) };
@@ -19,7 +20,7 @@ let kept = new WeakMap(); // what every layer makes of an image
 
 /** The image of a selection: the one place that says where it comes from. */
 function imageOf(selection) {
-  return IMAGES[selection.image];
+  return selection.drawing ? preparedOf(selection.drawing).image : IMAGES[selection.image];
 }
 
 /** The logits of images, each 784 normalised numbers. */
@@ -38,8 +39,10 @@ function lookAt(selection) {
   const probs = maps(SOFTMAX).data;
   const [label, read] = [DIGIT_NAMES[LAB.labels[at.image]], DIGIT_NAMES[indexOfLargest(probs)]];
   const sure = percent(largestOf(probs));
-  const title = `Image ${at.image}, a ${label}, read as ${read} with ${sure}`;
-  const look = { at, image, weights, maps, probs, title, label, read, sure };
+  const isDrawn = at.drawing !== null;
+  const name = isDrawn ? "Your drawing" : `Image ${at.image}`;
+  const title = `${name}${isDrawn ? "" : `, a ${label}`}, read as ${read} with ${sure}`;
+  const look = { at, image, weights, maps, probs, name, title, isDrawn, label, read, sure };
   return { ...look, values: maps(layer), value: found.value };
 }
 
@@ -61,8 +64,9 @@ function largestAt({ data, shape: [channels, height, width] }, given) {
 }
 
 /** The image, small, and the answer, large. */
-function headerOf({ image, label, read, sure }) {
-  const answer = text(read, { size: "large", notes: [`${sure}, label ${label}`] });
+function headerOf({ image, isDrawn, label, read, sure }) {
+  const said = isDrawn ? "no label" : `label ${label}`;
+  const answer = text(read, { size: "large", notes: [`${sure}, ${said}`] });
   return row(picture(image, 56, { select: {} }), answer);
 }
 
@@ -95,6 +99,7 @@ function controlsOf(look) {
 function moved(at, { position, ablate, reset, ...part }) {
   if (reset) return { ...START, view: at.view };
   if (position !== undefined) part.image = position;
+  if (part.image !== undefined) part.drawing = null;
   if (ablate !== undefined) part.ablated = ablate ? toggled(at.ablated, ablate) : [];
   const next = { ...at };
   for (const name of Object.keys(at)) if (name in part) next[name] = part[name];
@@ -148,9 +153,10 @@ function callOf(selection) {
   return `explore(${["model", "images", "labels", ...fields].join(", ")})`;
 }
 
-/** The names of the fields that are not as at the start. */
+/** The names of the fields that are not as at the start, but for a drawing: it would fill pages. */
 function differing(selection) {
-  const isOther = (name) => String(selection[name]) !== String(START[name]);
+  const isOther = (name) =>
+    name !== "drawing" && String(selection[name]) !== String(START[name]);
   return Object.keys(START).filter(isOther);
 }
 

@@ -246,13 +246,13 @@ function featureMapsView(look) {
 }
 
 /** An image and the probability of each class. */
-function answerView({ at, image, probs, title }) {
+function answerView({ at, image, probs, name, title, isDrawn }) {
   const bars = classBars({ probability: probs }, 1, [0, 1], {
     axes: ["Predicted digit", "Probability"],
-    emphasis: [LAB.labels[at.image]],
-    title: "probability of each digit; orange: the label",
+    emphasis: isDrawn ? [] : [LAB.labels[at.image]],
+    title: isDrawn ? "probability" : "probability of each digit; orange: the label",
   });
-  const content = row(picture(image, 196, { title: `image ${at.image}` }), bars);
+  const content = row(picture(image, 196, { title: name.toLowerCase() }), bars);
   return { content, caption: `${title}.` };
 }
 

@@ -4,7 +4,7 @@ const FAINTEST = 0.1; // of the darkest ink: what still belongs to the digit
 const FITTED = 20; // sides of the box that a digit fills
 
 /** A grid of numbers. */
-function grid(height, width, values = new Float32Array(height * width)) {
+function gridOf(height, width, values = new Float32Array(height * width)) {
   return { height, width, values };
 }
 
@@ -30,7 +30,7 @@ function crop({ width, values }) {
     [top, bottom] = [Math.min(top, row), Math.max(bottom, row)];
     [left, right] = [Math.min(left, column), Math.max(right, column)];
   });
-  const part = grid(bottom - top + 1, right - left + 1);
+  const part = gridOf(bottom - top + 1, right - left + 1);
   part.values.forEach((_, i) => {
     const [row, column] = [Math.floor(i / part.width), i % part.width];
     part.values[i] = values[(top + row) * width + left + column];
@@ -56,7 +56,7 @@ function spans(size, count) {
 
 /** A grid with `count` columns, each the mean of those that it covers. */
 function shrinkColumns({ height, width, values }, count) {
-  const made = grid(height, count);
+  const made = gridOf(height, count);
   spans(width, count).forEach((span, column) => {
     for (let row = 0; row < height; row++) {
       const sum = span.reduce((total, at) => total + values[row * width + at], 0);
@@ -68,7 +68,7 @@ function shrinkColumns({ height, width, values }, count) {
 
 /** The same with rows. */
 function shrinkRows({ width, height, values }, count) {
-  const made = grid(count, width);
+  const made = gridOf(count, width);
   spans(height, count).forEach((span, row) => {
     for (let column = 0; column < width; column++) {
       const sum = span.reduce((total, at) => total + values[at * width + column], 0);
@@ -85,7 +85,7 @@ function centre({ height, width, values }, side) {
   const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - middle(place))));
   const top = corner(height, (i) => Math.floor(i / width));
   const left = corner(width, (i) => i % width);
-  const made = grid(side, side);
+  const made = gridOf(side, side);
   values.forEach((value, i) => {
     made.values[(top + Math.floor(i / width)) * side + left + (i % width)] = value;
   });
