@@ -21,8 +21,9 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 HERE = Path(__file__)
 NOTEBOOK = "draw_digit.ipynb"
 ANSWER = re.compile(r"read as (\d) with")
-# resolves with the time of the page's first change after the pointer was lifted
+# resolves with the time of the next change of the caption, or with nothing after two seconds
 WAIT = """() => { window.changed = new Promise((done) => {
+    setTimeout(done, 2000, null);
     const caption = document.querySelector('.mnist-explorer .caption');
     new MutationObserver((_, observer) => {
         observer.disconnect();
@@ -57,8 +58,8 @@ def answer(page: Page) -> int:
     raise TimeoutError(before)
 
 
-def latency(page: Page) -> float:
-    """Milliseconds from one more dot to the probabilities that follow."""
+def latency(page: Page) -> float | None:
+    """Milliseconds from one more dot to the probabilities that follow, if they are others."""
     page.evaluate(WAIT)
     box = page.locator(".sheet-of-pad").first.bounding_box()
     x, y = np.random.default_rng(time.time_ns()).uniform(60, 220, 2)
@@ -66,7 +67,8 @@ def latency(page: Page) -> float:
     page.mouse.down()
     started = page.evaluate("() => performance.now()")
     page.mouse.up()
-    return page.evaluate("() => window.changed") - started
+    changed = page.evaluate("() => window.changed")
+    return changed and changed - started
 
 
 def main() -> None:
@@ -83,6 +85,7 @@ def main() -> None:
             read.append(answer(page))
             if len(read) % 6 == 0:
                 times.append(latency(page))
+    times = [each for each in times if each]
     right = np.mean(
         [each == drawing["digit"] for each, drawing in zip(read, drawings, strict=True)]
     )

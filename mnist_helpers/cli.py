@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -240,25 +241,27 @@ class Notebooks:
     """Seconds that one cell may take."""
     save: bool = False
     """Put the outputs, normalised, into the notebooks themselves; not with parameters."""
+    jobs: int = 2
+    """Notebooks that run at once, each on its share of the cores."""
 
     def __call__(self) -> None:
-        """Executes one notebook after the other."""
+        """Executes them, some at once."""
         if self.save and self.parameters:
             raise InputError(
                 "saved outputs come from the parameters in the notebook: use either save or "
                 "parameters."
             )
+        if self.jobs < 1:
+            raise InputError(f"jobs is {self.jobs}, but must be at least 1.")
         paths = notebooks.notebook_paths(self.names)
         values = {name: notebooks.parse_value(value) for name, value in self.parameters}
         notebooks.check_parameters(paths, values)
-        runs = []
-        for number, path in enumerate(paths, 1):
-            log.info("[%d/%d] %s", number, len(paths), path.stem)
-            target = self.output_dir / path.name
-            run = notebooks.execute(path, target, values, self.timeout, sys.stderr.isatty())
-            runs.append(run)
-            if self.save and not run.error:
-                notebooks.refresh(path, target)
+        jobs = min(self.jobs, len(paths))
+        threads = max(torch.get_num_threads() // jobs, 1)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
+        show_bar = jobs == 1 and sys.stderr.isatty()
+        with ThreadPoolExecutor(jobs) as pool:
+            runs = list(pool.map(partial(self.run, values, show_bar), paths))
         log.info("\n%-20s %8s  %s", "notebook", "seconds", "result")
         for run in runs:
             log.info("%-20s %8.1f  %s", run.name, run.seconds, run.error or "ok")
@@ -267,6 +270,15 @@ class Notebooks:
             raise InputError(
                 f"{', '.join(failed)} failed; what was executed is in {self.output_dir}."
             )
+
+    def run(self, values: dict[str, object], show_bar: bool, path: Path) -> notebooks.NotebookRun:
+        """Executes one notebook."""
+        log.info("%s begins", path.stem)
+        target = self.output_dir / path.name
+        run = notebooks.execute(path, target, values, self.timeout, show_bar)
+        if self.save and not run.error:
+            notebooks.refresh(path, target)
+        return run
 
 
 @dataclass(frozen=True)
