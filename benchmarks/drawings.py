@@ -81,7 +81,7 @@ def read_form(text: str) -> list[tuple[str, np.ndarray]]:
 def smooth(points: np.ndarray) -> np.ndarray:
     """Points (N, 2) with others between them, on a curve of Catmull and Rom through them all."""
     padded = np.concatenate([points[:1], points, points[-1:]])
-    time = np.linspace(0, 1, 12, endpoint=False)[:, None]
+    time = np.linspace(0, 1, 5, endpoint=False)[:, None]
     parts = []
     for before, start, end, after in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         bend = 2 * before - 5 * start + 4 * end - after
@@ -92,7 +92,7 @@ def smooth(points: np.ndarray) -> np.ndarray:
 
 def straight(points: np.ndarray) -> np.ndarray:
     """Points (N, 2) with others evenly between them."""
-    time = np.linspace(0, 1, 12, endpoint=False)[:, None]
+    time = np.linspace(0, 1, 5, endpoint=False)[:, None]
     parts = [start + time * (end - start) for start, end in itertools.pairwise(points)]
     return np.concatenate([*parts, points[-1:]])
 
@@ -112,7 +112,7 @@ def drawing(digit: int, lot: np.random.Generator) -> dict[str, object]:
         points = points + lot.normal(0, 0.03, points.shape)
         path = smooth(points) if kind == "~" else straight(points)
         shake = lot.normal(0, unsteady, path.shape)
-        shake = np.stack([np.convolve(axis, np.full(7, 1 / 7), "same") for axis in shake.T], axis=1)
+        shake = np.stack([np.convolve(axis, np.full(5, 1 / 5), "same") for axis in shake.T], axis=1)
         strokes.append(((path - 0.5) * [width, height] + shake) @ shear @ rotation)
     every = np.concatenate(strokes)
     low, high = every.min(0) - pen, every.max(0) + pen
