@@ -259,7 +259,7 @@ def test_the_address_is_the_selection_and_back(opened):
     page.wait_for_function("location.hash === '#view=ablation&image=7&ablated=conv1.3+conv2.5'")
     page.get_by_role("button", name="Back to start").click()
     page.wait_for_function("location.hash === '#view=ablation'")
-    page.evaluate("location.hash = '#view=arithmetic&layer=conv2&channel=21&row=4&column=5'")
+    page.evaluate("location.hash = '#view=arithmetic&channel=21&layer=conv2&row=4&column=5'")
     page.get_by_text("sum of all products", exact=False).first.wait_for()
     assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
     for wrong, said in {
