@@ -49,9 +49,10 @@ SMALL_TARGETS = """() => [...document.querySelectorAll(
     .map(element => [element, element.getBoundingClientRect()])
     .filter(([, box]) => box.width < 44 || box.height < 44)
     .map(([element, box]) => `${element.outerHTML.slice(0, 90)} ${box.width} x ${box.height}`)"""
-DROP = """([bytes, name]) => {
+DROP = """([text, name]) => {
     const data = new DataTransfer();
-    data.items.add(new File([Uint8Array.from(bytes)], name));
+    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    data.items.add(new File([bytes], name));
     document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
 }"""
 
@@ -81,6 +82,7 @@ def opened(browser, folder):
 
     def open_page(address="lab.html", **options):
         context = browser.new_context(offline=True, **options)
+        context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -259,7 +261,7 @@ def test_the_address_is_the_selection_and_back(opened):
     page.wait_for_function("location.hash === '#view=ablation&image=7&ablated=conv1.3+conv2.5'")
     page.get_by_role("button", name="Back to start").click()
     page.wait_for_function("location.hash === '#view=ablation'")
-    page.evaluate("location.hash = '#view=arithmetic&layer=conv2&channel=21&row=4&column=5'")
+    page.evaluate("location.hash = '#view=arithmetic&channel=21&layer=conv2&row=4&column=5'")
     page.get_by_text("sum of all products", exact=False).first.wait_for()
     assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
     for wrong, said in {
@@ -331,7 +333,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         with torch.inference_mode():
             model.load_state_dict(tensors)
             logits = model(subject.images).numpy()
-        page.evaluate(DROP, [list(save(tensors)), name])
+        page.evaluate(DROP, [base64.b64encode(save(tensors)).decode(), name])
         page.get_by_text(f"{name} is read").wait_for()
         assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
         found = np.array(page.evaluate("predict(IMAGES)"))

@@ -169,7 +169,9 @@ function hashOf(selection) {
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
   const selection = { ...START };
-  for (const [name, text] of new URLSearchParams(hash)) {
+  const isLayer = ([name]) => name === "layer"; // it says which channels there are
+  const fields = [...new URLSearchParams(hash)].toSorted((a, b) => isLayer(b) - isLayer(a));
+  for (const [name, text] of fields) {
     const values = text.split(" ").map((each) => valueOf(name, each, selection.layer));
     selection[name] = name === "ablated" ? values.reduce(toggled, []) : values[0];
   }
