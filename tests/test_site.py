@@ -10,11 +10,13 @@ import page as pages
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from networks import drawn
 from safetensors.torch import save
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.scene import Column, Row, Scene, Text
@@ -26,7 +28,7 @@ from mnist_helpers.explorer.widget import encoded, header, trail
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
-TABS = ["pipeline", "kernels", "feature_maps", "arithmetic", "ablation", "answer"]
+TABS = ["pipeline", "kernels", "feature_maps", "arithmetic", "ablation", "answer", "drawing"]
 IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
 NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
@@ -147,7 +149,7 @@ def without(model, image, ablated):
 def one_image(subject, at):
     """The ablation view of a single image, made of the parts of Python's."""
     look = subject.look(at)
-    model, image = load_checkpoint()[0], subject.images[at.image]
+    model, image = load_checkpoint()[0], torch.from_numpy(look.image)
     probs, maps = without(model, image, at.ablated)
     hint = "Nothing is ablated. Click a map to put that channel to zero"
     chart, said, buttons = Text(text=hint, size="strong"), hint, []
@@ -178,8 +180,8 @@ def expected(subject, at):
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 
-def selections(layers):
-    """Every view for ten images, each with other coordinates; every layer's arithmetic."""
+def selections(layers, inks):
+    """Every view for ten images or drawings, with other coordinates; every layer's arithmetic."""
     limits = ["layer", "robust", "each"]
     for i, image in enumerate(IMAGES):
         for k, view in enumerate(TABS):
@@ -187,6 +189,7 @@ def selections(layers):
             chosen = {"channel": i % 2} if i % 3 == 1 else {}
             chosen |= {"input_channel": i, "target": i} if i % 3 == 2 else {}
             chosen |= {"ablated": tuple(ablated[: i % 3])}
+            chosen |= {"drawing": inks[i]} if (i + k) % 4 == 0 else {}
             yield {"view": view, "image": image, "layer": layer, "limits": limits[i % 3]} | chosen
     for layer in layers:
         yield {"view": "arithmetic", "layer": layer, "image": 5}
@@ -202,7 +205,8 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         if name in page.evaluate("Object.keys(START)")
     }
     count = 0
-    for fields in selections(list(subject.layers)):
+    inks = [drawn(image) for image in subject.images[50:60]]
+    for fields in selections(list(subject.layers), inks):
         at = Selection(**fields)
         scenes, numbers = expected(subject, at)
         state = page.evaluate(STATE, fields)
@@ -219,7 +223,7 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
         assert state["call"] == str(at)
         count += 1
-    assert count == 74
+    assert count == 84
     assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
 
 
@@ -394,3 +398,44 @@ def test_explorers_lead_to_the_lab(folder):
 
 def test_sizes(folder):
     assert (folder / "lab.html").stat().st_size <= 1_500_000
+
+
+def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
+    page = opened("lab.html#view=drawing", viewport={"width": 1000, "height": 1200})
+    page.locator(".caption", has_text="Draw a digit on the pad").wait_for()
+    pad = page.locator(".sheet-of-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 40)
+    page.mouse.down()
+    for x, y in [(150, 40), (140, 90), (190, 100), (190, 150), (140, 150)]:  # a small 5
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
+    page.mouse.up()
+    page.locator(".caption", has_text="Your drawing, read as 5 with").wait_for()
+    ink = pad_ink(page.evaluate("host.selection.drawing"))
+    image = prepare(ink).image
+    probs = load_checkpoint()[0](image[None]).softmax(1)[0]
+    bars = page.locator(".scene .bars .group").nth(5).get_attribute("aria-label")
+    assert float(bars.rpartition(" ")[2].rstrip("%")) / 100 == pytest.approx(
+        probs[5].item(), abs=0.01
+    )
+    assert page.evaluate("location.hash") == "#view=drawing"
+    page.get_by_role("tab", name="Pipeline").click()
+    page.locator(".caption", has_text="Your drawing, read as 5 with").wait_for()
+    page.locator("#images canvas").nth(3).click()
+    page.locator(".caption", has_text="Image 3, a 0").wait_for()
+
+
+def test_the_page_prepares_ink_as_python_does(opened):
+    drawings = np.random.default_rng(0)
+    page, most = opened(), 0
+    for _ in range(12):
+        ink = np.zeros((140, 140), np.uint8)
+        top, left = drawings.integers(0, 90, 2)
+        height, width = drawings.integers(2, 50, 2)
+        ink[top : top + height, left : left + width] = drawings.integers(1, 256, (height, width))
+        text = base64.b64encode(ink.tobytes()).decode()
+        found = np.array(page.evaluate("ink => [...preparedOf(ink).image]", text))
+        wanted = prepare(pad_ink(text)).image.flatten().numpy()
+        most = max(most, np.abs(found - wanted).max() * 0.3081 * 255)
+    assert most <= 1.001  # a level of grey, by rounding
