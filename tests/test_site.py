@@ -191,6 +191,8 @@ def selections(layers):
     for layer in layers:
         yield {"view": "arithmetic", "layer": layer, "image": 5}
     yield {"view": "arithmetic", "layer": "conv2", "row": 0, "column": 13}
+    for channel in range(4):  # some below zero
+        yield {"view": "arithmetic", "layer": "conv2", "channel": channel, "row": 7, "column": 1}
     yield {"view": "kernels", "layer": "pool2", "channel": 31, "limits": "robust"}
 
 
@@ -219,7 +221,7 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
         assert state["call"] == str(at)
         count += 1
-    assert count == 74
+    assert count == 78
     assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
 
 
@@ -290,6 +292,8 @@ def test_a_click_ablates(opened, subject):
     found = [float(each) for each in re.findall(r"(?:all channels|ablated) ([\d.e]+)", bars)]
     assert found == pytest.approx([subject.look(Selection(image=2)).probs[1], probs[1]], abs=1e-3)
     assert f"{probs.argmax()} with {probs.max():.1%}" in page.locator(".caption").inner_text()
+    page.locator(".scene .maps").nth(1).locator("canvas").nth(6).click()  # on again
+    page.get_by_text("Ablated: conv2 30.", exact=False).first.wait_for()
     page.get_by_role("button", name="All channels on").click()
     page.get_by_text("Nothing is ablated", exact=False).first.wait_for()
 
