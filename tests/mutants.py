@@ -282,7 +282,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/views.js", "names.length > 1 ? [] :", "names.length > 9 ? [] :"),
     ("site/page/views.js", "`, row ${at.row}, column ${at.column}`", "`, row ${at.column}, column ${at.row}`"),
     ("site/page/views.js", 'op !== "Flatten";', 'op !== "ReLU";'),
-    ("site/page/views.js", "Math.ceil(shape[0] / 8)", "Math.floor(shape[0] / 8)"),
+    ("site/page/views.js", "Math.ceil(shape[0] / 8)", "Math.ceil(shape[0] / 4)"),
     ("site/page/views.js", "passed.findLast(", "passed.find("),
     ("site/page/views.js", "(i % outs) * ins + Math.floor(i / outs)", "Math.floor(i / outs) * ins + (i % outs)"),
     ("site/page/views.js", "Math.min(chosen, count - 1)", "count - 1"),

@@ -194,6 +194,8 @@ def selections(layers, inks):
     for layer in layers:
         yield {"view": "arithmetic", "layer": layer, "image": 5}
     yield {"view": "arithmetic", "layer": "conv2", "row": 0, "column": 13}
+    for channel in range(4):  # some below zero
+        yield {"view": "arithmetic", "layer": "conv2", "channel": channel, "row": 7, "column": 1}
     yield {"view": "kernels", "layer": "pool2", "channel": 31, "limits": "robust"}
 
 
@@ -223,7 +225,7 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
         assert state["call"] == str(at)
         count += 1
-    assert count == 84
+    assert count == 88
     assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
 
 
@@ -294,6 +296,8 @@ def test_a_click_ablates(opened, subject):
     found = [float(each) for each in re.findall(r"(?:all channels|ablated) ([\d.e]+)", bars)]
     assert found == pytest.approx([subject.look(Selection(image=2)).probs[1], probs[1]], abs=1e-3)
     assert f"{probs.argmax()} with {probs.max():.1%}" in page.locator(".caption").inner_text()
+    page.locator(".scene .maps").nth(1).locator("canvas").nth(6).click()  # on again
+    page.get_by_text("Ablated: conv2 30.", exact=False).first.wait_for()
     page.get_by_role("button", name="All channels on").click()
     page.get_by_text("Nothing is ablated", exact=False).first.wait_for()
 
@@ -318,7 +322,8 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         "infinite": (save(weights | {"fc1.bias": torch.full((128,), torch.inf)}), "not finite"),
         "cut": (good[:-5], "are cut off"),
         "lying": (head + good[8 + length :], "are cut off"),
-        "short": (good[:5], "no .safetensors file"),
+        "short": (good[:5], "or only a part"),
+        "headless": (good[:100], "or only a part"),
         "giant": (b"\xff" * 8 + good[8:], "no .safetensors file"),
         "text": (b"\x10" + bytes(7) + b"this is no JSON at all", "no .safetensors file"),
         "null": (b"\x04" + bytes(7) + b"null", "it lacks conv1.bias"),
@@ -346,18 +351,19 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
     page.get_by_text("own weights", exact=False).first.wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(opened, scheme):
+@pytest.mark.parametrize(
+    ("scheme", "views", "other"),
+    [("light", TABS, "load_model"), ("dark", ["arithmetic", "ablation", "answer"], "index")],
+)
+def test_axe_finds_nothing(opened, scheme, views, other):
     page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
-    for view in TABS:
+    for view in views:
         page.get_by_role("tab", name=VIEWS[view].title, exact=True).click()
         where = None if view == "answer" else "#explorer .scene"
         results = Axe().run(page, where, RULES)
         assert results.violations_count == 0, results.generate_report()
-    for name in ("index", "load_model"):
-        page = opened(f"{name}.html", color_scheme=scheme)
-        results = Axe().run(page, options=RULES)
-        assert results.violations_count == 0, results.generate_report()
+    results = Axe().run(opened(f"{other}.html", color_scheme=scheme), options=RULES)
+    assert results.violations_count == 0, results.generate_report()
 
 
 def test_on_a_telephone(opened, folder):
