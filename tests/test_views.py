@@ -886,8 +886,9 @@ class TestTraining:
                 gaps = [np.abs(given - each[:, axis]).max() for each in (points, mirrored)]
                 assert min(gaps) < 1e-3
             assert (clouds[place].frame, selected(clouds[place], 9)) == (4, {"image": 9})
-        texts = [mark.text for mark in every if isinstance(mark, Text)]
-        assert texts == ["Best epoch", *sides.values()]
+        best, *names = [mark for mark in every if isinstance(mark, Text)]
+        assert (best.text, best.select) == ("Best epoch", {"weights": "slow, epoch 2"})
+        assert [mark.text for mark in names] == list(sides.values())
 
     def test_a_frame_only_for_images_that_are_drawn(self, replay, monkeypatch):
         answers, points = replay.replay
