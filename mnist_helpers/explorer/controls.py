@@ -80,8 +80,9 @@ def moment_controls(subject: Subject, weights: str) -> list[Control]:
     near = [subject.nearest(run, weights) for run in subject.runs]
     moments = list(subject.moments[subject.run_of(weights)])
     name = {"name": "weights"}
+    texts = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
     return [
-        control("moment", weights, moments) | name | {"playable": True},
+        control("moment", weights, moments) | name | {"playable": True, "texts": texts},
         control("run", weights, near, list(subject.runs)) | name,
     ]
 
