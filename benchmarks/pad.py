@@ -47,15 +47,14 @@ def draw(page: Page, drawing: dict[str, object]) -> None:
 
 
 def answer(page: Page) -> int:
-    """What the drawing is read as, when the page has come to rest."""
-    caption, before = page.locator(f"{browser.EXPLORER} .caption").first, ""
-    for _ in range(50):
-        page.wait_for_timeout(60)
-        text = caption.inner_text()
-        if text == before and ANSWER.search(text):
-            return int(ANSWER.search(text)[1])
-        before = text
-    raise TimeoutError(before)
+    """What the drawing is read as, when the page has said the same for half a second."""
+    caption, texts = page.locator(f"{browser.EXPLORER} .caption").first, []
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        texts.append(caption.inner_text())
+        if len(set(texts[-6:])) == 1 and len(texts) > 5 and ANSWER.search(texts[-1]):
+            return int(ANSWER.search(texts[-1])[1])
+    raise TimeoutError(texts[-1])
 
 
 def latency(page: Page) -> float | None:

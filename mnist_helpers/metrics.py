@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchmetrics.functional import classification
 
+from mnist_helpers.config import InputError
 from mnist_helpers.data import make_loader
 
 NUM_CLASSES = 10
@@ -130,7 +131,12 @@ def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
     """The `count` commonest mistakes as (true, predicted, images), commonest first.
 
     Those as common as the last of them are there, too.
+
+    Raises:
+        InputError: `count` is below 1.
     """
+    if count < 1:
+        raise InputError(f"{count} mistakes were asked for, but it must be at least 1.")
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
     order = mistakes.argsort(descending=True, stable=True)
     least = max(int(mistakes[order[count - 1]]), 1)

@@ -3,13 +3,13 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
@@ -21,6 +21,7 @@ from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.explorer.widget import PAGE, classic_script, encoded
 from mnist_helpers.metrics import class_report, confusion_matrix, evaluate
+from mnist_helpers.network.tracing import Network
 
 SOME = 1000  # images that are disturbed
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
@@ -80,19 +81,9 @@ class Report:
         scores = plots.plot_class_report(class_report(self.test), self.subject.digits)
         bars = plots.plot_reliability(self.test.confidence, self.test.correct)
         line = plots.plot_risk(*calibration.risk_by_coverage(self.test))
+        withstood = plot_withstood(self.subject.network, self.subject.images[:1], self.resistance)
         made = {"confusion": matrix, "classes": scores, "reliability": bars, "risk": line}
-        return {name: ax.figure for name, ax in made.items()} | {"resistance": self.withstood()}
-
-    def withstood(self) -> Figure:
-        """Accuracy by the amount of each disturbance."""
-        fig, image = plots.make_figure(9, 8), self.subject.images[:1]
-        panels = fig.subfigures(3, 3).ravel()
-        for panel, (name, kept) in zip(panels, self.resistance.items(), strict=True):
-            kind = DISTURBANCES[name]
-            digits = [disturb(self.subject.network, image, name, each) for each in kind.amounts]
-            shares, title = [each.float().mean() for each in kept], f"{name} ({kind.unit})"
-            plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), fig=panel)
-        return fig
+        return {name: ax.figure for name, ax in made.items()} | {"resistance": withstood}
 
     def states(self) -> dict[str, object]:
         """What the page shows of every image, of each cell of the matrix, of each confidence."""
@@ -137,6 +128,24 @@ class Report:
             states=json.dumps(self.states()).replace("</", "<\\/"),
         )
         (out / "report.html").write_text(text, "utf-8")
+
+
+def plot_withstood(
+    network: Network, image: Tensor, withstood: Mapping[str, Sequence[Tensor]]
+) -> Figure:
+    """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
+
+    Args:
+        withstood: what `resistance` yields, by name.
+    """
+    fig = plots.make_figure(9, 8)
+    panels = fig.subfigures(3, 3).ravel()
+    for panel, (name, kept) in zip(panels, withstood.items(), strict=True):
+        kind = DISTURBANCES[name]
+        digits = [disturb(network, image, name, amount) for amount in kind.amounts]
+        shares, title = [each.float().mean() for each in kept], f"{name} ({kind.unit})"
+        plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), fig=panel)
+    return fig
 
 
 def told(value: float | tuple[float, ...]) -> str:

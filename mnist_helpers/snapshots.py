@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from torch import Tensor
 from mnist_helpers.checkpoint import write_files
 from mnist_helpers.config import InputError
 
-GRID = 1024  # steps to a weight of 1, to which weights are rounded
-HALF = 2**14 - 1  # the largest number of steps: differences of two fit into 16 bits
+FINEST, COARSEST = 1 / 4096, 1 / 128  # steps to which the change of a moment is rounded
+FIRST = 1 / 1024  # the step of the first moment, from which all others go on
 
 
 class Snapshots(NamedTuple):
@@ -38,18 +39,35 @@ class Snapshots(NamedTuple):
 
 
 def save_snapshots(path: Path, snapshots: Snapshots) -> None:
-    """Writes weights in fixed point, each moment as its difference from the one before, packed."""
-    arrays = {
-        "epochs": np.array(snapshots.epochs),
-        "history": np.array(json.dumps(snapshots.history)),
-    }
+    """Writes the change of each moment in whole steps, packed; errors don't add up.
+
+    A step is as large as the change is in the root mean square, within bounds.
+    """
+    history = np.array(json.dumps(snapshots.history))
+    arrays = {"epochs": np.array(snapshots.epochs), "history": history}
     for name in snapshots.weights[0]:
-        moments = torch.stack([weights[name].float() for weights in snapshots.weights])
-        fixed = (moments * GRID).round().clamp(-HALF, HALF).short().numpy()
-        arrays[f"weights/{name}"] = np.diff(fixed, axis=0, prepend=np.zeros_like(fixed[:1]))
+        moments = [weights[name].float().numpy() for weights in snapshots.weights]
+        arrays[f"steps/{name}"], arrays[f"changes/{name}"] = in_steps(moments)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     write_files({Path(path): buffer.getvalue()})
+
+
+def in_steps(moments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The step of each moment, (T,), and the change to it in such steps, (T, ...)."""
+    reached, steps, changes = np.zeros_like(moments[0]), [], []
+    for values in moments:
+        change = values - reached
+        coarsest = COARSEST if steps else FIRST
+        step = np.clip(np.sqrt(np.mean(change**2)), FINEST, coarsest).astype(np.float32)
+        count = np.clip(np.round(change / step), -32_767, 32_767)
+        reached = reached + count * step
+        steps.append(step)
+        changes.append(count.astype(np.int16))
+    return np.array(steps), np.array(changes)
 
 
 def load_snapshots(path: Path) -> Snapshots:
@@ -61,16 +79,20 @@ def load_snapshots(path: Path) -> Snapshots:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             epochs, history = arrays["epochs"].tolist(), json.loads(str(arrays["history"]))
-            names = [name for name in arrays.files if name.startswith("weights/")]
-            moments = {name: arrays[name].cumsum(axis=0, dtype=np.int32) / GRID for name in names}
+            names = [name.removeprefix("steps/") for name in arrays.files if "steps/" in name]
+            moments = {name: from_steps(arrays, name) for name in names}
         weights = [
-            {
-                name.removeprefix("weights/"): torch.from_numpy(values[at]).float()
-                for name, values in moments.items()
-            }
+            {name: torch.from_numpy(values[at]) for name, values in moments.items()}
             for at in range(len(epochs))
         ]
         return Snapshots(epochs, weights, dict(history))
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
         remedy = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
         raise InputError(f"{path} holds no snapshots ({error}); {remedy}.") from error
+
+
+def from_steps(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The weights of one name at every moment, (T, ...), float32."""
+    changes = arrays[f"changes/{name}"]
+    steps = arrays[f"steps/{name}"].reshape(-1, *[1] * (changes.ndim - 1))
+    return (changes * steps.astype(np.float32)).cumsum(axis=0, dtype=np.float32)

@@ -245,7 +245,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     # runs
     ("runs.py", "[float(record[name]) for record in records]", "[float(record[name]) for record in records[:1]]"),
     ("snapshots.py", "epoch = 1 + int(", "epoch = int("),
-    ("snapshots.py", "cumsum(axis=0, dtype=np.int32)", "astype(np.int32)"),
+    ("snapshots.py", ".cumsum(axis=0, dtype=np.float32)", ""),
+    ("snapshots.py", "reached = reached + count * step", "reached = values"),
     ("training.py", "if done in MOMENTS and step < len(self.loader)", "if done in MOMENTS"),
     ("training.py", "if not done:\n            self.take_snapshot(0)", "if done:\n            self.take_snapshot(0)"),
     ("explorer/views/evidence.py", "(correct & chosen, chosen)", "(correct, chosen)"),

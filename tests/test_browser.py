@@ -140,6 +140,27 @@ def test_every_cell_ran_and_nothing_complained(page, desk):
     assert page.locator(browser.EXPLORER).count() == 2
 
 
+def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
+    desk.open("drawing")
+    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    box = desk.root.locator(".sheet-of-pad").bounding_box()
+    page.mouse.move(box["x"] + 140, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 130, box["y"] + 240, steps=8)
+    page.mouse.up()
+    caption = page.locator(f"{browser.EXPLORER} .caption").first
+    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
+    desk.open("feature_maps")
+    caption.filter(has_text="16 × 28 × 28").wait_for()
+    assert caption.inner_text().startswith("Your drawing, read as 1 with")
+    desk.open("drawing")
+    ink = "c => c.getContext('2d').getImageData(135, 135, 1, 1).data[3]"
+    assert desk.root.locator(".sheet-of-pad").evaluate(ink) > 200  # it is still there
+    desk.root.get_by_role("button", name="Back to start").click()
+    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    desk.open("pipeline")
+
+
 def test_a_living_explorer_hides_its_still(page, desk):
     child = ".jp-OutputArea-child"
     stills = page.locator(f"{child}:has(img):has(+ {child} {browser.EXPLORER})")
@@ -435,24 +456,3 @@ def test_a_notebook_that_is_opened_stays_as_it_is(page, tmp_path_factory):
         other.wait_for_timeout(1000)
         other.close()
     assert json.loads((folder / name).read_text()) == json.loads((NOTEBOOKS_DIR / name).read_text())
-
-
-def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
-    desk.open("drawing")
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
-    box = desk.root.locator(".sheet-of-pad").bounding_box()
-    page.mouse.move(box["x"] + 140, box["y"] + 30)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 130, box["y"] + 240, steps=8)
-    page.mouse.up()
-    caption = page.locator(f"{browser.EXPLORER} .caption").first
-    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
-    desk.open("feature_maps")
-    caption.filter(has_text="16 × 28 × 28").wait_for()
-    assert caption.inner_text().startswith("Your drawing, read as 1 with")
-    desk.open("drawing")
-    ink = "c => c.getContext('2d').getImageData(135, 135, 1, 1).data[3]"
-    assert desk.root.locator(".sheet-of-pad").evaluate(ink) > 200  # it is still there
-    desk.root.get_by_role("button", name="Back to start").click()
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
-    desk.open("pipeline")

@@ -253,6 +253,7 @@ class TestPad:
         page.touchscreen.tap(box["x"] + 141, box["y"] + 71)
         rows, columns = np.nonzero(self.ink(page) > 128)
         assert (rows.mean(), columns.mean()) == pytest.approx((34.5, 69.5), abs=1)
+        assert len(rows) == pytest.approx(np.pi * (18 / 2 / 2) ** 2, rel=0.15)
 
     def test_the_chosen_image_is_laid_on_it(self, page):
         page.get_by_role("button", name="Lay image").click()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_helpers import make_model
+from mnist_helpers import InputError, make_model
 from mnist_helpers.metrics import (
     EpochRecord,
     Predictions,
@@ -100,3 +100,8 @@ def test_a_line_of_the_history_fits_into_80_characters():
     line = str(EpochRecord(400, 12.34567, 0.95341, 0.5, 1.0, 0.01, 60))
     assert line == ("epoch 400   loss ≈ 12.3457 (val ≈ 0.5000)   accuracy ≈ 95.34% (val ≈ 100.00%)")
     assert len(line) <= 80
+
+
+def test_no_mistakes_can_be_asked_for():
+    with pytest.raises(InputError, match="at least 1"):
+        most_confused(torch.zeros(10, 10), 0)

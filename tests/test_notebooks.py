@@ -21,9 +21,9 @@ COMPARED = {
     "MNIST-classifier": 17,
     "training_replay": 12,
     "load_model": 11,
-    "analysis": 19,
+    "analysis": 20,
     "conv_visualization": 24,
-    "draw_digit": 5,
+    "draw_digit": 6,
 }
 
 

@@ -107,9 +107,13 @@ def test_snapshots_are_kept_small_and_nearly_exact(config, tmp_path):
     for (_, kept), read in zip(trainer.snapshots, moments.weights, strict=True):
         assert kept.keys() == read.keys()
         for name, tensor in kept.items():
-            assert (tensor.float() - read[name]).abs().max() <= 0.5 / 1024 + 1e-6
+            assert (tensor.float() - read[name]).abs().max() <= 0.5 / 128 + 1e-5
+    first, second = (weights for _, weights in trainer.snapshots[:2])
+    change = (second["fc1.weight"] - first["fc1.weight"]).float()
+    error = moments.weights[1]["fc1.weight"] - second["fc1.weight"].float()
+    assert error.pow(2).mean() < 0.35 * change.pow(2).mean()  # a first step is no rounding error
     size = (folder / "snapshots.npz").stat().st_size
-    assert size < 0.6 * len(moments.epochs) * 206_922 * 2  # of half precision
+    assert size < 0.25 * len(moments.epochs) * 206_922 * 2  # of half precision
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", None])
