@@ -16,6 +16,7 @@ from mnist_helpers.config import InputError
 
 FINEST, COARSEST = 1 / 4096, 1 / 128  # steps to which the change of a moment is rounded
 FIRST = 1 / 1024  # the step of the first moment, from which all others go on
+FEW = 10_000  # weights of one name, that cost little in the finest steps
 
 
 class Snapshots(NamedTuple):
@@ -41,7 +42,8 @@ class Snapshots(NamedTuple):
 def save_snapshots(path: Path, snapshots: Snapshots) -> None:
     """Writes the change of each moment in whole steps, packed; errors don't add up.
 
-    A step is as large as the change is in the root mean square, within bounds.
+    The steps of a large layer are as large as its change is in the root mean square, within bounds;
+    those of small ones are the finest, for a dead kernel must not be brought to life by rounding.
     """
     history = np.array(json.dumps(snapshots.history))
     arrays = {"epochs": np.array(snapshots.epochs), "history": history}
@@ -61,7 +63,7 @@ def in_steps(moments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     reached, steps, changes = np.zeros_like(moments[0]), [], []
     for values in moments:
         change = values - reached
-        coarsest = COARSEST if steps else FIRST
+        coarsest = FINEST if values.size <= FEW else COARSEST if steps else FIRST
         step = np.clip(np.sqrt(np.mean(change**2)), FINEST, coarsest).astype(np.float32)
         count = np.clip(np.round(change / step), -32_767, 32_767)
         reached = reached + count * step
