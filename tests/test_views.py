@@ -465,6 +465,16 @@ class TestTopImages:
         _, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, read="right")
         assert f"strongest in images {right[maps[right].argmax()]}" in caption
         assert caption.endswith(" Only any digit that is read rightly.")
+        own = grey.labels[right].tolist()
+        digit = max(set(own), key=own.count)  # the one that is read rightly most often
+        for read in ("right", "wrong"):
+            fits = torch.zeros(300, dtype=torch.bool).index_fill(0, right, True)
+            among = ((grey.labels == digit) & (fits == (read == "right"))).nonzero().flatten()
+            if not len(among):
+                continue
+            at = {"layer": "relu2", "channel": 5, "target": digit, "read": read}
+            _, caption, _ = show(grey, view="top_images", **at)
+            assert f"class {digit} {among[maps[among].argmax()]}" in caption
 
     def test_means_below_zero_drive_nothing(self, grey):
         means = outputs_of(grey.network.model, grey.images)["conv1"].mean((2, 3))
