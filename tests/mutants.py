@@ -226,7 +226,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/subject.py", "self.subject.given is not None and self.at.drawing is None", "self.subject.given is not None"),
     ("explorer/subject.py", "if at.drawing is not None and self.images", "if at.drawing is None and self.images"),
     ("explorer/views/__init__.py", 'if "drawing" not in fields', 'if "drawing" in fields'),
-    ("explorer/views/drawing.py", "emphasis=[int(look.probs.argmax())]", "emphasis=[0]"),
+    ("explorer/views/drawing.py", "[int(look.probs.argmax())]", "[0]"),
     ("explorer/views/drawing.py", "look.maps[look.subject.hidden]", 'look.maps["relu3"]'),
     ("explorer/views/drawing.py", "look.subject.images[look.at.image][0]", "look.image[0]"),
     ("explorer/still.py", "pad_ink(mark.ink) if mark.ink", "1 - pad_ink(mark.ink) if mark.ink"),

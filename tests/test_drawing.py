@@ -1,6 +1,7 @@
 """A drawing: how it is prepared, what the views make of it, and the pad in Chromium."""
 
 import base64
+import io
 
 import numpy as np
 import page as pages
@@ -12,7 +13,8 @@ from PIL import Image, ImageDraw
 from mnist_helpers import InputError, load_checkpoint
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
-from mnist_helpers.explorer.scene import Bars, Column, Maps, Pad, Row, Table
+from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table
+from mnist_helpers.explorer.still import Still
 from mnist_helpers.explorer.views import draw
 
 
@@ -273,6 +275,27 @@ class TestPad:
         assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
         assert (columns.min(), columns.max()) == pytest.approx((60, 79), abs=1)
 
+    @pytest.mark.parametrize("way", ["drop", "paste"])
+    def test_a_picture_that_is_dropped_or_pasted_becomes_ink(self, page, way):
+        picture = Image.new("L", (280, 280), 255)
+        ImageDraw.Draw(picture).rectangle([100, 40, 139, 239], fill=0)
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        page.locator(".sheet-of-pad").evaluate(
+            """(pad, [bytes, way]) => {
+                const data = new DataTransfer();
+                data.items.add(new File([Uint8Array.from(bytes)], "one.png", {type: "image/png"}));
+                const made = { dataTransfer: data, clipboardData: data, bubbles: true };
+                pad.dispatchEvent(way === "drop" ? new DragEvent(way, made)
+                                                 : new ClipboardEvent(way, made));
+            }""",
+            [list(file.getvalue()), way],
+        )
+        page.wait_for_function("() => host.sent.length")
+        rows, columns = np.nonzero(self.ink(page) > 128)
+        assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((50, 69), abs=1)
+
     def test_what_is_no_picture_is_said(self, page, tmp_path):
         (tmp_path / "no.png").write_bytes(b"nothing")
         page.get_by_label("Picture of a digit").set_input_files(tmp_path / "no.png")
@@ -310,8 +333,6 @@ class TestPad:
 
 
 def test_on_paper_the_pad_shows_its_ink(subject, few):
-    from mnist_helpers.explorer.still import Still
-
     ink = drawn(few.test.tensors[0][4])
     picture = Still(draw(subject, Selection(view="drawing", drawing=ink)))
     empty = Still(draw(subject, Selection(view="drawing")))
@@ -324,11 +345,5 @@ def test_on_paper_the_pad_shows_its_ink(subject, few):
 
 
 def saved(picture):
-    import io
-
+    """The picture's bytes as a file."""
     return io.BytesIO(picture.png())
-
-
-def test_maps_of_a_drawing_are_maps(subject, few):
-    scene = draw(subject, Selection(view="drawing", drawing=drawn(few.test.tensors[0][4])))
-    assert sum(isinstance(mark, Maps) for mark in marks(scene.content)) >= 7

@@ -8,7 +8,7 @@ from mnist_helpers.explorer.scene import Column, Pad, Row, Scene, Text
 from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.answers import alike
 from mnist_helpers.explorer.views.layers import layer_step
-from mnist_helpers.explorer.views.parts import class_bars, picture
+from mnist_helpers.explorer.views.parts import picture, probability_bars
 
 INVITATION = "Draw a digit on the pad, or lay the chosen image on it."
 UNFIT = "A drawing needs a network that reads grey images of 28 × 28 pixels."
@@ -27,15 +27,7 @@ def drawing(look: Look) -> Scene:
         empty = Column([Row([pad, hint]), Row([])])
         return Scene(empty, f"{INVITATION} Chosen: image {look.at.image}.")
     steps = preparation(prepare(pad_ink(look.at.drawing)), look)
-    bars = class_bars(
-        look,
-        ".1%",
-        {"probability": look.probs},
-        limits=(0.0, 1.0),
-        axes=("Predicted digit", "Probability"),
-        emphasis=[int(look.probs.argmax())],
-        title="probability",
-    )
+    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
     answer = Column([steps, Row([bars, alike(look, features)])])
     return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")

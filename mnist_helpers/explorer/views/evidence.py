@@ -15,6 +15,7 @@ from mnist_helpers.explorer.views.parts import (
     grid,
     input_picture,
     picture,
+    probability_bars,
     said_filter,
     value_box,
 )
@@ -27,15 +28,8 @@ COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
 def answer(look: Look) -> Scene:
     """An image and the probability of each class."""
     label = [int(look.subject.labels[look.at.image])] if look.labelled else []
-    bars = class_bars(
-        look,
-        ".1%",
-        {"probability": look.probs},
-        limits=(0.0, 1.0),
-        axes=("Predicted digit", "Probability"),
-        emphasis=label,
-        title="probability of each digit; orange: the label" if label else "probability",
-    )
+    title = "probability of each digit; orange: the label" if label else "probability"
+    bars = probability_bars(look, label, title)
     image = picture(look.image, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 

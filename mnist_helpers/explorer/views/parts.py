@@ -131,6 +131,19 @@ def class_bars(look: Look, spec: str, series: Mapping[str, np.ndarray], **mark: 
     return Bars(ticks=ticks, series=series, axis=axis, numbers=numbers, select=select, **mark)
 
 
+def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
+    """The probability of each class, from 0 to 1."""
+    return class_bars(
+        look,
+        ".1%",
+        {"probability": look.probs},
+        limits=(0.0, 1.0),
+        axes=("Predicted digit", "Probability"),
+        emphasis=emphasis,
+        title=title,
+    )
+
+
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
     return look.at.row, look.at.column, look.at.row + 1, look.at.column + 1
