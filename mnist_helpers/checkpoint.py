@@ -3,69 +3,62 @@
 import hashlib
 import io
 import json
-import os
 import pickle
 import platform
-import tempfile
 from pathlib import Path
+from typing import Annotated, TypedDict
 from zipfile import is_zipfile
 
 import safetensors.torch
 import torch
 import torchvision
-from safetensors import SafetensorError, safe_open
+from msgspec import Meta
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_device
+from mnist_helpers.files import (
+    decoding,
+    read_file,
+    read_json,
+    require_small,
+    require_writable,
+    write_files,
+)  # fmt: skip
 from mnist_helpers.model import SimpleCNN
 
 SAFETENSORS = ".safetensors"
+MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
 REMEDY = "`git restore best_mnist_cnn.pth` or `mnist-helpers train` makes a good one"
+
+
+class Figures(TypedDict, total=False):
+    """What a card says of one part of the data."""
+
+    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    loss: Annotated[float, Meta(ge=0)]
+
+
+class Recipe(TypedDict, total=False):
+    """What a card says of the configuration, as far as it is used."""
+
+    seed: Annotated[int, Meta(ge=0)]
+
+
+class Card(TypedDict, total=False):
+    """What is read in a card; it may say more."""
+
+    sha256: str
+    test: Figures
+    validation: Figures
+    config: Recipe
+    history: dict[str, list[float]]
+    best_epoch: Annotated[int, Meta(ge=1)]
 
 
 def card_path(path: Path) -> Path:
     """Where the card of the checkpoint `path` lies: the same name, ending in .json."""
     return Path(path).with_suffix(".json")
-
-
-def require_writable(path: Path, setting: str = "model_save_path") -> None:
-    """Makes the folder of `path` and proves that a file can be written there, before long work.
-
-    Raises:
-        InputError: it can't.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        if path.is_dir():
-            raise IsADirectoryError("a folder of that name is in the way")
-    except OSError as error:
-        raise InputError(
-            f"{path} can't be written ({error.strerror or error}); choose another {setting}."
-        ) from error
-
-
-def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
-    """Writes files that are whole at every moment: first all beside their places, then moved.
-
-    Args:
-        withdraw: is removed in between.
-    """
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
-    try:
-        for path, content in contents.items():
-            with beside[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if withdraw:
-            withdraw.unlink(missing_ok=True)
-        for path in contents:
-            os.replace(beside[path], path)
-    finally:
-        for path in beside.values():
-            path.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -80,7 +73,7 @@ def save_checkpoint(
         InputError: the files can't be written.
     """
     path = Path(path)
-    require_writable(path)
+    require_writable(path, "model_save_path")
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
@@ -100,14 +93,9 @@ def save_checkpoint(
         "versions": versions,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    try:
-        text = json.dumps(card, indent=2) + "\n"
-        # killed in between, the weights have no card rather than the wrong one, and still load
-        write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
-    except OSError as error:
-        raise InputError(
-            f"{path} can't be written ({error.strerror}); make room or save elsewhere."
-        ) from error
+    text = json.dumps(card, indent=2) + "\n"
+    # killed in between, the weights have no card rather than the wrong one, and still load
+    write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
     return card
 
 
@@ -124,11 +112,12 @@ def load_checkpoint(
             the card describes.
     """
     path, target = Path(path), select_device(device)
-    weights = load_tensors(path, REMEDY)
-    card = _read_card(card_path(path))
+    content = read_file(path, MOST_BYTES, REMEDY)
+    weights = decode_tensors(content, path, REMEDY)
+    card = read_card(card_path(path))
     model = SimpleCNN()
     require_fit(str(path), weights, model, REMEDY)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256(content).hexdigest()
     if card and card.get("sha256") not in (found, _origin(path)):
         described = f"the file that {card_path(path).name} describes"
         raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
@@ -138,35 +127,38 @@ def load_checkpoint(
 
 
 def load_tensors(path: Path, remedy: str) -> object:
-    """Reads tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
-
-    A file whose name ends in .safetensors is one of that format, with tensors alone.
+    """Reads what `decode_tensors` decodes.
 
     Raises:
-        InputError: it is missing, damaged, or holds more; the message ends with `remedy`.
+        InputError: as it does, or the file can't be read.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; {remedy}.") from error
-    except OSError as error:  # a folder, or not for us to read
-        raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
+    return decode_tensors(read_file(path, MOST_BYTES, remedy), path, remedy)
+
+
+def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
+    """Tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
+
+    Where the name of `path` ends in .safetensors the content is of that format, with tensors alone.
+
+    Raises:
+        InputError: it is damaged, or holds more; the message ends with `remedy`.
+    """
     if path.suffix == SAFETENSORS:
-        try:
+        with decoding(path, "is no safetensors file, or only part of one", remedy):
             return safetensors.torch.load(content)
-        except (SafetensorError, KeyError, TypeError) as error:  # as are unknown types and sizes
-            whole = "is no safetensors file, or only part of one"
-            raise InputError(f"{path} {whole}; {remedy}.") from error
-    is_pickle = content.startswith(b"\x80")  # as old versions of torch.save wrote it
-    if not is_pickle and not is_zipfile(io.BytesIO(content)):
+    file = io.BytesIO(content)
+    # a pickle is how old versions of torch.save began
+    if not content.startswith(b"\x80") and not is_zipfile(file):
         raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
-    try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        danger = "holds more than plain weights and was not opened, for it could run code"
-        raise InputError(f"{path} {danger}; {remedy}.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged or cut short; {remedy}.") from error
+    with decoding(path, "is damaged or cut short", remedy):
+        if is_zipfile(file):
+            require_small(file, MOST_BYTES)
+        file.seek(0)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            danger = "holds more than plain weights and was not opened, for it could run code"
+            raise InputError(f"{path} {danger}; {remedy}.") from error
 
 
 def _origin(path: Path) -> str | None:
@@ -176,15 +168,14 @@ def _origin(path: Path) -> str | None:
         return (file.metadata() or {}).get("sha256")
 
 
-def _read_card(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json')}."
-        ) from error
+def read_card(path: Path) -> dict[str, object]:
+    """The card of a checkpoint; none is an empty one.
+
+    Raises:
+        InputError: it isn't what `Card` says.
+    """
+    remedy = REMEDY.replace(".pth", ".json")
+    return read_json(path, Card, "is no card in JSON", remedy) if path.exists() else {}
 
 
 def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> None:
@@ -202,5 +193,10 @@ def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> No
         if there != here:
             mistake = f"{name} is {there}, but must be {here}"
             raise InputError(f"{what} is not {kind}'s: {mistake}; {remedy}.")
-        if weights[name].is_floating_point() != expected[name].is_floating_point():
+        tensor, kind = weights[name], expected[name].dtype
+        if tensor.is_floating_point() != kind.is_floating_point:
             raise InputError(f"{what} holds whole numbers where weights should be; {remedy}.")
+        if tensor.layout != torch.strided or tensor.device.type == "meta":
+            raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
+        if not tensor.to(kind).isfinite().all():
+            raise InputError(f"{what} has numbers in {name} that are not finite; {remedy}.")

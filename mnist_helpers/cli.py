@@ -23,17 +23,25 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from mnist_helpers import notebooks
-from mnist_helpers.checkpoint import load_checkpoint, require_writable, save_checkpoint
-from mnist_helpers.config import CHECKPOINT_PATH, PRESETS, PROJECT_DIR, Config, InputError
+from mnist_helpers.checkpoint import load_checkpoint, save_checkpoint
+from mnist_helpers.config import (
+    CHECKPOINT_PATH,
+    PRESETS,
+    PROJECT_DIR,
+    Config,
+    InputError,
+    printable,
+)  # fmt: skip
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
+from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
-from mnist_helpers.runs import load_run, new_run, save_moments, save_run
+from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.site.build import write_site
 from mnist_helpers.training import Trainer, run_figures
 
@@ -58,29 +66,42 @@ class Train:
         """Trains, saves and tests."""
         config, state = load_run(self.resume) if self.resume else (self.config, None)
         if config.model_save_path:
-            require_writable(config.model_save_path)
+            require_writable(config.model_save_path, "model_save_path")
+        if config.tensorboard:
+            require_writable(config.tensorboard / "events", "tensorboard")
         splits = load_splits(config.data_dir, config.val_size, config.seed)
         trainer = Trainer(make_model(config.seed), splits, config)
         if state:
-            trainer.load_state_dict(state)
+            with decoding(self.resume, "holds no state of such a run", "start the run anew"):
+                trainer.load_state_dict(state)
         if trainer.rank:
             trainer.run()  # only the first process prints and writes
             return
         folder = self.resume or new_run(config)
-        with log_file(folder / "log.txt"), logging_redirect_tqdm():
+        with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
             finish(trainer, splits, folder)
 
 
 def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
-    """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights."""
+    """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights.
+
+    Raises:
+        InputError: training could not go on; the best weights so far are saved all the same.
+    """
+    failure = None
 
     def keep(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
 
-    trainer.run(keep)
+    try:
+        trainer.run(keep)
+    except InputError as error:
+        if not trainer.best_weights:
+            raise
+        failure = error
     predictions = {"validation": evaluate(trainer.model, splits.val)}
-    if not trainer.interrupted:
+    if not trainer.interrupted and not failure:
         predictions["test"] = evaluate(trainer.model, splits.test)
     figures = run_figures(trainer.history, **predictions)
     path = trainer.config.model_save_path or folder / "model.pth"
@@ -90,6 +111,8 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
+    if failure:
+        raise failure
     if trainer.interrupted:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
 
@@ -98,11 +121,20 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
 def log_file(path: Path) -> Iterator[None]:
     """Writes what is logged into `path` as well."""
     with contextlib.closing(logging.FileHandler(path, encoding="utf-8")) as handler:
+        handler.setFormatter(OneLine())
         log.addHandler(handler)
         try:
             yield
         finally:
             log.removeHandler(handler)
+
+
+class OneLine(logging.Formatter):
+    """Keeps names of files from writing lines of their own, or moving the cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message on one line."""
+        return printable(super().format(record))
 
 
 def describe(predictions: Predictions) -> str:
@@ -190,14 +222,16 @@ class Visualize:
     def __call__(self) -> None:
         """Draws each view and writes it."""
         model, _ = load_checkpoint(self.checkpoint)
-        random = {"random": make_model(self.seed).state_dict()}
+        random = {"random": make_model(Config(seed=self.seed).seed).state_dict()}
         test = load_idx_part(self.data_dir, "test")
         subject = Subject(model, *test.tensors, others=random)
-        require_writable(self.out / "pipeline.png", "out")
-        for view in views_of(subject) if self.selection.view == "all" else [self.selection.view]:
+        views = views_of(subject) if self.selection.view == "all" else [self.selection.view]
+        paths = {view: self.out / f"{view}.png" for view in views}
+        for path in paths.values():
+            require_writable(path, "out")
+        for view, path in paths.items():
             picture = still(subject, **vars(self.selection) | {"view": view})
-            path = self.out / f"{view}.png"
-            path.write_bytes(picture.png())
+            picture.save(path)
             log.info("%s: %s", path, picture.scene.caption)
 
 
@@ -262,7 +296,8 @@ class Notebooks:
         show_bar = jobs == 1 and sys.stderr.isatty()
         with ThreadPoolExecutor(jobs) as pool:
             runs = list(pool.map(partial(self.run, values, show_bar), paths))
-        log.info("\n%-20s %8s  %s", "notebook", "seconds", "result")
+        log.info("")
+        log.info("%-20s %8s  %s", "notebook", "seconds", "result")
         for run in runs:
             log.info("%-20s %8.1f  %s", run.name, run.seconds, run.error or "ok")
         failed = [run.name for run in runs if run.error]
@@ -309,7 +344,7 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
     """
     # the recipe is read ahead of tyro, which shows its values as the defaults
     ahead = argparse.ArgumentParser("mnist-helpers", add_help=False, allow_abbrev=False)
-    ahead.add_argument("--preset", default="quick")
+    ahead.add_argument("--preset", nargs="?")
     preset = ahead.parse_known_args(args)[0].preset
     commands = {
         "train": partial(Train, config=PRESETS.get(preset, Config())),
@@ -347,7 +382,10 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    logging.basicConfig(format="%(message)s", stream=sys.stdout, level=logging.INFO, force=True)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(OneLine())
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
@@ -356,6 +394,10 @@ def main(args: Sequence[str] | None = None) -> None:
             command()
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # a full disk, most of all
+        where = printable(str(error.filename or "a file"))
+        print(f"mnist-helpers: {where}: {error.strerror or error}; make room.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mnist-helpers: interrupted", file=sys.stderr)

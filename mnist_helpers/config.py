@@ -1,7 +1,7 @@
 """Every default of the collection, its folders, and the error that its user is meant to read."""
 
 import dataclasses
-import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,33 @@ RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 
 
-# the fields that hold whole numbers, with the least of each, and those that hold others, from 0
-COUNTS = {"batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0}
-NUMBERS = (
-    "warm_up", "weight_decay", "label_smoothing", "rotation", "scaling", "translation", "shear",
-)  # fmt: skip
+# what the fields can be: whole numbers from, to; others from 0 to; whether a path must be given
+COUNTS = {
+    "batch_size": (1, 2**31), "epochs": (1, 100_000), "patience": (1, 2**31),
+    "val_size": (10, 2**31), "seed": (0, 2**63 - 1), "num_workers": (0, 64),
+}  # fmt: skip
+NUMBERS = {
+    "learning_rate": 10, "warm_up": 0.999, "weight_decay": 10, "label_smoothing": 0.999,
+    "rotation": 180, "scaling": 0.999, "translation": 28, "shear": 10,
+}  # fmt: skip
+PATHS = {"data_dir": True, "runs_dir": True, "model_save_path": False, "tensorboard": False}
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number, as True and False are for Python alone."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def printable(text: str) -> str:
+    """The text on one line, with what a terminal would obey, or can't show, written out."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 class InputError(Exception):
     """Something the user gave can't be used; the message is one sentence with the remedy."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))  # names of files come from anywhere
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence alone; `%debug` leads to where it was raised."""
@@ -35,6 +53,8 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: no such device here.
     """
+    if not isinstance(name, str):
+        raise InputError(f"device is {name!r:.80}, but must be a name; use auto.")
     accelerator = (
         torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     )
@@ -43,11 +63,11 @@ def select_device(name: str = "auto") -> torch.device:
     present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
     kind, _, index = name.partition(":")
     count = 1 if kind == "cpu" else torch.accelerator.device_count()
-    if kind not in present or (index and (not index.isdecimal() or int(index) >= count)):
+    if kind not in present or (index and index not in map(str, range(count))):
         raise InputError(
-            f"device is {name}, but this machine has {' and '.join(present)}; use auto."
+            f"device is {name:.80}, but this machine has {' and '.join(present)}; use auto."
         )
-    return torch.device(name)
+    return torch.device(kind, int(index)) if index else torch.device(kind)
 
 
 @dataclass(frozen=True)
@@ -106,33 +126,35 @@ class Config:
     """Folder for TensorBoard's event files; none by default."""
 
     def __post_init__(self) -> None:
-        for name, low in COUNTS.items():
+        for name, (low, high) in COUNTS.items():
             value = getattr(self, name)
-            holds = type(value) is int and low <= value < 2**63
-            self._require(holds, name, f"a whole number, at least {low}")
-        is_number = isinstance(self.learning_rate, int | float)
-        in_range = is_number and 0 < self.learning_rate <= 10
-        self._require(in_range, "learning_rate", "a number above 0, at most 10")
-        for name in NUMBERS:
+            holds = is_number(value) and isinstance(value, int) and low <= value <= high
+            self._require(holds, name, f"a whole number from {low} to {high}")
+        for name, high in NUMBERS.items():
             value = getattr(self, name)
-            holds = isinstance(value, int | float) and 0 <= value < math.inf
-            self._require(holds, name, "a number, at least 0")
+            self._require(is_number(value) and 0 <= value <= high, name, f"from 0 to {high}")
+        self._require(self.learning_rate > 0, "learning_rate", "above 0")
         self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
-        for name in ("label_smoothing", "scaling", "warm_up"):
-            self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
-        inside = [0 <= beta < 1 for beta in self.betas]
+        betas = self.betas if isinstance(self.betas, tuple | list) else ()
+        inside = [is_number(beta) and 0 <= beta < 1 for beta in betas]
         self._require(inside == [True, True], "betas", "two numbers in [0, 1)")
-        # papermill hands over plain strings
-        for name in ("data_dir", "model_save_path", "runs_dir", "tensorboard"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
+        for name in ("autocast", "snapshots"):
+            self._require(isinstance(getattr(self, name), bool), name, "True or False")
+        for name, needed in PATHS.items():
+            value = getattr(self, name)
+            if value is None and not needed:
+                continue
+            self._require(isinstance(value, str | Path) and "\0" not in str(value), name, "a path")
+            object.__setattr__(self, name, Path(value))  # papermill hands over plain strings
         named = self.model_save_path is None or self.model_save_path.suffix == ".pth"
         self._require(named, "model_save_path", "a file name ending in .pth")
         select_device(self.device)
 
     def _require(self, holds: bool, name: str, rule: str) -> None:
+        value = getattr(self, name)
         if not holds:
-            raise InputError(f"{name} is {getattr(self, name)}, but must be {rule}.")
+            told = str(value) if isinstance(value, Path) else repr(value)
+            raise InputError(f"{name} is {told[:80]}, but must be {rule}.")
 
     @property
     def augments(self) -> bool:
@@ -144,7 +166,7 @@ class Config:
         fields = dataclasses.asdict(self)
         for name, value in fields.items():
             if isinstance(value, Path):
-                path = value.resolve()
+                path = Path(os.path.realpath(value))  # resolve() raises where links go in circles
                 inside = path.is_relative_to(PROJECT_DIR)
                 fields[name] = path.relative_to(PROJECT_DIR).as_posix() if inside else path.name
         return fields

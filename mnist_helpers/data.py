@@ -2,8 +2,8 @@
 
 import gzip
 import hashlib
+import io
 import math
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,14 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from torchvision import datasets
 
 from mnist_helpers.config import DATA_DIR, Config, InputError
+from mnist_helpers.files import decoding, read_file
 
 MEAN, STD = 0.1307, 0.3081  # of all training pixels in [0, 1]
 BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
+MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
+PLACES = ("", "*/", "*/*/")  # where in data_dir the files may lie: not in all of a disk
+REMEDY = "put the original file back (git restore MNIST-Data, for the collection's own)"
 
 
 class Splits(NamedTuple):
@@ -36,7 +40,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def read_idx(path: Path) -> Tensor:
-    """Reads one IDX file of bytes, packed with gzip or not, as a uint8 tensor.
+    """Reads one IDX file of bytes, packed with gzip or not, as a uint8 tensor (N,) or (N, H, W).
 
     torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable
     folder.
@@ -48,29 +52,25 @@ def read_idx(path: Path) -> Tensor:
         InputError: the file is damaged; the message names its md5 sum, and the right one where it
             is known.
     """
-    remedy = "put the original file back (git restore MNIST-Data, for the collection's own)"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror}); {remedy}.") from error
+    content = read_file(path, MOST_BYTES, REMEDY)
     found, known = hashlib.md5(content, usedforsecurity=False).hexdigest(), _known_md5(path)
     if known and found != known:
         raise InputError(
-            f"{path} is not the original: its md5 sum is {found}, not {known}; {remedy}."
+            f"{path} is not the original: its md5 sum is {found}, not {known}; {REMEDY}."
         )
-    try:
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-        shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
-        if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * len(shape) + math.prod(
-            shape.tolist()
-        ):
-            raise ValueError("header and length don't agree")
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise InputError(
-            f"{path} is no whole IDX file ({error}; md5 sum {found}); {remedy}."
-        ) from error
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-    return torch.from_numpy(values.copy())
+    with decoding(path, f"is no whole IDX file of md5 sum {found}", REMEDY):
+        packed = io.BytesIO(content)
+        file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+        magic = file.read(4)
+        if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
+            raise ValueError("it does not begin as one")
+        shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
+        size = math.prod(shape)
+        # no more is unpacked than the header says, and one byte, which must not be there
+        values = file.read(size + 1) if size <= MOST_BYTES else b""
+        if len(values) != size:
+            raise ValueError(f"its header says {shape}, its length otherwise")
+        return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())
 
 
 def _known_md5(path: Path) -> str | None:
@@ -82,7 +82,7 @@ def _known_md5(path: Path) -> str | None:
 
 
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
-    """Loads "train" or "test" from the IDX files in `data_dir` or a folder below it.
+    """Loads "train" or "test" from the IDX files in `data_dir` or at most two folders below it.
 
     Knows the file names of MNIST, Fashion-MNIST, KMNIST and EMNIST (whose images are stored
     transposed).
@@ -94,11 +94,9 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     arrays, paths = [], []
     for kind in ("images-idx3", "labels-idx1"):
         stems = ("train",) if part == "train" else ("t10k", "test")
-        found = [
-            path
-            for stem in stems
-            for path in sorted(data_dir.rglob(f"*{stem}-{kind}-ubyte*"), reverse=True)
-        ]
+        names = [f"{place}*{stem}-{kind}-ubyte*" for stem in stems for place in PLACES]
+        with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
+            found = [path for name in names for path in sorted(data_dir.glob(name), reverse=True)]
         if not found:
             raise InputError(
                 f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "

@@ -2,21 +2,27 @@
 
 import base64
 import binascii
+import io
 import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE, normalise
+from mnist_helpers.files import decoding, read_file
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
 PAD = 140  # sides of a sheet to draw on, in pixels
+SIDE = 1000  # pixels to which a larger picture is shrunk first
+MOST_BYTES, MOST_PIXELS = 100_000_000, 64_000_000  # of a picture's file, and of what it unpacks to
+REMEDY = "give a PNG or JPEG file of at most 64 million pixels"
+TOPS = (1, 255, 65_535)  # what white can be in a picture of decimals or of 16 bits
 
 
 class Prepared(NamedTuple):
@@ -80,15 +86,30 @@ def load_digit(path: Path) -> Tensor:
     Raises:
         InputError: the file can't be read as a picture, or there is nothing in it.
     """
-    try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path} can't be read as an image ({error}); give a PNG or JPEG file."
-        ) from error
+    content = read_file(path, MOST_BYTES, REMEDY)
+    with (
+        decoding(path, "can't be read as an image", REMEDY),
+        Image.open(io.BytesIO(content)) as picture,
+    ):
+        picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
+        if math.prod(picture.size) > MOST_PIXELS:
+            raise ValueError(f"it has {picture.width} × {picture.height} pixels")
+        turn = picture.getexif().get(ExifTags.Base.Orientation)
+        small = _in_bytes(picture).convert("RGBA")
+        small.thumbnail((SIDE, SIDE))
+        small.getexif()[ExifTags.Base.Orientation] = turn or 1
+        upright = ImageOps.exif_transpose(small)
     on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     return prepare(_ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)).image
+
+
+def _in_bytes(picture: Image.Image) -> Image.Image:
+    """A picture of decimals or 16 bits as one of bytes, which Pillow would cut off at 255."""
+    if picture.mode[0] not in "FI":
+        return picture
+    values = np.asarray(picture, np.float32)
+    top = next((each for each in TOPS if values.max() <= each), values.max())
+    return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
 
 
 def _ink(grey: np.ndarray, path: Path) -> np.ndarray:

@@ -12,8 +12,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mnist_helpers.checkpoint import load_checkpoint, require_writable, write_files
+from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.config import InputError
+from mnist_helpers.files import require_writable, write_files
 
 Format = Literal["onnx", "safetensors", "pt2"]
 OPSET = 18  # in which torch.onnx writes; another would be converted from it
@@ -69,7 +70,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model = load_checkpoint(checkpoint)[0].to(memory_format=torch.contiguous_format)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    beside = out.with_name(f".{os.getpid()}.{out.name}")
+    beside = out.with_name(f".{os.getpid()}.{out.name}")  # named as its library wants it
     try:
         with warnings.catch_warnings(action="ignore"):
             write_files({beside: make(kind, model, sha256)})
@@ -78,9 +79,6 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
             answers = f"answers otherwise than PyTorch, by up to {difference:.1e} a logit"
             raise InputError(f"{out} {answers}, and was not kept; choose another format.")
         beside.replace(out)
-    except OSError as error:
-        what = f"can't be written ({error.strerror})"
-        raise InputError(f"{out} {what}; make room or choose another out.") from error
     finally:
         beside.unlink(missing_ok=True)
     return difference

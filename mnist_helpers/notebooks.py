@@ -1,6 +1,7 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +12,8 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
-from mnist_helpers.checkpoint import require_writable
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
+from mnist_helpers.files import reason, require_writable, write_files
 
 ORDER = (
     "00_start_here",
@@ -72,7 +73,7 @@ def execute(
 ) -> NotebookRun:
     """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
-    What was executed is in `target` also when a cell fails.
+    What was executed is in `target` also when a cell fails, but no notebook is cut short there.
 
     Raises:
         InputError: `target` can't be written.
@@ -80,10 +81,11 @@ def execute(
     require_writable(target, "output_dir")
     known = known_parameters(source)
     started = time.perf_counter()
+    beside = target.with_name(f".{os.getpid()}.{target.name}")  # papermill writes cell by cell
     try:
         executed = papermill.execute_notebook(
             source,
-            target,
+            beside,
             {name: value for name, value in parameters.items() if name in known},
             kernel_name="python3",
             cwd=source.parent,
@@ -96,6 +98,13 @@ def execute(
         error = "; ".join(hidden_errors(executed))
     except (PapermillException, TimeoutError, RuntimeError) as failure:
         error = str(failure).strip().splitlines()[-1]
+    except (OSError, ValueError) as failure:
+        error = reason(failure)
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: cut short, and no notebook
+            nbformat.read(beside, as_version=4)
+            beside.replace(target)
+        beside.unlink(missing_ok=True)
     return NotebookRun(source.stem, time.perf_counter() - started, error)
 
 
@@ -169,7 +178,7 @@ def refresh(source: Path, executed: Path) -> None:
         for cell in notebook.cells
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    nbformat.write(notebook, source)
+    write_files({source: nbformat.writes(notebook).encode()})
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:

@@ -20,6 +20,7 @@ from mnist_helpers.explorer.scene import Row
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.explorer.widget import PAGE, classic_script, encoded
+from mnist_helpers.files import write_files
 from mnist_helpers.metrics import class_report, confusion_matrix, evaluate
 from mnist_helpers.network.tracing import Network
 
@@ -105,10 +106,9 @@ class Report:
         """Writes the figures, metrics.json and report.html into a folder."""
         out.mkdir(parents=True, exist_ok=True)
         pictures = {name: plots.figure_png(fig) for name, fig in self.figures().items()}
-        for name, picture in pictures.items():
-            (out / f"{name}.png").write_bytes(picture)
+        write_files({out / f"{name}.png": picture for name, picture in pictures.items()})
         found = self.metrics()
-        (out / "metrics.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        write_files({out / "metrics.json": (json.dumps(found, indent=2) + "\n").encode()})
         images = [
             f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
             for name, png in pictures.items()
@@ -127,7 +127,7 @@ class Report:
             script=classic_script(),
             states=json.dumps(self.states()).replace("</", "<\\/"),
         )
-        (out / "report.html").write_text(text, "utf-8")
+        write_files({out / "report.html": text.encode()})
 
 
 def plot_withstood(

@@ -1,20 +1,26 @@
 """A run on disk: a folder of its own, whole after every epoch, from which it can be resumed."""
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
-from mnist_helpers.checkpoint import load_tensors, write_files
+from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError
+from mnist_helpers.files import decoding, read_json, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
+
+REMEDY = "give a folder that train has made"
 
 
 def new_run(config: Config) -> Path:
@@ -34,6 +40,22 @@ def new_run(config: Config) -> Path:
     text = json.dumps(dataclasses.asdict(config), indent=2, default=str)
     write_files({folder / "config.json": text.encode()})
     return folder
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of the run in `folder`, and sweeps what a killed one has left.
+
+    Raises:
+        InputError: another process trains there.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            sweep(folder, ".*.part")
+            yield
+    except Timeout as error:
+        remedy = "wait for its end, or start a run of its own"
+        raise InputError(f"{folder} is in use by another process; {remedy}.") from error
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:
@@ -65,13 +87,10 @@ def read_config(folder: Path) -> Config:
     Raises:
         InputError: there is no run.
     """
-    try:
-        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    what = "holds no run to resume"
+    fields = read_json(folder / "config.json", dict[str, object], what, REMEDY)
+    with decoding(folder, what, REMEDY):
         return Config(**fields | {"betas": tuple(fields["betas"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{folder} holds no run to resume ({error}); give a folder that train has made."
-        ) from error
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
@@ -80,14 +99,10 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     Raises:
         InputError: there is none.
     """
-    try:
-        records = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-        names = [field.name for field in dataclasses.fields(EpochRecord)]
-        return {name: [float(record[name]) for record in records] for name in names}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{folder} holds no history of a run ({error}); give a folder that train has made."
-        ) from error
+    path, what = folder / "history.json", "holds no history of a run"
+    records = read_json(path, list[EpochRecord], what, REMEDY)
+    names = [field.name for field in dataclasses.fields(EpochRecord)]
+    return {name: [float(record[name]) for record in records] for name in names}
 
 
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:

@@ -5,17 +5,21 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_helpers.checkpoint import write_files
-from mnist_helpers.config import InputError
+from mnist_helpers.files import decoding, read_file, require_small, write_files
+from mnist_helpers.metrics import EpochRecord
 
 FINEST, COARSEST = 1 / 4096, 1 / 128  # steps to which the change of a moment is rounded
 FIRST = 1 / 1024  # the step of the first moment, from which all others go on
+MOST_BYTES = 2**28  # of the file, and of what it unpacks to
+REMEDY = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
+Epoch = Annotated[float, msgspec.Meta(ge=0)]
 FEW = 10_000  # weights of one name, that cost little in the finest steps
 
 
@@ -78,23 +82,33 @@ def load_snapshots(path: Path) -> Snapshots:
     Raises:
         InputError: it is missing, damaged, or no such file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            epochs, history = arrays["epochs"].tolist(), json.loads(str(arrays["history"]))
+    content = io.BytesIO(read_file(path, MOST_BYTES, REMEDY))
+    with decoding(path, "holds no snapshots", REMEDY):
+        require_small(content, MOST_BYTES)
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as arrays:
+            epochs = msgspec.convert(arrays["epochs"].tolist(), list[Epoch])
+            history = msgspec.json.decode(str(arrays["history"]), type=dict[str, list[float]])
             names = [name.removeprefix("steps/") for name in arrays.files if "steps/" in name]
             moments = {name: from_steps(arrays, name) for name in names}
         weights = [
             {name: torch.from_numpy(values[at]) for name, values in moments.items()}
             for at in range(len(epochs))
         ]
-        return Snapshots(epochs, weights, dict(history))
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
-        remedy = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
-        raise InputError(f"{path} holds no snapshots ({error}); {remedy}.") from error
+        for values in zip(*history.values(), strict=True):
+            EpochRecord(**dict(zip(history, values, strict=True)))  # raises where a field is amiss
+        snapshots = Snapshots(epochs, weights, history)
+        if not names or len(set(epochs)) < len(epochs) or snapshots.best < 0:
+            raise ValueError("its moments are not those of a run")
+        return snapshots
 
 
 def from_steps(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """The weights of one name at every moment, (T, ...), float32."""
     changes = arrays[f"changes/{name}"]
     steps = arrays[f"steps/{name}"].reshape(-1, *[1] * (changes.ndim - 1))
-    return (changes * steps.astype(np.float32)).cumsum(axis=0, dtype=np.float32)
+    moments = changes * steps.astype(np.float32)
+    moments.cumsum(axis=0, out=moments)
+    if moments.shape != changes.shape or not np.isfinite(moments).all():
+        raise ValueError(f"{name} is not of finite numbers, one for each moment")
+    return moments

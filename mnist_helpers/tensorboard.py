@@ -1,5 +1,6 @@
 """TensorBoard, which is an optional extra."""
 
+import threading
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 from torchvision.utils import make_grid
 
 from mnist_helpers.config import InputError
+from mnist_helpers.files import reason
 
 
 def write_tensorboard(
@@ -19,7 +21,7 @@ def write_tensorboard(
     that `images` take through `model`.
 
     Raises:
-        InputError: TensorBoard is not installed, or `folder` can't be made.
+        InputError: TensorBoard is not installed, or `folder` can't be written.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -27,24 +29,25 @@ def write_tensorboard(
         raise InputError(
             "TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'."
         ) from error
+    before, threading.excepthook = threading.excepthook, lambda failure: None  # raised here as well
     try:
-        writer = SummaryWriter(folder)
+        with SummaryWriter(folder) as writer:
+            for name, value in figures.items():
+                writer.add_scalar(name, value, epoch)
+            for name, parameter in model.named_parameters():
+                writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
+                if parameter.grad is not None:
+                    writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+            for name, module in model.named_modules():
+                if isinstance(module, nn.Conv2d):
+                    writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
+            if epoch == 1:
+                writer.add_graph(model, images)
     except OSError as error:
-        raise InputError(
-            f"{folder} can't hold TensorBoard's files ({error.strerror}); choose another."
-        ) from error
-    with writer:
-        for name, value in figures.items():
-            writer.add_scalar(name, value, epoch)
-        for name, parameter in model.named_parameters():
-            writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
-            if parameter.grad is not None:
-                writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
-        for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d):
-                writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
-        if epoch == 1:
-            writer.add_graph(model, images)
+        what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
+        raise InputError(f"{what}; make room or choose another tensorboard.") from error
+    finally:
+        threading.excepthook = before
 
 
 def kernel_grid(kernels: torch.Tensor) -> torch.Tensor:

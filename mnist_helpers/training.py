@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
+from mnist_helpers.files import reason
 from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.tensorboard import write_tensorboard
 
@@ -87,7 +88,7 @@ class Trainer:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
         An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the
-        best so far.
+        best so far, as does whatever else goes wrong.
 
         Args:
             on_epoch: is called after every epoch.
@@ -95,7 +96,7 @@ class Trainer:
                 shows in a terminal or a notebook.
 
         Raises:
-            InputError: the loss is no longer a number.
+            InputError: the loss is no longer a number, or the machine can't do what is asked.
         """
         steps, done = len(self.loader), len(self.history)
         hidden = True if on_step or self.rank else None  # None: shown in a terminal or a notebook
@@ -103,7 +104,7 @@ class Trainer:
         bar = tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden)
         if not done:
             self.take_snapshot(0)
-        with bar, self.noting_interrupts():
+        with bar, self.noting_interrupts(), self.explaining():
             try:
                 for epoch in range(done + 1, self.config.epochs + 1):
                     patience = self.config.patience
@@ -116,17 +117,34 @@ class Trainer:
                         weights = copy.deepcopy(self.model.state_dict())
                     # in one statement, for an interrupt must not leave one without the other
                     self.history, self.best_weights = history, weights
+                    on_epoch(record)
                     if self.config.tensorboard and self.rank == 0:
                         self.write_tensorboard(self.config.tensorboard)
-                    on_epoch(record)
+                self.interrupted = False  # by what came too late to stop anything
             except KeyboardInterrupt:
+                self.interrupted = len(self.history) < self.config.epochs
                 if not self.best_weights:
                     raise
-                self.interrupted = True
                 log.warning("interrupted: keeping the best epoch of %d", len(self.history))
+            finally:
+                self.model.load_state_dict(self.best_weights or self.model.state_dict())
         if best_record(self.history).val_loss > GUESSING:
             log.warning("no better than guessing (loss %.2f); lower learning_rate", GUESSING)
-        self.model.load_state_dict(self.best_weights)
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Makes one sentence of what the machine can't do."""
+        try:
+            yield
+        except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
+            said, config = reason(error), self.config
+            if "memory" in said.lower() or "bad_alloc" in said:
+                asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
+                raise InputError(f"{asked}; lower batch_size.") from error
+            if config.num_workers:
+                failed = f"a process that loads batches failed ({said})"
+                raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
+            raise
 
     @contextlib.contextmanager
     def noting_interrupts(self) -> Iterator[None]:
@@ -155,7 +173,8 @@ class Trainer:
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
-            raise InputError(f"the loss of epoch {epoch} is not a number; lower learning_rate.")
+            remedy = "lower learning_rate or weight_decay"
+            raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
         learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
         return EpochRecord(
             epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds

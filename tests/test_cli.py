@@ -100,7 +100,7 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["evaluate", "--checkpoint", "/nowhere.pth"], "/nowhere.pth does not exist"),
         (["evaluate", "--data-dir", "/nowhere"], "/nowhere holds no file"),
         (["predict"], "at least one picture"),
-        (["predict", "/nowhere.png"], "/nowhere.png can't be read"),
+        (["predict", "/nowhere.png"], "/nowhere.png does not exist"),
         (["visualize", "--image", "10000"], "image is 10000, but must be from 0 to 9999"),
         (["visualize", "--layer", "conv7"], "layer is 'conv7', but must be one of: image, conv1,"),
         (["visualize", "--out", "/dev/null/x"], "can't be written"),
@@ -110,7 +110,7 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["notebooks", "load_model", "--output-dir", "/dev/null/x"], "can't be written"),
         (
             ["train", "--tensorboard", "/dev/null/x", "--epochs", "1"],
-            "/dev/null/x can't hold TensorBoard's files",
+            "/dev/null/x/events can't be written",
         ),
     ],
 )

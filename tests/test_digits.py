@@ -69,7 +69,7 @@ def test_what_is_no_image_is_named(tmp_path, content):
 
 
 def test_a_missing_image_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.png can't be read"):
+    with pytest.raises(InputError, match=r"nowhere\.png does not exist; give a PNG or JPEG"):
         load_digit(tmp_path / "nowhere.png")
 
 

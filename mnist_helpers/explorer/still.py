@@ -40,6 +40,7 @@ from mnist_helpers.explorer.scene import (
     Text,
     number,
 )
+from mnist_helpers.files import write_files
 from mnist_helpers.plots import BLUE, INK, ORANGE
 
 PALETTES = {"ink": INK, "signed": "RdBu_r", "unsigned": "viridis"}
@@ -79,7 +80,7 @@ class Still:
 
     def save(self, path: Path) -> None:
         """Writes the picture."""
-        Path(path).write_bytes(self.png())
+        write_files({Path(path): self.png()})
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, str], dict[str, object]]:
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}

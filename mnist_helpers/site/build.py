@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 from pathlib import Path
 from string import Template
 
@@ -17,6 +16,7 @@ from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.explorer.views.layers import layer_step
+from mnist_helpers.files import write_files
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
@@ -49,10 +49,10 @@ def write_site(subject: Subject, out: Path) -> None:
         text = filled("page", title=name, body=body)
         for old, new in CHANGES.items():
             text = re.sub(old, new, text)
-        (out / f"{name}.html").write_text(text, "utf-8")
-    (out / "lab.html").write_text(lab_page(subject), "utf-8")
+        write_files({out / f"{name}.html": text.encode()})
+    write_files({out / "lab.html": lab_page(subject).encode()})
     for path in DOCS.glob("*.png"):
-        shutil.copy(path, out)
+        write_files({out / path.name: path.read_bytes()})
 
 
 def read(path: Path) -> str:

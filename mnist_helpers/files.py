@@ -1,0 +1,133 @@
+"""The one door for files: read without trust, and written whole or not at all."""
+
+import contextlib
+import glob
+import os
+import stat
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from zipfile import ZipFile
+
+import msgspec
+
+from mnist_helpers.config import InputError
+
+MOST_JSON = 16_000_000  # bytes; the card of a run of 10,000 epochs is smaller
+STALE = 3600  # seconds after which what a killed process was writing is swept away
+
+
+def read_file(path: Path, most: int, remedy: str) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        InputError: it is missing, none (a folder, a pipe, a device) or larger, or can't be read.
+    """
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} can't be read (it is no regular file); {remedy}.")
+        if status.st_size > most:
+            raise InputError(f"{path} is larger than {most:,} bytes; {remedy}.")
+        with Path(path).open("rb") as file:
+            return file.read(status.st_size)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; {remedy}.") from error
+    except (OSError, ValueError) as error:  # as is a NUL in the path
+        raise InputError(f"{path} can't be read ({reason(error)}); {remedy}.") from error
+
+
+@contextlib.contextmanager
+def decoding(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Makes one sentence of whatever a decoder raises; its warnings, of code lines, are dropped."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except InputError:
+        raise
+    except Exception as error:  # a foreign file brings decoders to raise almost anything
+        raise InputError(f"{path} {what} ({reason(error)}); {remedy}.") from error
+
+
+def read_json(path: Path, kind: object, what: str, remedy: str) -> object:
+    """The JSON of a file, which has the types that `kind` names, and maybe more.
+
+    Raises:
+        InputError: it hasn't, or can't be read.
+    """
+    content = read_file(path, MOST_JSON, remedy)
+    with decoding(path, what, remedy):
+        found = msgspec.json.decode(content)
+        msgspec.convert(found, kind)
+        return found
+
+
+def require_small(file: IO[bytes], most: int) -> None:
+    """Raises a ValueError where a zip archive would unpack to more than `most` bytes."""
+    with ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most:
+            raise ValueError(f"it unpacks to more than {most:,} bytes")
+
+
+def reason(error: Exception) -> str:
+    """What an error says, on one line and not for long."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(said.split())[:160]
+
+
+def require_writable(path: Path, setting: str) -> None:
+    """Makes the folder of `path` and proves that a file can be written there, before long work.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError("a folder of that name is in the way")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} can't be written ({reason(error)}); choose another {setting}."
+        ) from error
+
+
+def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:
+    """Writes files that are whole at every moment: first all beside their places, then moved.
+
+    Args:
+        withdraw: is removed in between.
+
+    Raises:
+        InputError: they can't be written; what was there before stays.
+    """
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
+    try:
+        for path, content in contents.items():
+            sweep(path.parent, f".{glob.escape(path.name)}.*.part", STALE)
+            with beside[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if withdraw:
+            withdraw.unlink(missing_ok=True)
+        for path in contents:
+            os.replace(beside[path], path)
+    except OSError as error:
+        what = f"{path} can't be written ({reason(error)})"
+        raise InputError(f"{what}; make room or choose another place.") from error
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, pattern: str, age: float = 0) -> None:
+    """Removes what a killed process has left half written, if it is `age` seconds old."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # another process may have swept, or be writing
+            if time.time() - path.stat().st_mtime >= age:
+                path.unlink()
