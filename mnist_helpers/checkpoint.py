@@ -20,7 +20,10 @@ from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, select_dev
 from mnist_helpers.model import SimpleCNN
 
 SAFETENSORS = ".safetensors"
-REMEDY = "`git restore best_mnist_cnn.pth` or `mnist-helpers train` makes a good one"
+REMEDY = (
+    "`git restore best_mnist_cnn.pth` or "
+    "`mnist-helpers train --model-save-path best_mnist_cnn.pth` makes a good one"
+)
 
 
 def card_path(path: Path) -> Path:
@@ -183,7 +186,7 @@ def _read_card(path: Path) -> dict[str, object]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json')}."
+            f"{path} is no card in JSON ({error}); {REMEDY.replace('.pth', '.json', 1)}."
         ) from error
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
+if not (PROJECT_DIR / "notebooks" / "00_start_here.ipynb").is_file():
+    PROJECT_DIR = Path.cwd()  # installed without the collection
 DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"

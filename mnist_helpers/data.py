@@ -48,7 +48,7 @@ def read_idx(path: Path) -> Tensor:
         InputError: the file is damaged; the message names its md5 sum, and the right one where it
             is known.
     """
-    remedy = "put the original file back (git restore MNIST-Data, for the collection's own)"
+    remedy = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -102,8 +102,8 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         if not found:
             raise InputError(
                 f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "
-                "four files of MNIST as data_dir, or restore the collection's own with "
-                "git restore MNIST-Data."
+                "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
+                "(in the collection, git restore MNIST-Data)."
             )
         if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
             raise InputError(
