@@ -98,7 +98,9 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
 @contextlib.contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Writes what is logged into `path` as well."""
-    with contextlib.closing(logging.FileHandler(path, encoding="utf-8")) as handler:
+    # names that the locale can't read are written as they are
+    handler = logging.FileHandler(path, "a", "utf-8", errors="surrogateescape")
+    with contextlib.closing(handler):
         log.addHandler(handler)
         try:
             yield

@@ -29,9 +29,9 @@ def write_tensorboard(
         ) from error
     try:
         writer = SummaryWriter(folder)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InputError(
-            f"{folder} can't hold TensorBoard's files ({error.strerror}); choose another."
+            f"{folder} can't hold TensorBoard's files ({error}); choose another."
         ) from error
     with writer:
         for name, value in figures.items():
