@@ -29,7 +29,10 @@ from mnist_helpers.model import SimpleCNN
 
 SAFETENSORS = ".safetensors"
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
-REMEDY = "`git restore best_mnist_cnn.pth` or `mnist-helpers train` makes a good one"
+REMEDY = (
+    "`git restore best_mnist_cnn.pth` or "
+    "`mnist-helpers train --model-save-path best_mnist_cnn.pth` makes a good one"
+)
 
 
 class Figures(TypedDict, total=False):
@@ -174,7 +177,7 @@ def read_card(path: Path) -> dict[str, object]:
     Raises:
         InputError: it isn't what `Card` says.
     """
-    remedy = REMEDY.replace(".pth", ".json")
+    remedy = REMEDY.replace(".pth", ".json", 1)
     return read_json(path, Card, "is no card in JSON", remedy) if path.exists() else {}
 
 

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, export, visualize, analyze, notebooks, site.
+"""The command line: train, evaluate, predict, export, visualize, analyze, notebooks, site, ...
 
 A command is a record of its options; called, it does what they say.
 """
@@ -34,6 +34,7 @@ from mnist_helpers.config import (
 )  # fmt: skip
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.digits import load_digit
+from mnist_helpers.download import download
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
@@ -327,12 +328,24 @@ class Site:
 
     def __call__(self) -> None:
         """Builds and writes."""
+        notebooks.notebook_paths(())  # without the collection there is nothing to build
         start = self.out / "index.html"
         require_writable(start, "out")
         model, _ = load_checkpoint(self.checkpoint)
         images, labels = load_idx_part(self.data_dir, "test")[:100]
         write_site(Subject(model, images, labels), self.out)
         log.info("saved %s", start)
+
+
+@dataclass(frozen=True)
+class Download:
+    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays."""
+
+    data_dir: DataDir = Config.data_dir
+
+    def __call__(self) -> None:
+        """Gets what is missing."""
+        log.info("%s holds the four files of MNIST", download(self.data_dir))
 
 
 def parse(args: Sequence[str]) -> Callable[[], None]:
@@ -355,6 +368,7 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         "analyze": Analyze,
         "notebooks": Notebooks,
         "site": Site,
+        "download": Download,
     }
     return tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
+if not (PROJECT_DIR / "notebooks" / "00_start_here.ipynb").is_file():
+    PROJECT_DIR = Path.cwd()  # installed without the collection
 DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
@@ -34,6 +36,11 @@ def is_number(value: object) -> bool:
 def printable(text: str) -> str:
     """The text on one line, with what a terminal would obey, or can't show, written out."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def path_text(path: Path) -> str:
+    """A path as it stands in files, whatever the locale makes of its bytes."""
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 class InputError(Exception):
@@ -168,7 +175,8 @@ class Config:
             if isinstance(value, Path):
                 path = Path(os.path.realpath(value))  # resolve() raises where links go in circles
                 inside = path.is_relative_to(PROJECT_DIR)
-                fields[name] = path.relative_to(PROJECT_DIR).as_posix() if inside else path.name
+                path = path.relative_to(PROJECT_DIR) if inside else Path(path.name)
+                fields[name] = path_text(path)
         return fields
 
 

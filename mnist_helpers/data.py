@@ -23,7 +23,7 @@ BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("", "*/", "*/*/")  # where in data_dir the files may lie: not in all of a disk
-REMEDY = "put the original file back (git restore MNIST-Data, for the collection's own)"
+REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 
 
 class Splits(NamedTuple):
@@ -100,8 +100,8 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         if not found:
             raise InputError(
                 f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "
-                "four files of MNIST as data_dir, or restore the collection's own with "
-                "git restore MNIST-Data."
+                "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
+                "(in the collection, git restore MNIST-Data)."
             )
         if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
             raise InputError(

@@ -192,6 +192,7 @@ def notebook_paths(names: Iterable[str]) -> list[Path]:
     for path in paths:
         if not path.is_file():
             raise InputError(
-                f"there is no notebook {path.stem}; the collection has {', '.join(ORDER)}."
+                f"there is no notebook {path.stem} in {path.parent}; the repository of the "
+                f"collection has {', '.join(ORDER)}."
             )
     return paths

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from mnist_helpers.checkpoint import load_tensors
-from mnist_helpers.config import Config, InputError
+from mnist_helpers.config import Config, InputError, path_text
 from mnist_helpers.files import decoding, read_json, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.snapshots import Snapshots, save_snapshots
@@ -37,7 +37,7 @@ def new_run(config: Config) -> Path:
         raise InputError(
             f"{config.runs_dir} can't hold a run ({error}); choose another runs_dir."
         ) from error
-    text = json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    text = json.dumps(dataclasses.asdict(config), indent=2, default=path_text)
     write_files({folder / "config.json": text.encode()})
     return folder
 

@@ -43,7 +43,7 @@ def write_tensorboard(
                     writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
             if epoch == 1:
                 writer.add_graph(model, images)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
         raise InputError(f"{what}; make room or choose another tensorboard.") from error
     finally:

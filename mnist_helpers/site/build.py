@@ -10,13 +10,14 @@ import safetensors.torch
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 
-from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
+from mnist_helpers.config import PROJECT_DIR
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
+from mnist_helpers.notebooks import notebook_paths
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
@@ -39,7 +40,7 @@ def write_site(subject: Subject, out: Path) -> None:
     """
     exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
     pages = {}
-    for path in NOTEBOOKS_DIR.glob("*.ipynb"):
+    for path in notebook_paths(()):
         pages[path.stem], _ = exporter.from_filename(path)
     ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
     pages["index"] = read(PAGE / "start.html") + ways

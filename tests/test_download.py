@@ -1,0 +1,207 @@
+"""Against real servers on this machine, in the place of torchvision's mirrors."""
+
+import contextlib
+import re
+import shutil
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from test_cli import run
+from torchvision.datasets import MNIST
+
+from mnist_helpers import DATA_DIR, InputError
+from mnist_helpers import download as module
+from mnist_helpers.data import load_idx_part
+from mnist_helpers.download import download
+
+RAW = DATA_DIR / "MNIST" / "raw"
+CONTENTS = {path.name: path.read_bytes() for path in RAW.glob("*.gz")}
+LABELS, MD5 = MNIST.resources[3]  # the smallest file, the last to come
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Sends the files whole; its subclasses do something else."""
+
+    asked: list
+
+    def answer(self, content: bytes) -> None:
+        self.begin(200, len(content))
+        self.wfile.write(content)
+
+    def begin(self, status: int, length: int | None) -> None:
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        name = self.path[1:]
+        start = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
+        self.asked.append((name, start))
+        self.start = start
+        with contextlib.suppress(ConnectionError):  # the client may leave
+            self.answer(CONTENTS[name])
+
+    def log_message(self, *args) -> None:
+        """Says nothing."""
+
+
+class Ranged(Mirror):
+    def answer(self, content):
+        if self.start >= len(content):
+            self.begin(416, 0)
+            return
+        self.begin(206, len(content) - self.start)
+        self.wfile.write(content[self.start :])
+
+
+class BreaksOff(Mirror):
+    """Honours ranges, but sends no more than the next 3,000 bytes."""
+
+    def answer(self, content):
+        self.begin(206, len(content) - self.start)
+        self.wfile.write(content[self.start : self.start + 3000])
+
+
+class Wrong(Mirror):
+    def answer(self, content):
+        super().answer(b"<html>Please log in</html>")
+
+
+class Gone(Mirror):
+    def answer(self, content):
+        self.begin(404, 0)
+
+
+class Stalls(Mirror):
+    def answer(self, content):
+        self.begin(200, len(content))
+        time.sleep(1)
+
+
+class Endless(Mirror):
+    def answer(self, content):
+        self.begin(200, None)
+        while True:
+            self.wfile.write(bytes(2**16))
+
+
+@pytest.fixture
+def mirrors(monkeypatch):
+    """Starts servers of these kinds in the place of torchvision's mirrors; what they are asked."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*kinds):
+            asked, addresses = [], []
+            for kind in kinds:
+                handler = type(kind.__name__, (kind,), {"asked": asked})
+                server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+                server.daemon_threads = True
+                threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+                stack.callback(server.shutdown)
+                addresses.append(f"http://127.0.0.1:{server.server_port}/")
+            monkeypatch.setattr(MNIST, "mirrors", addresses)
+            return asked
+
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield start
+
+
+@pytest.fixture
+def nearly(tmp_path):
+    """A folder that has all but the smallest file."""
+    shutil.copytree(RAW, tmp_path / "MNIST" / "raw")
+    (tmp_path / "MNIST" / "raw" / LABELS).unlink()
+    return tmp_path
+
+
+def files(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "MNIST" / "raw").iterdir()}
+
+
+def test_the_command_gets_the_four_files_that_are_then_read(capsys, mirrors, tmp_path):
+    asked = mirrors(Mirror)
+    code, out, err = run(capsys, "download", "--data-dir", tmp_path / "new")
+    assert (code, err) == (0, "")
+    assert out == f"{tmp_path / 'new' / 'MNIST' / 'raw'} holds the four files of MNIST\n"
+    assert files(tmp_path / "new") == CONTENTS
+    assert sorted(asked) == sorted((name, 0) for name in CONTENTS)
+    assert len(load_idx_part(tmp_path / "new", "test")) == 10_000
+
+
+def test_what_is_there_and_right_is_kept_and_what_is_wrong_replaced(mirrors, nearly):
+    asked = mirrors(Mirror)
+    raw = nearly / "MNIST" / "raw"
+    (raw / LABELS).write_bytes(CONTENTS[LABELS][:-1])
+    before = {path: path.stat().st_mtime_ns for path in raw.iterdir() if path.name != LABELS}
+    download(nearly)
+    assert asked == [(LABELS, 0)]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert files(nearly) == CONTENTS
+    download(nearly)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "starts"),
+    [
+        (Ranged, CONTENTS[LABELS][:1000], [1000]),
+        (Mirror, CONTENTS[LABELS][:1000], [1000]),  # sends the whole
+        (Ranged, CONTENTS[LABELS], []),  # killed before the file got its name
+        (Ranged, bytes(1000), [1000, 0]),  # the start of another file
+        (Ranged, bytes(5000), [5000, 0]),  # longer than the file
+    ],
+)
+def test_a_part_is_gone_on_with_where_it_can_be(mirrors, nearly, kind, part, starts):
+    asked = mirrors(kind)
+    (nearly / "MNIST" / "raw" / f".{MD5}.part").write_bytes(part)
+    download(nearly)
+    assert asked == [(LABELS, start) for start in starts]
+    assert files(nearly) == CONTENTS
+
+
+def test_what_breaks_off_is_gone_on_with_and_other_mirrors_are_asked(mirrors, nearly):
+    assert len(CONTENTS[LABELS]) == 4542
+    asked = mirrors(BreaksOff)
+    download(nearly)
+    assert asked == [(LABELS, 0), (LABELS, 3000)]
+    (nearly / "MNIST" / "raw" / LABELS).unlink()
+    asked = mirrors(Gone, Wrong, BreaksOff, Ranged)
+    download(nearly)
+    assert asked == [(LABELS, 0), (LABELS, 0), (LABELS, 0), (LABELS, 3000)]
+    assert files(nearly) == CONTENTS
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ([Gone, Wrong], r"/: HTTP Error 404: Not Found; http://127.*/: another file"),
+        ([Stalls], "timed out"),
+        ([Endless], "another file"),
+    ],
+)
+def test_without_a_mirror_that_has_it_one_sentence_says_what_to_do(
+    mirrors, nearly, monkeypatch, kinds, told
+):
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    mirrors(*kinds)
+    with pytest.raises(InputError, match=told) as error:
+        download(nearly)
+    raw = nearly / "MNIST" / "raw"
+    assert str(error.value).startswith(f"{LABELS} can't be had (http://127.0.0.1:")
+    assert f"copy MNIST's four files into {raw} (in the collection, git" in str(error.value)
+    assert LABELS not in files(nearly)
+    with pytest.raises(InputError, match="mnist-helpers download"):  # no part is taken for data
+        load_idx_part(nearly, "test")
+
+
+def test_offline_the_command_ends_at_once(capsys, mirrors, tmp_path, monkeypatch):
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    code, out, err = run(capsys, "download", "--data-dir", tmp_path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "train-images-idx3-ubyte.gz can't be had (http://127.0.0.1:9/: " in err
+    code, _, err = run(capsys, "download", "--data-dir", "/dev/null/x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "can't be written (Not a directory); choose another data_dir" in err
