@@ -1,6 +1,7 @@
 """SECURITY.md: names run nothing, nothing is fetched, unpickled or unpacked to disk."""
 
 import ast
+import itertools
 import json
 import re
 
@@ -154,8 +155,11 @@ def messages(count):
     fields = [*vars(Selection()), "position", "ablate", "reset", "nope", "__init__"]
     yield from ({}, [], None, 5, "select", "stop", {"select": {}}, {"select": None, "serial": 1})
     yield from ({"select": {}, "serial": each} for each in STRANGE)
+    for name, value in itertools.product(fields, STRANGE):
+        if (name, value) != ("rank", True):  # it is slow
+            yield {"select": {name: value}, "serial": 1}
     for _ in range(count):
-        names = rng.choice(fields, size=rng.integers(1, 4))
+        names = rng.choice(fields, size=rng.integers(2, 4))
         part = {str(name): STRANGE[rng.integers(len(STRANGE))] for name in names}
         part = {name: value for name, value in part.items() if (name, value) != ("rank", True)}
         yield {"select": part, "serial": int(rng.integers(100))}
@@ -179,7 +183,7 @@ def test_no_message_breaks_the_explorer(few):
         json.dumps(sent)
         assert isinstance(explorer.state["serial"], int)
         assert isinstance(explorer.state["error"], str)
-    assert 150 <= kept <= 330
+    assert kept >= 800
     explorer.receive({"select": {"reset": True}, "serial": 1000})
     explorer.receive({"select": {"view": "pipeline", "image": 7, "drawing": None}, "serial": 1001})
     assert explorer.state["error"] == ""
