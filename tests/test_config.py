@@ -48,6 +48,12 @@ def test_an_impossible_value_is_refused_by_its_name(field, value):
     assert str(error.value).count("\n") == 0
 
 
+def test_a_sentence_is_one_line_whatever_stands_in_a_name():
+    name = "a\nb\x1b[31m\u202e\udcff über 数字.png"
+    expected = r"a\nb\x1b[31m\u202e\udcff über 数字.png is no picture."
+    assert str(InputError(f"{name} is no picture.")) == expected
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().epochs = 3
@@ -56,6 +62,8 @@ def test_a_config_cannot_be_changed():
 def test_to_dict_names_no_folder_of_this_machine():
     fields = Config(model_save_path="/somewhere/else/m.pth").to_dict()
     assert fields["data_dir"] == "MNIST-Data"
+    inside = Config(data_dir=PROJECT_DIR / "MNIST-Data" / "MNIST").to_dict()
+    assert inside["data_dir"] == "MNIST-Data/MNIST"
     assert fields["model_save_path"] == "m.pth"
     assert not any(str(PROJECT_DIR) in str(value) for value in fields.values())
 

@@ -47,6 +47,15 @@ def test_the_split_is_whole_disjoint_stratified_and_seeded():
     assert not torch.equal(val, split_indices(labels, 5000, torch.Generator().manual_seed(4))[1])
 
 
+def test_the_three_parts_belong_to_their_seed(small_data_dir, few):
+    first, again, other = (load_splits(small_data_dir, 100, seed) for seed in (3, 3, 4))
+    for part, same in zip(first, again, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(part.tensors, same.tensors, strict=True))
+    assert not torch.equal(first.val.tensors[1], other.val.tensors[1])
+    assert [len(part) for part in first] == [900, 100, 300]
+    assert torch.equal(first.test.tensors[1], few.test.tensors[1])
+
+
 def test_a_loader_shuffles_only_when_asked_and_leaves_no_image_out(few):
     labels = few.train.tensors[1]
     in_order = torch.cat([batch for _, batch in make_loader(few.train, 64)])
@@ -102,6 +111,24 @@ class TestAugmentation:
         assert 1.3 < ratio.max().item() < 1.2**2 + 0.1
         assert 0.8**2 - 0.1 < ratio.min().item() < 0.75
 
+    def test_all_at_once_is_the_stated_matrix(self, few):
+        """By the coordinates of one bright spot, which the inverse of the matrix moves."""
+        config = Config(rotation=30, scaling=0.3, translation=3, shear=0.4)
+        draws = amounts(40)
+        spots = torch.full((40, 1, 28, 28), BACKGROUND)
+        spots[:, :, 9:11, 16:18] += 1.0  # around (17, 10) pixels from the corner
+        ink = self.ink(random_affine(spots, draws, config)).numpy()
+        for drawn, image in zip(draws.double().numpy(), ink, strict=True):
+            angle, size = np.radians(30 * drawn[0]), 1 + 0.3 * drawn[1]
+            shear, shift = 0.4 * drawn[2], 3 * drawn[3:]
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            matrix = turn @ np.array([[1, shear], [0, 1]]) / size
+            expected = 14 + np.linalg.solve(matrix, np.array([17.0, 10.0]) - 14 - shift)
+            at = np.arange(28) + 0.5
+            found = [(image.sum(0) @ at) / image.sum(), (image.sum(1) @ at) / image.sum()]
+            if 3 < expected.min() < expected.max() < 25:
+                assert np.allclose(found, expected, atol=0.4)
+
     def test_shear_moves_rows_and_keeps_their_height(self, few):
         images = few.test.tensors[0]
         sheared = random_affine(images, amounts(300), Config(shear=0.3))
@@ -145,6 +172,23 @@ class TestOtherDataSets:
             (tmp_path / f"t10k-{part}-ubyte").write_bytes(content)
         packed, unpacked = load_idx_part(small_data_dir, "test"), load_idx_part(tmp_path, "test")
         assert all(torch.equal(a, b) for a, b in zip(packed.tensors, unpacked.tensors, strict=True))
+
+    def test_where_both_lie_the_packed_file_is_read(self, small_data_dir, tmp_path):
+        shutil.copytree(small_data_dir, tmp_path / "set")
+        for path in (tmp_path / "set").glob("t10k*.gz"):
+            path.with_suffix("").write_bytes(b"an unpacked one that is damaged")
+        assert len(load_idx_part(tmp_path, "test")) == 300
+
+    @pytest.mark.parametrize("name", ["FashionMNIST", "KMNIST", "MNIST"])
+    def test_the_checksums_of_three_data_sets_are_known(self, small_data_dir, tmp_path, name):
+        shutil.copytree(small_data_dir, tmp_path / name / "raw")
+        known = dict(getattr(datasets, name).resources)["t10k-images-idx3-ubyte.gz"]
+        with pytest.raises(
+            InputError, match=f"is not the original: its md5 sum is .*, not {known}"
+        ):
+            load_idx_part(tmp_path, "test")
+        (tmp_path / name).rename(tmp_path / "mine")
+        assert len(load_idx_part(tmp_path, "test")) == 300
 
     def test_two_data_sets_in_one_folder_are_refused(self, small_data_dir, tmp_path):
         for name in ("a", "b"):
@@ -199,10 +243,18 @@ class TestBadFiles:
         with pytest.raises(InputError, match="holds no image"):
             load_idx_part(tmp_path, "train")
 
-    def test_labels_must_be_digits(self, tmp_path):
+    @pytest.mark.parametrize("label", [10, 26])
+    def test_labels_must_be_digits(self, tmp_path, label):
         write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((3, 28, 28)))
-        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.array([0, 26, 1]))
-        with pytest.raises(InputError, match="labels up to 26"):
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.array([0, label, 1]))
+        with pytest.raises(InputError, match=f"labels-idx1.* has labels up to {label}"):
+            load_idx_part(tmp_path, "train")
+
+    @pytest.mark.parametrize("shape", [(4,), (3, 1, 1)])
+    def test_every_image_has_one_label(self, tmp_path, shape):
+        write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((3, 28, 28)))
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(shape))
+        with pytest.raises(InputError, match=r"images-idx3-ubyte\.gz and train-labels-idx1.* have"):
             load_idx_part(tmp_path, "train")
 
     def test_validation_must_leave_something(self, small_data_dir):

@@ -71,6 +71,9 @@ def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
     ties = [(7, 2, 5), (0, 1, 3), (4, 9, 3), (8, 3, 3)]
     assert most_confused(matrix, 2) == ties  # all that are as common as the second
     assert matrix[4, 4] == 100
+    once = torch.zeros(10, 10, dtype=torch.long)
+    once[3, 5] = once[9, 4] = 1
+    assert most_confused(once, 5) == [(3, 5, 1), (9, 4, 1)]
 
 
 def test_most_confident_mistakes(answers):
@@ -79,6 +82,13 @@ def test_most_confident_mistakes(answers):
     wrong = sorted(answers.confidence[~answers.correct].tolist(), reverse=True)
     assert answers.confidence[worst].tolist() == wrong[:7]
     assert len(most_confident_mistakes(answers, 10_000)) == len(wrong)
+
+
+def test_equals_stand_in_the_order_of_the_images():
+    logits = torch.zeros(300, 10)
+    logits[:, 1] = 2.0
+    labels = torch.zeros(300, dtype=torch.long)
+    assert most_confident_mistakes(Predictions(logits, labels), 300).tolist() == list(range(300))
 
 
 def test_evaluate_goes_through_all_images_in_order_and_keeps_the_mode(few):
