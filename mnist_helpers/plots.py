@@ -43,7 +43,7 @@ def plot_images(
         ax.axis("off")
     for ax, image, title in zip(panels, np.asarray(images), titles, strict=False):
         ax.imshow(image[0], cmap=INK)
-        ax.set_title(str(title), fontsize=9)
+        ax.set_title(str(title), fontsize=9, parse_math=False)
     return fig
 
 
@@ -57,7 +57,8 @@ def plot_class_counts(
         total = int(sum(count))
         shares[f"{part} ({total:,})"] = np.asarray(count) / total
     colours = [PARTS[part] for part in counts]
-    ax.grouped_bar(shares, tick_labels=names, group_spacing=0.75, colors=colours)
+    ax.grouped_bar(shares, group_spacing=0.75, colors=colours)
+    ax.set_xticks(range(len(names)), names, parse_math=False)
     ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(ncols=3, frameon=False, loc="upper center")
@@ -168,8 +169,8 @@ def plot_confusion_matrix(
         ax.text(column, row, count or "·", ha="center", va="center", fontsize=9, **style)
     ax.set(xlabel="Predicted digit", ylabel="True digit")
     across = "vertical" if max(len(str(name)) for name in names) > 2 else "horizontal"
-    ax.set_xticks(range(len(names)), names, rotation=across)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_xticks(range(len(names)), names, rotation=across, parse_math=False)
+    ax.set_yticks(range(len(names)), names, parse_math=False)
     ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
 
@@ -185,7 +186,7 @@ def plot_class_report(
     lowest = min(float(min(scores)) for scores in report.values())
     margin = max((1 - lowest) / 4, 1e-4)
     ax.set(xlabel="Digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
-    ax.set_xticks(range(len(names)), names)
+    ax.set_xticks(range(len(names)), names, parse_math=False)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -250,12 +251,13 @@ def plot_prediction(
     percent = [f"{100 * prob:.4g} %" for prob in probs]
     right.bar_label(bars, percent, padding=3, fontsize=8)
     right.set(xlabel="Probability", ylabel="Predicted digit")
-    right.set_yticks(range(len(names)), names)
+    right.set_yticks(range(len(names)), names, parse_math=False)
     right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
     right.invert_yaxis()
     right.spines[["top", "right"]].set_visible(False)
     right.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
-    fig.suptitle(title or f"true {names[label]}, predicted {names[predicted]}", fontsize=11)
+    title = title or f"true {names[label]}, predicted {names[predicted]}"
+    fig.suptitle(title, fontsize=11, parse_math=False)
     return fig
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb, resistance
+from mnist_helpers.config import printable
 from mnist_helpers.data import Splits
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import Row
@@ -120,12 +121,12 @@ class Report:
         ]
         page = Template(PAGE.joinpath("report.html").read_text("utf-8"))
         text = page.substitute(
-            title=html.escape(title),
+            title=html.escape(printable(title)),
             rows="\n".join(rows),
             figures="\n".join(images),
             style=PAGE.joinpath("explorer.css").read_text("utf-8"),
             script=classic_script(),
-            states=json.dumps(self.states()).replace("</", "<\\/"),
+            states=json.dumps(self.states()).replace("<", "\\u003c"),
         )
         write_files({out / "report.html": text.encode()})
 

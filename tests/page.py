@@ -4,6 +4,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ COLOUR_MAPS = {
     "unsigned": {"light": "viridis", "dark": "viridis"},
     "ink": {"light": "gray_r", "dark": "gray"},
 }
+# what a page would load from the network
+FETCHED = re.compile(
+    r"""\b(?:src|srcset|data|action|poster)\s*=\s*["']?\s*(?:https?:)?//[^"'\s]*"""
+    r"""|<link[^>]*href\s*=\s*["']?\s*(?:https?:)?//[^"'\s>]*|url\(\s*["']?\s*(?:https?:)?//[^)]*"""
+    r"""|@import[^;]*|\bimport\s*\(?\s*["'][^"']*|\bfetch\s*\(|XMLHttpRequest|WebSocket|EventSource"""
+    r"""|sendBeacon|importScripts|new Worker""",
+    re.IGNORECASE,
+)
 # a host in JavaScript: `sent` holds what the page sent, `set` brings a new state or progress
 HOST = """
 const revive = (value) => {

@@ -11,6 +11,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from networks import drawn
+from PIL import Image, ImageDraw
 from safetensors.torch import save
 
 from mnist_helpers import load_checkpoint, make_model
@@ -97,7 +98,7 @@ def opened(browser, folder):
     for context in contexts:
         context.close()
     assert errors == []
-    own = (folder.as_uri(), "data:image/")
+    own = (folder.as_uri(), "data:image/", "blob:")
     assert [url for url in asked if not url.startswith(own)] == []
 
 
@@ -392,6 +393,38 @@ def test_every_link_leads_to_a_file(folder):
                 assert target.scheme == "", (path.name, link)
                 assert not target.path or (folder / unquote(target.path)).is_file(), link
         assert path.name == "lab.html" or "<script" not in text
+
+
+def test_no_page_asks_the_network(opened, folder):
+    page = opened()  # which fails where a page asks for more than the folder has, or complains
+    for path in sorted(folder.glob("*.html")):
+        page.goto(path.as_uri())
+        sizes = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert all(sizes), path.name
+        assert len(sizes) > 0 or path.stem in ("lab", "glossary", "metrics", "00_start_here")
+        assert not pages.FETCHED.search(path.read_text("utf-8")), path.name
+        assert page.locator("meta[content^=\"default-src 'none'\"]").count() == 1
+
+
+def test_the_lab_can_send_nothing(browser, folder):
+    page = browser.new_page()
+    page.route("https://elsewhere.test/**", lambda route: route.fulfill(body="here"))
+    page.goto(f"{folder.as_uri()}/lab.html")
+    asked = "fetch('https://elsewhere.test/').then(() => 'let', () => 'refused')"
+    assert page.evaluate(asked) == "refused"
+    page.close()
+
+
+def test_a_picture_becomes_a_drawing_in_the_lab(opened, tmp_path):
+    page = opened("lab.html#view=drawing")
+    picture = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
+    picture.save(tmp_path / "one.png")
+    page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
+    page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename == "digit.png"
 
 
 def test_explorers_lead_to_the_lab(folder):

@@ -115,7 +115,7 @@ class Scatter(Mark):
     @property
     def letters(self) -> list[str]:
         """What stands for each class: its digit, or a letter."""
-        digits = all(len(name) == 1 for name in self.names)
+        digits = all(len(name) == 1 and name.isalnum() for name in self.names)
         return list(self.names) if digits else [chr(65 + n) for n in range(len(self.names))]
 
 

@@ -92,7 +92,7 @@ class Still:
 
 def words(text: str, size: float = 7, colour: str = BLACK, **style: object) -> TextArea:
     """A text of one or more lines."""
-    return TextArea(text, textprops={"size": size, "color": colour} | style)
+    return TextArea(text, textprops={"size": size, "color": colour, "parse_math": False} | style)
 
 
 def packed(packer: type, parts: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:

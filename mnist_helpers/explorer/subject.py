@@ -91,6 +91,7 @@ class Subject:
             remedy = "give a state_dict of this model"
             require_fit(f"The state_dict {other!r}", weights, model, remedy)
             self.networks[other] = self.network.with_weights(weights)
+        require_printable([*self.digits, *self.networks])
         classes = range(self.classes)
         self.known = {  # what the fields of a selection can be
             "image": range(len(self.images)),
@@ -474,7 +475,8 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
         value = values[name]
         if value is None and getattr(Selection, name, 0) is None:
             continue  # left to the view
-        if value not in choices or isinstance(value, bool):
+        is_decimal = isinstance(value, float) and not isinstance(choices[0], float)
+        if value not in choices or isinstance(value, bool) or is_decimal:
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
             raise InputError(f"{name} is {value!r}, but must be {there}.")
@@ -486,9 +488,16 @@ def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator
     return compute(*data)
 
 
+def require_printable(names: Sequence[str]) -> None:
+    """Raises an InputError where one of them takes more than a line, or moves a cursor."""
+    for name in names:
+        if not name.isprintable():
+            raise InputError(f"the name {name!r} can't be shown on one line; give another.")
+
+
 def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
     """The names of the classes, where there is one for each; by default their numbers."""
-    names = [str(digit) for digit in range(classes)] if names is None else list(names)
+    names = [str(digit) for digit in range(classes)] if names is None else list(map(str, names))
     if len(names) != classes:
         raise InputError(f"class_names has {len(names)} names, but there are {classes} classes.")
     return names

@@ -17,7 +17,7 @@ from mnist_helpers.explorer.controls import controls, moved
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection, field_names
 from mnist_helpers.explorer.still import LETTERS, PALETTES, Still
-from mnist_helpers.explorer.subject import Look, Subject, Unmeasured
+from mnist_helpers.explorer.subject import Look, Subject, Unmeasured, require
 from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
@@ -68,6 +68,7 @@ class Explorer(anywidget.AnyWidget):
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
+        require({"view": proposal.value.view}, {"view": list(VIEWS)})
         self.subject.check(proposal.value)
         return proposal.value
 
@@ -104,13 +105,13 @@ class Explorer(anywidget.AnyWidget):
 
     def receive(self, content: dict[str, object]) -> None:
         """Does what the page asks for: to stop a measurement, or to change the selection."""
-        if "stop" in content:
-            self.stop()
-        if "select" not in content:  # the page only nudges the server
-            return
-        self.serial = content["serial"]
-        self.subject.defers = may_wait()
         try:
+            if "stop" in content:
+                self.stop()
+            if "select" not in content:  # the page only nudges the server
+                return
+            self.serial = int(content["serial"])
+            self.subject.defers = may_wait()
             after = moved(self.subject, self.selection, content["select"])
             if after == self.selection:
                 self.show()

@@ -93,7 +93,7 @@ def lab_page(subject: Subject) -> str:
         "lab_page",
         explorer_style=read(widget.PAGE / "explorer.css"),
         explorer_script=widget.classic_script(),
-        facts=json.dumps(facts, default=lambda array: array.tolist()),
+        facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),
         weights=base64.b64encode(content).decode(),
         pixels=base64.b64encode(pixels.byte().numpy()).decode(),
     )

@@ -28,6 +28,11 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A text that comes from anywhere, on one line and not for long. */
+function oneLine(text) {
+  return text.replace(/[\p{C}\p{Z}]/gu, " ").slice(0, 160);
+}
+
 /** About how many pixels the longest of some small texts takes. */
 function widest(texts) {
   return 6.5 * Math.max(0, ...texts.map((text) => text.length));

@@ -13,6 +13,7 @@ const PLACES = ["channel", "row", "column"];
 const LIMITS = ["layer", "robust", "each"]; // those of all images the page doesn't have
 const START = { view: "pipeline", image: 0, layer: null, channel: null, row: null, column: null };
 Object.assign(START, { input_channel: null, target: null, limits: "layer", ablated: [], drawing: null });
+const MOST_BYTES = 10_000_000; // of a file with weights; the published ones are 0.8 MB
 const ALL_PIXELS = Float32Array.from(bytesOf("pixels"), (level) => LAB.levels[level]);
 const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1)));
 let network = { name: LAB.weights, weights: readSafetensors(PUBLISHED) };
@@ -223,7 +224,7 @@ function goThere() {
   try {
     go(selectionOf(location.hash.slice(1)));
   } catch (wrong) {
-    go(host.selection, undefined, `This address leads nowhere: ${wrong.message}.`);
+    go(host.selection, undefined, `This address leads nowhere: ${oneLine(wrong.message)}.`);
   }
 }
 
@@ -250,15 +251,19 @@ function drawPicker() {
 
 /** Takes other weights from a file of the reader's; what is wrong with it is said. */
 async function takeWeights(file) {
-  let said = `${file.name} is read: what you see now is its network.`;
+  let said = "is read: what you see now is its network.";
   try {
-    network = { name: "own", weights: readSafetensors(await file.arrayBuffer()) };
+    if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
+    const weights = readSafetensors(await file.arrayBuffer());
+    if (!areTame(weights)) throw new Error("its numbers are too large to reckon with");
+    network = { name: "own", weights };
     kept = new WeakMap();
     go(host.selection);
   } catch (wrong) {
-    said = `${file.name} was not taken: ${wrong.message}. Nothing has changed.`;
+    const cause = wrong.constructor === Error ? wrong.message : "it can't be read"; // or a folder
+    said = `was not taken: ${oneLine(cause)}. Nothing has changed.`;
   }
-  write(document.getElementById("said"), said);
+  write(document.getElementById("said"), `${oneLine(file.name)} ${said}`);
 }
 
 /** Puts everything on the page. */

@@ -10,7 +10,7 @@ const PUBLISHED = bytesOf("weights").buffer;
 const SHAPES = Object.fromEntries(
   Object.entries(readHeader(PUBLISHED).header).map(([name, { shape }]) => [name, shape]),
 );
-const NUMBER_TYPES = { F32: Float32Array, F16: globalThis.Float16Array };
+const NUMBER_TYPES = new Map([["F32", Float32Array], ["F16", globalThis.Float16Array]]);
 
 /** The bytes that stand in an element of the page as base64. */
 function bytesOf(id) {
@@ -110,10 +110,26 @@ const OPS = {
 /** Weights by name of a .safetensors file of the network's form; an Error says what is wrong. */
 function readSafetensors(buffer) {
   const { header, start } = readHeader(buffer);
-  const unknown = Object.keys(header).find((name) => name !== "__metadata__" && !SHAPES[name]);
-  if (unknown) throw new Error(`it holds ${unknown}, which this network doesn't have`);
+  const isUnknown = (name) => name !== "__metadata__" && !Object.hasOwn(SHAPES, name);
+  const unknown = Object.keys(header).find(isUnknown);
+  if (unknown !== undefined) throw new Error(`it holds ${unknown}, which this network doesn't have`);
   const read = ([name, shape]) => [name, readTensor(buffer, start, name, header[name], shape)];
-  return Object.fromEntries(Object.entries(SHAPES).map(read));
+  const weights = Object.fromEntries(Object.entries(SHAPES).map(read));
+  const places = Object.keys(SHAPES).map((name) => header[name].data_offsets);
+  places.sort(([a], [b]) => a - b);
+  const ends = [0, ...places.map(([, to]) => to)];
+  const isPacked = places.every(([from], i) => from === ends[i]);
+  const isFull = start + ends.at(-1) === buffer.byteLength;
+  if (!isPacked || !isFull) throw new Error("its numbers overlap, or it holds others");
+  return weights;
+}
+
+/** Whether weights can lead to no overflow: the largest sums that any image could make are finite. */
+function areTame(weights) {
+  const sizes = Object.entries(weights).map(([name, values]) => [name, values.map(Math.abs)]);
+  const most = Math.max(...LAB.levels.map(Math.abs));
+  const outputs = forward(new Float32Array(784).fill(most), Object.fromEntries(sizes));
+  return Object.values(outputs).every((values) => values.every(Number.isFinite));
 }
 
 /** The header of a .safetensors file, and where the numbers begin. */
@@ -122,7 +138,8 @@ function readHeader(buffer) {
   if (length > buffer.byteLength - 8) throw new Error("it is no .safetensors file, or only a part");
   const start = 8 + Number(length);
   try {
-    const header = JSON.parse(new TextDecoder().decode(buffer.slice(8, start)));
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    const header = JSON.parse(decoder.decode(buffer.slice(8, start)));
     return { header: Object(header), start };
   } catch {
     throw new Error("it is no .safetensors file");
@@ -133,15 +150,17 @@ function readHeader(buffer) {
 function readTensor(buffer, start, name, entry, shape) {
   const text = (sizes) => [].concat(sizes).join(" × ");
   if (!entry) throw new Error(`it lacks ${name}`);
-  const { dtype, shape: found, data_offsets: [from, to] = [] } = entry;
-  const Numbers = Object.hasOwn(NUMBER_TYPES, dtype) && NUMBER_TYPES[dtype];
+  const { dtype, shape: found, data_offsets: place } = entry;
+  const Numbers = NUMBER_TYPES.get(dtype);
   if (!Numbers) throw new Error(`${name} holds ${dtype}, but must hold F32 or F16`);
-  const fits = text(found) === text(shape);
+  const areWhole = (numbers) => Array.isArray(numbers) && numbers.every(Number.isSafeInteger);
+  const fits = areWhole(found) && text(found) === text(shape);
   if (!fits) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
   const size = shape.reduce((a, b) => a * b) * Numbers.BYTES_PER_ELEMENT;
+  const [from, to] = areWhole(place) && place.length === 2 ? place : [];
   const isThere = from >= 0 && to - from === size && start + to <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
-  const numbers = Float32Array.from(new Numbers(buffer.slice(start + from, start + to)));
+  const numbers = new Float32Array(new Numbers(buffer.slice(start + from, start + to)));
   if (!numbers.every(Number.isFinite)) throw new Error(`${name} is not finite everywhere`);
   return numbers;
 }

@@ -1,0 +1,236 @@
+"""SECURITY.md: names run nothing, nothing is fetched, unpickled or unpacked to disk."""
+
+import ast
+import itertools
+import json
+import re
+
+import numpy as np
+import page as pages
+import pytest
+from matplotlib.text import Text as Letters
+from torch.utils.data import TensorDataset
+
+from mnist_helpers import InputError, load_checkpoint, make_model, plots
+from mnist_helpers.config import PROJECT_DIR
+from mnist_helpers.data import Splits
+from mnist_helpers.explorer import Explorer, Selection, Subject, still
+from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.explorer.widget import page_script
+from mnist_helpers.plots import figure_png
+from mnist_helpers.report import Report
+
+NAMES = [
+    "<script>alert(1)</script>", "</script><!--<script>", '"><img src=x onerror=alert(1)>', "$x^{$",
+    r"$\frac$", "$1 and $2", "a&amp;b", "\\", "${title}", "</style></title>",
+]  # fmt: skip
+LETTERS = ["$", "\\", "{", "_", "^", "%", "#", "~", "<", "&"]
+TITLE = '<img src=x onerror=alert(1)>\n\x1b[31m\udce9.pth on "><script>alert(1)</script>'
+FORBIDDEN = {"extractall", "extract", "unpack_archive", "Unpickler", "read_pickle"}
+UNPICKLERS = {"eval", "exec", "__import__", "os.system", "torch.jit.load", "yaml.load"}
+UNPICKLERS |= {f"{module}.{name}" for module in ("pickle", "joblib") for name in ("load", "loads")}
+IMPORTS = re.compile(
+    r"^\s*(?:import|from) (?:joblib|dill|cloudpickle|marshal|shelve)", re.MULTILINE
+)
+
+
+@pytest.fixture(scope="module")
+def subject(few):
+    return Subject(load_checkpoint()[0], *few.test.tensors, class_names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def report(few, tmp_path_factory):
+    """A report of a few images with foreign names."""
+    out = tmp_path_factory.mktemp("report")
+    parts = [TensorDataset(*(tensor[:300] for tensor in part.tensors)) for part in few]
+    Report(load_checkpoint()[0], Splits(*parts), NAMES).write(out, TITLE)
+    return out / "report.html"
+
+
+def watched(page):
+    """What a page says, runs and asks for."""
+    heard = []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("dialog", lambda dialog: heard.append(dialog.message) or dialog.dismiss())
+    page.on("request", lambda request: heard.append(request.url))
+    return heard
+
+
+@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+class TestPages:
+    def test_the_report_shows_names_as_they_are(self, report):
+        with pages.chromium() as browser:
+            page = browser.new_context(offline=True).new_page()
+            heard = watched(page)
+            page.goto(report.as_uri())
+            title = TITLE.replace("\n", r"\n").replace("\x1b", r"\x1b").replace("\udce9", r"\udce9")
+            assert page.locator("h1").inner_text() == title
+            assert page.title() == title
+            assert set(NAMES) <= set(page.locator("#explorer th").all_inner_texts())
+            assert page.locator("main script, main img:not([alt])").count() == 0
+            assert heard == [report.as_uri()]
+
+    def test_the_report_can_ask_nobody(self, report):
+        with pages.chromium() as browser:
+            page = browser.new_page()
+            page.goto(report.as_uri())
+            page.route("https://elsewhere.test/**", lambda route: route.fulfill(body="here"))
+            asked = page.evaluate(
+                """() => fetch("https://elsewhere.test/").then(() => "let", () => "refused")"""
+            )
+            assert asked == "refused"
+
+    @pytest.mark.parametrize("view", ["pipeline", "answer", "confusion", "neighbours", "drawing"])
+    def test_the_explorer_shows_names_as_they_are(self, subject, view):
+        state = Explorer(subject, Selection(view=view)).state
+        numbers = [
+            {"base64": pages.base64.b64encode(n).decode(), "offset": 0} for n in state["numbers"]
+        ]
+        with pages.chromium() as browser:
+            page = browser.new_page()
+            heard = watched(page)
+            pages.mount(page, state | {"numbers": numbers})
+            text = page.locator("#here").inner_text()
+            assert json.loads(state["shown"])["scene"]["caption"] in text
+            assert any(name in text for name in NAMES)
+            assert page.locator("#here :is(script, img, style)").count() == 0
+            assert heard == ["https://explorer.test/"]
+
+
+class TestFigures:
+    @pytest.mark.parametrize("view", [name for name in VIEWS if name != "training"])
+    def test_stills_typeset_no_name(self, subject, view):
+        picture = still(subject, view=view)
+        figure = picture.figure
+        figure.canvas.draw()
+        assert picture.png().startswith(b"\x89PNG")
+        assert not any(
+            text.get_parse_math() for text in figure.findobj(Letters) if "$" in text.get_text()
+        )
+
+    def test_a_cloud_of_strange_letters_is_drawn(self, few):
+        subject = Subject(load_checkpoint()[0], *few.test.tensors, class_names=LETTERS)
+        assert still(subject, view="neighbours").png().startswith(b"\x89PNG")
+
+    def test_plots_typeset_no_name(self):
+        shares, images = np.full(10, 0.1), np.zeros((10, 1, 28, 28))
+        scores = dict.fromkeys(("precision", "recall", "f1"), shares)
+        figures = [
+            plots.plot_confusion_matrix(np.eye(10, dtype=int), NAMES).figure,
+            plots.plot_class_report(scores, NAMES).figure,
+            plots.plot_class_counts({"train": np.arange(1, 11)}, NAMES).figure,
+            plots.plot_prediction(images[0], shares, 3, names=NAMES),
+            plots.plot_images(images, NAMES, 5),
+        ]
+        for figure in figures:
+            assert figure_png(figure).startswith(b"\x89PNG")
+            texts = {text.get_text(): text for text in figure.findobj(Letters)}
+            assert set(NAMES) <= set(texts)
+            assert not any(text.get_parse_math() for name, text in texts.items() if "$" in name)
+
+    @pytest.mark.parametrize(
+        "name", ["two\nlines", "\x1b[31m", "\u2028", "\u202eevil", "\udce9", "\0"]
+    )
+    def test_names_of_more_than_a_line_are_refused(self, few, name):
+        model, test = load_checkpoint()[0], few.test.tensors
+        with pytest.raises(InputError, match="can't be shown on one line; give another") as refused:
+            Subject(model, *test, class_names=[*NAMES[1:], name])
+        assert str(refused.value).isprintable()
+        with pytest.raises(InputError, match="can't be shown on one line"):
+            Subject(model, *test, others={name: make_model(1).state_dict()})
+
+
+STRANGE = [
+    None, True, -1, 0, 1, 3, 1.0, 0.5, 1e400, float("nan"), 10**30, "", "conv1", "nope", "<b>",
+    "__class__", "\x1b", [], [0], [["conv1", 3]], [["conv1"]], ["conv1", 3], ["conv1", 3.0], [[]],
+    {}, {"a": 1}, [1.0] * 9, ["x"] * 9, "none", "noise", "AAAA", "t-SNE", [[[[[]]]]], list(VIEWS),
+]  # fmt: skip
+
+
+def messages(count):
+    """What a page could send that is not ours."""
+    rng = np.random.default_rng(17)
+    fields = [*vars(Selection()), "position", "ablate", "reset", "nope", "__init__"]
+    yield from ({}, [], None, 5, "select", "stop", {"select": {}}, {"select": None, "serial": 1})
+    yield from ({"select": {}, "serial": each} for each in STRANGE)
+    for name, value in itertools.product(fields, STRANGE):
+        if (name, value) != ("rank", True):  # it is slow
+            yield {"select": {name: value}, "serial": 1}
+    for _ in range(count):
+        names = rng.choice(fields, size=rng.integers(2, 4))
+        part = {str(name): STRANGE[rng.integers(len(STRANGE))] for name in names}
+        part = {name: value for name, value in part.items() if (name, value) != ("rank", True)}
+        yield {"select": part, "serial": int(rng.integers(100))}
+
+
+def test_no_message_breaks_the_explorer(few):
+    images, labels = (tensor[:50] for tensor in few.test.tensors)
+    explorer, kept = Explorer(Subject(load_checkpoint()[0], images, labels), Selection()), 0
+    for message in messages(300):
+        before, state = explorer.selection, explorer.state
+        try:
+            explorer.receive(message)
+        except Exception:
+            kept += 1
+            assert explorer.selection == before, message
+            assert explorer.state["error"], message
+            assert explorer.state["shown"] == state["shown"], message
+        else:
+            assert explorer.state["view"] == explorer.selection.view
+        sent = {name: value for name, value in explorer.state.items() if name != "numbers"}
+        json.dumps(sent)
+        assert isinstance(explorer.state["serial"], int)
+        assert isinstance(explorer.state["error"], str)
+    assert kept >= 800
+    explorer.receive({"select": {"reset": True}, "serial": 1000})
+    explorer.receive({"select": {"view": "pipeline", "image": 7, "drawing": None}, "serial": 1001})
+    assert explorer.state["error"] == ""
+    assert explorer.state["serial"] == 1001
+    assert explorer.scene.caption.startswith("Image 7, a 9")
+
+
+def sources():
+    """Every Python source of the project by name, a notebook's code cells as one."""
+    for folder in ("mnist_helpers", "benchmarks"):
+        for path in sorted((PROJECT_DIR / folder).rglob("*.py")):
+            yield path.name, path.read_text("utf-8")
+    for path in sorted((PROJECT_DIR / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        yield path.name, re.sub(r"^[%!].*$", "", "\n".join(code), flags=re.MULTILINE)
+
+
+def calls(text):
+    """The calls in a source: what is called, and its named arguments as written."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            named = {each.arg: ast.unparse(each.value) for each in node.keywords}
+            yield ast.unparse(node.func), named
+
+
+def test_nothing_is_unpickled_and_no_archive_is_unpacked_to_disk():
+    safe = {"torch.load": ("weights_only", "True"), "np.load": ("allow_pickle", "False")}
+    loads = 0
+    for name, text in sources():
+        for called, named in calls(text):
+            assert called.rpartition(".")[2] not in FORBIDDEN, (name, called)
+            assert called not in UNPICKLERS, (name, called)
+            assert "shell" not in named, (name, called)
+            if called in safe:
+                argument, value = safe[called]
+                assert named[argument] == value, (name, called)
+                loads += 1
+        assert not IMPORTS.search(text), name
+    assert loads >= 3
+
+
+def test_pages_and_scripts_name_nothing_that_is_fetched(report):
+    texts = {"report": report.read_text("utf-8"), "module": page_script()}
+    for path in (PROJECT_DIR / "mnist_helpers").rglob("page/*"):
+        texts[path.name] = path.read_text("utf-8")
+    for name, text in texts.items():
+        assert pages.FETCHED.findall(text) == [], name
+    assert pages.FETCHED.search('<script src="https://a.test/b.js">')
+    assert pages.FETCHED.search("a { background: url(//a.test/b.png) }")
