@@ -28,6 +28,7 @@ from mnist_helpers.files import (
 from mnist_helpers.model import SimpleCNN
 
 SAFETENSORS = ".safetensors"
+LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
 REMEDY = (
     "`git restore best_mnist_cnn.pth` or "
@@ -201,5 +202,5 @@ def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> No
             raise InputError(f"{what} holds whole numbers where weights should be; {remedy}.")
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
-        if not tensor.to(dtype).isfinite().all():
-            raise InputError(f"{what} has numbers in {name} that are not finite; {remedy}.")
+        if dtype.is_floating_point and not (tensor.to(dtype).abs() <= LARGEST).all():
+            raise InputError(f"{what} has numbers in {name} that are no weights; {remedy}.")
