@@ -34,6 +34,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "runs": ["test_runs.py"],
     "snapshots": ["test_runs.py"],
     "export": ["test_export.py"],
+    "download": ["test_download.py"],
     "checkpoint": ["test_export.py", "test_checkpoint.py"],
     "cli": ["test_export.py"],
     "live": ["test_live.py"],
@@ -42,6 +43,12 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "training": ["test_training.py"],
 }
 MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
+    # the mirrors
+    ("download.py", '"ab" if resumed else "wb"', '"ab"'),
+    ("download.py", '"ab" if resumed else "wb"', '"wb"'),
+    ("download.py", "part.unlink(missing_ok=True)", "pass"),
+    ("download.py", 'f".{md5}.part"', 'f".{path.name}.part"'),
+    ("download.py", "[*MNIST.mirrors, *MNIST.mirrors]", "MNIST.mirrors"),
     # the analysis
     ("analysis/comparison.py", 'method="wilson"', 'method="exact"'),
     ("analysis/comparison.py", "second & ~first", "second"),
