@@ -100,20 +100,22 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if not trainer.best_weights:
             raise
         failure = error
-    predictions = {"validation": evaluate(trainer.model, splits.val)}
-    if not trainer.interrupted and not failure:
-        predictions["test"] = evaluate(trainer.model, splits.test)
-    figures = run_figures(trainer.history, **predictions)
-    path = trainer.config.model_save_path or folder / "model.pth"
-    save_moments(folder, trainer)
-    for target in {folder / "model.pth", path}:
-        save_checkpoint(trainer.model, target, trainer.config, figures)
+    interrupted, inside = trainer.interrupted, folder / "model.pth"
+    path = trainer.config.model_save_path or inside
+    with trainer.noting_interrupts():  # what has been trained is saved first
+        predictions = {"validation": evaluate(trainer.model, splits.val)}
+        if not interrupted and not failure:
+            predictions["test"] = evaluate(trainer.model, splits.test)
+        figures = run_figures(trainer.history, **predictions)
+        for target in dict.fromkeys([path, inside]):
+            save_checkpoint(trainer.model, target, trainer.config, figures)
+        save_moments(folder, trainer)
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
     if failure:
         raise failure
-    if trainer.interrupted:
+    if interrupted:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
 
 
@@ -127,6 +129,16 @@ def log_file(path: Path) -> Iterator[None]:
             yield
         finally:
             log.removeHandler(handler)
+
+
+class Console(logging.StreamHandler):
+    """Remembers that something could not be said; the work goes on."""
+
+    failure: Exception | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Called where a write fails."""
+        self.failure = sys.exception()
 
 
 class OneLine(logging.Formatter):
@@ -382,7 +394,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Console(sys.stdout)
     handler.setFormatter(OneLine())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
@@ -392,12 +404,16 @@ def main(args: Sequence[str] | None = None) -> None:
         command = parse(sys.argv[1:] if args is None else args)
         with process_group():
             command()
+        if handler.failure:
+            raise handler.failure
+    except BrokenPipeError:
+        pass  # who reads the output, such as head, has enough
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, most of all
-        where = printable(str(error.filename or "a file"))
-        print(f"mnist-helpers: {where}: {error.strerror or error}; make room.", file=sys.stderr)
+        where = printable(str(error.filename or "the output"))
+        print(f"mnist-helpers: {where}: {error.strerror or error}; make room or choose another place.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mnist-helpers: interrupted", file=sys.stderr)

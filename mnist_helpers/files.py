@@ -108,7 +108,7 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     beside = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     try:
         for path, content in contents.items():
-            sweep(path.parent, f".{glob.escape(path.name)}.*.part", STALE)
+            sweep(path.parent, f".{glob.escape(path.name)}.[0-9]*.part", STALE)
             with beside[path].open("wb") as file:
                 file.write(content)
                 file.flush()
