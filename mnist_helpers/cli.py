@@ -37,7 +37,7 @@ from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
-from mnist_helpers.files import decoding, require_writable
+from mnist_helpers.files import decoding, require_writable, sweep
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
@@ -307,7 +307,12 @@ class Notebooks:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
         show_bar = jobs == 1 and sys.stderr.isatty()
         with ThreadPoolExecutor(jobs) as pool:
-            runs = list(pool.map(partial(self.run, values, show_bar), paths))
+            try:
+                runs = list(pool.map(partial(self.run, values, show_bar), paths))
+            except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
+                sweep(self.output_dir, f".*.{os.getpid()}.part.ipynb")
+                print("mnist-helpers: interrupted", file=sys.stderr)
+                os._exit(130)
         log.info("")
         log.info("%-20s %8s  %s", "notebook", "seconds", "result")
         for run in runs:
@@ -413,7 +418,10 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except OSError as error:  # a full disk, most of all
         where = printable(str(error.filename or "the output"))
-        print(f"mnist-helpers: {where}: {error.strerror or error}; make room or choose another place.", file=sys.stderr)
+        print(
+            f"mnist-helpers: {where}: {error.strerror or error}; make room or choose another place.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("mnist-helpers: interrupted", file=sys.stderr)

@@ -174,7 +174,8 @@ class Trainer:
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
-            remedy = "lower learning_rate or weight_decay"
+            remedy, last = "lower learning_rate or weight_decay", epoch - 1
+            self.snapshots = [moment for moment in self.snapshots if moment[0] <= last]
             raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
         learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
         return EpochRecord(
