@@ -37,7 +37,7 @@ from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
-from mnist_helpers.files import decoding, require_writable, sweep
+from mnist_helpers.files import decoding, reason, require_writable, sweep
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
@@ -139,6 +139,16 @@ class Console(logging.StreamHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Called where a write fails."""
         self.failure = sys.exception()
+
+    def finish(self) -> None:
+        """Raises what went wrong; what is unwritten is dropped, or Python tries again at its end."""
+        try:
+            self.flush()
+        except OSError as error:
+            self.failure = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        if self.failure:
+            raise self.failure
 
 
 class OneLine(logging.Formatter):
@@ -406,22 +416,20 @@ def main(args: Sequence[str] | None = None) -> None:
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
-        command = parse(sys.argv[1:] if args is None else args)
-        with process_group():
-            command()
-        if handler.failure:
-            raise handler.failure
+        try:
+            command = parse(sys.argv[1:] if args is None else args)
+            with process_group():
+                command()
+        finally:
+            handler.finish()
     except BrokenPipeError:
         pass  # who reads the output, such as head, has enough
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, most of all
-        where = printable(str(error.filename or "the output"))
-        print(
-            f"mnist-helpers: {where}: {error.strerror or error}; make room or choose another place.",
-            file=sys.stderr,
-        )
+        what = f"{printable(str(error.filename or 'the output'))} ({reason(error)})"
+        print(f"mnist-helpers: {what}; make room or choose another place.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mnist-helpers: interrupted", file=sys.stderr)
