@@ -141,7 +141,7 @@ class Console(logging.StreamHandler):
         self.failure = sys.exception()
 
     def finish(self) -> None:
-        """Raises what went wrong; what is unwritten is dropped, or Python tries again at its end."""
+        """Raises what went wrong; drops what is unwritten, or Python would try once more."""
         try:
             self.flush()
         except OSError as error:
