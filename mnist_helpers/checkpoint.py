@@ -100,6 +100,8 @@ def save_checkpoint(
     text = json.dumps(card, indent=2) + "\n"
     # killed in between, the weights have no card rather than the wrong one, and still load
     write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
+    if path.read_bytes() != content:  # nor where another process has saved in between
+        card_path(path).unlink(missing_ok=True)
     return card
 
 

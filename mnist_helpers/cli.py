@@ -38,7 +38,7 @@ from mnist_helpers.download import download
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.export import Format, export_checkpoint
-from mnist_helpers.files import decoding, require_writable
+from mnist_helpers.files import decoding, reason, require_writable, sweep
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
@@ -101,20 +101,22 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if not trainer.best_weights:
             raise
         failure = error
-    predictions = {"validation": evaluate(trainer.model, splits.val)}
-    if not trainer.interrupted and not failure:
-        predictions["test"] = evaluate(trainer.model, splits.test)
-    figures = run_figures(trainer.history, **predictions)
-    path = trainer.config.model_save_path or folder / "model.pth"
-    save_moments(folder, trainer)
-    for target in {folder / "model.pth", path}:
-        save_checkpoint(trainer.model, target, trainer.config, figures)
+    interrupted, inside = trainer.interrupted, folder / "model.pth"
+    path = trainer.config.model_save_path or inside
+    with trainer.noting_interrupts():  # what has been trained is saved first
+        predictions = {"validation": evaluate(trainer.model, splits.val)}
+        if not interrupted and not failure:
+            predictions["test"] = evaluate(trainer.model, splits.test)
+        figures = run_figures(trainer.history, **predictions)
+        for target in dict.fromkeys([path, inside]):
+            save_checkpoint(trainer.model, target, trainer.config, figures)
+        save_moments(folder, trainer)
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
     if failure:
         raise failure
-    if trainer.interrupted:
+    if interrupted:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
 
 
@@ -128,6 +130,26 @@ def log_file(path: Path) -> Iterator[None]:
             yield
         finally:
             log.removeHandler(handler)
+
+
+class Console(logging.StreamHandler):
+    """Remembers that something could not be said; the work goes on."""
+
+    failure: Exception | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Called where a write fails."""
+        self.failure = sys.exception()
+
+    def finish(self) -> None:
+        """Raises what went wrong; drops what is unwritten, or Python would try once more."""
+        try:
+            self.flush()
+        except OSError as error:
+            self.failure = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        if self.failure:
+            raise self.failure
 
 
 class OneLine(logging.Formatter):
@@ -296,7 +318,12 @@ class Notebooks:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
         show_bar = jobs == 1 and sys.stderr.isatty()
         with ThreadPoolExecutor(jobs) as pool:
-            runs = list(pool.map(partial(self.run, values, show_bar), paths))
+            try:
+                runs = list(pool.map(partial(self.run, values, show_bar), paths))
+            except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
+                sweep(self.output_dir, f".*.{os.getpid()}.part.ipynb")
+                print("mnist-helpers: interrupted", file=sys.stderr)
+                os._exit(130)
         log.info("")
         log.info("%-20s %8s  %s", "notebook", "seconds", "result")
         for run in runs:
@@ -396,22 +423,27 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Console(sys.stdout)
     handler.setFormatter(OneLine())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
-        command = parse(sys.argv[1:] if args is None else args)
-        with process_group():
-            command()
+        try:
+            command = parse(sys.argv[1:] if args is None else args)
+            with process_group():
+                command()
+        finally:
+            handler.finish()
+    except BrokenPipeError:
+        pass  # who reads the output, such as head, has enough
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, most of all
-        where = printable(str(error.filename or "a file"))
-        print(f"mnist-helpers: {where}: {error.strerror or error}; make room.", file=sys.stderr)
+        what = f"{printable(str(error.filename or 'the output'))} ({reason(error)})"
+        print(f"mnist-helpers: {what}; make room or choose another place.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mnist-helpers: interrupted", file=sys.stderr)

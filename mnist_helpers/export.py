@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.config import InputError
-from mnist_helpers.files import require_writable, write_files
+from mnist_helpers.files import require_writable, unfinished, write_files
 
 Format = Literal["onnx", "safetensors", "pt2"]
 OPSET = 18  # in which torch.onnx writes; another would be converted from it
@@ -71,7 +70,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model = load_checkpoint(checkpoint)[0].to(memory_format=torch.contiguous_format)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    beside = out.with_name(f".{os.getpid()}.{out.name}")  # named as its library wants it
+    beside = unfinished(out, out.suffix)  # named as its library wants it
     try:
         with warnings.catch_warnings(action="ignore"):
             write_files({beside: make(kind, model, sha256)})

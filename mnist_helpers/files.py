@@ -105,10 +105,9 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     Raises:
         InputError: they can't be written; what was there before stays.
     """
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
+    beside = {path: unfinished(path) for path in contents}
     try:
         for path, content in contents.items():
-            sweep(path.parent, f".{glob.escape(path.name)}.*.part", STALE)
             with beside[path].open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -123,6 +122,12 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     finally:
         for path in beside.values():
             path.unlink(missing_ok=True)
+
+
+def unfinished(path: Path, suffix: str = "") -> Path:
+    """Where `path` is written until it is whole; what a killed process left there is swept."""
+    sweep(path.parent, f".{glob.escape(path.name)}.[0-9]*.part{suffix}", STALE)
+    return path.with_name(f".{path.name}.{os.getpid()}.part{suffix}")
 
 
 def sweep(folder: Path, pattern: str, age: float = 0) -> None:

@@ -1,7 +1,6 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
-from mnist_helpers.files import reason, require_writable, write_files
+from mnist_helpers.files import reason, require_writable, unfinished, write_files
 
 ORDER = (
     "00_start_here",
@@ -81,7 +80,7 @@ def execute(
     require_writable(target, "output_dir")
     known = known_parameters(source)
     started = time.perf_counter()
-    beside = target.with_name(f".{os.getpid()}.{target.name}")  # papermill writes cell by cell
+    beside = unfinished(target, target.suffix)  # papermill writes cell by cell
     try:
         executed = papermill.execute_notebook(
             source,

@@ -138,10 +138,11 @@ class Trainer:
             yield
         except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
             said, config = reason(error), self.config
-            if "memory" in said.lower() or "bad_alloc" in said:
+            forking = isinstance(error, OSError) and config.num_workers
+            if not forking and any(word in str(error) for word in ("memory", "bad_alloc")):
                 asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
                 raise InputError(f"{asked}; lower batch_size.") from error
-            if config.num_workers:
+            if forking or "worker" in said:
                 failed = f"a process that loads batches failed ({said})"
                 raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
             raise
@@ -173,7 +174,8 @@ class Trainer:
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
-            remedy = "lower learning_rate or weight_decay"
+            remedy, last = "lower learning_rate or weight_decay", epoch - 1
+            self.snapshots = [moment for moment in self.snapshots if moment[0] <= last]
             raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
         learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
         return EpochRecord(

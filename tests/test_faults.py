@@ -1,0 +1,828 @@
+"""Faults, each really injected: kills, full disks, read-only folders, dead workers, interrupts."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import Process
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from conftest import no_bar
+from PIL import Image
+from test_cli import options_for, run
+
+from mnist_helpers import (
+    CHECKPOINT_PATH,
+    Config,
+    InputError,
+    cli,
+    load_checkpoint,
+    load_splits,
+    make_model,
+    save_checkpoint,
+)
+from mnist_helpers.export import export_checkpoint
+from mnist_helpers.files import sweep, write_files
+from mnist_helpers.notebooks import execute
+from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.training import Trainer
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+def forked(work, *args) -> Process:
+    """Starts `work(*args)` in a fork of this warm process."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=args)
+    process.start()
+    return process
+
+
+def ended(process: Process, seconds: float = 60) -> int:
+    """The exit code of a fork, which must end in time; -9 where it was killed."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise AssertionError(f"not ended after {seconds} s")
+    return process.exitcode
+
+
+def speak(out: Path, limits: dict, args: tuple) -> None:
+    """What a fork does for `command`: the command line, with files in place of a terminal."""
+    for number, path in ((1, out), (2, out.with_suffix(".err"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
+    try:
+        for what, most in limits.items():
+            resource.setrlimit(what, (most, most))
+        cli.main([str(arg) for arg in args])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def start(out: Path, *args, limits: dict | None = None) -> Process:
+    """Starts a command in a fork."""
+    return forked(speak, out, limits or {}, args)
+
+
+def command(out: Path, *args, limits: dict | None = None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in a fork under `limits` of the system."""
+    code = ended(start(out, *args, limits=limits), 120)
+    return code, out.read_text(), out.with_suffix(".err").read_text()
+
+
+def assert_one_sentence(code: int, err: str, *parts: str) -> None:
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith("mnist-helpers: ")
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts small file systems of memory, which only root may."""
+    mounts = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"disk{len(mounts)}"
+        folder.mkdir()
+        call = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+        if not shutil.which("mount") or subprocess.run(call, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here")
+        mounts.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounts:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Takes all the room of a file system."""
+    path = folder / "filler"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+@pytest.fixture
+def torn(short, tmp_path):
+    """Makes a run that was interrupted after its first epoch of three."""
+
+    def make(**options) -> Path:
+        config = dataclasses.replace(
+            short, **{"runs_dir": tmp_path / "runs", "model_save_path": None, "epochs": 3} | options
+        )
+        splits = load_splits(config.data_dir, config.val_size, config.seed)
+        folder, trainer = new_run(config), Trainer(make_model(config.seed), splits, config)
+
+        def stop(record):
+            save_run(folder, trainer)
+            raise KeyboardInterrupt
+
+        trainer.run(stop, no_bar)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def whole(torn, tmp_path):
+    """The weights with which such a run ends where nothing disturbs it."""
+    folder = torn(runs_dir=tmp_path / "undisturbed")
+    assert command(tmp_path / "whole", "train", "--resume", folder)[0] == 0
+    return load_run(folder)[1]["model"]
+
+
+def assert_goes_on(folder: Path, whole: dict, out: Path) -> None:
+    """The run is resumed, and ends with the same bits as one that nothing disturbed."""
+    assert command(out, "train", "--resume", folder)[0] == 0
+    state = load_run(folder)[1]
+    assert len(state["history"]) == 3
+    assert all(torch.equal(state["model"][name], tensor) for name, tensor in whole.items())
+    assert "test" in load_checkpoint(folder / "model.pth")[1]
+    assert not list(folder.glob(".*.part"))
+
+
+# kills
+
+
+def save_for_ever(path: Path) -> None:
+    for seed in itertools.cycle((1, 2)):
+        save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
+
+
+def check_kills(path: Path, count: int) -> tuple[int, int]:
+    """Kills a saver `count` times; how often files were half written, and a card not there yet."""
+    moments, expected = random.Random(0), {seed: make_model(seed).state_dict() for seed in (1, 2)}
+    save_checkpoint(make_model(1), path, Config(seed=1), {"epochs_run": 1})
+    cut = bare = 0
+    for _ in range(count):
+        process = forked(save_for_ever, path)
+        time.sleep(moments.uniform(0.02, 0.08))
+        process.kill()
+        assert ended(process) == -signal.SIGKILL
+        model, card = load_checkpoint(path)
+        seeds = [card["epochs_run"]] if card else [1, 2]
+        found = model.state_dict()
+        same = [
+            all(torch.equal(found[name], tensor) for name, tensor in expected[seed].items())
+            for seed in seeds
+        ]
+        assert any(same)
+        cut += bool(list(path.parent.glob(f".*.{process.pid}.part")))
+        bare += not card
+    return cut, bare
+
+
+def test_killed_in_a_save_a_hundred_times_the_old_or_the_new_file_loads(tmp_path):
+    path = tmp_path / "model.pth"
+    (tmp_path / ".model.pth.backup").write_text("mine")
+    (tmp_path / ".model.pth.mine.part").write_text("mine")
+    cut, _ = check_kills(path, 100)
+    assert cut >= 20  # the kills do fall into saves
+    whole = {name for name in names(tmp_path) if not name.startswith(".")}
+    assert {"model.pth"} <= whole <= {"model.pth", "model.json"}
+    for name in (".model.pth.1.part", ".model.json.2.part", ".model.pth.3.part"):
+        (tmp_path / name).write_text("half")
+    old = time.time() - 3700
+    for each in tmp_path.glob(".*"):
+        os.utime(each, (old, old))
+    os.utime(tmp_path / ".model.pth.3.part", (old + 200, old + 200))  # not an hour old
+    save_checkpoint(make_model(3), path, Config(), {})
+    assert names(tmp_path) == [
+        ".model.pth.3.part", ".model.pth.backup", ".model.pth.mine.part", "model.json", "model.pth",
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_sweeps_at_once_what_a_killed_one_left(torn, tmp_path):
+    folder = torn()
+    (folder / ".state.pt.1.part").write_text("half")
+    (folder / ".mine").write_text("mine")
+    assert command(tmp_path / "out", "train", "--resume", folder)[0] == 0
+    assert not list(folder.glob(".*.part"))
+    assert (folder / ".mine").exists()
+
+
+@pytest.mark.parametrize("name", ["out.safetensors", "out.ipynb"])
+def test_exports_and_notebooks_sweep_what_killed_ones_left(tmp_path, name):
+    left, mine = tmp_path / f".{name}.1.part{Path(name).suffix}", tmp_path / f".{name}"
+    for path in (left, mine):
+        path.write_text("half")
+        os.utime(path, (1, 1))
+    if name.endswith("ipynb"):
+        source = tmp_path / "source.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(), source)
+        execute(source, tmp_path / name, {}, 60, False)
+    else:
+        export_checkpoint(
+            CHECKPOINT_PATH, "safetensors", tmp_path / name, torch.zeros(1, 1, 28, 28)
+        )
+    assert mine.exists()
+    assert [path for path in tmp_path.glob(".*") if path != mine] == []
+
+
+# a full disk
+
+
+def work_of(kind: str, folder: Path, small_data_dir: Path) -> list:
+    """A command that writes into `folder`."""
+    data = ("--data-dir", small_data_dir)
+    train = ["train", *data, "--val-size", 100, "--batch-size", 50, "--device", "cpu"]
+    train += ["--epochs", 2, "--runs-dir", folder.parent / "runs"]
+    return {
+        "model": [*train, "--model-save-path", folder / "old.pth"],
+        "tensorboard": [*train, "--tensorboard", folder],
+        "run": [*train, "--runs-dir", folder],
+        "visualize": ["visualize", *data, "--view", "answer", "--out", folder],
+        "analyze": ["analyze", "--out", folder],
+        "safetensors": ["export", "--format", "safetensors", "--out", folder / "x.safetensors"],
+        "onnx": ["export", "--format", "onnx", "--out", folder / "x.onnx"],
+        "pt2": ["export", "--format", "pt2", "--out", folder / "x.pt2"],
+        "site": ["site", *data, "--out", folder],
+        "notebooks": ["notebooks", "load_model", "--output-dir", folder],
+    }[kind]
+
+
+OLD = {  # what is there before, of the kind that is written
+    "model": "old.pth", "visualize": "answer.png", "analyze": "report.html",
+    "safetensors": "x.safetensors", "onnx": "x.onnx", "pt2": "x.pt2", "site": "lab.html",
+    "notebooks": "load_model.ipynb",
+}  # fmt: skip
+KINDS = ["model", "run", "visualize", "safetensors"]
+KINDS += [
+    pytest.param(kind, marks=pytest.mark.slow)
+    for kind in ("analyze", "onnx", "pt2", "site", "notebooks")
+]
+
+
+def check_full(kind: str, folder: Path, done: tuple[int, str, str]) -> None:
+    """A sentence, and no file that isn't whole; the old one is as it was."""
+    code, out, err = done
+    assert_one_sentence(code, err)
+    assert "Traceback" not in out
+    told = out if kind == "notebooks" else err
+    assert "No space left on device" in told or "File too large" in told
+    if kind in OLD:
+        assert (folder / OLD[kind]).read_text() == "old"
+    for path in folder.rglob("*"):
+        assert not path.name.startswith(".") or path.name == ".lock"
+        if path.suffix == ".png" and path.read_bytes() != b"old":
+            Image.open(path).load()
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        assert path.name not in ("state.pt", "model.pth", "model.json", "snapshots.npz")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_too_large_is_one_sentence_and_the_old_one_stays(kind, small_data_dir, tmp_path):
+    """The limit of the system on the size of a file stands for a disk that becomes full."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    if kind in OLD:
+        (folder / OLD[kind]).write_text("old")
+    limits = {resource.RLIMIT_FSIZE: 4000 if kind == "visualize" else 60_000}
+    done = command(tmp_path / "said", *work_of(kind, folder, small_data_dir), limits=limits)
+    check_full(kind, folder, done)
+
+
+@pytest.mark.parametrize("kind", ["tensorboard", *KINDS])
+def test_a_full_disk_is_one_sentence_and_the_old_file_stays(
+    kind, small_data_dir, mounted, tmp_path
+):
+    folder = mounted("size=64k")
+    if kind in OLD:
+        (folder / OLD[kind]).write_text("old")
+    filler = fill(folder)
+    with filler.open("r+b") as file:
+        file.truncate(max(filler.stat().st_size - 8192, 0))  # a little is written, then no more
+    if kind == "visualize":
+        fill(folder)
+    done = command(tmp_path / "said", *work_of(kind, folder, small_data_dir))
+    check_full(kind, folder, done)
+    if kind == "tensorboard":  # what was reached is there all the same, and goes on with room
+        (saved,) = (tmp_path / "runs").iterdir()
+        assert load_checkpoint(saved / "model.pth")[1]["epochs_run"] == 1
+        subprocess.run(["mount", "-o", "remount,size=9m", folder], check=True)
+        assert command(tmp_path / "said", "train", "--resume", saved)[0] == 0
+        assert len(load_run(saved)[1]["history"]) == 2
+
+
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(torn, whole, mounted, tmp_path):
+    disk = mounted("size=9m")
+    folder = torn(runs_dir=disk)
+    before = contents(folder)
+    filler = fill(disk)
+    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
+    assert_one_sentence(code, err, f"{folder}/", "No space left on device")
+    after = contents(folder)
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} <= {".lock", "log.txt"}
+    filler.unlink()
+    assert_goes_on(folder, whole, tmp_path / "out")
+
+
+def test_weights_have_a_place_of_their_own_where_the_run_has_no_room(torn, mounted, tmp_path):
+    disk, path = mounted("size=9m"), tmp_path / "elsewhere.pth"
+    folder = torn(runs_dir=disk, model_save_path=path)
+    fill(disk)
+    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
+    assert_one_sentence(code, err, "No space left on device")
+    assert load_checkpoint(path)[1]["epochs_run"] >= 1
+    assert not (folder / "model.pth").exists()
+
+
+def test_snapshots_on_a_full_disk_leave_the_old_ones(torn, tmp_path):
+    folder = torn(snapshots=True)
+    (folder / "snapshots.npz").write_text("old")
+    config, state = load_run(folder)
+    trainer = Trainer(make_model(), load_splits(config.data_dir, config.val_size), config)
+    trainer.load_state_dict(state)
+
+    def save():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        with pytest.raises(InputError, match=r"snapshots\.npz can't be written \(File too large"):
+            save_moments(folder, trainer)
+
+    assert ended(forked(save)) == 0
+    assert (folder / "snapshots.npz").read_text() == "old"
+
+
+def test_a_notebook_that_has_no_room_is_reported_and_the_old_one_stays(tmp_path):
+    source, target = tmp_path / "a.ipynb", tmp_path / "there" / "a.ipynb"
+    cells = [nbformat.v4.new_code_cell(code) for code in ("1", "print('x' * 200_000)", "2")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    target.parent.mkdir()
+    target.write_text("old")
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        run = execute(source, target, {}, 60, progress=False)
+        assert "File too large" in run.error, run.error
+
+    assert ended(forked(work)) == 0
+    assert names(target.parent) == ["a.ipynb"]
+    assert target.read_text() == "old"
+
+
+# folders that can't be written
+
+
+PLACES = ["/dev/null/x", "/proc/x", "file", "read-only"]
+WRITERS = {
+    "train": ["--epochs", 1, "--runs-dir"],
+    "train ": ["--epochs", 1, "--tensorboard"],
+    "visualize": ["--view", "answer", "--out"],
+    "analyze": ["--out"],
+    "site": ["--out"],
+    "notebooks": ["load_model", "--output-dir"],
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_that_cannot_be_written_is_named_before_the_work(
+    place, capsys, small_data_dir, tmp_path, request
+):
+    folder = Path(place)
+    if place == "file":
+        folder = tmp_path / "file"
+        folder.write_text("in the way")
+    if place == "read-only":
+        folder = request.getfixturevalue("mounted")("size=64k,ro")
+    elif place == "/proc/x" and not Path("/proc").exists():
+        pytest.skip("no /proc")
+    calls = [[name.strip(), *options, folder / "deep"] for name, options in WRITERS.items()]
+    calls += [["train", "--epochs", 1, "--model-save-path", folder / "model.pth"]]
+    calls += [["export", "--format", "onnx", "--out", folder / "model.onnx"]]
+    for call in calls:
+        data = ["--data-dir", small_data_dir]
+        data += ["--val-size", 100, "--runs-dir", tmp_path] if call[0] == "train" else []
+        began = time.monotonic()
+        code, _, err = run(capsys, call[0], *([] if call[0] == "notebooks" else data), *call[1:])
+        assert_one_sentence(code, err, str(folder))
+        assert "can't" in err
+        assert time.monotonic() - began < 10
+    if place == "file":
+        assert folder.read_text() == "in the way"
+
+
+def test_a_run_in_a_read_only_folder_is_one_sentence(torn, mounted, tmp_path):
+    disk = mounted("size=9m")
+    folder = torn(runs_dir=disk)
+    before = contents(folder)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
+    assert_one_sentence(code, err, str(folder), "Read-only file system")
+    assert contents(folder) == before
+
+
+# two at once
+
+
+def hold(folder: Path, sign: Path) -> None:
+    with owned(folder):
+        sign.touch()
+        time.sleep(600)
+
+
+def wait_for(path: Path, text: str = "", seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < until, f"{path} never held {text!r}"
+        time.sleep(0.005)
+
+
+def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_path):
+    folder = torn()
+    other = forked(hold, folder, tmp_path / "held")
+    wait_for(tmp_path / "held")
+    (folder / ".state.pt.1.part").write_text("being written")
+    before = contents(folder)
+    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
+    assert_one_sentence(code, err, f"{folder} is in use by another process; wait for its end")
+    assert contents(folder) == before
+    other.kill()
+    ended(other)
+    assert_goes_on(folder, whole, tmp_path / "out")
+
+
+def save_in_between(path: Path) -> None:
+    """Puts other weights at `path`, as another process may at any moment."""
+    torch.save(make_model(2).state_dict(), path.with_suffix(".other"))
+    os.replace(path.with_suffix(".other"), path)
+
+
+def test_weights_of_two_savers_never_keep_a_foreign_card(tmp_path, monkeypatch):
+    path, move = tmp_path / "model.pth", os.replace
+
+    def replace(source, target):
+        if Path(target) == path.with_suffix(".json"):
+            monkeypatch.setattr(os, "replace", move)
+            save_in_between(path)
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    save_checkpoint(make_model(1), path, Config(), {})
+    model, card = load_checkpoint(path)
+    assert card == {}
+    assert torch.equal(model.fc2.weight, make_model(2).fc2.weight)
+
+
+def save_often(path: Path, seed: int, count: int) -> None:
+    for _ in range(count):
+        save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
+
+
+@pytest.mark.parametrize("rounds", [5, pytest.param(200, marks=pytest.mark.slow)])
+def test_two_at_once_with_one_path_leave_one_of_both(rounds, tmp_path):
+    path = tmp_path / "model.pth"
+    for _ in range(rounds):
+        savers = [forked(save_often, path, seed, 3) for seed in (1, 2)]
+        assert [ended(saver) for saver in savers] == [0, 0]
+        model, card = load_checkpoint(path)
+        seeds = [card["epochs_run"]] if card else [1, 2]
+        assert any(torch.equal(model.fc2.weight, make_model(s).fc2.weight) for s in seeds)
+    assert set(names(tmp_path)) <= {"model.pth", "model.json"}
+
+
+# the clock
+
+
+def test_a_clock_that_jumps_back_harms_nothing(short, capsys, tmp_path, monkeypatch):
+    jumps, real = itertools.count(), time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(jumps))
+    monkeypatch.setattr(time, "strftime", lambda form: "20200101-000000-")
+    runs = tmp_path / "runs"
+    kept = tmp_path / "runs" / "part"
+    for _ in range(3):
+        code, _, err = run(capsys, *options_for(short, runs), "--epochs", 2)
+        assert (code, err) == (0, "")
+    folders = sorted(runs.iterdir())
+    assert len(folders) == 3
+    for folder in folders:
+        _, card = load_checkpoint(folder / "model.pth")
+        assert 0 < card["train_seconds"] < 60
+        assert all(record["seconds"] > 0 for record in load_run(folder)[1]["history"])
+    kept.write_text("of the future")
+    os.utime(kept, (real() + 7200, real() + 7200))
+    sweep(runs, "part", 3600)
+    assert kept.exists()
+
+
+# processes that load batches
+
+
+@needs_linux
+def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp_path):
+    out, runs = tmp_path / "said", tmp_path / "runs"
+    process = start(
+        out, *options_for(short, runs), "--epochs", 200, "--patience", 200, "--num-workers", 2
+    )
+    wait_for(out, "epoch  2")
+    children, worker = Path(f"/proc/{process.pid}/task/{process.pid}/children"), ""
+    while not worker:  # each epoch has its own
+        worker = children.read_text().split()[:1]
+    os.kill(int(worker[0]), signal.SIGKILL)
+    assert_one_sentence(
+        ended(process), out.with_suffix(".err").read_text(),
+        "a process that loads batches failed (DataLoader worker", "lower num_workers, 0 needs none",
+    )  # fmt: skip
+    (folder,) = runs.iterdir()
+    config, state = load_run(folder)
+    model, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] == len(state["history"]) >= 2
+    assert "test" not in card
+    trainer = Trainer(make_model(), load_splits(config.data_dir, 100), config)
+    trainer.load_state_dict(state)
+    assert torch.equal(trainer.best_weights["fc1.weight"], model.fc1.weight)
+    steps = itertools.count()
+
+    def stop_soon(loss):
+        if next(steps) == 20:  # 18 steps are an epoch
+            raise KeyboardInterrupt
+
+    trainer.run(on_step=stop_soon)
+    assert len(trainer.history) == len(state["history"]) + 1
+
+
+@pytest.mark.parametrize(
+    "error", [BlockingIOError(11, "Resource busy"), OSError(12, "Cannot allocate memory")]
+)
+def test_a_limit_on_processes_is_one_sentence(error, short, capsys, tmp_path, monkeypatch):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(os, "fork", refuse)
+    code, _, err = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
+    assert_one_sentence(code, err, f"a process that loads batches failed ({error.strerror})")
+    assert "lower num_workers" in err
+
+
+@pytest.mark.slow
+@needs_linux
+def test_workers_of_a_killed_run_hold_it_for_seconds_only(short, tmp_path):
+    out, runs = tmp_path / "said", tmp_path / "runs"
+    process = start(out, *options_for(short, runs), "--epochs", 500, "--num-workers", 2)
+    wait_for(out, "epoch  1")
+    process.kill()
+    ended(process)
+    (folder,) = runs.iterdir()
+    began = time.monotonic()
+    while True:
+        try:
+            with owned(folder):
+                break
+        except InputError:
+            assert time.monotonic() < began + 20
+            time.sleep(0.1)
+    print(f"the lock was free after {time.monotonic() - began:.1f} s")
+
+
+# numbers
+
+
+def finished(config, damage, epoch: int, monkeypatch) -> tuple[Path, Trainer, str]:
+    """A run whose training images are damaged after an epoch: its folder, trainer and sentence."""
+    splits = load_splits(config.data_dir, config.val_size)
+    folder, trainer = new_run(config), Trainer(make_model(), splits, config)
+
+    def save(folder, trainer):
+        save_run(folder, trainer)
+        if len(trainer.history) == epoch:
+            trainer.loader.dataset.tensors[0].fill_(damage)
+
+    monkeypatch.setattr(cli, "save_run", save)
+    if not epoch:
+        trainer.loader.dataset.tensors[0].fill_(damage)
+    with pytest.raises(InputError) as error:
+        cli.finish(trainer, splits, folder)
+    return folder, trainer, str(error.value)
+
+
+@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_keeps_the_last_good_weights(short, tmp_path, monkeypatch, damage):
+    config = dataclasses.replace(
+        short, epochs=5, runs_dir=tmp_path / "runs", model_save_path=None, snapshots=damage > 0
+    )
+    folder, trainer, told = finished(config, damage, 2, monkeypatch)
+    assert told.startswith("the loss of epoch 3 is not a number; lower learning_rate")
+    model, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] == 2
+    assert "test" not in card
+    if config.snapshots:
+        assert load_snapshots(folder / "snapshots.npz").epochs[-1] == 2
+    for saved, kept in zip(model.parameters(), trainer.model.parameters(), strict=True):
+        assert torch.equal(saved, kept)
+    assert torch.isfinite(model.fc1.weight).all()
+    assert len(load_run(folder)[1]["history"]) == 2
+    assert not trainer.interrupted
+
+
+def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeypatch):
+    config = dataclasses.replace(short, runs_dir=tmp_path / "runs")
+    folder, _, told = finished(config, float("nan"), 0, monkeypatch)
+    assert told.startswith("the loss of epoch 1 is not a number")
+    assert names(folder) == ["config.json"]
+    assert not config.model_save_path.exists()
+
+
+@needs_linux
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + 2**26
+    options = [*options_for(short, tmp_path / "runs"), "--batch-size", 900, "--rotation", 5]
+    options += ["--num-workers", workers]
+    code, _, err = command(tmp_path / "said", *options, limits={resource.RLIMIT_AS: most})
+    assert_one_sentence(code, err, "batch_size is 900, and such a batch needs too much memory")
+    assert err.endswith("; lower batch_size.\n")
+
+
+# interrupts
+
+
+def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1):
+    """Sends an interrupt as a call of a function begins, `times` calls from number `at` on."""
+    real, calls = getattr(owner, name), itertools.count(1)
+
+    def call(*args):
+        if at <= next(calls) < at + times:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(owner, name, call)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "at"),
+    [(Trainer, "validate", 2), (cli, "save_run", 2), (cli, "evaluate", 1), (cli, "evaluate", 2),
+     (cli, "save_checkpoint", 1)],
+)  # fmt: skip
+def test_a_run_at_its_end_is_not_interrupted(owner, name, at, short, capsys, tmp_path, monkeypatch):
+    interrupting(monkeypatch, owner, name, at)
+    code, out, err = run(capsys, *options_for(short, tmp_path), "--epochs", 2)
+    assert (code, err) == (0, "")
+    assert "interrupted" not in out
+    (folder,) = tmp_path.glob("2*")
+    _, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] == 2
+    assert {"validation", "test"} <= card.keys()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp_path, monkeypatch):
+    folder = torn()
+    with monkeypatch.context() as patch:
+        interrupting(patch, cli, "save_run", 1)  # at the end of the second epoch of three
+        if again:
+            interrupting(patch, cli, "save_checkpoint", 1)
+        code, out, err = run(capsys, "train", "--resume", folder)
+    assert (code, err) == (0, "")
+    assert out.endswith(f"interrupted; go on with: mnist-helpers train --resume {folder}\n")
+    _, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] == 2
+    assert "test" not in card
+    assert_goes_on(folder, whole, tmp_path / "out")
+
+
+def test_interrupted_drawing_leaves_no_half_picture(small_data_dir, tmp_path):
+    moments, codes = random.Random(1), []
+    for number in range(4):
+        out, folder = tmp_path / f"said{number}", tmp_path / f"views{number}"
+        process = start(out, "visualize", "--data-dir", small_data_dir, "--out", folder)
+        wait_for(out, f"{folder}/" if number else "")
+        time.sleep(moments.uniform(0, 0.5))
+        os.kill(process.pid, signal.SIGINT)
+        codes.append(ended(process))
+        assert out.with_suffix(".err").read_text() == "mnist-helpers: interrupted\n"
+        for path in folder.glob("*.png"):
+            Image.open(path).load()
+        assert not list(folder.glob(".*"))
+    assert codes == [130] * 4
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@needs_linux
+def test_interrupted_notebooks_end_at_once_with_their_kernels(tmp_path):
+    out, folder = tmp_path / "said", tmp_path / "there"
+    process = start(out, "notebooks", "load_model", "analysis", "--output-dir", folder)
+    until = time.monotonic() + 60
+    kernels = set()
+    while not kernels or not list(folder.glob(".*.part.ipynb")):
+        assert time.monotonic() < until
+        for task in Path(f"/proc/{process.pid}/task").iterdir():  # a kernel is its thread's child
+            with contextlib.suppress(FileNotFoundError):
+                kernels |= {int(child) for child in (task / "children").read_text().split()}
+        time.sleep(0.05)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    assert ended(process, 15) == 130
+    assert out.with_suffix(".err").read_text() == "mnist-helpers: interrupted\n"
+    assert names(folder) == []
+    until = time.monotonic() + 15
+    while any(map(alive, kernels)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+# an output that nobody reads, or that has no room
+
+
+@pytest.fixture
+def digit(few, tmp_path) -> Path:
+    pixels = (few.test.tensors[0][0, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+    Image.fromarray(np.asarray(pixels)).save(tmp_path / "digit.png")
+    return tmp_path / "digit.png"
+
+
+def shell(line: str) -> subprocess.CompletedProcess:
+    line = f"set -o pipefail; {line.replace('mnist-helpers', f'{sys.executable} -m mnist_helpers')}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.slow)])
+def test_an_output_closed_early_is_no_error(args, digit):
+    done = shell(f"mnist-helpers {args.format(digit)} | head -c 0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.slow)])
+def test_an_answer_that_has_no_room_is_told(args, digit):
+    done = shell(f"mnist-helpers {args.format(digit)} > /dev/full")
+    assert_one_sentence(done.returncode, done.stderr, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "output", ["| head -c 0", pytest.param("> /dev/full", marks=pytest.mark.slow)]
+)
+def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
+    folder = torn()
+    done = shell(f"mnist-helpers train --resume {folder} {output}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "epoch  3" in (folder / "log.txt").read_text()
+    assert "test" in load_checkpoint(folder / "model.pth")[1]
+    assert_goes_on(folder, whole, tmp_path / "out")
+
+
+def test_several_files_are_moved_only_when_all_are_written(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(InputError, match=r"b can't be written .*; make room or choose another"):
+        write_files({tmp_path / "a": b"new", tmp_path / "missing" / "b": b"new"})
+    assert (tmp_path / "a").read_text() == "old"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.slow
+def test_the_real_command_line_killed_a_hundred_times(short, tmp_path):
+    """Processes of their own, killed from their start to their end; the last one comes to it."""
+    moments, folder, kills = random.Random(0), None, 0
+    options = [*options_for(short, tmp_path / "runs"), "--epochs", 40, "--patience", 40]
+    while kills < 100:
+        args = ["train", "--resume", folder] if folder else options
+        process = start(tmp_path / "said", *args)
+        time.sleep(moments.uniform(0.2, 2.5))
+        process.kill()
+        kills += ended(process) == -signal.SIGKILL
+        for each in (tmp_path / "runs").glob("*/state.pt"):
+            folder = each.parent
+            assert len(load_run(folder)[1]["history"]) >= 1
+        if folder and (folder / "model.pth").exists():
+            load_checkpoint(folder / "model.pth")
+            shutil.rmtree(folder)
+            folder = None
+    done = command(tmp_path / "said", *(["train", "--resume", folder] if folder else options))
+    assert done[0] == 0, done
+    for each in (tmp_path / "runs").glob("*/model.pth"):
+        assert load_checkpoint(each)[1]["epochs_run"] == 40
