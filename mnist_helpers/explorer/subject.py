@@ -329,7 +329,8 @@ class Subject:
             raise InputError("a drawing is for networks that read grey images of 28 × 28 pixels.")
         if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
-        require(vars(at), self.look(replace(at, channel=None, row=None, column=None)).places)
+        start = replace(at, channel=None, row=None, column=None, amount=None)
+        require(vars(at), self.look(start).places)
         convolutions = self.network.convolutions
         for layer, channel in at.ablated:
             require({"ablated": layer}, {"ablated": convolutions})
@@ -474,10 +475,11 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
         value = values[name]
         if value is None and getattr(Selection, name, 0) is None:
             continue  # left to the view
-        if value not in choices or isinstance(value, bool):
+        kind = int if isinstance(choices, range) else int | float | str
+        if isinstance(value, bool) or not isinstance(value, kind) or value not in choices:
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
-            raise InputError(f"{name} is {value!r}, but must be {there}.")
+            raise InputError(f"{name} is {value!r:.80}, but must be {there}.")
 
 
 def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator:
