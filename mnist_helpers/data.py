@@ -118,13 +118,14 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     ):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
         raise InputError(
-            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,); {OTHER}."
+            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,); "
+            f"{OTHER}."
         )
     if not len(labels):
         raise InputError(f"{paths[0]} holds no image; {OTHER}.")
     if int(labels.max()) > 9:
         raise InputError(
-            f"{paths[1]} has labels up to {int(labels.max())}, but the model has 10 classes; {OTHER}."
+            f"{paths[1]} has labels up to {int(labels.max())}; {OTHER}."
         )
     if paths[0].name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
