@@ -124,9 +124,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     if not len(labels):
         raise InputError(f"{paths[0]} holds no image; {OTHER}.")
     if int(labels.max()) > 9:
-        raise InputError(
-            f"{paths[1]} has labels up to {int(labels.max())}; {OTHER}."
-        )
+        raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; {OTHER}.")
     if paths[0].name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
     return TensorDataset(normalise(pixels), labels.long())

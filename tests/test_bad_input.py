@@ -9,7 +9,6 @@ import gzip
 import io
 import json
 import math
-import resource
 import struct
 import sys
 import warnings
@@ -21,7 +20,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import no_bar, write_idx
+from conftest import no_bar, peak, write_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -61,16 +60,6 @@ def generated(cases: int, **given_strategies: st.SearchStrategy) -> Callable:
         return limits(given(**given_strategies)(test))
 
     return wrapped
-
-
-def peak() -> int:
-    """The largest memory of this process since the last call, or ever, in kB."""
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return largest  # not on Linux
-    return largest
 
 
 @pytest.fixture(autouse=True)
@@ -628,9 +617,11 @@ ARRAYS = st.builds(
 PARTS = ["epochs", "history", "steps/fc2.bias", "changes/fc2.bias", "steps/x", "changes/x", "y"]
 
 
-def snapshot_bytes(tmp_path: Path) -> bytes:
-    save_snapshots(tmp_path / "first.npz", MOMENTS)
-    return (tmp_path / "first.npz").read_bytes()
+@pytest.fixture(scope="module")
+def moments(folder):
+    """A small file of snapshots."""
+    save_snapshots(folder / "first.npz", MOMENTS)
+    return folder / "first.npz"
 
 
 def check_snapshots(path: Path) -> None:
@@ -647,9 +638,8 @@ def check_snapshots(path: Path) -> None:
 
 
 @generated(150, data=st.data())
-def test_snapshots_that_are_damaged(folder, data):
-    content = snapshot_bytes(folder)
-    (folder / "moments.npz").write_bytes(data.draw(damaged(content)))
+def test_snapshots_that_are_damaged(folder, moments, data):
+    (folder / "moments.npz").write_bytes(data.draw(damaged(moments.read_bytes())))
     check_snapshots(folder / "moments.npz")
 
 
@@ -660,9 +650,8 @@ def test_snapshots_that_are_damaged(folder, data):
     epochs=st.none() | st.lists(st.floats(), max_size=5),
     history=st.none() | json_files({name: [value] for name, value in RECORD.items()}),
 )
-def test_snapshots_of_other_arrays(folder, changes, gone, epochs, history):
-    snapshot_bytes(folder)
-    with np.load(folder / "first.npz") as file:
+def test_snapshots_of_other_arrays(folder, moments, changes, gone, epochs, history):
+    with np.load(moments) as file:
         arrays = dict(file)
     if epochs is not None:
         arrays["epochs"] = np.array(epochs)
@@ -832,7 +821,7 @@ LINES = st.builds(lambda first, tail: [first, *tail], st.sampled_from(COMMANDS) 
 TRAIN = st.tuples(st.just("train"), st.sampled_from(FLAGS[: len(SETTINGS)]), WORDS)
 
 
-@generated(300, words=LINES | TRAIN)
+@generated(150, words=LINES | TRAIN)
 def test_command_lines_are_understood_or_refused(words, capfd):
     def understood() -> object:
         try:

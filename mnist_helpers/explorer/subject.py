@@ -31,6 +31,7 @@ CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
+TOGETHER = 64  # channels, for which exciting images are made at once
 FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
@@ -254,17 +255,19 @@ class Subject:
         """The mean activation of every channel over the images of each class, (classes, C)."""
         return self.stats(weights)[layer].by_class(self.labels, self.classes).numpy()
 
-    def maximized(self, layer: str, weights: str) -> np.ndarray:
-        """An image for each channel of a layer that excites it, (channels, C, H, W)."""
+    def maximized(self, layer: str, weights: str, channel: int) -> np.ndarray:
+        """An image that excites a channel of a layer, (C, H, W); its neighbours' are made as well."""
+        stats, (group, place) = self.stats(weights)[layer], divmod(channel, TOGETHER)
         start = partial(
             activations.maximize_activation,
             self.networks[weights],
             layer,
             self.images,
-            self.stats(weights)[layer],
+            stats,
+            torch.arange(stats.max.shape[1]).split(TOGETHER)[group],
         )
         text = f"Making images that excite {layer}"
-        return self.measured(text, ("maximized", layer, weights), start).numpy()
+        return self.measured(text, ("maximized", layer, weights, group), start)[place].numpy()
 
     def ranking(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
