@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import platform
 from pathlib import Path
@@ -181,7 +182,7 @@ def read_card(path: Path) -> dict[str, object]:
         InputError: it isn't what `Card` says.
     """
     remedy = REMEDY.replace(".pth", ".json", 1)
-    return read_json(path, Card, "is no card in JSON", remedy) if path.exists() else {}
+    return read_json(path, Card, "is no card in JSON", remedy) if os.path.exists(path) else {}
 
 
 def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> None:

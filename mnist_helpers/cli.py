@@ -72,7 +72,7 @@ class Train:
             require_writable(config.tensorboard / "events", "tensorboard")
         splits = load_splits(config.data_dir, config.val_size, config.seed)
         trainer = Trainer(make_model(config.seed), splits, config)
-        if state:
+        if self.resume:
             with decoding(self.resume, "holds no state of such a run", "start the run anew"):
                 trainer.load_state_dict(state)
         if trainer.rank:

@@ -24,6 +24,7 @@ IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("", "*/", "*/*/")  # where in data_dir the files may lie: not in all of a disk
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
+OTHER = "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir"
 
 
 class Splits(NamedTuple):
@@ -117,14 +118,13 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     ):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
         raise InputError(
-            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,)."
+            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,); "
+            f"{OTHER}."
         )
     if not len(labels):
-        raise InputError(f"{paths[0]} holds no image; give a data set with some as data_dir.")
+        raise InputError(f"{paths[0]} holds no image; {OTHER}.")
     if int(labels.max()) > 9:
-        raise InputError(
-            f"{paths[1]} has labels up to {int(labels.max())}; the model knows the classes 0 to 9."
-        )
+        raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; {OTHER}.")
     if paths[0].name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
     return TensorDataset(normalise(pixels), labels.long())

@@ -1,7 +1,6 @@
 """Any picture of a digit, prepared as MNIST's were."""
 
 import base64
-import binascii
 import io
 import math
 from pathlib import Path
@@ -67,7 +66,7 @@ def pad_ink(text: str) -> np.ndarray:
     """
     try:
         content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except (TypeError, ValueError):
         content = b""
     if len(content) != PAD**2:
         form = f"a byte for each of {PAD} × {PAD} pixels, in base64"

@@ -64,7 +64,7 @@ def parse_value(text: str) -> bool | int | float | str | None:
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
-    return str(Path(text).resolve()) if text and Path(text).exists() else text
+    return str(Path(text).resolve()) if os.path.exists(text) else text
 
 
 def execute(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
+from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.files import reason
@@ -260,13 +262,32 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Takes over what another Trainer of the same model, data and configuration has reached."""
+        """Takes over what another Trainer of the same model, data and configuration has reached.
+
+        Raises:
+            InputError: its weights are not this model's; other errors, where it is no state at all.
+        """
+        self.history = msgspec.convert(state["history"], list[EpochRecord])
+        steps, moments = len(self.history) * len(self.loader), state["optimizer"]["state"]
+        names = dict(self.model.named_parameters())
+        means, squares = (
+            {name: moments[place][kind].clone() for place, name in enumerate(names)}
+            for kind in ("exp_avg", "exp_avg_sq")
+        )
+        kept = [weights for _, weights in state["snapshots"]]
+        for weights in (state["model"], state["best_weights"], means, squares, *kept):
+            require_fit("The state of the run", weights, self.model, "start the run anew")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        # only numbers of the right form: the fused optimizer reads and writes memory without a look
+        fresh, step = self.optimizer.state_dict(), torch.tensor(float(steps))
+        for place, name in enumerate(names):
+            averages = {"exp_avg": means[name], "exp_avg_sq": squares[name]}
+            fresh["state"][place] = averages | {"step": step.clone()}
+        self.optimizer.load_state_dict(fresh)
+        self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps})
+        self.schedule.step()
         for generator, value in zip((self.shuffle, self.augment), state["generators"], strict=True):
             generator.set_state(value)
-        self.history = [EpochRecord(**record) for record in state["history"]]
         self.best_weights, self.snapshots = state["best_weights"], state["snapshots"]
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(path, "wb") as file:
         file.write(header + array.astype(np.uint8).tobytes())
+
+
+def peak() -> int:
+    """The largest memory of this process since the last call, or ever, in kB."""
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return largest  # not on Linux
+    return largest
 
 
 @pytest.fixture(scope="session")

@@ -70,10 +70,11 @@ def test_a_made_image_drives_more_than_any_other(network, layer, seed):
     if seed is not None:
         network = network.with_weights(build("simple", seed).state_dict())
     _, stats = finish(activation_stats(network, IMAGES))
-    generator = maximize_activation(network, layer, IMAGES, stats[layer], steps=12)
+    channels = network.layers[layer].shape[0]
+    every = torch.arange(channels)
+    generator = maximize_activation(network, layer, IMAGES, stats[layer], every, steps=12)
     fractions, synthetic = finish(generator)
     assert fractions == pytest.approx([(step + 1) / 12 for step in range(12)])
-    channels = network.layers[layer].shape[0]
     assert synthetic.shape == (channels, 1, 28, 28)
     assert synthetic.min() >= IMAGES.min()
     assert synthetic.max() <= IMAGES.max()
@@ -85,13 +86,15 @@ def test_a_made_image_drives_more_than_any_other(network, layer, seed):
 
 def test_the_first_step_follows_the_gradient(network):
     _, stats = finish(activation_stats(network, IMAGES))
-    _, synthetic = finish(maximize_activation(network, "conv2", IMAGES, stats["conv2"], steps=1))
+    third = torch.tensor([3])
+    generator = maximize_activation(network, "conv2", IMAGES, stats["conv2"], third, steps=1)
+    _, synthetic = finish(generator)
     maps = network.outputs(IMAGES)["conv2"]
     start = int(maps[:, 3].amax((1, 2)).argmax())
     image = IMAGES[start : start + 1].clone().requires_grad_()
     activation = network.model.conv2(network.model.pool1(network.model.conv1(image).relu()))[0, 3]
     (gradient,) = torch.autograd.grad(activation.max(), image)
-    step = synthetic[3] - IMAGES[start]
+    step = synthetic[0] - IMAGES[start]
     moved = (gradient[0].abs() > 1e-6) & (IMAGES[start] > 0.1) & (IMAGES[start] < 0.9)
     assert moved.any()
     # Adam's first step has the length of its learning rate, whatever the gradient's

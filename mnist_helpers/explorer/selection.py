@@ -86,7 +86,7 @@ class Selection(ImageFilter):
             pairs = sorted((layer, channel) for layer, channel in self.ablated)
         except (TypeError, ValueError) as error:
             form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
-            raise InputError(f"ablated is {self.ablated!r}, but must be {form}.") from error
+            raise InputError(f"ablated is {self.ablated!r:.80}, but must be {form}.") from error
         object.__setattr__(self, "ablated", tuple(pairs))
         if self.drawing is not None:
             pad_ink(self.drawing)
@@ -124,7 +124,7 @@ def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     """Nine numbers, where they are that."""
     try:
         numbers = tuple(float(each) for each in kernel)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != 9 or not all(-MOST_WEIGHT <= each <= MOST_WEIGHT for each in numbers):
         form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"

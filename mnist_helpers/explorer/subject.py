@@ -31,6 +31,7 @@ CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
+TOGETHER = 64  # channels, for which exciting images are made at once
 FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
@@ -255,17 +256,19 @@ class Subject:
         """The mean activation of every channel over the images of each class, (classes, C)."""
         return self.stats(weights)[layer].by_class(self.labels, self.classes).numpy()
 
-    def maximized(self, layer: str, weights: str) -> np.ndarray:
-        """An image for each channel of a layer that excites it, (channels, C, H, W)."""
+    def maximized(self, layer: str, weights: str, channel: int) -> np.ndarray:
+        """An image that excites a channel of a layer, (C, H, W); its neighbours' are made as well."""
+        stats, (group, place) = self.stats(weights)[layer], divmod(channel, TOGETHER)
         start = partial(
             activations.maximize_activation,
             self.networks[weights],
             layer,
             self.images,
-            self.stats(weights)[layer],
+            stats,
+            torch.arange(stats.max.shape[1]).split(TOGETHER)[group],
         )
         text = f"Making images that excite {layer}"
-        return self.measured(text, ("maximized", layer, weights), start).numpy()
+        return self.measured(text, ("maximized", layer, weights, group), start)[place].numpy()
 
     def ranking(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
@@ -330,7 +333,8 @@ class Subject:
             raise InputError("a drawing is for networks that read grey images of 28 × 28 pixels.")
         if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
-        require(vars(at), self.look(replace(at, channel=None, row=None, column=None)).places)
+        start = replace(at, channel=None, row=None, column=None, amount=None)
+        require(vars(at), self.look(start).places)
         convolutions = self.network.convolutions
         for layer, channel in at.ablated:
             require({"ablated": layer}, {"ablated": convolutions})
@@ -476,10 +480,11 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
         if value is None and getattr(Selection, name, 0) is None:
             continue  # left to the view
         is_decimal = isinstance(value, float) and not isinstance(choices[0], float)
-        if value not in choices or isinstance(value, bool) or is_decimal:
+        plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+        if not plain or is_decimal or value not in choices:
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
-            raise InputError(f"{name} is {value!r}, but must be {there}.")
+            raise InputError(f"{name} is {value!r:.80}, but must be {there}.")
 
 
 def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator:

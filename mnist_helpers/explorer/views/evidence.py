@@ -43,7 +43,7 @@ def top_images(look: Look) -> Scene:
         count = f"none of the {int(look.chosen.sum()):,} images"
         raise InputError(f"{count} is of class {at.target}; choose another class.")
     start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
-    made = look.subject.maximized(at.layer, at.weights)[at.channel]
+    made = look.subject.maximized(at.layer, at.weights, at.channel)
     columns = [top_image(look, image) for image in best]
     columns.append(excited(look, start, made, title="gradient ascent", notes=[f"from {start}"]))
     means = look.subject.class_means(at.layer, at.weights)[:, at.channel]
