@@ -1,6 +1,7 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
