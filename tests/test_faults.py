@@ -655,13 +655,22 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 @needs_linux
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + 2**26
     options = [*options_for(short, tmp_path / "runs"), "--batch-size", 900, "--rotation", 5]
     options += ["--num-workers", workers]
-    code, _, err = command(tmp_path / "said", *options, limits={resource.RLIMIT_AS: most})
-    assert_one_sentence(code, err, "batch_size is 900, and such a batch needs too much memory")
-    assert err.endswith("; lower batch_size.\n")
+    # in a process of its own: in a fork of this one is memory that other tests have left
+    begin = f"""
+import resource, sys
+from mnist_helpers.cli import main
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**26, size + 2**26))
+main({[str(each) for each in options]})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", begin], capture_output=True, text=True, timeout=120, check=False
+    )
+    said = "batch_size is 900, and such a batch needs too much memory"
+    assert_one_sentence(done.returncode, done.stderr, said)
+    assert done.stderr.endswith("; lower batch_size.\n")
 
 
 # interrupts
