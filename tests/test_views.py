@@ -907,6 +907,15 @@ class TestTraining:
         found, _, _ = show(replay, view="training", image=4)
         assert found["fc1 of 3 images, by PCA of the last moment"].frame is None
 
+    def test_statistics_are_kept_of_two_networks_and_measured_again(self, replay):
+        first, *_, before, last = replay.networks
+        once = replay.stats(first)["conv2"].max
+        for weights in replay.networks:
+            replay.stats(weights)
+        kept = [key for key in replay.results if key[0] == "stats"]
+        assert kept == [("stats", before), ("stats", last)]
+        assert torch.equal(replay.stats(first)["conv2"].max, once)
+
     def test_one_run_alone(self, few, weights):
         moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})
         alone = Subject(make_model(0), few.test.tensors[0][:20], runs={"mine": moment})
