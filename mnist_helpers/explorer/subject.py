@@ -31,6 +31,8 @@ CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
+# results that are kept of those that take most memory: statistics of 10,000 images take 400 MB
+LARGE = {"stats": 2, "maximized": 8}
 FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
@@ -233,6 +235,7 @@ class Subject:
         """
         if key not in self.results:
             job = self.jobs.setdefault(key, self._keep(key, start()))  # a stopped one goes on
+            keep_latest(self.jobs, key, 2)
             if self.defers:
                 raise Unmeasured(text, job)
             deque(job, maxlen=0)
@@ -241,18 +244,16 @@ class Subject:
     def _keep(self, key: tuple, job: Generator) -> Generator[float]:
         try:
             self.results[key] = yield from job
+            if key[0] in LARGE:
+                keep_latest(self.results, key, LARGE[key[0]])
         finally:
             self.jobs.pop(key, None)
 
     def stats(self, weights: str) -> dict[str, ActivationStats]:
-        """How every layer answers to all images; of the last two networks it is kept."""
+        """How every layer answers to all images."""
         text = f"Measuring {len(self.images):,} images"
         start = partial(activations.activation_stats, self.networks[weights], self.images)
-        found = self.measured(text, ("stats", weights), start)
-        kept = [key for key in self.results if key[0] == "stats"]
-        for key in kept[:-2]:  # 400 MB each for the 10,000 test images, and a run has 44 networks
-            del self.results[key]
-        return found
+        return self.measured(text, ("stats", weights), start)
 
     def _class_means(self, layer: str, weights: str) -> np.ndarray:
         """The mean activation of every channel over the images of each class, (classes, C)."""
@@ -482,6 +483,13 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
             there = f"one of: {', '.join(map(str, choices))}"
             there = f"from 0 to {choices[-1]}" if isinstance(choices, range) else there
             raise InputError(f"{name} is {value!r}, but must be {there}.")
+
+
+def keep_latest(found: dict[tuple, object], key: tuple, most: int) -> None:
+    """Forgets all but the `most` latest of the kind of `key`, its first part."""
+    alike = [each for each in found if each[0] == key[0]]
+    for each in alike[:-most]:
+        del found[each]
 
 
 def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator:
