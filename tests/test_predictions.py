@@ -17,6 +17,7 @@ HERE = torch.backends.cpu.get_cpu_capability()
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 PLAIN = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 PLAIN["MKL_CBWR"] = "COMPATIBLE"
+TWO = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}  # leaves a core to the test beside
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def found():
 
 def test_every_prediction_is_the_recorded_one(found):
     # The closest decision is image 1530, by 0.0054 between its two largest logits; the next, image
-    # 882, by 0.022. No processor comes near that: code paths differ by 5e-6.
+    # 882, by 0.022. The code paths and threads compared below differ by 5e-6 at most.
     recorded = RECORD.read_text(encoding="utf-8").replace("\n", "")
     now = written(found["logits"].argmax(dim=1)).replace("\n", "")
     pairs = enumerate(zip(recorded, now, strict=True))
@@ -37,7 +38,7 @@ def test_every_prediction_is_the_recorded_one(found):
 
 @pytest.mark.parametrize(
     ("variables", "settings"),
-    [(AVX2, ("AVX2", 1)), (PLAIN, ("DEFAULT", 1)), ({"OMP_NUM_THREADS": "2"}, (HERE, 2))],
+    [(AVX2, ("AVX2", 1)), (PLAIN, ("DEFAULT", 1)), (TWO, (HERE, 2))],
     ids=["AVX2", "no vectors", "two threads"],
 )
 def test_code_paths_and_threads_give_the_same(found, variables, settings, tmp_path):
