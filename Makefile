@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab site train notebooks requirements
+.PHONY: help setup run test soak lab site train notebooks requirements
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
+
+soak: $(READY) ## an hour of selections and notebook runs: does anything pile up?
+	$(BIN)/python benchmarks/soak.py
 
 lab: $(READY) ## open JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from threadpoolctl import threadpool_limits
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.analysis import comparison
@@ -17,7 +18,7 @@ from mnist_helpers.analysis.calibration import (
     with_temperature,
 )
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb, resistance
-from mnist_helpers.analysis.embedding import neighbour_map, principal
+from mnist_helpers.analysis.embedding import neighbour_map, principal, replayed
 from mnist_helpers.analysis.mistakes import UNCONFIRMED, label_suspects, top_losses
 from mnist_helpers.data import BACKGROUND, MEAN, STD
 from mnist_helpers.metrics import Predictions, evaluate
@@ -246,6 +247,16 @@ def test_principal_directions_by_singular_values():
     found = principal(features)
     signs = np.sign((found * wanted).sum(axis=0))
     np.testing.assert_allclose(found, wanted * signs, atol=1e-4)
+
+
+def test_a_replay_does_not_depend_on_the_number_of_threads():
+    generator = torch.Generator().manual_seed(1)
+    moments = [torch.randn(1000, 128, generator=generator) for _ in range(3)]
+    with threadpool_limits(1):
+        one = replayed(moments)
+    with threadpool_limits(2):
+        two = replayed(moments)
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-9)
 
 
 def test_the_neighbour_map_keeps_neighbours_and_tells_how_far_it_is():

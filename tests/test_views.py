@@ -9,6 +9,7 @@ from networks import build, images_of
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
+from mnist_helpers.explorer.subject import Unmeasured
 from mnist_helpers.explorer.views import VIEWS, draw, views_of
 from mnist_helpers.snapshots import Snapshots
 
@@ -906,6 +907,26 @@ class TestTraining:
         monkeypatch.setitem(replay.results, ("replay",), (answers, few))
         found, _, _ = show(replay, view="training", image=4)
         assert found["fc1 of 3 images, by PCA of the last moment"].frame is None
+
+    def test_what_takes_much_memory_is_kept_of_the_latest_and_measured_again(self, replay):
+        def kept(of, kind):
+            return [key for key in of if key[0] == kind]
+
+        names = list(replay.networks)
+        once = replay.stats(names[0])["conv2"].max
+        for name in names:
+            replay.stats(name)
+        assert kept(replay.results, "stats") == [("stats", name) for name in names[-2:]]
+        assert torch.equal(replay.stats(names[0])["conv2"].max, once)
+        replay.defers = True
+        for name in names[1:]:
+            with pytest.raises(Unmeasured):
+                replay.ranking("conv1", name)
+        replay.defers = False
+        rankings = [("ranking", "conv1", name) for name in names[-2:]]
+        assert kept(replay.jobs, "ranking") == rankings
+        assert len(replay.ranking("conv1", names[-1])) == 16
+        assert kept(replay.jobs, "ranking") == rankings[:1]
 
     def test_one_run_alone(self, few, weights):
         moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})

@@ -24,7 +24,9 @@ def replayed(moments: Sequence[Tensor]) -> list[np.ndarray]:
     The axes are the two directions in which the last features differ most, the frame is that of the
     last points; what lies outside is put at its edge.
     """
-    axes = PCA(2, random_state=0).fit(moments[-1].numpy()).components_
+    # no random solver in single precision: its points differ with the number of threads
+    moments = [features.double() for features in moments]
+    axes = PCA(2, svd_solver="covariance_eigh").fit(moments[-1].numpy()).components_
     points = [(features - features.mean(dim=0)).numpy() @ axes.T for features in moments]
     low, high = points[-1].min(axis=0), points[-1].max(axis=0)
     return [((each - low) / np.maximum(high - low, 1e-9)).clip(0, 1) for each in points]
