@@ -194,10 +194,10 @@ def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> No
         if there != here:
             mistake = f"{name} is {there}, but must be {here}"
             raise InputError(f"{what} is not {kind}'s: {mistake}; {remedy}.")
-        tensor, kind = weights[name], expected[name].dtype
-        if tensor.is_floating_point() != kind.is_floating_point:
+        tensor, dtype = weights[name], expected[name].dtype
+        if tensor.is_floating_point() != dtype.is_floating_point:
             raise InputError(f"{what} holds whole numbers where weights should be; {remedy}.")
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
-        if not tensor.to(kind).isfinite().all():
+        if not tensor.to(dtype).isfinite().all():
             raise InputError(f"{what} has numbers in {name} that are not finite; {remedy}.")

@@ -294,6 +294,14 @@ def test_a_torchscript_archive_and_a_quantized_one_bring_no_warning(tmp_path, ca
     assert capfd.readouterr().err == ""
 
 
+def test_what_is_missing_is_said_of_the_network(tmp_path):
+    state = make_model().state_dict()
+    del state["fc2.bias"]
+    torch.save(state, tmp_path / "model.pth")
+    said = refusal(lambda: load_checkpoint(tmp_path / "model.pth"))
+    assert "model.pth is not SimpleCNN's: fc2.bias is missing, but must be (10,); `git" in said
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_that_are_no_numbers(tmp_path, capsys, value):
     state = make_model().state_dict()
