@@ -206,4 +206,6 @@ def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> No
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
         if dtype.is_floating_point and not (tensor.to(dtype).abs() <= LARGEST).all():
-            raise InputError(f"{what} has numbers in {name} that are no weights; {remedy}.")
+            raise InputError(
+                f"{what} has numbers in {name} that are not finite, or too large; {remedy}."
+            )

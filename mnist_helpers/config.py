@@ -147,6 +147,8 @@ class Config:
         self._require(inside == [True, True], "betas", "two numbers in [0, 1)")
         for name in ("autocast", "snapshots"):
             self._require(isinstance(getattr(self, name), bool), name, "True or False")
+        few = not self.snapshots or self.epochs <= 250
+        self._require(few, "snapshots", "False where there are more than 250 epochs")
         for name, needed in PATHS.items():
             value = getattr(self, name)
             if value is None and not needed:

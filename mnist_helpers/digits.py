@@ -106,7 +106,7 @@ def _in_bytes(picture: Image.Image) -> Image.Image:
     """A picture of decimals or 16 bits as one of bytes, which Pillow would cut off at 255."""
     if picture.mode[0] not in "FI":
         return picture
-    values = np.asarray(picture, np.float32)
+    values = np.nan_to_num(np.asarray(picture, np.float32))
     top = next((each for each in TOPS if values.max() <= each), values.max())
     return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
 

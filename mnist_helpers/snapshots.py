@@ -17,7 +17,7 @@ from mnist_helpers.metrics import EpochRecord
 
 FINEST, COARSEST = 1 / 4096, 1 / 128  # steps to which the change of a moment is rounded
 FIRST = 1 / 1024  # the step of the first moment, from which all others go on
-MOST_BYTES = 2**28  # of the file, and of what it unpacks to
+MOST_BYTES = 2**27  # of the file, and of what it unpacks to: 320 moments
 REMEDY = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
 Epoch = Annotated[float, msgspec.Meta(ge=0)]
 FEW = 10_000  # weights of one name, that cost little in the finest steps
@@ -109,6 +109,7 @@ def from_steps(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     steps = arrays[f"steps/{name}"].reshape(-1, *[1] * (changes.ndim - 1))
     moments = changes * steps.astype(np.float32)
     moments.cumsum(axis=0, out=moments)
-    if moments.shape != changes.shape or not np.isfinite(moments).all():
+    plain = changes.dtype == np.int16 and moments.shape == changes.shape
+    if not (plain and np.isfinite(moments).all()):
         raise ValueError(f"{name} is not of finite numbers, one for each moment")
     return moments

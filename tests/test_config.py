@@ -54,6 +54,14 @@ def test_a_sentence_is_one_line_whatever_stands_in_a_name():
     assert str(InputError(f"{name} is no picture.")) == expected
 
 
+def test_a_run_keeps_no_more_moments_than_can_be_read():
+    assert Config(epochs=250, snapshots=True).snapshots
+    with pytest.raises(
+        InputError, match="^snapshots is True, but must be False where there are mo"
+    ):
+        Config(epochs=251, snapshots=True)
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().epochs = 3

@@ -262,7 +262,7 @@ class Subject:
         return self.stats(weights)[layer].by_class(self.labels, self.classes).numpy()
 
     def maximized(self, layer: str, weights: str, channel: int) -> np.ndarray:
-        """An image that excites a channel of a layer, (C, H, W), made with those of others."""
+        """An image that excites a channel of a layer, (C, H, W), made with its neighbours'."""
         stats, (group, place) = self.stats(weights)[layer], divmod(channel, TOGETHER)
         start = partial(
             activations.maximize_activation,
