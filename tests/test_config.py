@@ -57,7 +57,7 @@ def test_a_sentence_is_one_line_whatever_stands_in_a_name():
 def test_a_run_keeps_no_more_moments_than_can_be_read():
     assert Config(epochs=250, snapshots=True).snapshots
     with pytest.raises(
-        InputError, match="^snapshots is True, but must be False where there are mo"
+        InputError, match=r"^snapshots is True, but must be False where there are mo"
     ):
         Config(epochs=251, snapshots=True)
 
