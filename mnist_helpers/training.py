@@ -139,7 +139,7 @@ class Trainer:
         except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
             said, config = reason(error), self.config
             forking = isinstance(error, OSError) and config.num_workers
-            if not forking and any(word in str(error) for word in ("memory", "bad_alloc")):
+            if not forking and any(word in repr(error).lower() for word in ("memory", "bad_alloc")):
                 asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
                 raise InputError(f"{asked}; lower batch_size.") from error
             if forking or "worker" in said:

@@ -664,6 +664,16 @@ def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     assert err.endswith("; lower batch_size.\n")
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_every_word_for_too_little_memory_is_known(few, error):
+    def fail(loss):
+        raise error
+
+    trainer = Trainer(make_model(), few, Config(batch_size=70, device="cpu"))
+    with pytest.raises(InputError, match="batch_size is 70, and such a batch needs too much"):
+        trainer.run(on_step=fail)
+
+
 # interrupts
 
 
