@@ -125,7 +125,8 @@ class Trainer:
                 self.interrupted = len(self.history) < self.config.epochs
                 if not self.best_weights:
                     raise
-                log.warning("interrupted: keeping the best epoch of %d", len(self.history))
+                if self.interrupted:
+                    log.warning("interrupted: keeping the best epoch of %d", len(self.history))
             finally:
                 self.model.load_state_dict(self.best_weights or self.model.state_dict())
         if best_record(self.history).val_loss > GUESSING:
