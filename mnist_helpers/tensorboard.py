@@ -1,6 +1,7 @@
 """TensorBoard, which is an optional extra."""
 
 import threading
+import warnings
 from pathlib import Path
 
 import torch
@@ -31,7 +32,8 @@ def write_tensorboard(
         ) from error
     before, threading.excepthook = threading.excepthook, lambda failure: None  # raised here as well
     try:
-        with SummaryWriter(folder) as writer:
+        # tracing a graph warns of itself, with paths
+        with warnings.catch_warnings(action="ignore"), SummaryWriter(folder) as writer:
             for name, value in figures.items():
                 writer.add_scalar(name, value, epoch)
             for name, parameter in model.named_parameters():

@@ -127,7 +127,8 @@ class Trainer:
                 self.interrupted = len(self.history) < self.config.epochs
                 if not self.best_weights:
                     raise
-                log.warning("interrupted: keeping the best epoch of %d", len(self.history))
+                if self.interrupted:
+                    log.warning("interrupted: keeping the best epoch of %d", len(self.history))
             finally:
                 self.model.load_state_dict(self.best_weights or self.model.state_dict())
         if best_record(self.history).val_loss > GUESSING:
@@ -141,7 +142,7 @@ class Trainer:
         except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
             said, config = reason(error), self.config
             forking = isinstance(error, OSError) and config.num_workers
-            if not forking and any(word in str(error) for word in ("memory", "bad_alloc")):
+            if not forking and any(word in repr(error).lower() for word in ("memory", "bad_alloc")):
                 asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
                 raise InputError(f"{asked}; lower batch_size.") from error
             if forking or "worker" in said:

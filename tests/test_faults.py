@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing import Process
 from pathlib import Path
@@ -66,6 +67,7 @@ def speak(out: Path, limits: dict, args: tuple) -> None:
     """What a fork does for `command`: the command line, with files in place of a terminal."""
     for number, path in ((1, out), (2, out.with_suffix(".err"))):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    threading.excepthook = threading.__excepthook__  # pytest has its own
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
     try:
         for what, most in limits.items():
@@ -230,9 +232,11 @@ def test_a_resumed_run_sweeps_at_once_what_a_killed_one_left(torn, tmp_path):
     assert (folder / ".mine").exists()
 
 
-@pytest.mark.parametrize("name", ["out.safetensors", "out.ipynb"])
-def test_exports_and_notebooks_sweep_what_killed_ones_left(tmp_path, name):
-    left, mine = tmp_path / f".{name}.1.part{Path(name).suffix}", tmp_path / f".{name}"
+@pytest.mark.parametrize(
+    ("name", "ending"), [("out.safetensors", ".part"), ("out.ipynb", ".part.ipynb")]
+)
+def test_exports_and_notebooks_sweep_what_killed_ones_left(tmp_path, name, ending):
+    left, mine = tmp_path / f".{name}.1{ending}", tmp_path / f".{name}"
     for path in (left, mine):
         path.write_text("half")
         os.utime(path, (1, 1))
@@ -673,15 +677,25 @@ main({[str(each) for each in options]})
     assert done.stderr.endswith("; lower batch_size.\n")
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_every_word_for_too_little_memory_is_known(few, error):
+    def fail(loss):
+        raise error
+
+    trainer = Trainer(make_model(), few, Config(batch_size=70, device="cpu"))
+    with pytest.raises(InputError, match="batch_size is 70, and such a batch needs too much"):
+        trainer.run(on_step=fail)
+
+
 # interrupts
 
 
-def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1):
-    """Sends an interrupt as a call of a function begins, `times` calls from number `at` on."""
+def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1) -> None:
+    """Interrupts `times` times as call number `at` of a function begins."""
     real, calls = getattr(owner, name), itertools.count(1)
 
     def call(*args):
-        if at <= next(calls) < at + times:
+        for _ in range(times if next(calls) == at else 0):
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args)
 
@@ -689,12 +703,20 @@ def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "at"),
-    [(Trainer, "validate", 2), (cli, "save_run", 2), (cli, "evaluate", 1), (cli, "evaluate", 2),
-     (cli, "save_checkpoint", 1)],
-)  # fmt: skip
-def test_a_run_at_its_end_is_not_interrupted(owner, name, at, short, capsys, tmp_path, monkeypatch):
-    interrupting(monkeypatch, owner, name, at)
+    ("owner", "name", "at", "times"),
+    [
+        (Trainer, "validate", 2, 1),
+        (cli, "save_run", 2, 1),
+        (cli, "save_run", 2, 2),  # the second one does not wait
+        (cli, "evaluate", 1, 1),
+        (cli, "evaluate", 2, 1),
+        (cli, "save_checkpoint", 1, 1),
+    ],
+)
+def test_a_run_at_its_end_is_not_interrupted(
+    owner, name, at, times, short, capsys, tmp_path, monkeypatch
+):
+    interrupting(monkeypatch, owner, name, at, times)
     code, out, err = run(capsys, *options_for(short, tmp_path), "--epochs", 2)
     assert (code, err) == (0, "")
     assert "interrupted" not in out

@@ -157,9 +157,10 @@ def test_the_test_images_are_never_touched(few):
     assert len(train(model, without, config, on_step=no_bar)) == 1
 
 
-def test_tensorboard_files_hold_the_run(few, tmp_path):
+def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     model = make_model()
     history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), on_step=no_bar)
+    assert not recwarn.list
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     for tag, field in (
         ("loss/val", "val_loss"),
