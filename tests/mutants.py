@@ -344,7 +344,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("digits.py", "(TypeError, ValueError)", "ValueError"),
     ("config.py", '"weight_decay": 10,', '"weight_decay": 1e30,'),
     ("config.py", "sign if sign.isprintable() else repr(sign)[1:-1]", "sign"),
-    ("runs.py", 'what = "holds no run to resume"\n    fields = read_json(folder / "config.json", dict[str, object], what, REMEDY)', 'what = "holds no run to resume"\n    fields = read_json(folder / "config.json", object, what, REMEDY)'),
+    ("runs.py", "with decoding(folder, what, REMEDY):", "if True:"),
     ("runs.py", "read_json(path, list[EpochRecord], what, REMEDY)", "read_json(path, object, what, REMEDY)"),
     ("notebooks.py", "os.path.exists(text)", "Path(text).exists()"),
     ("cli.py", "        if self.resume:\n            with decoding", "        if state:\n            with decoding"),

@@ -260,6 +260,17 @@ def test_a_zip_bomb_as_snapshots(tmp_path, kind, zeros, said, complaint):
         assert found.weights[0]["x"].shape == (zeros // 2,)
 
 
+def test_snapshots_of_one_moment_twice(tmp_path):
+    names = [field.name for field in dataclasses.fields(EpochRecord)]
+    arrays = {"history": np.array(json.dumps({name: [1] for name in names}))}
+    arrays |= {"steps/x": np.ones(2, np.float32), "changes/x": np.ones((2, 3), np.int16)}
+    np.savez(tmp_path / "good.npz", epochs=np.array([0.5, 1]), **arrays)
+    assert load_snapshots(tmp_path / "good.npz").weights[1]["x"].tolist() == [2, 2, 2]
+    np.savez(tmp_path / "bad.npz", epochs=np.array([1, 1]), **arrays)
+    said = refusal(lambda: load_snapshots(tmp_path / "bad.npz"))
+    assert "bad.npz holds no snapshots (its moments are not those of a run)" in said
+
+
 @pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80" * 200, None])
 def test_a_pickle_that_is_none_or_of_another_protocol(tmp_path, capfd, content):
     if content is None:
