@@ -46,7 +46,7 @@ class Figures(TypedDict, total=False):
 class Recipe(TypedDict, total=False):
     """What a card says of the configuration, as far as it is used."""
 
-    seed: Annotated[int, Meta(ge=0)]
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Card(TypedDict, total=False):

@@ -260,6 +260,17 @@ def test_a_zip_bomb_as_snapshots(tmp_path, kind, zeros, said, complaint):
         assert found.weights[0]["x"].shape == (zeros // 2,)
 
 
+def test_snapshots_of_one_moment_twice(tmp_path):
+    names = [field.name for field in dataclasses.fields(EpochRecord)]
+    arrays = {"history": np.array(json.dumps({name: [1] for name in names}))}
+    arrays |= {"steps/x": np.ones(2, np.float32), "changes/x": np.ones((2, 3), np.int16)}
+    np.savez(tmp_path / "good.npz", epochs=np.array([0.5, 1]), **arrays)
+    assert load_snapshots(tmp_path / "good.npz").weights[1]["x"].tolist() == [2, 2, 2]
+    np.savez(tmp_path / "bad.npz", epochs=np.array([1, 1]), **arrays)
+    said = refusal(lambda: load_snapshots(tmp_path / "bad.npz"))
+    assert "bad.npz holds no snapshots (its moments are not those of a run)" in said
+
+
 @pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80" * 200, None])
 def test_a_pickle_that_is_none_or_of_another_protocol(tmp_path, capfd, content):
     if content is None:
@@ -325,6 +336,18 @@ def test_a_card_of_other_types(tmp_path, small_data_dir, capsys, test):
     assert "model.json is no card in JSON" in err
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64, 10**30, 5.5, True])
+def test_a_seed_in_a_card_that_is_none(tmp_path, small_data_dir, capsys, seed):
+    path = tmp_path / "model.pth"
+    path.write_bytes(CHECKPOINT_PATH.read_bytes())
+    card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text()) | {"config": {"seed": seed}}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    places = ["--data-dir", small_data_dir, "--out", tmp_path / "out"]
+    code, out, err = run(capsys, "analyze", "--checkpoint", path, *places)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "model.json is no card in JSON" in err
+
+
 @pytest.mark.parametrize("size", [15_000_000, 300_000_000])
 def test_a_card_that_is_deep_or_large(tmp_path, size):
     (tmp_path / "card.json").write_bytes(b"[" * size)
@@ -356,10 +379,10 @@ def read(path: Path) -> int:
     return int(model(load_digit(path)[None]).argmax())
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "scan.png"])
-def test_forty_eight_megapixels(tmp_path, name):
+@pytest.mark.parametrize(("name", "memory"), [("photo.jpg", 150), ("scan.png", 700)])
+def test_forty_eight_megapixels(tmp_path, name, memory):
     seven(8000, 6000, "RGB").save(tmp_path / name)
-    assert cheap(lambda: read(tmp_path / name), memory=700) == 7
+    assert cheap(lambda: read(tmp_path / name), memory=memory) == 7
 
 
 def test_a_tiny_gif_of_169_megapixels(tmp_path):
@@ -519,6 +542,15 @@ def test_a_view_of_flatten_takes_seconds(tmp_path, small_data_dir, capsys):
     code, out, err = cheap(lambda: run(capsys, "visualize", *options, "--out", tmp_path), 15)
     assert (code, err) == (0, "")
     assert "flatten, channel" in out
+
+
+def test_an_exciting_image_is_that_of_its_channel(splits):
+    subject = Subject(load_checkpoint()[0], splits.test.tensors[0][:50])
+    largest = subject.stats("trained")["flatten"].max.amax(dim=0)
+    channel = 64 + int(largest[64:].argmax())
+    made = torch.from_numpy(subject.maximized("flatten", "trained", channel))
+    values = subject.network.outputs(made[None])["flatten"][0]
+    assert values[channel] > 1.2 * largest[channel]
 
 
 def test_a_text_is_told_from_a_number(capsys):
