@@ -29,8 +29,9 @@ test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
 
-soak: $(READY) ## an hour of selections and notebook runs: does anything pile up?
+soak: $(READY) ## an hour of selections, notebook runs and faults: does anything pile up or get lost?
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/pytest -n 2 -m slow tests
 
 lab: $(READY) ## open JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
