@@ -576,3 +576,10 @@ class TestRuns:
         foreign = Snapshots([0.0, 1.0], [{"bias": torch.zeros(3)}] * 2, {"val_loss": [1]})
         with pytest.raises(InputError, match="'mine, epoch 0' is not SimpleCNN's"):
             Subject(make_model(0), *few.test.tensors, runs={"mine": foreign})
+
+
+def test_a_number_of_numpy_is_a_place_as_well(splits):
+    subject = Subject(make_model(), *(part[:20] for part in splits.test.tensors))
+    at = Selection(image=np.argmax([0, 0, 1]), channel=np.int64(3), layer="conv1")
+    subject.check(at)
+    assert (type(at.image), at.image, at.channel) == (int, 2, 3)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from mnist_helpers.config import InputError
 from mnist_helpers.digits import pad_ink
 
@@ -82,6 +84,9 @@ class Selection(ImageFilter):
     """Pixels from one place of that kernel to the next."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.integer):  # as argmax gives them
+                object.__setattr__(self, name, int(value))
         try:
             pairs = sorted((layer, channel) for layer, channel in self.ablated)
         except (TypeError, ValueError) as error:
