@@ -30,6 +30,7 @@ from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
+NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of too little of it
 GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -142,7 +143,7 @@ class Trainer:
         except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
             said, config = reason(error), self.config
             forking = isinstance(error, OSError) and config.num_workers
-            if not forking and any(word in repr(error).lower() for word in ("memory", "bad_alloc")):
+            if not forking and any(word in repr(error).lower() for word in NO_ROOM):
                 asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
                 raise InputError(f"{asked}; lower batch_size.") from error
             if forking or "worker" in said:

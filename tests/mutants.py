@@ -338,7 +338,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("checkpoint.py", "if path.read_bytes() != content:", "if not content:"),
     ("training.py", "forking = isinstance(error, OSError) and config.num_workers", "forking = False"),
     ("training.py", 'if forking or "worker" in said', "if forking"),
-    ("training.py", 'in ("memory", "bad_alloc")', 'in ("bad_alloc",)'),
+    ("training.py", '("memory", "bad_alloc", "create', '("bad_alloc", "create'),
     ("training.py", "if moment[0] <= last", "if moment[0] <= epoch"),
     ("training.py", "self.interrupted = len(self.history) < self.config.epochs", "self.interrupted = True"),
     ("training.py", "self.interrupted = False  # by", "pass  # by"),

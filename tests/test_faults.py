@@ -203,12 +203,13 @@ def check_kills(path: Path, count: int) -> tuple[int, int]:
     return cut, bare
 
 
-def test_killed_in_a_save_a_hundred_times_the_old_or_the_new_file_loads(tmp_path):
+@pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_in_a_save_a_hundred_times_the_old_or_the_new_file_loads(tmp_path, kills):
     path = tmp_path / "model.pth"
     (tmp_path / ".model.pth.backup").write_text("mine")
     (tmp_path / ".model.pth.mine.part").write_text("mine")
-    cut, _ = check_kills(path, 100)
-    assert cut >= 20  # the kills do fall into saves
+    cut, _ = check_kills(path, kills)
+    assert cut >= kills / 5  # the kills do fall into saves
     whole = {name for name in names(tmp_path) if not name.startswith(".")}
     assert {"model.pth"} <= whole <= {"model.pth", "model.json"}
     for name in (".model.pth.1.part", ".model.json.2.part", ".model.pth.3.part"):
@@ -677,7 +678,14 @@ main({[str(each) for each in options]})
     assert done.stderr.endswith("; lower batch_size.\n")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
 def test_every_word_for_too_little_memory_is_known(few, error):
     def fail(loss):
         raise error

@@ -254,9 +254,10 @@ def one_line(name):
     return "".join(sign if sign.isprintable() else " " for sign in name)[:160]
 
 
-def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject):
+@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.slow)])
+def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject, count):
     bases = {name: text_of(split(content)[1]) for name, content in BASES.items()}
-    files = list(weights_files(600))
+    files = list(weights_files(count))
     answers = []
     for start in range(0, len(files), 100):
         batch = [
@@ -282,8 +283,8 @@ def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject):
             logits = model(subject.images[3:4])[0].numpy()
         found = np.array(answer["logits"], float)
         np.testing.assert_allclose(found, logits, rtol=1e-3, atol=1e-3)
-    assert len(files) >= 600
-    assert 100 <= taken <= 200
+    assert len(files) >= count
+    assert count / 6 <= taken <= count / 3
 
 
 def test_a_folder_is_refused_in_a_sentence(lab, tmp_path):

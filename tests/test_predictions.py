@@ -38,8 +38,11 @@ def test_every_prediction_is_the_recorded_one(found):
 
 @pytest.mark.parametrize(
     ("variables", "settings"),
-    [(AVX2, ("AVX2", 1)), (PLAIN, ("DEFAULT", 1)), (TWO, (HERE, 2))],
-    ids=["AVX2", "no vectors", "two threads"],
+    [
+        pytest.param(AVX2, ("AVX2", 1), id="AVX2"),
+        pytest.param(PLAIN, ("DEFAULT", 1), id="no vectors", marks=pytest.mark.slow),
+        pytest.param(TWO, (HERE, 2), id="two threads"),
+    ],
 )
 def test_code_paths_and_threads_give_the_same(found, variables, settings, tmp_path):
     if "AVX" not in HERE and variables is AVX2:
