@@ -61,13 +61,13 @@ def in_time():
 
 
 def cheap(call: Callable[[], object], seconds: float = 5, memory: int = 1000) -> object:
-    """What a call returns, which may take so many seconds and MB; no warning."""
+    """What a call returns, which may take so many seconds of a core, and MB; no warning."""
     peak()
-    before, started = peak(), time.perf_counter()
+    before, started = peak(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = call()
-    took, used = time.perf_counter() - started, (peak() - before) / 1024
+    took, used = time.process_time() - started, (peak() - before) / 1024
     print(f"\nMEASURED {os.environ['PYTEST_CURRENT_TEST']}: {took:.2f} s, {used:.0f} MB")
     assert used < memory
     assert took < seconds
