@@ -824,7 +824,11 @@ def test_an_answer_that_has_no_room_is_told(args, digit):
 
 
 @pytest.mark.parametrize(
-    "output", ["| head -c 0", pytest.param("> /dev/full", marks=pytest.mark.slow)]
+    "output",
+    [
+        pytest.param("| head -c 0", marks=pytest.mark.slow),
+        pytest.param("> /dev/full", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
     folder = torn()
