@@ -25,9 +25,10 @@ def answers() -> dict[str, object]:
     model, _ = load_checkpoint()
     test = load_idx_part(DATA_DIR, "test")
     image, label = test[0]
+    maps = attributions(Network(model, image[None]), image, int(label))
     return {
         "logits": evaluate(model, test).logits,
-        "attributions": attributions(Network(model, image[None]), image, int(label)),
+        "attributions": {method: torch.from_numpy(found) for method, found in maps.items()},
         "settings": (torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()),
     }
 
