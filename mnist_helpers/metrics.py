@@ -143,9 +143,3 @@ def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
     return [
         (*divmod(i, len(matrix)), int(mistakes[i])) for i in order.tolist() if mistakes[i] >= least
     ]
-
-
-def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:
-    """Indices of the `count` wrong predictions with the highest probability, highest first."""
-    wrong = (~predictions.correct).nonzero().flatten()
-    return wrong[predictions.confidence[wrong].argsort(descending=True, stable=True)][:count]

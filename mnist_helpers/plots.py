@@ -193,18 +193,6 @@ def plot_class_report(
     return ax
 
 
-def plot_confidence(confidence: np.ndarray, correct: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draws how many right and wrong answers have each confidence, (N,) in [0.1, 1]; log axis."""
-    ax = ax or make_figure().subplots()
-    confidence, correct = np.asarray(confidence), np.asarray(correct)
-    parts = [confidence[correct], confidence[~correct]]
-    labels = [f"right ({len(parts[0]):,})", f"wrong ({len(parts[1]):,})"]
-    ax.hist(parts, bins=np.linspace(0, 1, 21), color=[BLUE, ORANGE], label=labels, log=True)
-    ax.set(xlabel="Confidence (probability of the predicted digit)", ylabel="Images", xlim=(0, 1))
-    ax.legend(frameon=False, loc="upper left")
-    return ax
-
-
 def plot_reliability(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, ax: Axes | None = None
 ) -> Axes:

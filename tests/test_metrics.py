@@ -10,7 +10,6 @@ from mnist_helpers.metrics import (
     class_report,
     confusion_matrix,
     evaluate,
-    most_confident_mistakes,
     most_confused,
 )
 
@@ -74,21 +73,6 @@ def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
     once = torch.zeros(10, 10, dtype=torch.long)
     once[3, 5] = once[9, 4] = 1
     assert most_confused(once, 5) == [(3, 5, 1), (9, 4, 1)]
-
-
-def test_most_confident_mistakes(answers):
-    worst = most_confident_mistakes(answers, 7)
-    assert not answers.correct[worst].any()
-    wrong = sorted(answers.confidence[~answers.correct].tolist(), reverse=True)
-    assert answers.confidence[worst].tolist() == wrong[:7]
-    assert len(most_confident_mistakes(answers, 10_000)) == len(wrong)
-
-
-def test_equals_stand_in_the_order_of_the_images():
-    logits = torch.zeros(300, 10)
-    logits[:, 1] = 2.0
-    labels = torch.zeros(300, dtype=torch.long)
-    assert most_confident_mistakes(Predictions(logits, labels), 300).tolist() == list(range(300))
 
 
 def test_evaluate_goes_through_all_images_in_order_and_keeps_the_mode(few):

@@ -17,7 +17,6 @@ from mnist_helpers.plots import (
     make_figure,
     plot_class_counts,
     plot_class_report,
-    plot_confidence,
     plot_confusion_matrix,
     plot_history,
     plot_images,
@@ -144,14 +143,6 @@ def test_class_report():
     assert ax.get_ylim()[1] > 0.99
     names = [text.get_text() for text in ax.get_legend().texts]
     assert names == ["precision", "recall", "F1"]
-
-
-def test_confidence_counts_right_and_wrong():
-    ax = plot_confidence(np.array([0.97, 0.98, 0.52]), np.array([True, True, False]))
-    right, wrong = ([bar.get_height() for bar in bars] for bars in ax.containers)
-    assert (right[19], sum(right), wrong[10], sum(wrong)) == (2, 2, 1, 1)
-    assert [text.get_text() for text in ax.get_legend().texts] == ["right (2)", "wrong (1)"]
-    assert ax.get_yscale() == "log"
 
 
 class TestPrediction:

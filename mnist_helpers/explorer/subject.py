@@ -37,6 +37,15 @@ LARGE = {"stats": 2, "maximized": 8}
 FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
+def kept(most: int) -> Callable[[Callable], cached_property]:
+    """Makes a method keep its latest results, `most` of them, as long as its object lives."""
+
+    def keeping(method: Callable) -> cached_property:
+        return cached_property(lambda self: lru_cache(most)(partial(method, self)))
+
+    return keeping
+
+
 class Unmeasured(Exception):  # noqa: N818 - nothing is wrong
     """Something slow has to be measured first; `job` yields the fraction done and keeps it."""
 
@@ -94,7 +103,9 @@ class Subject:
             remedy = "give a state_dict of this model"
             require_fit(f"The state_dict {other!r}", weights, model, remedy)
             self.networks[other] = self.network.with_weights(weights)
-        require_printable([*self.digits, *self.networks])
+        for name in (*self.digits, *self.networks):
+            if not name.isprintable():
+                raise InputError(f"the name {name!r} can't be shown on one line; give another.")
         classes = range(self.classes)
         self.known = {  # what the fields of a selection can be
             "image": range(len(self.images)),
@@ -112,14 +123,6 @@ class Subject:
         self.defers = False
         self.results: dict[tuple, object] = {}
         self.jobs: dict[tuple, Generator[float]] = {}
-        self.outputs = lru_cache(maxsize=64)(self._outputs)
-        self.maps = lru_cache(maxsize=64)(self._maps)
-        self.chosen = lru_cache(maxsize=64)(self._chosen)
-        self.attributions = lru_cache(maxsize=256)(self._attributions)
-        self.kernels = lru_cache(maxsize=8)(self._kernels)
-        self.without = lru_cache(maxsize=64)(self._without)
-        self.ablation = lru_cache(maxsize=1)(self._ablation)
-        self.class_means = lru_cache(maxsize=64)(self._class_means)
 
     def image(self, source: int | str, disturbance: str = "none", amount: float = 0.0) -> Tensor:
         """An image, by its number or as it was drawn, (1, C, H, W), as it is or disturbed."""
@@ -129,18 +132,24 @@ class Subject:
             image = self.images[source : source + 1]
         return disturb(self.network, image, disturbance, amount)
 
-    def _outputs(self, source: int | str, weights: str, *disturbed: object) -> dict[str, Tensor]:
+    @kept(64)
+    def outputs(self, source: int | str, weights: str, *disturbed: object) -> dict[str, Tensor]:
+        """What every layer puts out for an image: {name: (1, ...)}."""
         return self.networks[weights].outputs(self.image(source, *disturbed))
 
-    def _maps(self, source: int | str, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
+    @kept(64)
+    def maps(self, source: int | str, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
         outputs = self.outputs(source, weights, *disturbed)
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
-    def _ablation(self, weights: str) -> Ablation:
+    @kept(1)
+    def ablation(self, weights: str) -> Ablation:
+        """All images, ready to be read without some channels."""
         return Ablation(self.networks[weights], self.images, self.labels)
 
-    def _without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
+    @kept(64)
+    def without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
         """The answers to all images with some channels of convolutions put to zero."""
         return self.ablation(weights).predictions(channels)
 
@@ -153,12 +162,15 @@ class Subject:
         drawn = Ablation(self.networks[weights], self.image(source), torch.zeros(1).long())
         return drawn.predictions(channels).probs[0].numpy()
 
-    def _attributions(
+    @kept(256)
+    def attributions(
         self, source: int | str, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
+        """What each method holds responsible for a class: {name: (H, W)}."""
         return attributions(self.networks[weights], self.image(source, *disturbed)[0], target)
 
-    def _kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
+    @kept(8)
+    def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
         network = self.networks[weights]
         found = activations.kernels(network)
@@ -169,7 +181,8 @@ class Subject:
             found = {name: kernel - before[name] for name, kernel in found.items()}
         return {name: kernel.numpy() for name, kernel in found.items()}
 
-    def _chosen(self, only: ImageFilter) -> np.ndarray:
+    @kept(64)
+    def chosen(self, only: ImageFilter) -> np.ndarray:
         """The numbers of the images that a filter lets through, in order."""
         mask = torch.ones(len(self.images), dtype=torch.bool)
         if only.digit is not None:
@@ -207,10 +220,15 @@ class Subject:
             return self.features
         return self.network.features(self.known_images[0], self.hidden)[0].flatten(1)
 
+    @cached_property
+    def principal_points(self) -> np.ndarray:
+        """The features along the two directions in which they differ most, (N, 2)."""
+        return principal(self.features)
+
     def points(self, projection: str) -> np.ndarray:
         """The features in two dimensions, (N, 2)."""
         if projection == "PCA":
-            return self.measured("PCA", ("PCA",), partial(at_once, principal, self.features))
+            return self.principal_points
         text = f"Arranging {len(self.images):,} images by t-SNE"
         return self.measured(text, ("t-SNE",), partial(neighbour_map, self.features))
 
@@ -257,7 +275,8 @@ class Subject:
         start = partial(activations.activation_stats, self.networks[weights], self.images)
         return self.measured(text, ("stats", weights), start)
 
-    def _class_means(self, layer: str, weights: str) -> np.ndarray:
+    @kept(64)
+    def class_means(self, layer: str, weights: str) -> np.ndarray:
         """The mean activation of every channel over the images of each class, (classes, C)."""
         return self.stats(weights)[layer].by_class(self.labels, self.classes).numpy()
 
@@ -497,19 +516,6 @@ def keep_latest(found: dict[tuple, object], key: tuple, most: int) -> None:
     alike = [each for each in found if each[0] == key[0]]
     for each in alike[:-most]:
         del found[each]
-
-
-def at_once(compute: Callable[[Tensor], np.ndarray], *data: Tensor) -> Generator:
-    """What is quick, as a job of one step."""
-    yield 0.0
-    return compute(*data)
-
-
-def require_printable(names: Sequence[str]) -> None:
-    """Raises an InputError where one of them takes more than a line, or moves a cursor."""
-    for name in names:
-        if not name.isprintable():
-            raise InputError(f"the name {name!r} can't be shown on one line; give another.")
 
 
 def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
