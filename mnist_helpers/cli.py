@@ -22,7 +22,6 @@ import tyro
 from tqdm.contrib.logging import logging_redirect_tqdm
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from mnist_helpers import notebooks
 from mnist_helpers.checkpoint import load_checkpoint, save_checkpoint
 from mnist_helpers.config import (
     CHECKPOINT_PATH,
@@ -43,7 +42,6 @@ from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.report import Report
 from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
-from mnist_helpers.site.build import write_site
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
@@ -303,6 +301,8 @@ class Notebooks:
 
     def __call__(self) -> None:
         """Executes them, some at once."""
+        from mnist_helpers import notebooks  # here, for it takes two seconds of every start
+
         if self.save and self.parameters:
             raise InputError(
                 "saved outputs come from the parameters in the notebook: use either save or "
@@ -313,17 +313,7 @@ class Notebooks:
         paths = notebooks.notebook_paths(self.names)
         values = {name: notebooks.parse_value(value) for name, value in self.parameters}
         notebooks.check_parameters(paths, values)
-        jobs = min(self.jobs, len(paths))
-        threads = max(torch.get_num_threads() // jobs, 1)
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
-        show_bar = jobs == 1 and sys.stderr.isatty()
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                runs = list(pool.map(partial(self.run, values, show_bar), paths))
-            except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
-                sweep(self.output_dir, f".*.{os.getpid()}.part.ipynb")
-                print("mnist-helpers: interrupted", file=sys.stderr)
-                os._exit(130)
+        runs = self.execute(paths, values)
         log.info("")
         log.info("%-20s %8s  %s", "notebook", "seconds", "result")
         for run in runs:
@@ -334,14 +324,30 @@ class Notebooks:
                 f"{', '.join(failed)} failed; what was executed is in {self.output_dir}."
             )
 
-    def run(self, values: dict[str, object], show_bar: bool, path: Path) -> notebooks.NotebookRun:
-        """Executes one notebook."""
-        log.info("%s begins", path.stem)
-        target = self.output_dir / path.name
-        run = notebooks.execute(path, target, values, self.timeout, show_bar)
-        if self.save and not run.error:
-            notebooks.refresh(path, target)
-        return run
+    def execute(self, paths: list[Path], values: dict[str, object]) -> list:
+        """Executes them and returns what became of each."""
+        from mnist_helpers import notebooks
+
+        jobs = min(self.jobs, len(paths))
+        threads = max(torch.get_num_threads() // jobs, 1)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
+        show_bar = jobs == 1 and sys.stderr.isatty()
+
+        def run(path: Path) -> notebooks.NotebookRun:
+            log.info("%s begins", path.stem)
+            target = self.output_dir / path.name
+            run = notebooks.execute(path, target, values, self.timeout, show_bar)
+            if self.save and not run.error:
+                notebooks.refresh(path, target)
+            return run
+
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                return list(pool.map(run, paths))
+            except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
+                sweep(self.output_dir, f".*.{os.getpid()}.part.ipynb")
+                print("mnist-helpers: interrupted", file=sys.stderr)
+                os._exit(130)
 
 
 @dataclass(frozen=True)
@@ -355,7 +361,10 @@ class Site:
 
     def __call__(self) -> None:
         """Builds and writes."""
-        notebooks.notebook_paths(())  # without the collection there is nothing to build
+        from mnist_helpers.notebooks import notebook_paths  # here, as above
+        from mnist_helpers.site.build import write_site
+
+        notebook_paths(())  # without the collection there is nothing to build
         start = self.out / "index.html"
         require_writable(start, "out")
         model, _ = load_checkpoint(self.checkpoint)
