@@ -27,7 +27,7 @@ run: $(READY) ## execute the notebooks into outputs/
 test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg tests notebooks
+	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks tests
 
 soak: $(READY) ## an hour of selections, notebook runs and faults: does anything pile up or get lost?
 	$(BIN)/python benchmarks/soak.py
