@@ -88,6 +88,7 @@ class TestClassifier:
         found = re.findall(losses + r" +accuracy ≈ [\d.]+% \(val ≈ ([\d.]+)%", text)
         return [tuple(map(float, numbers)) for numbers in found]
 
+    @pytest.mark.slow
     def test_the_first_epoch_brings_most(self, printed):
         (one,) = self.figures(printed("MNIST-classifier", epochs=1))
         saved = json.loads((NOTEBOOKS_DIR / "MNIST-classifier.ipynb").read_text())
@@ -105,6 +106,7 @@ class TestClassifier:
         assert val_loss > 2.3026
         assert val_accuracy < 25
 
+    @pytest.mark.slow
     def test_luck_is_worth_some_tenths_of_a_point(self, printed):
         (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
         assert abs(accuracy - 99.18) < 0.4
@@ -173,6 +175,7 @@ class TestLoadModel:
 
 
 class TestAnalysis:
+    @pytest.mark.slow
     def test_five_right_answers_cost_as_much_as_mistakes(self, printed, subject):
         names = "zero,one,two,three,four,five,six,seven,eight,nine"
         text = printed("analysis", top=20, class_names=names)
@@ -215,6 +218,7 @@ class TestConvVisualization:
         explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
         assert "64.26% instead of 99.61%" in explorer.scene.caption
 
+    @pytest.mark.slow
     def test_another_image_and_other_random_kernels(self, printed, splits):
         text = printed("conv_visualization", image=2, seed=1)
         model, _ = load_checkpoint()

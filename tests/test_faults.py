@@ -658,7 +658,7 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 
 
 @needs_linux
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     options = [*options_for(short, tmp_path / "runs"), "--batch-size", 900, "--rotation", 5]
     options += ["--num-workers", workers]

@@ -192,6 +192,7 @@ def test_a_checkpoint_that_is_given_and_missing_is_an_error(tmp_path):
     assert "missing.pth does not exist" in run.error
 
 
+@pytest.mark.slow
 def test_without_the_published_checkpoint_everything_says_random(tmp_path, monkeypatch):
     """In a copy of the project that lacks it."""
     for name in ("mnist_helpers", "notebooks"):
@@ -207,6 +208,7 @@ def test_without_the_published_checkpoint_everything_says_random(tmp_path, monke
     assert "trained weights" not in printed
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_bytes(tmp_path):
     runs = []
     for number in range(2):
