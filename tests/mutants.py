@@ -79,6 +79,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("analysis/embedding.py", "PCA(2, random_state=0)", "PCA(2, random_state=0, whiten=True)"),
     ("analysis/embedding.py", "yield done / ROUNDS", "yield ROUNDS - done"),
     ("explorer/subject.py", "confidence > only.tenth / 10", "confidence > 0"),
+    ("explorer/subject.py", "lru_cache(most)", "lru_cache(None)"),
     ("explorer/subject.py", "self.predictions.preds == only.predicted", "self.labels == only.predicted"),
     ("explorer/subject.py", "return linear[-2]", "return linear[-1]"),
     ("explorer/views/answers.py", "order.numpy()", "order.numpy()[::-1]"),

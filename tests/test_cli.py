@@ -176,6 +176,15 @@ def test_a_console_that_does_not_know_every_sign(short, tmp_path):
     assert "Error" not in out
 
 
+def test_what_few_commands_need_is_imported_by_them_alone():
+    """Two seconds of every start, and half a one for scikit-learn."""
+    code = "import sys, mnist_helpers.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"torch", "tyro"} <= loaded
+    assert not {"papermill", "nbformat", "nbconvert", "sklearn"} & loaded
+
+
 def test_help_goes_to_stdout(capsys):
     code, out, _ = run(capsys, "train", "--help")
     assert code == 0

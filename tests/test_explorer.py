@@ -200,6 +200,14 @@ class TestSubject:
         channels = (("conv2", 1),)
         assert subject.without(channels, "trained") is subject.without(channels, "trained")
 
+    def test_of_many_answers_only_the_latest_are_kept(self, few):
+        subject = Subject(make_model(0), *few.test.tensors)
+        first = subject.outputs(0, "trained")
+        assert subject.outputs(0, "trained") is first
+        for image in range(1, 65):
+            subject.outputs(image, "trained")
+        assert subject.outputs(0, "trained") is not first
+
     def test_a_job_is_done_once_and_goes_on_where_it_stopped(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
         done = []
