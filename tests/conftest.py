@@ -2,7 +2,7 @@
 
 import gzip
 import os
-import resource
+import signal
 import struct
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from mnist_helpers.data import Splits
 # two tests run at once, each on a core of its own, and so does what they start
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# a shell's background jobs ignore Ctrl-C, and would pass that on to the commands under test
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def no_bar(loss: torch.Tensor) -> None:
@@ -33,6 +35,8 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 def peak() -> int:
     """The largest memory of this process since the last call, or ever, in kB."""
+    import resource  # here, for Windows has none
+
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         Path("/proc/self/clear_refs").write_text("5")
