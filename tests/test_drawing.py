@@ -29,6 +29,9 @@ def pixels(image: torch.Tensor) -> np.ndarray:
     return ((image[0] * 0.3081 + 0.1307) * 255).round().int().numpy()
 
 
+BLANK = base64.b64encode(bytes(19_600)).decode()
+
+
 def on_sheet(image: torch.Tensor, side: int, top: int, left: int) -> np.ndarray:
     """An image, `side` pixels high, somewhere on an empty sheet of 140 × 140, in [0, 1]."""
     sheet = Image.new("L", (140, 140))
@@ -78,14 +81,26 @@ class TestPreparation:
         ink[70, 5:135] = 1
         assert prepare(ink).fitted.shape == (1, 20)
 
-    @pytest.mark.parametrize("text", ["", "*", "AAAA", base64.b64encode(bytes(19_599)).decode()])
+    def test_a_byte_of_the_text_is_a_pixel(self):
+        sheet = np.arange(19_600) % 256
+        ink = pad_ink(base64.b64encode(sheet.astype(np.uint8).tobytes()).decode())
+        assert ink.dtype == np.float32
+        assert np.allclose(ink, sheet.reshape(140, 140) / 255, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        "text", ["", "*", "AAAA", BLANK[:-4], "!" + BLANK, BLANK.encode() + b"=", 5]
+    )
     def test_what_is_no_ink_is_refused(self, text):
-        with pytest.raises(InputError, match="must be a byte for each of 140 × 140 pixels"):
-            Selection(drawing=text)
+        with pytest.raises(InputError) as caught:
+            pad_ink(text)
+        form = "a byte for each of 140 × 140 pixels, in base64"
+        assert str(caught.value) == f"drawing is {text!r:.20}, but must be {form}."
 
     def test_an_empty_sheet_is_named(self):
-        with pytest.raises(InputError, match="Nothing is drawn"):
-            Selection(drawing=base64.b64encode(bytes(19_600)).decode())
+        with pytest.raises(InputError) as caught:
+            Selection(drawing=BLANK)
+        advice = "draw a digit on the pad, or choose an image"
+        assert str(caught.value) == f"Nothing is drawn; {advice}."
 
 
 class TestView:

@@ -23,7 +23,7 @@ from mnist_helpers.runs import (
     save_moments,
     save_run,
 )
-from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.snapshots import in_steps, load_snapshots
 from mnist_helpers.training import Trainer
 
 
@@ -115,6 +115,22 @@ def test_snapshots_are_kept_small_and_nearly_exact(config, tmp_path):
     assert error.pow(2).mean() < 0.35 * change.pow(2).mean()  # a first step is no rounding error
     size = (folder / "snapshots.npz").stat().st_size
     assert size < 0.25 * len(moments.epochs) * 206_922 * 2  # of half precision
+
+
+def test_the_steps_of_a_change():
+    def stepped(count, *values):
+        steps, changes = in_steps([np.full(count, value, np.float32) for value in values])
+        assert (steps.dtype, changes.dtype, changes.shape) == (np.float32, np.int16, (4, count))
+        assert (changes == changes[:, :1]).all()
+        return list(zip(steps * 4096, changes[:, 0], strict=True))
+
+    # a small layer: the finest steps, at most 32,767 of them
+    assert stepped(10_000, 0.25, 0.25, 10, -10) == [(1, 1024), (1, 0), (1, 32767), (1, -32767)]
+    # a large one: as large as the change, from 1/4096 to 1/128, but at most 1/1024 for the first
+    near = 10 / 1024  # the nearest to 0.01
+    later = near + 0.5 - 3 / 4096
+    values = 0.01, near + 0.5, later, later + 0.0001
+    assert stepped(10_001, *values) == [(4, 10), (32, 64), (3, -1), (1, 0)]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", None])
