@@ -2,9 +2,12 @@ import hashlib
 import json
 import os
 import pickle
+import platform
+import re
 
 import pytest
 import torch
+import torchvision
 
 from mnist_helpers import (
     CHECKPOINT_PATH,
@@ -35,9 +38,20 @@ def test_what_is_saved_is_what_is_loaded(saved):
         )
     )
     assert not model.training
-    assert card["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
-    assert (card["epochs_run"], card["config"]["seed"], card["parameters"]) == (3, 5, 206_922)
-    assert card["versions"]["torch"] == torch.__version__
+    assert card == {
+        "architecture": "SimpleCNN",
+        "parameters": 206_922,
+        "epochs_run": 3,
+        "config": json.loads(json.dumps(Config(seed=5).to_dict())),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        "sha256": hashlib.sha256(saved.read_bytes()).hexdigest(),
+    }
+    lines = saved.with_suffix(".json").read_text().splitlines()
+    assert lines[1] == '  "architecture": "SimpleCNN",'  # to be read by people, too
 
 
 def test_it_is_a_plain_state_dict_that_needs_nothing_of_ours(saved):
@@ -132,52 +146,70 @@ def a_flipped_bit(path):
     path.write_bytes(content)
 
 
+DANGER = "holds more than plain weights and was not opened, for it could run code"
+GOOD = (
+    "`git restore best_mnist_cnn.pth` or "
+    "`mnist-helpers train --model-save-path best_mnist_cnn.pth` makes a good one."
+)
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
         (os.unlink, "does not exist"),
-        (truncate, "only part of one"),
-        (empty, "no PyTorch file"),
-        (foreign_file, "no PyTorch file"),
-        (foreign_network, r"conv1\.weight is missing"),
-        (another_width, r"fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
-        (one_layer_more, r"fc3\.weight is \(2,\), but must be unknown"),
-        (no_state_dict, "no state_dict"),
-        (malicious, "could run code"),
-        (malicious_pickle, "could run code"),
-        (whole_model, "could run code"),
-        (other_weights, "not the file that model.json describes"),
-        (wrapped, "wraps the weights"),
-        (whole_numbers, "whole numbers"),
-        (a_folder, "can't be read"),
-        (a_flipped_bit, "damaged|not the file that"),
+        (truncate, "is no PyTorch file, or only part of one"),
+        (empty, "is no PyTorch file, or only part of one"),
+        (foreign_file, "is no PyTorch file, or only part of one"),
+        (foreign_network, r"is not SimpleCNN's: conv1\.weight is missing, but must be (\(.*\))"),
+        (another_width, r"is not SimpleCNN's: fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
+        (one_layer_more, r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be unknown"),
+        (no_state_dict, r"is no state_dict \(names and tensors\), but a Tensor"),
+        (malicious, DANGER),
+        (malicious_pickle, DANGER),
+        (whole_model, DANGER),
+        (other_weights, r"is not the file that model\.json describes \(sha256 \w{12}…\)"),
+        (whole_numbers, "holds whole numbers where weights should be"),
+        (a_folder, r"can't be read \(it is no regular file\)"),
+        (a_flipped_bit, r"is damaged or cut short \(.*\)|is not the file that .*"),
     ],
 )
 def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil, complaint):
     spoil(saved)
     before = sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir())
-    with pytest.raises(InputError, match=complaint) as error:
+    with pytest.raises(InputError) as error:
         load_checkpoint(saved)
-    assert str(saved) in str(error.value)
-    assert "mnist-helpers train" in str(error.value) or spoil is wrapped
-    assert "\n" not in str(error.value)
+    wanted = f"{re.escape(str(saved))} ({complaint}); {re.escape(GOOD)}"
+    assert re.fullmatch(wanted, str(error.value)), error.value
     assert sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir()) == before
     assert not (saved.parent / "harm").exists()
 
 
+def test_weights_in_a_wrapping_are_named(saved):
+    wrapped(saved)
+    with pytest.raises(InputError) as error:
+        load_checkpoint(saved)
+    assert str(error.value) == f"{saved} wraps the weights; give its part state_dict alone."
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '"x"'])
 def test_a_broken_card_is_named(saved, content):
-    saved.with_suffix(".json").write_text(content)
-    with pytest.raises(InputError, match=r"model\.json is no card in JSON"):
+    path = saved.with_suffix(".json")
+    path.write_text(content)
+    with pytest.raises(InputError) as error:
         load_checkpoint(saved)
+    good = re.escape(GOOD.replace(".pth", ".json", 1))
+    assert re.fullmatch(
+        rf"{re.escape(str(path))} is no card in JSON \(.+\); {good}", str(error.value)
+    )
 
 
 def test_an_unwritable_place_is_named_and_nothing_is_lost(saved, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="can't be written"):
+    said = r"can't be written \(.+\); choose another model_save_path\.$"
+    with pytest.raises(InputError, match=rf"model\.pth {said}"):
         save_checkpoint(make_model(), tmp_path / "file" / "model.pth", Config(), {})
     (tmp_path / "folder.pth").mkdir()
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match=rf"folder\.pth {said}"):
         save_checkpoint(make_model(), tmp_path / "folder.pth", Config(), {})
     load_checkpoint(saved)
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,54 @@ def test_a_missing_image_is_named(tmp_path):
         load_digit(tmp_path / "nowhere.png")
 
 
-def test_an_empty_sheet_is_named(tmp_path):
-    Image.new("L", (50, 50), 240).save(tmp_path / "empty.png")
-    with pytest.raises(InputError, match="shows no digit"):
-        load_digit(tmp_path / "empty.png")
+def stroke(ground: float, ink: float, inside: float, kind: type = np.uint8) -> np.ndarray:
+    """A sheet with an L of ink, and in the corner of it a spot of another value."""
+    sheet = np.full((60, 60), ground, kind)
+    sheet[10:50, 20:25] = ink
+    sheet[45:50, 20:40] = ink
+    sheet[20:30, 30:35] = inside
+    return sheet
+
+
+def read(sheet: np.ndarray, path: Path) -> np.ndarray:
+    Image.fromarray(sheet).save(path)
+    return pixels(load_digit(path))
+
+
+@pytest.mark.parametrize(("ground", "ink", "other"), [(200, 100, 255), (60, 200, 0)])
+def test_ink_is_darker_than_light_ground_or_lighter_than_dark(tmp_path, ground, ink, other):
+    plain = read(stroke(0, 255, 0), tmp_path / "plain.png")
+    assert np.array_equal(read(stroke(ground, ink, other), tmp_path / "digit.png"), plain)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_ground_is_what_most_of_the_four_sides_show(tmp_path, turns):
+    sheet = np.zeros((40, 40), np.uint8)
+    sheet[0], sheet[:, 0] = 255, 255  # 82 of 160
+    digit = read(np.rot90(sheet, turns).copy(), tmp_path / "digit.png")
+    assert (digit[4:24, 4:24] == 255).all()
+    assert digit.astype(int).sum() == 400 * 255
+
+
+@pytest.mark.parametrize("top", [1, 255, 65_535, 100_000])
+def test_white_is_told_by_the_largest_of_decimals(tmp_path, top):
+    plain = read(stroke(255, 0, 255), tmp_path / "plain.png")
+    found = read(stroke(top, 0, top, np.float32), tmp_path / "decimals.tiff")
+    assert np.array_equal(found, plain)
+    sheet = stroke(top, 0, top, np.float32)
+    sheet[12:20, 21:24] = -top  # below black is black
+    assert np.array_equal(read(sheet, tmp_path / "decimals.tiff"), plain)
+
+
+@pytest.mark.parametrize(("ink", "seen"), [(220, True), (221, False)])
+def test_an_empty_sheet_is_named(tmp_path, ink, seen):
+    path = tmp_path / "empty.png"
+    if seen:
+        assert read(stroke(240, ink, 240), path).max() == 255
+        return
+    with pytest.raises(InputError) as caught:
+        read(stroke(240, ink, 240), path)
+    assert str(caught.value) == (
+        f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
+        "ink on its ground."
+    )

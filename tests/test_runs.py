@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 
 import numpy as np
@@ -160,14 +161,22 @@ def test_two_runs_at_once_have_folders_of_their_own(config):
 
 
 def test_nothing_to_resume_is_said(config, tmp_path):
-    with pytest.raises(InputError, match=r"config\.json does not exist; give a folder that train"):
-        load_run(tmp_path)
+    def said(folder) -> str:
+        with pytest.raises(InputError) as caught:
+            load_run(folder)
+        return str(caught.value)
+
+    another = "give a folder that train has made."
+    assert said(tmp_path) == f"{tmp_path / 'config.json'} does not exist; {another}"
     folder = new_run(config)
-    with pytest.raises(InputError, match="start the run anew"):
-        load_run(folder)
-    (folder / "state.pt").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"state\.pt is no PyTorch file"):
-        load_run(folder)
+    path, anew = folder / "state.pt", "if no epoch was finished, start the run anew."
+    assert said(folder) == f"{path} does not exist; {anew}"
+    path.write_bytes(b"broken")
+    assert said(folder) == f"{path} is no PyTorch file, or only part of one; {anew}"
+    for content, place in (("{", folder / "config.json"), ("{}", folder)):
+        (folder / "config.json").write_text(content)
+        wanted = rf"{re.escape(str(place))} holds no run to resume \(.+\); {another}"
+        assert re.fullmatch(wanted, said(folder))
 
 
 def train_in(folder) -> None:
