@@ -76,6 +76,13 @@ class TestPreparation:
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 23, 12, 15)
         assert pixels(steps.image).max() == 255
 
+    def test_ink_of_more_than_a_tenth_of_the_darkest_counts(self):
+        ink = np.zeros((140, 140), np.float32)
+        ink[30:90, 20:32] = 0.5
+        ink[30:90, 32:40] = 0.06
+        ink[30:90, 40:50] = 0.05
+        assert prepare(ink).cropped.shape == (60, 20)
+
     def test_a_line_of_one_pixel_is_no_trouble(self):
         ink = np.zeros((140, 140), np.float32)
         ink[70, 5:135] = 1

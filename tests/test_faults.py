@@ -36,7 +36,7 @@ from mnist_helpers import (
     save_checkpoint,
 )
 from mnist_helpers.export import export_checkpoint
-from mnist_helpers.files import sweep, write_files
+from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.notebooks import execute
 from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.snapshots import load_snapshots
@@ -748,6 +748,19 @@ def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp
     assert card["epochs_run"] == 2
     assert "test" not in card
     assert_goes_on(folder, whole, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "x"), "No space left on device"),
+        (ValueError("two\n lines"), "two lines"),
+        (ValueError("x" * 200), "x" * 160),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_a_reason_is_a_short_line(error, said):
+    assert reason(error) == said
 
 
 def test_interrupted_drawing_leaves_no_half_picture(small_data_dir, tmp_path):

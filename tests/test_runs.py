@@ -152,7 +152,7 @@ def test_a_history_can_be_read_again(config, tmp_path):
     with pytest.raises(InputError, match=r"history\.json does not exist; give a folder that train"):
         read_history(folder)
     (folder / "history.json").write_text('[{"epoch": 1}]')
-    with pytest.raises(InputError, match="holds no history of a run"):
+    with pytest.raises(InputError, match=r"history\.json holds no history of a run \("):
         read_history(folder)
 
 
