@@ -195,13 +195,13 @@ def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> No
         raise InputError(f"{what} is no state_dict (names and tensors), but a {given}; {remedy}.")
     for name in [*expected, *weights]:
         there = tuple(weights[name].shape) if name in weights else "missing"
-        here = tuple(expected[name].shape) if name in expected else "unknown"
+        here = tuple(expected[name].shape) if name in expected else "absent"
         if there != here:
             mistake = f"{name} is {there}, but must be {here}"
             raise InputError(f"{what} is not {kind}'s: {mistake}; {remedy}.")
         tensor, dtype = weights[name], expected[name].dtype
         if tensor.is_floating_point() != dtype.is_floating_point:
-            raise InputError(f"{what} holds whole numbers where weights should be; {remedy}.")
+            raise InputError(f"{what} has {tensor.dtype} in {name}, not {dtype}; {remedy}.")
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
         if dtype.is_floating_point and not (tensor.to(dtype).abs() <= LARGEST).all():

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +116,9 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     if failure:
         raise failure
     if interrupted:
-        log.info("interrupted; go on with: mnist-helpers train --resume %s", folder)
+        again = shlex.quote(str(folder))
+        log.info("interrupted; go on with: mnist-helpers train --resume %s", again)
+        sys.exit(130)  # what the shell expects of an interrupted command
 
 
 @contextlib.contextmanager

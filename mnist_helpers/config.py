@@ -72,7 +72,7 @@ def select_device(name: str = "auto") -> torch.device:
     count = 1 if kind == "cpu" else torch.accelerator.device_count()
     if kind not in present or (index and index not in map(str, range(count))):
         raise InputError(
-            f"device is {name:.80}, but this machine has {' and '.join(present)}; use auto."
+            f"device is {name!r:.80}, but this machine has {' and '.join(present)}; use auto."
         )
     return torch.device(kind, int(index)) if index else torch.device(kind)
 

@@ -59,7 +59,7 @@ def read_idx(path: Path) -> Tensor:
         raise InputError(
             f"{path} is not the original: its md5 sum is {found}, not {known}; {REMEDY}."
         )
-    with decoding(path, f"is no whole IDX file of md5 sum {found}", REMEDY):
+    with decoding(path, f"(md5 sum {found}) is no whole IDX file", REMEDY):
         packed = io.BytesIO(content)
         file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
         magic = file.read(4)

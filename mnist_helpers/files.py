@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import re
 import stat
 import tempfile
 import time
@@ -75,7 +76,8 @@ def require_small(file: IO[bytes], most: int) -> None:
 def reason(error: Exception) -> str:
     """What an error says, on one line and not for long."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(said.split())[:160]
+    plain = re.sub(" <.* at 0x.*>", "", said)  # an object of Python says nothing
+    return " ".join(plain.split())[:160]
 
 
 def require_writable(path: Path, setting: str) -> None:

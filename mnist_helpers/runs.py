@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
-from mnist_helpers.files import decoding, read_json, sweep, write_files
+from mnist_helpers.files import decoding, read_json, reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
@@ -35,7 +35,7 @@ def new_run(config: Config) -> Path:
         folder.chmod(0o755)  # mkdtemp's are private
     except OSError as error:
         raise InputError(
-            f"{config.runs_dir} can't hold a run ({error}); choose another runs_dir."
+            f"{config.runs_dir} can't hold a run ({reason(error)}); choose another runs_dir."
         ) from error
     text = json.dumps(dataclasses.asdict(config), indent=2, default=path_text)
     write_files({folder / "config.json": text.encode()})

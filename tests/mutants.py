@@ -55,6 +55,16 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "training": ["test_training.py", "test_found.py", "test_bad_input.py", "test_faults.py"],
 }
 MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
+    # a fresh reader's finds
+    ("explorer/page/controls.js", "!isNew && context.busy()", "context.busy()"),
+    ("explorer/page/controls.js", "    isNew = false;\n", ""),
+    ("explorer/page/marks.js", "input.dataset.shown && context.busy()", "context.busy()"),
+    ("explorer/subject.py", "len(names) == len(different) == classes", "len(names) == classes"),
+    ("explorer/subject.py", 'name.strip() for name in names} - {""}', "name for name in names}"),
+    ("cli.py", "shlex.quote(str(folder))", "folder"),
+    ("cli.py", "        sys.exit(130)  # what", "        # what"),
+    ("files.py", 're.sub(" <.* at 0x.*>", "", said)', "said"),
+    ("runs.py", "({reason(error)}); choose another runs_dir", "({error}); choose another runs_dir"),
     # the mirrors
     ("download.py", '"ab" if resumed else "wb"', '"ab"'),
     ("download.py", '"ab" if resumed else "wb"', '"wb"'),

@@ -135,6 +135,11 @@ def whole_numbers(path):
     torch.save({name: tensor.long() for name, tensor in make_model().state_dict().items()}, path)
 
 
+def complex_numbers(path):
+    state = make_model().state_dict()
+    torch.save({name: tensor.to(torch.complex64) for name, tensor in state.items()}, path)
+
+
 def a_folder(path):
     path.unlink()
     path.mkdir()
@@ -162,13 +167,14 @@ GOOD = (
         (foreign_file, "is no PyTorch file, or only part of one"),
         (foreign_network, r"is not SimpleCNN's: conv1\.weight is missing, but must be (\(.*\))"),
         (another_width, r"is not SimpleCNN's: fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
-        (one_layer_more, r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be unknown"),
+        (one_layer_more, r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be absent"),
         (no_state_dict, r"is no state_dict \(names and tensors\), but a Tensor"),
         (malicious, DANGER),
         (malicious_pickle, DANGER),
         (whole_model, DANGER),
         (other_weights, r"is not the file that model\.json describes \(sha256 \w{12}…\)"),
-        (whole_numbers, "holds whole numbers where weights should be"),
+        (whole_numbers, r"has torch\.int64 in conv1\.weight, not torch\.float32"),
+        (complex_numbers, r"has torch\.complex64 in conv1\.weight, not torch\.float32"),
         (a_folder, r"can't be read \(it is no regular file\)"),
         (a_flipped_bit, r"is damaged or cut short \(.*\)|is not the file that .*"),
     ],

@@ -171,7 +171,7 @@ class TestSubject:
         [
             ({"conv2.bias": None}, r"conv2.bias is missing, but must be \(32,\)"),
             ({"conv2.bias": torch.zeros(3)}, r"conv2.bias is \(3,\), but must be \(32,\)"),
-            ({"conv3.bias": torch.zeros(3)}, r"conv3.bias is \(3,\), but must be unknown"),
+            ({"conv3.bias": torch.zeros(3)}, r"conv3.bias is \(3,\), but must be absent"),
         ],
     )
     def test_weights_that_will_not_do(self, few, change, complaint):

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -736,14 +737,16 @@ def test_a_run_at_its_end_is_not_interrupted(
 
 @pytest.mark.parametrize("again", [False, True])
 def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp_path, monkeypatch):
-    folder = torn()
+    folder = torn(runs_dir=tmp_path / "my runs")
     with monkeypatch.context() as patch:
         interrupting(patch, cli, "save_run", 1)  # at the end of the second epoch of three
         if again:
             interrupting(patch, cli, "save_checkpoint", 1)
         code, out, err = run(capsys, "train", "--resume", folder)
-    assert (code, err) == (0, "")
-    assert out.endswith(f"interrupted; go on with: mnist-helpers train --resume {folder}\n")
+    assert (code, err) == (130, "")
+    said, _, command = out.splitlines()[-1].partition(": ")
+    assert said == "interrupted; go on with"
+    assert shlex.split(command) == ["mnist-helpers", "train", "--resume", str(folder)]
     _, card = load_checkpoint(folder / "model.pth")
     assert card["epochs_run"] == 2
     assert "test" not in card
@@ -757,6 +760,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp
         (ValueError("two\n lines"), "two lines"),
         (ValueError("x" * 200), "x" * 160),
         (MemoryError(), "MemoryError"),
+        (ValueError("no image <_io.BytesIO object at 0x7f18>"), "no image"),
     ],
 )
 def test_a_reason_is_a_short_line(error, said):

@@ -500,7 +500,7 @@ def test_names_of_files_in_the_log(short, tmp_path, capsys):
         (["visualize", "--data-dir", "{circle}"], "circle holds no file|can't be searched"),
         (["train", "--data-dir", "{circle}"], "circle holds no file|can't be searched"),
         (["train", "--model-save-path", "{circle}/m.pth"], "circle/m.pth can't be written"),
-        (["train", "--runs-dir", "{circle}"], "can't hold a run|can't be written"),
+        (["train", "--runs-dir", "{circle}"], "can't hold a run (File exists)|can't be written"),
         (["train", "--tensorboard", "{circle}"], "circle/events can't be written"),
         (["train", "--tensorboard", "/proc/x"], "/proc/x/events can't be written"),
         (["train", "--weight-decay", "1e20"], "weight_decay is 1e+20, but must be from 0 to 10"),

@@ -765,6 +765,21 @@ class TestControls:
         pages.show(page, make_bars(), controls=[CHOICE | {"disabled": True}])
         assert page.get_by_role("combobox").is_disabled()
 
+    def test_what_comes_while_an_answer_is_awaited_shows_its_value(self, page):
+        open_page(page, make_bars(), controls=[RANGE])
+        page.get_by_role("slider").press("End")
+        other = RANGE | {"name": "row", "label": "Row", "value": 2}
+        kernel = Table(values=np.full((3, 3), 0.5), title="kernel", edit="kernel")
+        pages.show(page, kernel, controls=[RANGE, other, NUMBER, CHOICE | {"value": 7}])
+        layer, row = page.get_by_role("slider").all()
+        assert (layer.input_value(), row.input_value()) == ("3", "2")
+        assert page.locator(".controls output").all_inner_texts() == ["3", "2"]
+        assert page.get_by_role("spinbutton", name="Index").input_value() == "4"
+        chosen = page.get_by_role("combobox").evaluate("e => e.selectedOptions[0].text")
+        assert chosen == "7"
+        cells = page.locator(".scene input").evaluate_all("all => all.map((one) => one.value)")
+        assert cells == ["0.5"] * 9
+
 
 class TestExplorer:
     def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):

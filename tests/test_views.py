@@ -758,6 +758,9 @@ class TestNeighbours:
         assert marks[0].letters == list("ABCDEFGHIJ")
         with pytest.raises(InputError, match="class_names has 2 names, but there are 10 classes"):
             Subject(make_model(0), *few.test.tensors, class_names=["a", "b"])
+        for alike in (["a", *names[2:], "a"], [" ", *names[1:]]):
+            with pytest.raises(InputError, match="; give a different one for each"):
+                Subject(make_model(0), *few.test.tensors, class_names=alike)
 
 
 class TestDisturbed:

@@ -21,13 +21,16 @@ function drawControls(bar, controls, context) {
 function createControl({ kind, name, label }, context) {
   const element = make("div", `control ${kind}`, make("span", "", label));
   const send = (value) => context.select({ [name]: value });
-  const input = focusable(CONTROLS[kind](element, send, context));
+  let isNew = true; // and shows its value also where an answer is awaited
+  const busy = () => !isNew && context.busy();
+  const input = focusable(CONTROLS[kind](element, send, { ...context, busy }));
   element.append(input);
   const { show } = element;
   element.show = (control) => {
     input.ariaLabel = control.label;
     input.disabled = control.disabled ?? false;
     show(control);
+    isNew = false;
   };
   input.addEventListener("keydown", (event) => event.stopPropagation());
   return element;
