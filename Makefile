@@ -34,7 +34,7 @@ soak: $(READY) ## an hour of selections, notebook runs and faults: does anything
 	$(BIN)/pytest -n 2 -m slow tests
 
 lab: $(READY) ## open JupyterLab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/00_start_here.ipynb
 
 site: $(READY) ## write the site that needs no kernel into outputs/site
 	$(BIN)/mnist-helpers site

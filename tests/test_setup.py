@@ -73,6 +73,13 @@ def test_links_in_the_documentation_lead_somewhere():
         assert [link for link in inside if not (path.parent / link).exists()] == []
 
 
+def test_jupyterlab_sees_the_whole_collection():
+    """Else its root were the notebooks' folder, and their links to docs/ would lead nowhere."""
+    for name in ("Makefile", "README.md"):
+        (command,) = re.findall(r"jupyter lab (.*ipynb)", (PROJECT_DIR / name).read_text())
+        assert command == "--ServerApp.root_dir=. notebooks/00_start_here.ipynb"
+
+
 def test_modules_import_only_what_the_contracts_allow():
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")],

@@ -242,6 +242,19 @@ class TestFeatureMaps:
         every = outputs_of(grey.network.model, grey.images)["conv1"].abs().max().item()
         assert found["conv1"].limits == [pytest.approx((-every, every))]
 
+    @pytest.mark.parametrize(
+        ("layer", "channel", "place"),
+        [("flatten", 65, (1, 1)), ("fc1", 25, (1, 9)), ("fc2", 7, (0, 7))],
+    )
+    def test_the_value_of_a_vector_is_framed_where_it_stands(self, grey, layer, channel, place):
+        for view in ("feature_maps", "pipeline") if layer == "fc1" else ("feature_maps",):
+            found, caption, _ = show(grey, view=view, layer=layer, channel=channel)
+            row, column = place  # of 64, 16 and 10 in a row
+            assert found[layer].frames == {0: (row, column, row + 1, column + 1)}
+            value = outputs_of(grey.network.model, grey.images[:1])[layer].ravel()[channel].item()
+            assert found[layer].values[0, row, column] == pytest.approx(value)
+            assert f"{layer}, channel {channel}: {number(value)}." in caption
+
     def test_frames_and_clicks(self, colour):
         place = {"layer": "head", "channel": 4, "row": 1, "column": 2}
         found, _, _ = show(colour, view="feature_maps", image=2, **place)

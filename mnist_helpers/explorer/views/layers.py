@@ -18,6 +18,7 @@ from mnist_helpers.explorer.views.parts import (
     selected_value,
     single_map,
     value_box,
+    value_frames,
 )
 from mnist_helpers.network.tracing import IMAGE
 
@@ -48,8 +49,8 @@ def layer_step(look: Look, name: str) -> Item:
         return class_table(look, name, **mark)
     zoom = 42 / look.image.shape[2]  # the same for all
     mark["columns"] = math.ceil(len(values) / 8)
-    if name == look.at.layer and values.shape[1:] != (1, 1):
-        mark["frames"] = {look.at.channel: value_box(look)}
+    if name == look.at.layer:
+        mark["frames"] = value_frames(look)
     return layer_maps(name, values, zoom * values.shape[2], colour_limits(values), **mark)
 
 
@@ -152,7 +153,7 @@ def feature_maps(look: Look) -> Scene:
     mark = {
         "columns": 8 if alone else 4,
         "labels": [str(channel) for channel in range(count)],
-        "frames": {at.channel: value_box(look)} if width > 1 else {},
+        "frames": value_frames(look),
     }
     last = list(sides)[-1]
     side = SMALL if alone else 56

@@ -88,10 +88,15 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
     values = look.maps[layer]
     mark = {"title": f"{layer} · {channel}", "limits": colour_limits(values), "side": side}
     if values.shape[1:] == (1, 1):
-        row, column = divmod(channel, grid_columns(len(values)))
-        return layer_maps(layer, values, frames=frame((row, column, row + 1, column + 1)), **mark)
+        return layer_maps(layer, values, frames=frame(vector_box(channel, len(values))), **mark)
     select = {"layer": layer} | VALUE | {"channel": channel}
     return layer_maps(layer, values[channel][None], frames=frame(box), select=select, **mark)
+
+
+def vector_box(channel: int, count: int) -> Box:
+    """Where the value of a channel stands in the one map of a vector."""
+    row, column = divmod(channel, grid_columns(count))
+    return row, column, row + 1, column + 1
 
 
 def grid_columns(count: int) -> int:
@@ -147,6 +152,13 @@ def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
     return look.at.row, look.at.column, look.at.row + 1, look.at.column + 1
+
+
+def value_frames(look: Look) -> dict[int, Box]:
+    """The frame of that value among the maps of its layer, as `layer_maps` draws them."""
+    if look.values.shape[1:] == (1, 1):
+        return frame(vector_box(look.at.channel, len(look.values)))
+    return {look.at.channel: value_box(look)}
 
 
 def selected_value(look: Look) -> str:
