@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -127,7 +128,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     """Takes out of an executed notebook, in place, all that differs between equal runs.
 
     Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named
-    after their place. The text alternatives of pictures stay.
+    after their place. A picture without a text alternative gets one: which part it belongs to.
     """
     notebook.metadata = {
         "kernelspec": {
@@ -138,12 +139,13 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         # whole, as the kernel wrote it: JupyterLab would fill in what is missing, and ask to save
         "language_info": notebook.metadata.get("language_info", {"name": "python"}),
     }
-    count = 0
+    count, heading = 0, ""
     for place, cell in enumerate(notebook.cells):
         cell.id = f"cell-{place:02}"
         tags = [tag for tag in cell.metadata.get("tags", []) if not tag.startswith("papermill")]
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type != "code":
+            heading = [heading, *re.findall("^#+ (.+)", cell.source, re.MULTILINE)][-1]
             continue
         count += 1
         cell.execution_count = count
@@ -153,8 +155,9 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 output.execution_count = count
             if "data" in output:
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
-                kept = output.metadata.get("image/png")
-                output.metadata = {"image/png": kept} if kept else {}
+                said = {"alt": f"Picture of the part “{heading}”."}
+                said |= output.metadata.get("image/png", {})
+                output.metadata = {"image/png": said} if "image/png" in output.data else {}
     return notebook
 
 
@@ -178,7 +181,7 @@ def refresh(source: Path, executed: Path) -> None:
         for cell in notebook.cells
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    write_files({source: nbformat.writes(notebook).encode()})
+    write_files({source: (nbformat.writes(notebook) + "\n").encode()})
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:

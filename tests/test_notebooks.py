@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
-from mnist_helpers.notebooks import ORDER, execute, normalise
+from mnist_helpers.notebooks import ORDER, execute, normalise, refresh
 
 # how many cells of each notebook nbval compares with what was saved: lower it only for a reason
 COMPARED = {
@@ -63,15 +63,23 @@ class TestSaved:
         assert normalise(copy.deepcopy(notebook)) == notebook
         assert "widgets" not in notebook.metadata
 
+    def test_saved_anew_it_is_the_same_file(self, name, tmp_path):
+        committed, copied = NOTEBOOKS_DIR / f"{name}.ipynb", tmp_path / "copy.ipynb"
+        refresh(copied, committed)
+        assert copied.read_bytes() == committed.read_bytes()
+
     def test_what_jupyterlab_would_fill_in_is_there(self, name):
         info = read(name).metadata.language_info
         assert {"name", "version", "mimetype", "file_extension", "pygments_lexer"} <= set(info)
 
-    def test_pictures_of_views_say_what_they_show(self, name):
+    def test_pictures_say_what_they_show(self, name):
         for cell in code_cells(read(name)):
+            of_view = cell.source.startswith(("still(", "explore("))
             for output in cell.outputs:
-                if cell.source.startswith(("still(", "explore(")) and "image/png" in output.data:
-                    assert output.metadata["image/png"]["alt"].endswith(".")
+                if "image/png" in output.get("data", {}):
+                    said = output.metadata["image/png"]["alt"]
+                    assert said.endswith(".")
+                    assert not (of_view and said.startswith("Picture of the part “"))
 
     def test_links_lead_somewhere(self, name):
         links = re.findall(r"\]\(([^)]+)\)", "\n".join(cell.source for cell in read(name).cells))
@@ -271,3 +279,21 @@ def test_printed_lines_fit_a_narrow_window(name):
         output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
     ]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 80
+
+
+def test_a_picture_is_told_by_its_heading_unless_it_says_what_it_shows():
+    def picture(**metadata) -> nbformat.NotebookNode:
+        data = {"image/png": "", "text/plain": ""}
+        output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+        return nbformat.v4.new_code_cell(outputs=[output])
+
+    text = nbformat.v4.new_markdown_cell
+    told = picture(**{"image/png": {"alt": "A seven."}, "text/plain": {}})
+    cells = [text("# All\n\n## First\nwords"), picture(), told, text("no heading"), picture()]
+    cells += [text("### Second"), picture()]
+    made = [
+        cell.outputs[0] for cell in code_cells(normalise(nbformat.v4.new_notebook(cells=cells)))
+    ]
+    first, second = "Picture of the part “First”.", "Picture of the part “Second”."
+    wanted = [first, "A seven.", first, second]
+    assert [output.metadata for output in made] == [{"image/png": {"alt": each}} for each in wanted]
