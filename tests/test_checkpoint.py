@@ -38,6 +38,7 @@ def test_what_is_saved_is_what_is_loaded(saved):
         )
     )
     assert not model.training
+    assert model.conv2.weight.is_contiguous(memory_format=torch.channels_last)
     assert card == {
         "architecture": "SimpleCNN",
         "parameters": 206_922,

@@ -83,6 +83,15 @@ class TestPreparation:
         ink[30:90, 40:50] = 0.05
         assert prepare(ink).cropped.shape == (60, 20)
 
+    @pytest.mark.parametrize(("dark", "light", "first"), [(0, 95, 8), (95, 0, 0)])
+    def test_it_stays_in_the_image_where_its_mass_is_in_a_corner(self, dark, light, first):
+        ink = np.zeros((100, 100), np.float32)
+        ink[dark : dark + 5, dark : dark + 5] = 1
+        ink[light : light + 5, light : light + 5] = 0.2
+        rows, columns = np.nonzero(prepare(ink).centred)
+        assert (rows.min(), rows.max()) == (first, first + 19)
+        assert (columns.min(), columns.max()) == (first, first + 19)
+
     def test_a_line_of_one_pixel_is_no_trouble(self):
         ink = np.zeros((140, 140), np.float32)
         ink[70, 5:135] = 1

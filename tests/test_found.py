@@ -176,7 +176,8 @@ def test_more_dimensions_than_an_array_can_have(tmp_path):
 def test_a_long_name_of_a_folder(capsys):
     code, _, err = run(capsys, "evaluate", "--data-dir", "a" * 5000)
     assert (code, err.count("\n")) == (2, 1)
-    assert "can't be searched (File name too long)" in err
+    said = f"{'a' * 5000} can't be searched (File name too long); give another folder as data_dir."
+    assert err == f"mnist-helpers: {said}\n"
 
 
 def test_not_the_whole_disk_is_searched():
@@ -269,6 +270,17 @@ def test_snapshots_of_one_moment_twice(tmp_path):
     np.savez(tmp_path / "bad.npz", epochs=np.array([1, 1]), **arrays)
     said = refusal(lambda: load_snapshots(tmp_path / "bad.npz"))
     assert "bad.npz holds no snapshots (its moments are not those of a run)" in said
+
+
+@pytest.mark.parametrize(
+    "amiss", [{"val_loss": [1, 2]}, {"val_loss": ["a"]}, {"val_loss": 1}, {"more": [1]}]
+)
+def test_snapshots_whose_history_is_none(tmp_path, amiss):
+    history = {field.name: [1] for field in dataclasses.fields(EpochRecord)} | amiss
+    arrays = {"steps/x": np.ones(1, np.float32), "changes/x": np.ones((1, 3), np.int16)}
+    path = tmp_path / "bad.npz"
+    np.savez(path, epochs=np.array([1]), history=np.array(json.dumps(history)), **arrays)
+    assert f"{path} holds no snapshots (" in refusal(lambda: load_snapshots(path))
 
 
 @pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80" * 200, None])

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -154,6 +155,15 @@ def test_a_history_can_be_read_again(config, tmp_path):
     (folder / "history.json").write_text('[{"epoch": 1}]')
     with pytest.raises(InputError, match=r"history\.json holds no history of a run \("):
         read_history(folder)
+
+
+def test_a_new_run_is_named_after_the_time_and_open_to_all(config, tmp_path):
+    before = time.strftime("%Y%m%d-%H%M%S")
+    folder = new_run(dataclasses.replace(config, runs_dir=tmp_path / "a" / "b"))
+    assert before <= folder.name[:15] <= time.strftime("%Y%m%d-%H%M%S")
+    assert folder.name[15] == "-"
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert (folder / "config.json").read_text().startswith('{\n  "batch_size": ')
 
 
 def test_two_runs_at_once_have_folders_of_their_own(config):
