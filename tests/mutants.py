@@ -37,7 +37,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "config": ["test_config.py", "test_found.py"],
     "notebooks": ["test_faults.py", "test_notebooks.py", "test_bad_input.py"],
     "tensorboard": ["test_faults.py", "test_training.py"],
-    "runs": ["test_faults.py", "test_runs.py", "test_bad_input.py"],
+    "runs": ["test_found.py", "test_faults.py", "test_runs.py", "test_bad_input.py"],
     "snapshots": ["test_found.py", "test_bad_input.py", "test_runs.py"],
     "export": ["test_export.py"],
     "download": ["test_download.py"],
