@@ -60,7 +60,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/controls.js", "    isNew = false;\n", ""),
     ("explorer/page/marks.js", "input.dataset.shown && context.busy()", "context.busy()"),
     ("explorer/subject.py", "len(names) == len(different) == classes", "len(names) == classes"),
-    ("explorer/subject.py", 'name.strip() for name in names} - {""}', "name for name in names}"),
+    ("explorer/subject.py", 'name.strip(" ") for name in names} - {""}', "name for name in names}"),
     ("cli.py", "shlex.quote(str(folder))", "folder"),
     ("cli.py", "        sys.exit(130)  # what", "        # what"),
     ("files.py", 're.sub(" <.* at 0x.*>", "", said)', "said"),

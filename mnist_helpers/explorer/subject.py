@@ -521,7 +521,7 @@ def keep_latest(found: dict[tuple, object], key: tuple, most: int) -> None:
 def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
     """The names of the classes, where there is one for each; by default their numbers."""
     names = [str(digit) for digit in range(classes)] if names is None else list(map(str, names))
-    different = {name.strip() for name in names} - {""}
+    different = {name.strip(" ") for name in names} - {""}
     if not len(names) == len(different) == classes:
         said = f"class_names has {len(names)} names, but there are {classes} classes"
         raise InputError(f"{said}; give a different one for each.")
