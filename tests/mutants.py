@@ -68,6 +68,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/parts.py", "divmod(channel, grid_columns(count))", "divmod(channel, count)"),
     ("explorer/views/parts.py", "if look.values.shape[1:] == (1, 1):\n        return frame", "if False:\n        return frame"),
     ("explorer/views/layers.py", '"frames": value_frames(look)', '"frames": {}'),
+    ("site/page/views.js", "if (mark.framed) mark.frames = valueFrames(look);", ""),
+    ("site/page/views.js", "isVector(shape)) return [[0, vectorBox", "false) return [[0, vectorBox"),
     # the mirrors
     ("download.py", '"ab" if resumed else "wb"', '"ab"'),
     ("download.py", '"ab" if resumed else "wb"', '"wb"'),

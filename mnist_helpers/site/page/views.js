@@ -92,9 +92,7 @@ function singleMap({ maps }, layer, channel, box, side) {
   const values = maps(layer);
   const [limits, title] = [colourLimits(values), `${layer} · ${channel}`];
   if (isVector(values.shape)) {
-    const columns = gridColumns(values.shape[0]);
-    const [top, left] = [Math.floor(channel / columns), channel % columns];
-    const frames = [[0, [top, left, top + 1, left + 1]]];
+    const frames = [[0, vectorBox(channel, values.shape[0])]];
     return layerMaps(layer, values, side, limits, { title, frames });
   }
   const select = { layer, ...VALUE, channel };
@@ -106,6 +104,13 @@ function singleMap({ maps }, layer, channel, box, side) {
 function mapOf({ data, shape: [, height, width] }, channel) {
   const area = height * width;
   return array(data.subarray(channel * area, (channel + 1) * area), 1, height, width);
+}
+
+/** Where the value of a channel stands in the one map of a vector. */
+function vectorBox(channel, count) {
+  const columns = gridColumns(count);
+  const [top, left] = [Math.floor(channel / columns), channel % columns];
+  return [top, left, top + 1, left + 1];
 }
 
 const gridColumns = (count) => (count <= 10 ? count : 2 ** Math.ceil(Math.log2(2 * count) / 2));
@@ -152,6 +157,13 @@ function classBars(series, digits, limits, mark) {
 
 const valueBox = ({ at }) => [at.row, at.column, at.row + 1, at.column + 1];
 
+/** The frame of that value among the maps of its layer. */
+function valueFrames({ at, values }) {
+  const { shape } = values;
+  if (isVector(shape)) return [[0, vectorBox(at.channel, shape[0])]];
+  return [[at.channel, valueBox({ at })]];
+}
+
 /** Where the selected value stands, and what it is. */
 function selectedValue({ at, values, value }) {
   const place = isVector(values.shape) ? "" : `, row ${at.row}, column ${at.column}`;
@@ -173,7 +185,7 @@ function layerStep(look, { name, shape, notes }) {
   const mark = { title: name, notes, framed: name === look.at.layer };
   if (shape[0] === DIGIT_NAMES.length) return classTable(look, name, mark);
   mark.columns = Math.ceil(shape[0] / 8);
-  if (mark.framed && !isVector(shape)) mark.frames = [[look.at.channel, valueBox(look)]];
+  if (mark.framed) mark.frames = valueFrames(look);
   const values = look.maps(name);
   return layerMaps(name, values, (42 / 28) * shape[2], colourLimits(values), mark);
 }
@@ -237,7 +249,7 @@ function featureMapsView(look) {
   const { at, values } = look;
   const limits = colourLimits(values, at.limits);
   const labels = range(values.shape[0]).map(String);
-  const frames = isVector(values.shape) ? [] : [[at.channel, valueBox(look)]];
+  const frames = valueFrames(look);
   const mark = { title: at.layer, labels, frames, colour_bar: at.limits !== "each" };
   const maps = layerMaps(at.layer, values, SMALL, limits, mark);
   const said = `${values.shape.join(" × ")}, ${saidLimits(limits, at.limits)}`;
