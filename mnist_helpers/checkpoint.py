@@ -154,12 +154,11 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
         with decoding(path, "is no safetensors file, or only part of one", remedy):
             return safetensors.torch.load(content)
     file = io.BytesIO(content)
-    # a pickle is how old versions of torch.save began
-    if not content.startswith(b"\x80") and not is_zipfile(file):
-        raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
     with decoding(path, "is damaged or cut short", remedy):
         if is_zipfile(file):
             require_small(file, MOST_BYTES)
+        elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
+            raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
         file.seek(0)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -171,7 +170,8 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
 def _origin(content: bytes) -> str | None:
     """The sha256 of the checkpoint from which safetensors were exported, as their header says."""
     end = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:end]).get("__metadata__", {}).get("sha256")
+    metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
+    return metadata.get("sha256")
 
 
 def read_card(path: Path) -> dict[str, object]:

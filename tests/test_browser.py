@@ -98,8 +98,11 @@ class Desk:
         scene = draw(self.subject, Selection(**selection))
         self.says(scene.caption)
         expected = [mark for mark in marks(scene.content) if mark.title]
-        titles = self.root.locator(".scene figcaption").all_inner_texts()
-        assert [title for title in titles if title] == [mark.title for mark in expected]
+        self.page.wait_for_function(  # two scenes may have one caption
+            "([root, titles]) => JSON.stringify([...root.querySelectorAll('.scene figcaption')]"
+            ".map((title) => title.innerText).filter(Boolean)) === JSON.stringify(titles)",
+            arg=[self.root.element_handle(), [mark.title for mark in expected]],
+        )
         for table in (mark for mark in expected if isinstance(mark, Table)):
             if table.edit:
                 continue  # the numbers stand in inputs

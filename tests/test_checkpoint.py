@@ -4,8 +4,10 @@ import os
 import pickle
 import platform
 import re
+import struct
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 
@@ -141,6 +143,13 @@ def complex_numbers(path):
     torch.save({name: tensor.to(torch.complex64) for name, tensor in state.items()}, path)
 
 
+def many_disks(path):
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\x06\x07") + 16  # of zip64: on how many disks the archive is
+    content[end : end + 4] = struct.pack("<I", 9)
+    path.write_bytes(content)
+
+
 def a_folder(path):
     path.unlink()
     path.mkdir()
@@ -176,6 +185,7 @@ GOOD = (
         (other_weights, r"is not the file that model\.json describes \(sha256 \w{12}…\)"),
         (whole_numbers, r"has torch\.int64 in conv1\.weight, not torch\.float32"),
         (complex_numbers, r"has torch\.complex64 in conv1\.weight, not torch\.float32"),
+        (many_disks, r"is damaged or cut short \(.*multiple disks.*\)"),
         (a_folder, r"can't be read \(it is no regular file\)"),
         (a_flipped_bit, r"is damaged or cut short \(.*\)|is not the file that .*"),
     ],
@@ -189,6 +199,20 @@ def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil
     assert re.fullmatch(wanted, str(error.value)), error.value
     assert sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir()) == before
     assert not (saved.parent / "harm").exists()
+
+
+def test_safetensors_without_metadata_load(tmp_path):
+    weights = make_model(5).state_dict()
+    content = safetensors.torch.save(weights)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    for name, more in (("none", {}), ("null", {"__metadata__": None})):
+        text = json.dumps(header | more).encode()
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[end:])
+        model, card = load_checkpoint(path)
+        assert card == {}
+        assert torch.equal(model.fc2.weight, weights["fc2.weight"])
 
 
 def test_weights_in_a_wrapping_are_named(saved):

@@ -123,9 +123,9 @@ def test_only_regular_files_of_a_sound_size_are_read(tmp_path, name, kind):
 
 @pytest.mark.parametrize("name", [name for name in READERS if not name.endswith("json")])
 def test_no_path_has_a_nul(tmp_path, name):
-    assert "can't be read (embedded null byte)" in refusal(
-        lambda: READERS[name](Path(f"a\0{name}"))
-    )
+    said = refusal(lambda: READERS[name](Path(f"a\0{name}")))
+    assert "can't be read (" in said
+    assert "embedded null" in said
 
 
 @pytest.mark.parametrize("name", ["pipe", "endless"])
@@ -176,8 +176,9 @@ def test_more_dimensions_than_an_array_can_have(tmp_path):
 def test_a_long_name_of_a_folder(capsys):
     code, _, err = run(capsys, "evaluate", "--data-dir", "a" * 5000)
     assert (code, err.count("\n")) == (2, 1)
-    said = f"{'a' * 5000} can't be searched (File name too long); give another folder as data_dir."
-    assert err == f"mnist-helpers: {said}\n"
+    long = "can't be searched (File name too long); give another folder as data_dir."
+    nothing = "holds no file *t10k-images-idx3-ubyte.gz; give a folder with"  # from Python 3.13 on
+    assert err.startswith(f"mnist-helpers: {'a' * 5000} {nothing}") or err.endswith(f"a {long}\n")
 
 
 def test_not_the_whole_disk_is_searched():
