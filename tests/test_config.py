@@ -104,3 +104,39 @@ def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsy
     assert len(shown.splitlines()) == 1
     deepest = traceback.extract_tb(sys.last_traceback)[-1]  # where %debug opens
     assert deepest.filename.endswith("config.py")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told", "rule"),
+    [
+        ("epochs", 100_001, "100001", "a whole number from 1 to 100000"),
+        ("warm_up", 1, "1", "from 0 to 0.999"),
+        ("learning_rate", 0, "0", "above 0"),
+        ("anneal", "x", "'x'", "linear or cos"),
+        ("betas", (0.9,), "(0.9,)", "two numbers in [0, 1)"),
+        ("betas", 0.9, "0.9", "two numbers in [0, 1)"),
+        ("autocast", 1, "1", "True or False"),
+        ("data_dir", None, "None", "a path"),
+        ("runs_dir", "a\0", r"'a\x00'", "a path"),
+        ("model_save_path", "x.pt", "x.pt", "a file name ending in .pth"),
+        ("anneal", "x" * 99, "'" + "x" * 79, "linear or cos"),
+    ],
+)
+def test_the_sentence_names_field_value_and_rule(field, value, told, rule):
+    with pytest.raises(InputError) as caught:
+        Config(**{field: value})
+    assert str(caught.value) == f"{field} is {told}, but must be {rule}."
+    assert caught.value._render_traceback_() == [f"InputError: {caught.value}"]  # in a notebook
+
+
+def test_the_largest_and_the_smallest_that_can_be():
+    config = Config(epochs=100_000, num_workers=64, warm_up=0.999, anneal="cos", betas=(0, 0.5))
+    assert (config.num_workers, config.betas) == (64, (0, 0.5))
+    assert Config(tensorboard="events").tensorboard == Path("events")
+
+
+def test_a_device_may_have_a_number():
+    assert select_device("cpu:0") == torch.device("cpu", 0)
+    for name in ("cpu:1", "cpu:x", "none"):
+        with pytest.raises(InputError, match=f"^device is '{name}', but this machine has cpu"):
+            select_device(name)
