@@ -116,7 +116,7 @@ def test_white_is_told_by_the_largest_of_decimals(tmp_path, top):
     assert np.array_equal(read(sheet, tmp_path / "decimals.tiff"), plain)
 
 
-@pytest.mark.parametrize(("ink", "seen"), [(220, True), (221, False)])
+@pytest.mark.parametrize(("ink", "seen"), [(220, True), (221, False), (240, False)])
 def test_an_empty_sheet_is_named(tmp_path, ink, seen):
     path = tmp_path / "empty.png"
     if seen:

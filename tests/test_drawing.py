@@ -107,10 +107,11 @@ class TestPreparation:
         "text", ["", "*", "AAAA", BLANK[:-4], "!" + BLANK, BLANK.encode() + b"=", 5]
     )
     def test_what_is_no_ink_is_refused(self, text):
-        with pytest.raises(InputError) as caught:
-            pad_ink(text)
         form = "a byte for each of 140 × 140 pixels, in base64"
-        assert str(caught.value) == f"drawing is {text!r:.20}, but must be {form}."
+        for call in (pad_ink, lambda text: Selection(drawing=text)):
+            with pytest.raises(InputError) as caught:
+                call(text)
+            assert str(caught.value) == f"drawing is {text!r:.20}, but must be {form}."
 
     def test_an_empty_sheet_is_named(self):
         with pytest.raises(InputError) as caught:
