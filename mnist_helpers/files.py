@@ -76,7 +76,7 @@ def require_small(file: IO[bytes], most: int) -> None:
 def reason(error: Exception) -> str:
     """What an error says, on one line and not for long."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    plain = re.sub(" <.* at 0x.*>", "", said)  # an object of Python says nothing
+    plain = re.sub(r" <[^<>]* at 0x\w+>", "", said)  # an object of Python says nothing
     return " ".join(plain.split())[:160]
 
 

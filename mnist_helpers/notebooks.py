@@ -145,7 +145,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         tags = [tag for tag in cell.metadata.get("tags", []) if not tag.startswith("papermill")]
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type != "code":
-            heading = [heading, *re.findall("^#+ (.+)", cell.source, re.MULTILINE)][-1]
+            for found in re.findall("^#+ (.+)", cell.source, re.MULTILINE):
+                heading = found
             continue
         count += 1
         cell.execution_count = count

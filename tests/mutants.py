@@ -64,7 +64,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/subject.py", 'name.strip(" ") for name in names} - {""}', "name for name in names}"),
     ("cli.py", "shlex.quote(str(folder))", "folder"),
     ("cli.py", "        sys.exit(130)  # what", "        # what"),
-    ("files.py", 're.sub(" <.* at 0x.*>", "", said)', "said"),
+    ("files.py", 're.sub(r" <[^<>]* at 0x\\w+>", "", said)', "said"),
     ("runs.py", "({reason(error)}); choose another runs_dir", "({error}); choose another runs_dir"),
     ("explorer/views/parts.py", "divmod(channel, grid_columns(count))", "divmod(channel, count)"),
     ("explorer/views/parts.py", "if look.values.shape[1:] == (1, 1):\n        return frame", "if False:\n        return frame"),
