@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lab site train notebooks requirements
+.PHONY: help setup run test test-all stable soak lab site train notebooks requirements
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -29,9 +29,16 @@ test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks tests
 
+test-all: test ## the same, then what is long and seldom fails
+	$(BIN)/pytest -n 2 --dist loadfile -m slow tests
+
+stable: $(READY) ## do the notebooks say the same under noise, and on other processors?
+	$(BIN)/python tests/stable.py
+	$(BIN)/python tests/stable.py --processors
+
 soak: $(READY) ## an hour of selections, notebook runs and faults: does anything pile up or get lost?
 	$(BIN)/python benchmarks/soak.py
-	$(BIN)/pytest -n 2 -m slow tests
+	$(BIN)/pytest -n 2 -m soak tests
 
 lab: $(READY) ## open JupyterLab
 	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/00_start_here.ipynb

@@ -1,6 +1,7 @@
 """Weights on disk: a plain state_dict, and beside it a card (JSON) that says its origin."""
 
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
@@ -12,7 +13,6 @@ from zipfile import is_zipfile
 
 import safetensors.torch
 import torch
-import torchvision
 from msgspec import Meta
 from torch import Tensor, nn
 
@@ -87,7 +87,7 @@ def save_checkpoint(
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": importlib.metadata.version("torchvision"),
     }
     card = {
         "architecture": type(model).__name__,

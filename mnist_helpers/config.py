@@ -4,8 +4,10 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 if not (PROJECT_DIR / "notebooks" / "00_start_here.ipynb").is_file():
@@ -14,7 +16,7 @@ DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
-
+Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
 
 # what the fields can be: whole numbers from, to; others from 0 to; whether a path must be given
 COUNTS = {
@@ -54,7 +56,7 @@ class InputError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def select_device(name: str = "auto") -> torch.device:
+def select_device(name: str = "auto") -> "torch.device":
     """The device called `name`; "auto" is the accelerator, or the CPU where there is none.
 
     Raises:
@@ -62,6 +64,8 @@ def select_device(name: str = "auto") -> torch.device:
     """
     if not isinstance(name, str):
         raise InputError(f"device is {name!r:.80}, but must be a name; use auto.")
+    import torch  # here, for most of what needs the defaults needs no device
+
     accelerator = (
         torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     )
@@ -157,7 +161,8 @@ class Config:
             object.__setattr__(self, name, Path(value))  # papermill hands over plain strings
         named = self.model_save_path is None or self.model_save_path.suffix == ".pth"
         self._require(named, "model_save_path", "a file name ending in .pth")
-        select_device(self.device)
+        if self.device not in ("auto", "cpu"):  # which every machine has
+            select_device(self.device)
 
     def _require(self, holds: bool, name: str, rule: str) -> None:
         value = getattr(self, name)

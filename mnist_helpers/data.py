@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
-from torchvision import datasets
 
 from mnist_helpers.config import DATA_DIR, Config, InputError
 from mnist_helpers.files import decoding, read_file
@@ -23,6 +22,26 @@ BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("", "*/", "*/*/")  # where in data_dir the files may lie: not in all of a disk
+ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
+    "MNIST": {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    "FashionMNIST": {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+    "KMNIST": {
+        "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+        "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+        "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+        "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+    },
+}
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 OTHER = "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir"
 
@@ -75,11 +94,11 @@ def read_idx(path: Path) -> Tensor:
 
 
 def _known_md5(path: Path) -> str | None:
-    """Torchvision's md5 sum for a file of a data set that it knows, told by the folder's name."""
-    names = {"MNIST", "FashionMNIST", "KMNIST"} & set(path.parts[-3:])
+    """The md5 sum for a file of a data set that is known, told by the folder's name."""
+    names = ORIGINALS.keys() & set(path.parts[-3:])
     if len(names) != 1:
         return None
-    return dict(getattr(datasets, names.pop()).resources).get(path.name)
+    return ORIGINALS[names.pop()].get(path.name)
 
 
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:

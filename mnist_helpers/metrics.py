@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
-from torchmetrics.functional import classification
 
 from mnist_helpers.config import InputError
 from mnist_helpers.data import make_loader
@@ -86,13 +85,13 @@ class Predictions:
     @cached_property
     def accuracy(self) -> float:
         """Fraction of images whose prediction is right, in [0, 1]."""
-        return classification.multiclass_accuracy(
-            self.preds, self.labels, self.classes, average="micro"
-        ).item()
+        return self.correct.double().mean().item()
 
     @property
     def calibration_error(self) -> float:
         """Expected calibration error over 15 bins of confidence, in [0, 1] (Guo et al., 2017)."""
+        from torchmetrics.functional import classification
+
         return classification.multiclass_calibration_error(
             self.probs, self.labels, self.classes
         ).item()
@@ -111,6 +110,8 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
     """Counts of images, (10, 10): row the true digit, column the predicted one."""
+    from torchmetrics.functional import classification
+
     return classification.multiclass_confusion_matrix(
         predictions.preds, predictions.labels, predictions.classes
     )
@@ -118,6 +119,8 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
 
 def class_report(predictions: Predictions) -> dict[str, Tensor]:
     """Precision, recall and F1 of each digit, (10,) in [0, 1]; 0 where a digit never occurs."""
+    from torchmetrics.functional import classification
+
     scores = {
         "precision": classification.multiclass_precision,
         "recall": classification.multiclass_recall,

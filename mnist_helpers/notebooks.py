@@ -69,12 +69,11 @@ def parse_value(text: str) -> bool | int | float | str | None:
     return str(Path(text).resolve()) if os.path.exists(text) else text
 
 
-def execute(
-    source: Path, target: Path, parameters: dict[str, object], timeout: int, progress: bool
-) -> NotebookRun:
+def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> NotebookRun:
     """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
-    What was executed is in `target` also when a cell fails, but no notebook is cut short there.
+    What was executed is in `target` also when a cell fails, but no notebook is cut short there. In
+    a terminal a bar goes over the cells.
 
     Raises:
         InputError: `target` can't be written.
@@ -92,7 +91,8 @@ def execute(
             cwd=source.parent,
             execution_timeout=timeout,
             start_timeout=120,
-            progress_bar=progress,
+            # None: shown in a terminal alone
+            progress_bar={"desc": f"{source.stem:20}", "leave": False, "disable": None},
             # spares the reader the kernel's warnings about its transport
             extra_arguments=["--log-level=40"],
         )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.utils import make_grid
 
 from mnist_helpers.config import InputError
 from mnist_helpers.files import reason
@@ -54,5 +53,7 @@ def write_tensorboard(
 
 def kernel_grid(kernels: torch.Tensor) -> torch.Tensor:
     """Kernels (out, in, height, width) as one picture in [0, 1], a row an output channel."""
+    from torchvision.utils import make_grid  # here, for training without TensorBoard needs it not
+
     tiles = kernels.flatten(0, 1).unsqueeze(1)  # (out · in, 1, height, width)
     return make_grid(tiles, nrow=kernels.shape[1], padding=1, normalize=True)

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
 
+HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
 # two tests run at once, each on a core of its own, and so does what they start
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,7 +30,16 @@ def run(capsys, *args) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
-def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
+@pytest.fixture
+def seven(few, tmp_path) -> Path:
+    """A picture of the first test image."""
+    path = tmp_path / "seven.png"
+    pixels = (few.test.tensors[0][0, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+    Image.fromarray(255 - pixels).resize((112, 112)).save(path)
+    return path
+
+
+def test_train_evaluate_and_predict(capsys, short, seven, tmp_path):
     common = ("--data-dir", short.data_dir, "--device", "cpu")
     path = tmp_path / "deep" / "weights.pth"
     code, out, err = run(
@@ -49,12 +59,9 @@ def test_train_evaluate_and_predict(capsys, short, few, tmp_path):
     assert f"accuracy {card['test']['accuracy']:.2%}" in out
     assert "of 300 images" in out
 
-    image = tmp_path / "seven.png"
-    pixels = (few.test.tensors[0][0, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-    Image.fromarray(255 - pixels).resize((112, 112)).save(image)
-    code, out, _ = run(capsys, "predict", image, image)
+    code, out, _ = run(capsys, "predict", seven, seven)
     assert code == 0
-    assert [line.startswith(f"{image}: 7 (") for line in out.splitlines()] == [True, True]
+    assert [line.startswith(f"{seven}: 7 (") for line in out.splitlines()] == [True, True]
 
 
 def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
@@ -176,13 +183,37 @@ def test_a_console_that_does_not_know_every_sign(short, tmp_path):
     assert "Error" not in out
 
 
-def test_what_few_commands_need_is_imported_by_them_alone():
-    """Two seconds of every start, and half a one for scikit-learn."""
-    code = "import sys, mnist_helpers.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert {"torch", "tyro"} <= loaded
-    assert not {"papermill", "nbformat", "nbconvert", "sklearn"} & loaded
+LIGHT = """
+import contextlib, io, sys
+def tell():
+    print(*sorted({name.partition(".")[0] for name in sys.modules}))
+from mnist_helpers import cli
+for args in (["--help"], ["visualize", "--help"], ["train", "--epoch", "3"]):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        cli.main(args)
+tell()
+from mnist_helpers import *
+cli.main(["predict", sys.argv[1]])
+cli.main(["evaluate", "--data-dir", sys.argv[2]])
+tell()
+from mnist_helpers.explorer import *
+tell()
+"""
+
+
+def test_what_few_commands_need_is_imported_by_them_alone(seven, small_data_dir):
+    """Each start is paid by every command, every notebook and every test with a process."""
+    command = [sys.executable, "-c", LIGHT, seven, small_data_dir]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if " mnist_helpers " in line]
+    help_alone, answers, explorer = (set(line.split()) for line in lines)
+    assert "tyro" in help_alone
+    assert not {"torch", "numpy", "matplotlib", "IPython"} & help_alone
+    few_need = {"torchvision", "torchmetrics", "scipy", "sklearn", "captum", "papermill", "onnx"}
+    assert "torch" in answers
+    assert not (few_need | {"matplotlib", "IPython", "ipywidgets"}) & answers
+    assert {"matplotlib", "ipywidgets"} <= explorer
+    assert not few_need & explorer
 
 
 def test_help_goes_to_stdout(capsys):

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from mnist_helpers import InputError, load_checkpoint
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
+from mnist_helpers.explorer.paper import Still
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table
-from mnist_helpers.explorer.still import Still
 from mnist_helpers.explorer.views import draw
 
 

@@ -36,7 +36,7 @@ def printed(tmp_path):
 
     def run(name: str, **parameters: object) -> str:
         target = tmp_path / f"{name}.ipynb"
-        result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, 300, progress=False)
+        result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, 300)
         assert result.error == ""
         notebook = nbformat.read(target, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -88,7 +88,7 @@ class TestClassifier:
         found = re.findall(losses + r" +accuracy ≈ [\d.]+% \(val ≈ ([\d.]+)%", text)
         return [tuple(map(float, numbers)) for numbers in found]
 
-    @pytest.mark.slow
+    @pytest.mark.soak
     def test_the_first_epoch_brings_most(self, printed):
         (one,) = self.figures(printed("MNIST-classifier", epochs=1))
         saved = json.loads((NOTEBOOKS_DIR / "MNIST-classifier.ipynb").read_text())
@@ -106,7 +106,7 @@ class TestClassifier:
         assert val_loss > 2.3026
         assert val_accuracy < 25
 
-    @pytest.mark.slow
+    @pytest.mark.soak
     def test_luck_is_worth_some_tenths_of_a_point(self, printed):
         (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
         assert abs(accuracy - 99.18) < 0.4
@@ -169,13 +169,13 @@ class TestLoadModel:
         copy.with_suffix(".json").write_text(json.dumps(card))
         result = execute(
             NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
-            {"checkpoint": str(copy)}, 120, progress=False,
+            {"checkpoint": str(copy)}, 120,
         )  # fmt: skip
         assert "is not the file that copy.json describes" in result.error
 
 
 class TestAnalysis:
-    @pytest.mark.slow
+    @pytest.mark.soak
     def test_five_right_answers_cost_as_much_as_mistakes(self, printed, subject):
         names = "zero,one,two,three,four,five,six,seven,eight,nine"
         text = printed("analysis", top=20, class_names=names)
@@ -218,7 +218,7 @@ class TestConvVisualization:
         explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
         assert "64.26% instead of 99.61%" in explorer.scene.caption
 
-    @pytest.mark.slow
+    @pytest.mark.soak
     def test_another_image_and_other_random_kernels(self, printed, splits):
         text = printed("conv_visualization", image=2, seed=1)
         model, _ = load_checkpoint()

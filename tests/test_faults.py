@@ -36,6 +36,7 @@ from mnist_helpers import (
     make_model,
     save_checkpoint,
 )
+from mnist_helpers.commands.train import finish
 from mnist_helpers.export import export_checkpoint
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.notebooks import execute
@@ -204,7 +205,7 @@ def check_kills(path: Path, count: int) -> tuple[int, int]:
     return cut, bare
 
 
-@pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.soak)])
 def test_killed_in_a_save_a_hundred_times_the_old_or_the_new_file_loads(tmp_path, kills):
     path = tmp_path / "model.pth"
     (tmp_path / ".model.pth.backup").write_text("mine")
@@ -245,7 +246,7 @@ def test_exports_and_notebooks_sweep_what_killed_ones_left(tmp_path, name, endin
     if name.endswith("ipynb"):
         source = tmp_path / "source.ipynb"
         nbformat.write(nbformat.v4.new_notebook(), source)
-        execute(source, tmp_path / name, {}, 60, False)
+        execute(source, tmp_path / name, {}, 60)
     else:
         export_checkpoint(
             CHECKPOINT_PATH, "safetensors", tmp_path / name, torch.zeros(1, 1, 28, 28)
@@ -283,7 +284,7 @@ OLD = {  # what is there before, of the kind that is written
 }  # fmt: skip
 KINDS = ["model", "run", "visualize", "safetensors"]
 KINDS += [
-    pytest.param(kind, marks=pytest.mark.slow)
+    pytest.param(kind, marks=pytest.mark.soak)
     for kind in ("analyze", "onnx", "pt2", "site", "notebooks")
 ]
 
@@ -389,7 +390,7 @@ def test_a_notebook_that_has_no_room_is_reported_and_the_old_one_stays(tmp_path)
 
     def work():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-        run = execute(source, target, {}, 60, progress=False)
+        run = execute(source, target, {}, 60)
         assert "File too large" in run.error, run.error
 
     assert ended(forked(work)) == 0
@@ -505,7 +506,7 @@ def save_often(path: Path, seed: int, count: int) -> None:
         save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [5, pytest.param(200, marks=pytest.mark.soak)])
 def test_two_at_once_with_one_path_leave_one_of_both(rounds, tmp_path):
     path = tmp_path / "model.pth"
     for _ in range(rounds):
@@ -590,7 +591,7 @@ def test_a_limit_on_processes_is_one_sentence(error, short, capsys, tmp_path, mo
     assert "lower num_workers" in err
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @needs_linux
 def test_workers_of_a_killed_run_hold_it_for_seconds_only(short, tmp_path):
     out, runs = tmp_path / "said", tmp_path / "runs"
@@ -627,7 +628,7 @@ def finished(config, damage, epoch: int, monkeypatch) -> tuple[Path, Trainer, st
     if not epoch:
         trainer.loader.dataset.tensors[0].fill_(damage)
     with pytest.raises(InputError) as error:
-        cli.finish(trainer, splits, folder)
+        finish(trainer, splits, folder)
     return folder, trainer, str(error.value)
 
 
@@ -659,7 +660,7 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 
 
 @needs_linux
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     options = [*options_for(short, tmp_path / "runs"), "--batch-size", 900, "--rotation", 5]
     options += ["--num-workers", workers]
@@ -827,14 +828,14 @@ def shell(line: str) -> subprocess.CompletedProcess:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.soak)])
 def test_an_output_closed_early_is_no_error(args, digit):
     done = shell(f"mnist-helpers {args.format(digit)} | head -c 0")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("args", ["predict {}", pytest.param("--help", marks=pytest.mark.soak)])
 def test_an_answer_that_has_no_room_is_told(args, digit):
     done = shell(f"mnist-helpers {args.format(digit)} > /dev/full")
     assert_one_sentence(done.returncode, done.stderr, "No space left on device")
@@ -843,8 +844,8 @@ def test_an_answer_that_has_no_room_is_told(args, digit):
 @pytest.mark.parametrize(
     "output",
     [
-        pytest.param("| head -c 0", marks=pytest.mark.slow),
-        pytest.param("> /dev/full", marks=pytest.mark.slow),
+        pytest.param("| head -c 0", marks=pytest.mark.soak),
+        pytest.param("> /dev/full", marks=pytest.mark.soak),
     ],
 )
 def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
@@ -864,7 +865,7 @@ def test_several_files_are_moved_only_when_all_are_written(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_real_command_line_killed_a_hundred_times(short, tmp_path):
     """Processes of their own, killed from their start to their end; the last one comes to it."""
     moments, folder, kills = random.Random(0), None, 0

@@ -150,14 +150,14 @@ out
 )
 def test_a_run_with_a_failing_cell_or_a_wrong_callback_is_reported(tmp_path, source, complaint):
     notebook = make_notebook(tmp_path / "wrong.ipynb", source)
-    result = execute(notebook, tmp_path / "out" / "wrong.ipynb", {}, timeout=60, progress=False)
+    result = execute(notebook, tmp_path / "out" / "wrong.ipynb", {}, timeout=60)
     assert complaint in result.error
     assert (tmp_path / "out" / "wrong.ipynb").exists()
 
 
 def test_a_complaint_in_a_notebook_is_one_sentence(tmp_path):
     source = "from mnist_helpers import load_checkpoint; load_checkpoint('missing.pth')"
-    run = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, 60, False)
+    run = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, 60)
     executed = nbformat.read(tmp_path / "b.ipynb", as_version=4)
     (error,) = (o for c in code_cells(executed) for o in c.outputs if o.output_type == "error")
     assert error.ename == "InputError"
@@ -196,11 +196,11 @@ def test_the_command_exits_non_zero_on_failure(tmp_path):
 def test_a_checkpoint_that_is_given_and_missing_is_an_error(tmp_path):
     missing = {"checkpoint": str(tmp_path / "missing.pth")}
     source = NOTEBOOKS_DIR / "conv_visualization.ipynb"
-    run = execute(source, tmp_path / "conv.ipynb", missing, 120, progress=False)
+    run = execute(source, tmp_path / "conv.ipynb", missing, 120)
     assert "missing.pth does not exist" in run.error
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_without_the_published_checkpoint_everything_says_random(tmp_path, monkeypatch):
     """In a copy of the project that lacks it."""
     for name in ("mnist_helpers", "notebooks"):
@@ -208,7 +208,7 @@ def test_without_the_published_checkpoint_everything_says_random(tmp_path, monke
     (tmp_path / "MNIST-Data").symlink_to(PROJECT_DIR / "MNIST-Data")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     source, target = tmp_path / "notebooks" / "conv_visualization.ipynb", tmp_path / "out.ipynb"
-    assert execute(source, target, {}, 240, progress=False).error == ""
+    assert execute(source, target, {}, 240).error == ""
     cells = nbformat.read(target, as_version=4).cells
     printed = "\n".join(text for cell in cells if cell.cell_type == "code" for text in texts(cell))
     assert "weights: random, no checkpoint" in printed
@@ -216,14 +216,12 @@ def test_without_the_published_checkpoint_everything_says_random(tmp_path, monke
     assert "trained weights" not in printed
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_equal_runs_give_equal_bytes(tmp_path):
     runs = []
     for number in range(2):
         target = tmp_path / f"{number}.ipynb"
-        assert (
-            execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120, progress=False).error == ""
-        )
+        assert execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120).error == ""
         runs.append(nbformat.writes(normalise(nbformat.read(target, as_version=4))))
     assert runs[0] == runs[1]
     saved, again = json.loads((NOTEBOOKS_DIR / "load_model.ipynb").read_text()), json.loads(runs[0])

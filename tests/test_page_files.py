@@ -254,7 +254,7 @@ def one_line(name):
     return "".join(sign if sign.isprintable() else " " for sign in name)[:160]
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.soak)])
 def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject, count):
     bases = {name: text_of(split(content)[1]) for name, content in BASES.items()}
     files = list(weights_files(count))

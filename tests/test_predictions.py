@@ -39,7 +39,7 @@ def test_every_prediction_is_the_recorded_one(found):
     ("variables", "settings"),
     [
         pytest.param(AVX2, ("AVX2", 1), id="AVX2"),
-        pytest.param(PLAIN, ("DEFAULT", 1), id="no vectors", marks=pytest.mark.slow),
+        pytest.param(PLAIN, ("DEFAULT", 1), id="no vectors", marks=pytest.mark.soak),
         pytest.param(TWO, (HERE, 2), id="two threads"),
     ],
 )

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
-import numpy as np
-
 from mnist_helpers.config import InputError
-from mnist_helpers.digits import pad_ink
 
 MOST_WEIGHT = 100  # in a kernel of one's own
 
@@ -85,7 +83,7 @@ class Selection(ImageFilter):
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, np.integer):  # as argmax gives them
+            if isinstance(value, Integral) and not isinstance(value, int):  # as argmax gives them
                 object.__setattr__(self, name, int(value))
         try:
             pairs = sorted((layer, channel) for layer, channel in self.ablated)
@@ -94,6 +92,8 @@ class Selection(ImageFilter):
             raise InputError(f"ablated is {self.ablated!r:.80}, but must be {form}.") from error
         object.__setattr__(self, "ablated", tuple(pairs))
         if self.drawing is not None:
+            from mnist_helpers.digits import pad_ink  # here, for it brings PyTorch
+
             pad_ink(self.drawing)
         if self.kernel is not None:
             object.__setattr__(self, "kernel", checked_kernel(self.kernel))

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import controls, moved
+from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection, field_names
-from mnist_helpers.explorer.still import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.subject import Look, Subject, Unmeasured, require
 from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture

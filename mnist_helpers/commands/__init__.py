@@ -1,0 +1,1 @@
+"""What each command does; `cli` imports the one that is asked for, and nothing else."""

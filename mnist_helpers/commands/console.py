@@ -1,0 +1,52 @@
+"""What commands say: a line each, on the console and in a run's log."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mnist_helpers.config import printable
+
+log = logging.getLogger("mnist_helpers")
+
+
+class Console(logging.StreamHandler):
+    """Remembers that something could not be said; the work goes on."""
+
+    failure: Exception | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Called where a write fails."""
+        self.failure = sys.exception()
+
+    def finish(self) -> None:
+        """Raises what went wrong; drops what is unwritten, or Python would try once more."""
+        try:
+            self.flush()
+        except OSError as error:
+            self.failure = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        if self.failure:
+            raise self.failure
+
+
+class OneLine(logging.Formatter):
+    """Keeps names of files from writing lines of their own, or moving the cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message on one line."""
+        return printable(super().format(record))
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Writes what is logged into `path` as well."""
+    with contextlib.closing(logging.FileHandler(path, encoding="utf-8")) as handler:
+        handler.setFormatter(OneLine())
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)

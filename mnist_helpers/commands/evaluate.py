@@ -1,0 +1,26 @@
+"""`mnist-helpers evaluate`: a checkpoint on the test images."""
+
+import logging
+
+from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.options import Evaluate
+from mnist_helpers.data import load_idx_part
+from mnist_helpers.metrics import Predictions, evaluate
+
+log = logging.getLogger("mnist_helpers")
+
+
+def run(options: Evaluate) -> None:
+    """Measures and tells."""
+    model, card = load_checkpoint(options.checkpoint, options.device)
+    test = load_idx_part(options.data_dir, "test")
+    log.info("test %s", describe(evaluate(model, test)))
+    if "accuracy" in card.get("test", {}):
+        log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
+
+
+def describe(predictions: Predictions) -> str:
+    """The figures of an evaluation in words."""
+    right, count = int(predictions.correct.sum()), len(predictions.labels)
+    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images)"
+    return f"{accuracy}, loss {predictions.loss():.4f}"

@@ -1,0 +1,52 @@
+"""`mnist-helpers notebooks`: the notebooks run unattended, some at once."""
+
+import logging
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from mnist_helpers import notebooks
+from mnist_helpers.commands.options import Notebooks
+from mnist_helpers.config import InputError
+from mnist_helpers.files import sweep
+
+log = logging.getLogger("mnist_helpers")
+
+
+def run(options: Notebooks) -> None:
+    """Executes them; says of each, once it has ended, how long it took and what became of it."""
+    if options.save and options.parameters:
+        raise InputError(
+            "saved outputs come from the parameters in the notebook: use either save or parameters."
+        )
+    if options.jobs < 1:
+        raise InputError(f"jobs is {options.jobs}, but must be at least 1.")
+    paths = notebooks.notebook_paths(options.names)
+    values = {name: notebooks.parse_value(value) for name, value in options.parameters}
+    notebooks.check_parameters(paths, values)
+    jobs = min(options.jobs, len(paths))
+    threads = max((os.cpu_count() or 1) // jobs, 1)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
+
+    def execute(path: Path) -> notebooks.NotebookRun:
+        target = options.output_dir / path.name
+        result = notebooks.execute(path, target, values, options.timeout)
+        if options.save and not result.error:
+            notebooks.refresh(path, target)
+        log.info("%-20s %6.1f s  %s", result.name, result.seconds, result.error or "ok")
+        return result
+
+    with logging_redirect_tqdm(), ThreadPoolExecutor(jobs) as pool:
+        try:
+            failed = [result.name for result in pool.map(execute, paths) if result.error]
+        except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
+            sweep(options.output_dir, f".*.{os.getpid()}.part.ipynb")
+            print("mnist-helpers: interrupted", file=sys.stderr)
+            os._exit(130)
+    if failed:
+        raise InputError(
+            f"{', '.join(failed)} failed; what was executed is in {options.output_dir}."
+        )

@@ -1,0 +1,121 @@
+"""What can be asked of each command: records of its options, which need no PyTorch to be read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from mnist_helpers.config import CHECKPOINT_PATH, PROJECT_DIR, Config, Format
+from mnist_helpers.explorer.selection import Selection
+
+Checkpoint = Annotated[Path, arg(help="a .pth that `mnist-helpers train` saved, or a .safetensors")]
+DataDir = Annotated[Path, arg(help="folder of MNIST, or of a data set in its IDX form")]
+Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the network, save the weights of its best epoch with a card, and test them once."""
+
+    config: Config = Config()  # noqa: RUF009 - frozen
+    """What the run depends on."""
+    preset: Literal["quick", "best"] = "quick"
+    """The recipe that the options below start from; best is that of the published checkpoint."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Folder of an interrupted run, which goes on as it was configured; no other option counts."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a checkpoint on the test images."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    device: Device = Config.device
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Say which digit each picture shows, dark on light or light on dark."""
+
+    images: Positional[tuple[Path, ...]]
+    """PNG, JPEG or other pictures of one digit each."""
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    device: Device = Config.device
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a checkpoint in another format, kept only where it answers as PyTorch does."""
+
+    format: Format
+    """safetensors are weights alone; pt2 is torch.export's, which took TorchScript's place."""
+    out: Path | None = None
+    """The file, its name ending in the format; by default outputs/CHECKPOINT.FORMAT."""
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+
+
+@dataclass(frozen=True)
+class Visualize:
+    """Write the views into the network as PNGs."""
+
+    selection: Selection = Selection(view="all", rank=True)  # noqa: RUF009 - frozen
+    """Where to look."""
+    out: Path = PROJECT_DIR / "outputs" / "views"
+    """Folder for the pictures."""
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    seed: int = Config.seed
+    """Of the random weights beside the trained ones."""
+
+
+@dataclass(frozen=True)
+class Analyze:
+    """Write what a checkpoint gets right and wrong: figures, metrics.json and report.html."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    out: Path = PROJECT_DIR / "outputs" / "analysis"
+    """Folder for what is written."""
+    class_names: str | None = None
+    """Names of the classes, with commas between; by default their numbers."""
+    device: Device = Config.device
+
+
+@dataclass(frozen=True)
+class Notebooks:
+    """Execute notebooks through papermill, in order, and say what became of each."""
+
+    names: Positional[tuple[str, ...]] = ()
+    """The notebooks, all by default."""
+    parameters: UseAppendAction[
+        Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]
+    ] = ()
+    """A value for their parameters cells, again for each; a notebook takes those it knows."""
+    output_dir: Path = PROJECT_DIR / "outputs"
+    """Where the executed notebooks go."""
+    timeout: int = 600
+    """Seconds that one cell may take."""
+    save: bool = False
+    """Put the outputs, normalised, into the notebooks themselves; not with parameters."""
+    jobs: int = 2
+    """Notebooks that run at once, each on its share of the cores."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Write the site that needs no kernel: the lab, the notebooks and a start page."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+    out: Path = PROJECT_DIR / "outputs" / "site"
+    """Folder for the pages."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays."""
+
+    data_dir: DataDir = Config.data_dir
