@@ -54,5 +54,5 @@ notebooks: $(READY) ## execute the notebooks and save their outputs in place
 
 requirements: $(READY) ## pin requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra tensorboard --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --upgrade \
 		--no-annotate --no-emit-index-url --output-file requirements.txt

@@ -5,13 +5,16 @@ Arguments are parsed first; then the command that they ask for is imported, and 
 
 import argparse
 import importlib
+import importlib.metadata
 import io
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
 
 import tyro
+from packaging.requirements import Requirement
 from tyro.conf import OmitArgPrefixes
 
 from mnist_helpers.commands import options
@@ -47,6 +50,16 @@ def parse(args: Sequence[str]) -> object:
     )
 
 
+def extra_with(module: str | None) -> str | None:
+    """The extra of this package that brings a module which is not installed, if one does."""
+    for line in importlib.metadata.requires("mnist-helpers") or []:
+        requirement = Requirement(line)
+        marker = re.search(r'extra == "((?!all").+?)"', str(requirement.marker))
+        if requirement.name == module and marker:
+            return marker[1]
+    return None
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with a sentence on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -67,6 +80,13 @@ def main(args: Sequence[str] | None = None) -> None:
             handler.finish()
     except BrokenPipeError:
         pass  # who reads the output, such as head, has enough
+    except ModuleNotFoundError as error:
+        extra = extra_with(error.name)
+        if extra is None:
+            raise
+        remedy = f"pip install 'mnist-helpers[{extra}]'"
+        print(f"mnist-helpers: {error.name} is not installed; {remedy}.", file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         print(f"mnist-helpers: {error}", file=sys.stderr)
         sys.exit(2)

@@ -6,14 +6,17 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from mnist_helpers.cli import main
 from mnist_helpers.config import PROJECT_DIR
 
-PROJECT = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 LINES = [
     line
     for line in (PROJECT_DIR / "requirements.txt").read_text().splitlines()
@@ -27,12 +30,44 @@ def test_every_dependency_is_pinned_within_its_range():
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="
         pins.setdefault(canonicalize_name(requirement.name), []).append(specifier.version)
-    extras = [line for group in PROJECT["optional-dependencies"].values() for line in group]
-    for requirement in map(Requirement, PROJECT["dependencies"] + extras):
+    groups = [*PROJECT["optional-dependencies"].values(), *SETTINGS["dependency-groups"].values()]
+    lines = [line for group in groups for line in group if isinstance(line, str)]
+    others = [line for line in lines if not line.startswith("mnist-helpers")]
+    for requirement in map(Requirement, PROJECT["dependencies"] + others):
         assert all(
             requirement.specifier.contains(version)
             for version in pins[canonicalize_name(requirement.name)]
         )
+
+
+def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    groups += SETTINGS["dependency-groups"].values()
+    names = [Requirement(line).name for group in groups for line in group if isinstance(line, str)]
+    assert len(names) == len(set(names))
+    core = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert not core & {"pytest", "nbval", "papermill", "jupyterlab", "onnx", "ruff", "playwright"}
+
+
+@pytest.mark.parametrize(
+    ("args", "module", "extra"),
+    [
+        (["notebooks", "load_model"], "papermill", "notebooks"),
+        (["site"], "nbconvert", "notebooks"),
+        (["export", "--format", "onnx"], "onnxscript", "export"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_names_it(
+    args, module, extra, tmp_path, capsys, monkeypatch
+):
+    for name in ("notebooks", "site.build", "commands.notebooks", "commands.site"):
+        monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main([*args, "--out", str(tmp_path / "x.onnx")] if extra == "export" else args)
+    remedy = f"{module} is not installed; pip install 'mnist-helpers[{extra}]'"
+    assert capsys.readouterr().err == f"mnist-helpers: {remedy}.\n"
 
 
 def test_requirements_name_no_registry():

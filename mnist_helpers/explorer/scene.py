@@ -165,8 +165,11 @@ class Scene:
     caption: str
 
 
-def number(value: float, spec: str = ".4f") -> str:
-    """A number as text, with a true minus and without a negative zero; nothing for nan."""
+def number(value: float, spec: str = ".3f") -> str:
+    """A number as text, with a true minus and without a negative zero; nothing for nan.
+
+    A fourth decimal of what a network puts out is another one on the next processor.
+    """
     if np.isnan(value):
         return ""
     return format(round(value, 9) + 0.0, f"z{spec}").replace("-", "−")

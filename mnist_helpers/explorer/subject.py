@@ -34,6 +34,7 @@ CHOICES = {
 TOGETHER = 64  # channels, for which exciting images are made at once
 # results that are kept of those that take most memory: statistics of 10,000 images take 400 MB
 LARGE = {"stats": 2, "maximized": 8}
+TIE = 1e-3  # of the largest value: what differs by less may be in another order elsewhere
 FEW = 1000  # images, for the gradient of the loss and the points of a replay
 
 
@@ -487,13 +488,17 @@ def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[
 
 
 def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:
-    """Where the largest of maps (C, H, W) is, among those at the coordinates that are given."""
+    """Where the largest of maps (C, H, W) is, among those at the coordinates that are given.
+
+    The first of those that are as large but for rounding, which is each processor's own.
+    """
     given = [
         None if at is None else min(at, size - 1)
         for at, size in zip(place, maps.shape, strict=True)
     ]
     among = maps[tuple(slice(at, None if at is None else at + 1) for at in given)]
-    found = np.unravel_index(among.argmax(), among.shape)
+    ties = among >= among.max() - TIE * abs(among.max())
+    found = np.unravel_index(ties.argmax(), among.shape)
     return tuple(int(free if at is None else at) for at, free in zip(given, found, strict=True))
 
 

@@ -37,7 +37,7 @@ def training(look: Look) -> Scene:
         ])
         for side in sides
     ]  # fmt: skip
-    said = "; ".join(f"{answers[name].accuracy:.1%} at {name}" for name in moments.values())
+    said = "; ".join(f"{answers[name].accuracy:.0%} at {name}" for name in moments.values())
     caption = (
         f"{look.title} at {at.weights}. Read rightly of {len(subject.images):,} images: {said}."
     )

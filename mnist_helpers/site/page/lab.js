@@ -47,21 +47,20 @@ function lookAt(selection) {
   return { ...look, values: maps(layer), value: found.value };
 }
 
-/** Where the largest of maps is, and it, among those at the coordinates that are given. */
+const TIE = 1e-3; // of the largest value: what differs by less counts as equal, as in Python
+
+/** Where the first of the largest of maps is, and it, among those at the coordinates that are given. */
 function largestAt({ data, shape: [channels, height, width] }, given) {
   const [all, rows, columns] = [channels, height, width].map((size, i) =>
     given[i] === null ? range(size) : [Math.min(given[i], size - 1)],
   );
-  let [best, at] = [-Infinity, {}];
-  for (const channel of all) {
-    for (const row of rows) {
-      for (const column of columns) {
-        const value = data[(channel * height + row) * width + column];
-        if (value > best) [best, at] = [value, { channel, row, column }];
-      }
-    }
-  }
-  return { at, value: best };
+  const places = all.flatMap((channel) =>
+    rows.flatMap((row) => columns.map((column) => ({ channel, row, column }))),
+  );
+  const valueAt = ({ channel, row, column }) => data[(channel * height + row) * width + column];
+  const top = largestOf(places.map(valueAt));
+  const at = places.find((place) => valueAt(place) >= top - TIE * Math.abs(top));
+  return { at, value: valueAt(at) };
 }
 
 /** The image, small, and the answer, large. */

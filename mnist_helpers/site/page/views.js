@@ -20,7 +20,7 @@ const largestOf = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity)
 const indexOfLargest = (values) => values.indexOf(largestOf(values));
 
 /** A number as text, with a true minus and without a negative zero; nothing for nan. */
-function number(value, digits = 4) {
+function number(value, digits = 3) {
   if (Number.isNaN(value)) return "";
   const written = value.toFixed(digits);
   return (Number(written) === 0 ? written.replace("-", "") : written).replace("-", "−");
