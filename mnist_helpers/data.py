@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import io
 import math
+import os
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ MEAN, STD = 0.1307, 0.3081  # of all training pixels in [0, 1]
 BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
-PLACES = ("", "*/", "*/*/")  # where in data_dir the files may lie: not in all of a disk
+DEPTH = 2  # folders below data_dir in which the files may lie: not in all of a disk
 ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
     "MNIST": {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -101,6 +103,21 @@ def _known_md5(path: Path) -> str | None:
     return ORIGINALS[names.pop()].get(path.name)
 
 
+def files_below(folder: Path, depth: int) -> list[Path]:
+    """What lies in a folder, and at most `depth` folders below it, but for the folders."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError:  # another user's folder, a broken link: the files may lie beside it
+        return []
+    files = []
+    for entry in entries:
+        if not os.path.isdir(entry):
+            files.append(entry)
+        elif depth:
+            files += files_below(entry, depth - 1)
+    return files
+
+
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     """Loads "train" or "test" from the IDX files in `data_dir` or at most two folders below it.
 
@@ -114,9 +131,12 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     arrays, paths = [], []
     for kind in ("images-idx3", "labels-idx1"):
         stems = ("train",) if part == "train" else ("t10k", "test")
-        names = [f"{place}*{stem}-{kind}-ubyte*" for stem in stems for place in PLACES]
         with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-            found = [path for name in names for path in sorted(data_dir.glob(name), reverse=True)]
+            found = [
+                path
+                for path in files_below(data_dir, DEPTH)
+                if any(fnmatch(path.name, f"*{stem}-{kind}-ubyte*") for stem in stems)
+            ]
         if not found:
             raise InputError(
                 f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "
@@ -127,8 +147,9 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
             raise InputError(
                 f"{data_dir} holds {count} data sets; give a folder with one as data_dir."
             )
-        paths.append(found[0])  # the packed file where both lie there: its content can be checked
-        arrays.append(read_idx(found[0]))
+        path = max(found)  # the packed file where both lie there: its content can be checked
+        paths.append(path)
+        arrays.append(read_idx(path))
     pixels, labels = arrays
     if (
         pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE)

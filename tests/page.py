@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import mnist_helpers
 from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table, Text
@@ -23,6 +24,9 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 )
+PATIENCE = 60_000  # milliseconds that a page may take on a slow and busy machine
+LAUNCH = 180_000  # milliseconds that the browser may take to start there
+ADDRESS = "https://explorer.test/"  # https, for only there pages may use the clipboard
 COLOUR_MAPS = {
     "signed": {"light": "RdBu_r", "dark": "berlin"},
     "unsigned": {"light": "viridis", "dark": "viridis"},
@@ -61,10 +65,23 @@ const host = {
   },
 };
 """
-PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title></head>
+PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title><style>{style}</style></head>
 <body style="margin: 0"><div class="output">
 <div class="jp-OutputArea-child" id="still"><img alt="the still"></div>
-<div class="jp-OutputArea-child"><div id="here"></div></div></div></body></html>"""
+<div class="jp-OutputArea-child"><div id="here"></div></div></div>
+<script>{script}</script></body></html>"""
+START = """([state, theme, light]) => {
+    document.body.style.cssText += theme;
+    document.body.dataset.jpThemeLight = light;
+    host.set("state", state);
+    window.cleanup = mount(host, document.querySelector("#here"));
+}"""
+# as one text, for a list of a million numbers takes seconds on its way out of the browser
+PIXELS = """canvas => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    return [height, width, btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""))];
+}"""
 # what JupyterLab's dark theme sets, and what its light one does
 THEMES = {
     "dark": "--jp-layout-color1: #111111; --jp-layout-color2: #424242; background: #111111; "
@@ -140,35 +157,50 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
 def chromium() -> Iterator[Browser]:
     """A browser without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS.split(), timeout=LAUNCH
+        )
         yield browser
         browser.close()
 
 
-def mount(page: Page, state: dict, *, dark: bool = False) -> None:
-    """Shows the explorer on an empty page; `host` and `cleanup` stay within reach of scripts."""
-    theme = "dark" if dark else "light"
+def new_page(browser: Browser, **options: object) -> Page:
+    """An empty page with patience; `errors` holds what its scripts raised."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(PATIENCE)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.route("https://explorer.test/", lambda route: route.fulfill(body=PAGE))
-    page.goto("https://explorer.test/")  # https, for only there pages may use the clipboard
-    page.evaluate(
-        """([theme, light]) => {
-            document.body.style.cssText += theme;
-            document.body.dataset.jpThemeLight = light;
-        }""",
-        [THEMES[theme], str(not dark).lower()],
-    )
-    page.add_style_tag(content=(FOLDER / "explorer.css").read_text())
-    scripts = [
-        (FOLDER / f"{name}.js").read_text() for name in ("marks", "pad", "controls", "explorer")
-    ]
+    return page
+
+
+@functools.cache
+def document() -> str:
+    """The page before it is mounted: the explorer's style and scripts, and the host."""
     letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
     constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
+    names = ("marks", "pad", "controls", "explorer")
+    scripts = [(FOLDER / f"{name}.js").read_text() for name in names]
     script = "\n".join([constants, *scripts, HOST])
-    page.add_script_tag(content=script)
-    page.evaluate("state => host.set('state', state)", state)
-    page.evaluate("() => { window.cleanup = mount(host, document.querySelector('#here')); }")
+    style = (FOLDER / "explorer.css").read_text()
+    return PAGE.replace("{style}", style).replace("{script}", script)
+
+
+def mount(page: Page, state: dict, *, dark: bool = False) -> None:
+    """Shows the explorer in place of what the page shows; scripts reach `host` and `cleanup`."""
+    page.unroute(ADDRESS)
+    page.route(
+        ADDRESS,
+        lambda route: route.fulfill(body=document(), content_type="text/html; charset=utf-8"),
+    )
+    page.goto(ADDRESS)
+    theme = "dark" if dark else "light"
+    page.evaluate(START, [state, THEMES[theme], str(not dark).lower()])
+
+
+def pixels(canvas: Locator) -> np.ndarray:
+    """What a canvas shows: (height, width, 4) in bytes."""
+    height, width, text = canvas.evaluate(PIXELS)
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
 
 
 def show(page: Page, content: Item, **parts: object) -> None:

@@ -12,6 +12,7 @@ import argparse
 import configparser
 import contextlib
 import difflib
+import gc
 import io
 import json
 import os
@@ -39,62 +40,64 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer.paper import Still
 from mnist_helpers.notebooks import ORDER
 
-AMOUNT = 1e-5  # of the root mean square of what an operation puts out
-POOL = 2**20
-# what adds up many products, in an order that is the processor's own
-ROUNDED = (
-    "conv2d", "convolution", "convolution_backward", "linear", "addmm", "mm", "bmm", "matmul",
-    "_cdist_forward", "grid_sampler_2d", "avg_pool2d", "upsample_bilinear2d",
-)  # fmt: skip
-SUMS = ("sum", "mean", "std", "linalg_vector_norm", "nll_loss_forward")
-ATEN = ("default", "avx2", "")  # of ATEN_CPU_CAPABILITY; an empty one is left alone
-ONEDNN = ("SSE41", "AVX2", "AVX512_CORE", "AVX512_CORE_BF16", "")  # of ONEDNN_MAX_CPU_ISA
-SETTINGS = [
-    {"ATEN_CPU_CAPABILITY": aten, "ONEDNN_MAX_CPU_ISA": onednn, "OMP_NUM_THREADS": threads}
-    for aten, onednn, threads in product(ATEN, ONEDNN, "12")
-]
+AMOUNT = 1e-5  # of each number: logits then differ several times as much as between processors
+POOL = 2**22
+# what adds up many products, and which of its arguments are weights
+PRODUCTS = {
+    "conv2d": 1, "convolution": 1, "convolution_backward": 2, "linear": 1, "addmm": 2, "mm": 1,
+    "bmm": 1, "matmul": 1,
+}  # fmt: skip
+SUMS = ("sum", "mean", "std", "linalg_vector_norm", "_cdist_forward")
+# values of ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA; with none PyTorch and oneDNN choose
+CODE_PATHS = (
+    (None, None),
+    ("avx2", None),
+    ("default", None),
+    (None, "AVX512_CORE_BF16"),
+    (None, "AVX512_CORE"),
+    (None, "AVX2"),
+    (None, "SSE41"),
+    ("avx2", "AVX2"),
+    ("default", "SSE41"),
+)
+Setting = dict[str, str | None]
 
 
 class Noise(TorchDispatchMode):
-    """Puts seeded noise on what operations that round put out."""
+    """Puts seeded noise on the weights of every convolution and product, and on what sums put out.
+
+    Noise on weights is noise on all that a layer puts out, and yet what a kernel makes of the same
+    patch is the same at every place, as on every processor.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.numbers = torch.randn(
-            POOL, generator=generator
-        )  # used again and again: drawing is slow
-        self.place = 0
+        self.factors = 1 + AMOUNT * torch.randn(POOL, generator=generator)
 
     def __torch_dispatch__(
         self, func: OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
-        output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if name in ROUNDED or (name in SUMS and not is_whole(args[0])):
-            parts = output if isinstance(output, tuple) else (output,)
-            for part in parts:
-                if isinstance(part, Tensor) and part.is_floating_point():
-                    self.add_to(part)
+        if name in PRODUCTS:
+            place = PRODUCTS[name]
+            args = (*args[:place], self.noisy(args[place]), *args[place + 1 :])
+        output = func(*args, **(kwargs or {}))
+        if name in SUMS and not is_whole(args[0]):
+            return self.noisy(output)
         return output
 
-    def add_to(self, output: Tensor) -> None:
-        """Adds noise to its numbers as they lie in memory; a sum of zeros is zero in any order."""
-        flat = output.as_strided((output.numel(),), (1,))
-        if not len(flat):
-            return
-        size = AMOUNT * flat.norm() / len(flat) ** 0.5
-        for part in flat.split(POOL // 2):
-            self.place = (self.place + len(part)) % (POOL // 2)
-            noise = self.numbers[self.place : self.place + len(part)]
-            part.addcmul_(noise, (part != 0).to(part), value=float(size))
+    def noisy(self, values: Tensor) -> Tensor:
+        """Numbers times factors near 1, the same for the same place at every call."""
+        count = values.numel()
+        if not values.is_floating_point() or count > POOL:
+            return values
+        return values * self.factors[:count].view(values.shape).to(values)
 
 
-def is_whole(values: object) -> bool:
+def is_whole(values: Tensor) -> bool:
     """Whether these are whole numbers, which any order adds up to the same."""
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        return True
-    return bool((values == values.round()).all())
+    return not values.is_floating_point() or bool((values == values.round()).all())
 
 
 class Shell(InteractiveShell):
@@ -119,6 +122,7 @@ class Reader:
     def texts(self, notebook: NotebookNode) -> Iterator[list[str]]:
         """What each code cell says."""
         self.shell.reset(new_session=False)
+        gc.collect()  # the data of the notebook before
         for cell in code_cells(notebook):
             self.outputs.clear()
             printed = io.StringIO()
@@ -176,16 +180,28 @@ def compare(paths: Sequence[Path], seeds: Sequence[int]) -> list[str]:
     return lines
 
 
-def in_a_process(paths: Sequence[Path], seeds: Sequence[int], setting: dict[str, str]) -> list[str]:
+def in_a_process(paths: Sequence[Path], seeds: Sequence[int], setting: Setting) -> list[str]:
     """The same in a process of its own, with variables that are read at its start."""
-    environment = {name: text for name, text in os.environ.items() if name not in setting}
-    environment |= {name: text for name, text in setting.items() if text}
+    variables = {**os.environ, **setting}
+    environment = {name: text for name, text in variables.items() if text is not None}
     words = json.dumps([list(map(str, paths)), list(seeds)])
     command = [sys.executable, __file__, "--child", words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def tasks_of(draws: int, processors: bool) -> Iterator[tuple[str, list[int], Setting]]:
+    """What is to be run: a name, seeds of noise, and variables."""
+    if not processors:
+        for seed in range(draws):
+            yield f"noise {seed}", [seed], {"OMP_NUM_THREADS": "1"}
+        return
+    for threads, (aten, onednn) in product("12", CODE_PATHS):
+        name = f"ATen {aten or '-'}, oneDNN {onednn or '-'}, threads {threads}"
+        variables = {"ATEN_CPU_CAPABILITY": aten, "ONEDNN_MAX_CPU_ISA": onednn}
+        yield name, [], {**variables, "OMP_NUM_THREADS": threads}
 
 
 def main() -> int:
@@ -203,22 +219,17 @@ def main() -> int:
         print(json.dumps(lines))
         return 0
     paths = [NOTEBOOKS_DIR / f"{name}.ipynb" for name in options.notebooks]
-    tasks = [([seed], {"OMP_NUM_THREADS": "1"}) for seed in range(options.draws)]
-    if options.processors:
-        tasks = [([], setting) for setting in SETTINGS]
 
-    def run(task: tuple[list[int], dict[str, str]]) -> list[str]:
+    def run(task: tuple[str, list[int], Setting]) -> list[str]:
+        name, seeds, setting = task
         started = time.perf_counter()
-        lines = in_a_process(paths, *task)
-        what = " ".join(f"{name}={text or '-'}" for name, text in task[1].items())
-        noise = f"noise {task[0][0]}" if task[0] else what
+        lines = in_a_process(paths, seeds, setting)
         seconds = time.perf_counter() - started
-        print(f"{noise}: {len(lines)} lines differ, {seconds:.0f} s", *lines, sep="\n", flush=True)
+        print(f"{name}: {len(lines)} lines differ, {seconds:.0f} s", *lines, sep="\n", flush=True)
         return lines
 
-    jobs = 1 if options.processors else os.cpu_count() or 1
-    with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(run, tasks))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(run, tasks_of(options.draws, options.processors)))
     print(f"{len(results)} runs of {len(paths)} notebooks, {sum(map(bool, results))} differ")
     return int(any(results))
 

@@ -8,6 +8,9 @@ from test_activations import finish
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.tracing import Network
 
+# what networks.py asks of PyTorch on purpose
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
 
 def expected_logits(model, convolutions, images, ablated):
     """The answers with zeros put into what convolutions put out."""
@@ -60,10 +63,18 @@ def test_the_ranking_counts_images():
         model.fc2.bias -= model(images).mean(0)  # so that it doesn't answer the same to all
         labels = model(images).argmax(1)
     labels[:7] = (labels[:7] + 1) % 10  # some that are wrong from the start
+    # where two answers are nearly the same, a last bit of another batch decides
+    sure = torch.ones(40, dtype=torch.bool)
+    for ablated in ([], *([("conv1", channel)] for channel in range(16))):
+        first, second = expected_logits(model, ["conv1"], images, ablated).topk(2).values.T
+        sure &= first - second > 1e-5
+    images, labels = images[sure], labels[sure]
+    right = sure[7:].sum().item()
+    assert right >= 25
     ablation = Ablation(Network(model, images), images, labels)
     fractions, losses = finish(ablation.ranking("conv1"))
     assert fractions == pytest.approx([(channel + 1) / 16 for channel in range(16)])
     for channel, loss in enumerate(losses):
         logits = expected_logits(model, ["conv1"], images, [("conv1", channel)])
-        assert loss == 33 - (logits.argmax(1) == labels).sum().item()
+        assert loss == right - (logits.argmax(1) == labels).sum().item()
     assert any(losses)

@@ -34,10 +34,12 @@ def test_stats_are_those_of_the_maps(network):
     model = network.model
     maps = model.relu1(model.conv1(IMAGES)).detach()
     found = stats["relu1"]
-    assert torch.equal(found.max, maps.amax((2, 3)))
-    assert torch.equal(found.min, maps.amin((2, 3)))
+    # of another size of batch, a last bit may be another, and so may be which of two is the larger
+    assert torch.allclose(found.max, maps.amax((2, 3)), atol=1e-6)
+    assert torch.allclose(found.min, maps.amin((2, 3)), atol=1e-6)
     assert torch.allclose(found.mean, maps.mean((2, 3)), atol=1e-6)
-    assert torch.equal(found.argmax, maps.flatten(2).argmax(2))
+    there = maps.flatten(2).gather(2, found.argmax[..., None])[..., 0]
+    assert torch.allclose(there, maps.amax((2, 3)), atol=1e-6)
     assert torch.equal(stats["image"].max[:, 0], IMAGES.amax((1, 2, 3)))
     assert torch.allclose(stats["softmax"].mean, model(IMAGES).softmax(1), atol=1e-6)
     for name, layer in network.layers.items():
@@ -48,9 +50,10 @@ def test_top_images_and_classes(network):
     _, stats = finish(activation_stats(network, IMAGES))
     maps = network.outputs(IMAGES)["conv2"]
     largest = {i: maps[i, 5].max().item() for i in range(50) if LABELS[i] == 7}
-    expected = sorted(largest, key=largest.get, reverse=True)[:3]
-    found = stats["conv2"].top_images(5, 3, LABELS == 7)
-    assert found.tolist() == expected
+    found = stats["conv2"].top_images(5, 3, LABELS == 7).tolist()
+    assert len(set(found)) == 3
+    expected = sorted(largest.values(), reverse=True)[:3]
+    assert [largest[image] for image in found] == pytest.approx(expected, abs=1e-5)
     assert len(stats["conv2"].top_images(5, 90, LABELS == 7)) == len(largest)
     means = stats["conv2"].by_class(LABELS, 10)
     assert means.shape == (10, 32)

@@ -1,13 +1,16 @@
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import no_bar
+from conftest import HANG, no_bar
 from PIL import Image
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
@@ -171,14 +174,12 @@ def test_parameters_are_read_as_papermill_reads_them(tmp_path, monkeypatch):
     assert parse_value("w.pth") == str(tmp_path / "w.pth")  # the notebook runs elsewhere
 
 
-def test_a_console_that_does_not_know_every_sign(short, tmp_path):
-    process = launch(
-        "mnist_helpers",
-        *options_for(short, tmp_path),
-        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
-    )
-    out = process.communicate(timeout=60)[0]
-    assert process.returncode == 0
+def test_a_console_that_does_not_know_every_sign(short, tmp_path, monkeypatch):
+    console = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(console, encoding="cp1252"))
+    main([str(arg) for arg in [*options_for(short, tmp_path), "--epochs", 1]])
+    sys.stdout.flush()
+    out = console.getvalue().decode("cp1252")
     assert "loss ? " in out
     assert "Error" not in out
 
@@ -222,12 +223,16 @@ def test_help_goes_to_stdout(capsys):
     assert "--learning-rate" in out
 
 
-def launch(*args, **options) -> subprocess.Popen:
-    """A command in a process of its own."""
+@contextlib.contextmanager
+def launch(*args) -> Iterator[subprocess.Popen]:
+    """A command in a process of its own, which is gone afterwards."""
     command = [sys.executable, "-m", *map(str, args)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def options_for(config, runs_dir) -> list:
@@ -244,18 +249,18 @@ def options_for(config, runs_dir) -> list:
     return ["train", *given, "--runs-dir", runs_dir]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
-    process = launch(
-        "mnist_helpers", *options_for(short, tmp_path), "--epochs", 500, "--patience", 500
-    )
+    endless = ["--epochs", 10_000, "--patience", 10_000]
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("epoch  3"):
-            process.send_signal(signal.SIGINT)
-            break
-    lines += process.stdout.readlines()
-    assert process.wait() == 130
+    with launch("mnist_helpers", *options_for(short, tmp_path), *endless) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch  3"):
+                process.send_signal(signal.SIGINT)
+                break
+        lines += process.stdout.readlines()
+        assert process.wait(HANG) == 130
     assert "Traceback" not in "".join(lines)
     (folder,) = tmp_path.iterdir()
     assert lines[-1] == f"interrupted; go on with: mnist-helpers train --resume {folder}\n"
@@ -290,20 +295,18 @@ def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does(short, tmp_path):
     """With batches of 63, a last one of 17, and 101 validation images: shares of unequal size."""
     common = [*options_for(short, tmp_path / "runs"), "--epochs", 2, "--rotation", 10]
     common[common.index("--val-size") + 1], common[common.index("--batch-size") + 1] = 101, 63
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m"]
     for name, start in (("one", []), ("two", torchrun)):
-        process = launch(
-            *start, "mnist_helpers", *common, "--model-save-path", tmp_path / f"{name}.pth"
-        )
-        out = process.communicate(timeout=120)[0]
+        path = tmp_path / f"{name}.pth"
+        with launch(*start, "mnist_helpers", *common, "--model-save-path", path) as process:
+            out = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, out
-        assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, (
-            out
-        )  # one rank speaks
+        assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, out  # one speaks
     assert len(list((tmp_path / "runs").iterdir())) == 2  # and one writes
     (one, first), (two, second) = (
         load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two")
@@ -313,6 +316,7 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_spawned_workers_as_on_windows(short, tmp_path):
     """Spawned workers import the main module again: without its guard this would never end."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -331,7 +335,7 @@ def test_spawned_workers_as_on_windows(short, tmp_path):
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -4,10 +4,10 @@ import contextlib
 import re
 import shutil
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import HANG
 from test_cli import run
 from torchvision.datasets import MNIST
 
@@ -76,9 +76,13 @@ class Gone(Mirror):
 
 
 class Stalls(Mirror):
+    """Says nothing more until the test is over."""
+
+    over: threading.Event
+
     def answer(self, content):
         self.begin(200, len(content))
-        time.sleep(1)
+        self.over.wait(HANG)
 
 
 class Endless(Mirror):
@@ -92,15 +96,17 @@ class Endless(Mirror):
 def mirrors(monkeypatch):
     """Starts servers of these kinds in the place of torchvision's mirrors; what they are asked."""
     with contextlib.ExitStack() as stack:
+        over = threading.Event()
 
         def start(*kinds):
             asked, addresses = [], []
             for kind in kinds:
-                handler = type(kind.__name__, (kind,), {"asked": asked})
+                handler = type(kind.__name__, (kind,), {"asked": asked, "over": over})
                 server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
                 server.daemon_threads = True
                 threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
                 stack.callback(server.shutdown)
+                stack.callback(over.set)
                 addresses.append(f"http://127.0.0.1:{server.server_port}/")
             monkeypatch.setattr(MNIST, "mirrors", addresses)
             return asked
@@ -185,7 +191,8 @@ def test_what_breaks_off_is_gone_on_with_and_other_mirrors_are_asked(mirrors, ne
 def test_without_a_mirror_that_has_it_one_sentence_says_what_to_do(
     mirrors, nearly, monkeypatch, kinds, told
 ):
-    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    if Stalls in kinds:
+        monkeypatch.setattr(module, "TIMEOUT", 0.2)
     mirrors(*kinds)
     with pytest.raises(InputError, match=told) as error:
         download(nearly)

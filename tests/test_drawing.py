@@ -211,15 +211,23 @@ def browser():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def shared_page(browser):
+    size = {"width": 700, "height": 700}
+    page = pages.new_page(browser, viewport=size, has_touch=True)
+    yield page
+    page.close()
+
+
 @pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 class TestPad:
     @pytest.fixture
-    def page(self, browser):
-        page = browser.new_page(viewport={"width": 700, "height": 700}, has_touch=True)
-        pages.mount(page, pages.make_state(self.pad()))
-        yield page
-        assert page.errors == []
-        page.close()
+    def page(self, shared_page):
+        """A pad on a new document."""
+        shared_page.errors.clear()
+        pages.mount(shared_page, pages.make_state(self.pad()))
+        yield shared_page
+        assert shared_page.errors == []
 
     def pad(self, ink=None):
         return Row([Pad(title="pad", ink=ink, example=np.eye(28))])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import HANG
 from networks import drawn
 from PIL import Image
 
@@ -30,13 +31,20 @@ def subject(splits):
     return Subject(load_checkpoint()[0], *splits.test.tensors, others=random)
 
 
+@pytest.fixture(scope="module")
+def replay(splits):
+    folder = NOTEBOOKS_DIR / "snapshots"
+    runs = {name.replace("_", " "): load_snapshots(folder / f"{name}.npz") for name in RUNS}
+    return Subject(make_model(), *splits.val.tensors, runs=runs)
+
+
 @pytest.fixture
 def printed(tmp_path):
     """Runs a notebook by papermill with other parameters; gives all that it prints."""
 
     def run(name: str, **parameters: object) -> str:
         target = tmp_path / f"{name}.ipynb"
-        result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, 300)
+        result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, HANG)
         assert result.error == ""
         notebook = nbformat.read(target, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -64,6 +72,7 @@ class TestConvolutionByHand:
         assert (low2, high2) == pytest.approx((2 * low, 2 * high))
         np.testing.assert_allclose(maps[1].values, 2 * maps[0].values, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
         assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
         assert subject.labels[3] == 0
@@ -88,7 +97,7 @@ class TestClassifier:
         found = re.findall(losses + r" +accuracy ≈ [\d.]+% \(val ≈ ([\d.]+)%", text)
         return [tuple(map(float, numbers)) for numbers in found]
 
-    @pytest.mark.soak
+    @pytest.mark.slow
     def test_the_first_epoch_brings_most(self, printed):
         (one,) = self.figures(printed("MNIST-classifier", epochs=1))
         saved = json.loads((NOTEBOOKS_DIR / "MNIST-classifier.ipynb").read_text())
@@ -99,6 +108,7 @@ class TestClassifier:
         assert one[2] > 98
         assert 0 < both[1][2] - one[2] < 1
 
+    @pytest.mark.slow
     def test_too_high_a_rate_is_worse_than_guessing_and_says_so(self, printed):
         text = printed("MNIST-classifier", learning_rate=10, epochs=1)
         assert "no better than guessing" in text
@@ -106,19 +116,13 @@ class TestClassifier:
         assert val_loss > 2.3026
         assert val_accuracy < 25
 
-    @pytest.mark.soak
+    @pytest.mark.slow
     def test_luck_is_worth_some_tenths_of_a_point(self, printed):
         (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
         assert abs(accuracy - 99.18) < 0.4
 
 
 class TestTrainingReplay:
-    @pytest.fixture(scope="class")
-    def replay(self, splits):
-        folder = NOTEBOOKS_DIR / "snapshots"
-        runs = {name.replace("_", " "): load_snapshots(folder / f"{name}.npz") for name in RUNS}
-        return Subject(make_model(), *splits.val.tensors, runs=runs)
-
     def answers(self, subject, weights, images=slice(None)):
         """What plain torch reads with some weights."""
         model = make_model()
@@ -161,6 +165,7 @@ class TestLoadModel:
         assert f"{confidence[0]:.0%}" == "75%"
         assert preds[0] == subject.labels[115] == 4
 
+    @pytest.mark.slow
     def test_a_card_that_is_not_the_weights_own_is_refused(self, printed, tmp_path):
         copy = tmp_path / "copy.pth"
         shutil.copy(CHECKPOINT_PATH, copy)
@@ -169,13 +174,13 @@ class TestLoadModel:
         copy.with_suffix(".json").write_text(json.dumps(card))
         result = execute(
             NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
-            {"checkpoint": str(copy)}, 120,
+            {"checkpoint": str(copy)}, HANG,
         )  # fmt: skip
         assert "is not the file that copy.json describes" in result.error
 
 
 class TestAnalysis:
-    @pytest.mark.soak
+    @pytest.mark.slow
     def test_five_right_answers_cost_as_much_as_mistakes(self, printed, subject):
         names = "zero,one,two,three,four,five,six,seven,eight,nine"
         text = printed("analysis", top=20, class_names=names)
@@ -218,7 +223,7 @@ class TestConvVisualization:
         explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
         assert "64.26% instead of 99.61%" in explorer.scene.caption
 
-    @pytest.mark.soak
+    @pytest.mark.slow
     def test_another_image_and_other_random_kernels(self, printed, splits):
         text = printed("conv_visualization", image=2, seed=1)
         model, _ = load_checkpoint()
@@ -232,6 +237,7 @@ class TestConvVisualization:
 
 
 class TestDrawDigit:
+    @pytest.mark.slow
     def test_smaller_digits(self, printed):
         text = printed("draw_digit", side=20)
         shares = dict(re.findall(r"^(\w[\w ]*?) +([\d.]+)% right", text, re.MULTILINE))

@@ -325,7 +325,7 @@ class TestControls:
 
     def test_of_a_long_way_the_trail_shows_what_is_near(self):
         model = nn.Sequential(*[nn.Conv2d(1, 1, 1) for _ in range(30)], nn.Flatten())
-        explorer = explore(model, torch.rand(2, 1, 2, 2), view="kernels", layer="14")
+        explorer = explore(model, images_of(2, 1, 2, 2), view="kernels", layer="14")
         buttons = [mark for mark in shown(explorer)["trail"]["items"] if mark["select"]]
         assert [mark["text"] for mark in buttons] == [str(layer) for layer in range(3, 26)]
 
@@ -493,16 +493,18 @@ def test_a_network_of_colour_images(capsys):
     assert control(explorer, "read")["value"] == "all"
 
 
+@pytest.fixture(scope="module")
+def runs(few):
+    """A subject of two runs."""
+    epochs = [0.0, 0.5, 1.0, 2.0]
+    weights = [make_model(seed).state_dict() for seed in range(4)]
+    slow = Snapshots(epochs, weights, {"val_loss": [0.4, 0.5]})
+    fast = Snapshots(epochs[:3], weights[1:], {"val_loss": [0.5]})
+    return Subject(make_model(0), *few.test.tensors, runs={"slow": slow, "fast": fast})
+
+
 class TestRuns:
     """Moments of training under a slider."""
-
-    @pytest.fixture(scope="class")
-    def runs(self, few):
-        """A subject of two runs, and its explorer."""
-        epochs, weights = [0.0, 0.5, 1.0, 2.0], [make_model(seed).state_dict() for seed in range(4)]
-        slow = Snapshots(epochs, weights, {"val_loss": [0.4, 0.5]})
-        fast = Snapshots(epochs[:3], weights[1:], {"val_loss": [0.5]})
-        return Subject(make_model(0), *few.test.tensors, runs={"slow": slow, "fast": fast})
 
     @pytest.fixture
     def explorer(self, runs):

@@ -129,9 +129,9 @@ def not_a_number(monkeypatch):
     ("kind", "spoil", "by"),
     [
         ("safetensors", perturb_state, "1.0e-03"),
-        ("onnx", perturb_program, "1.0e-03"),
+        pytest.param("onnx", perturb_program, "1.0e-03", marks=pytest.mark.slow),
         ("pt2", perturb_program, "1.0e-03"),
-        ("onnx", not_a_number, "nan"),
+        pytest.param("onnx", not_a_number, "nan", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, splits, monkeypatch, kind, spoil, by):
@@ -157,7 +157,14 @@ def test_a_full_disk_leaves_nothing(tmp_path, splits, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("onnx", marks=pytest.mark.slow),
+        "safetensors",
+        pytest.param("pt2", marks=pytest.mark.slow),
+    ],
+)
 def test_the_command_says_what_it_wrote_and_no_more(capfd, small_data_dir, tmp_path, kind):
     out = tmp_path / "deep" / f"mine.{kind}"
     code, said, err = run(
@@ -172,7 +179,7 @@ def test_the_command_says_what_it_wrote_and_no_more(capfd, small_data_dir, tmp_p
 
 
 def test_without_a_name_it_goes_into_outputs(capsys, small_data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr("mnist_helpers.cli.PROJECT_DIR", tmp_path)
+    monkeypatch.setattr("mnist_helpers.commands.export.PROJECT_DIR", tmp_path)
     shutil.copy(CHECKPOINT_PATH, tmp_path / "mine.pth")
     options = ("--checkpoint", tmp_path / "mine.pth", "--data-dir", small_data_dir)
     assert run(capsys, "export", "--format", "safetensors", *options)[0] == 0
@@ -204,6 +211,7 @@ def test_safetensors_are_read_as_a_checkpoint(files, splits):
     assert evaluate(model, splits.test).accuracy == pytest.approx(CARD["test"]["accuracy"])
 
 
+@pytest.mark.slow
 def test_evaluate_reads_safetensors(capsys, files):
     code, out, err = run(capsys, "evaluate", "--checkpoint", files / "published.safetensors")
     assert (code, err) == (0, "")

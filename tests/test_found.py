@@ -1,36 +1,41 @@
 """What a probe once found wrong about bad input, by hand; each with its largest memory and time."""
 
+import contextlib
 import dataclasses
 import gzip
+import importlib
 import io
 import json
 import math
 import os
+import pkgutil
+import shutil
 import signal
 import struct
 import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import peak
+from conftest import HANG, no_bar, peak
 from PIL import Image, PngImagePlugin
 from test_cli import run
 
-from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint, make_model
+from mnist_helpers import CHECKPOINT_PATH, Config, InputError, commands, load_checkpoint, make_model
 from mnist_helpers.checkpoint import load_tensors, read_card
+from mnist_helpers.cli import main
 from mnist_helpers.data import load_idx_part, load_splits, read_idx
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Subject, still
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs import read_config, read_history
 from mnist_helpers.snapshots import load_snapshots
-from mnist_helpers.training import Trainer
+from mnist_helpers.training import Trainer, train
 
 READERS = {
     "model.pth": load_checkpoint,
@@ -46,6 +51,22 @@ READERS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported(small_data_dir, few, tmp_path_factory):
+    """Has all modules imported that are imported late: they count for no test."""
+    folder = tmp_path_factory.mktemp("warm")
+    with contextlib.redirect_stdout(io.StringIO()):
+        places = ["--data-dir", str(small_data_dir), "--out", str(folder)]
+        main(["visualize", "--view", "answer", *places])
+    train(make_model(), few, Config(epochs=1, device="cpu"), on_step=no_bar)
+    for command in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+        importlib.import_module(command.name)
+    for kind in ("PNG", "JPEG", "GIF", "TIFF"):
+        Image.new("RGB", (40, 40)).save(folder / "picture", kind)
+        with pytest.raises(InputError):
+            load_digit(folder / "picture")
+
+
 @pytest.fixture(autouse=True)
 def in_time():
     """A hang ends in an error."""
@@ -54,14 +75,17 @@ def in_time():
         raise AssertionError("it hangs")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(60)
+    signal.alarm(HANG)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
 
 
-def cheap(call: Callable[[], object], seconds: float = 5, memory: int = 1000) -> object:
-    """What a call returns, which may take so many seconds of a core, and MB; no warning."""
+def cheap(call: Callable[[], object], seconds: float = 20, memory: int = 1000) -> object:
+    """What a call returns, which may take so many seconds of a core, and MB; no warning.
+
+    What is cheap takes a tenth of that; what was found took minutes, or gigabytes.
+    """
     peak()
     before, started = peak(), time.process_time()
     with warnings.catch_warnings():
@@ -116,7 +140,7 @@ def test_only_regular_files_of_a_sound_size_are_read(tmp_path, name, kind):
         "circle": "can't be read|symbolic links",
         "missing": "does not exist",
     }[kind]
-    said = refusal(lambda: READERS[name](path), memory=50)
+    said = refusal(lambda: READERS[name](path), memory=150)
     assert str(path) in said
     assert any(each in said for each in reason.split("|"))
 
@@ -147,11 +171,11 @@ def packed_zeros(header: bytes, megabytes: int) -> bytes:
     return gzip.compress(header) + part * (megabytes // 64)
 
 
-@pytest.mark.parametrize("size", [784, 2**28, 2**31])
+@pytest.mark.parametrize("size", [pytest.param(784, marks=pytest.mark.slow), 2**28, 2**31])
 def test_two_gigabytes_out_of_two_megabytes(tmp_path, size):
     content = packed_zeros(struct.pack(">4B3I", 0, 0, 8, 3, size // 4, 2, 2), 2048)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
-    said = refusal(lambda: read_idx(tmp_path / "x-ubyte.gz"), seconds=10, memory=700)
+    said = refusal(lambda: read_idx(tmp_path / "x-ubyte.gz"), seconds=40, memory=1000)
     assert "its length otherwise" in said
 
 
@@ -159,7 +183,7 @@ def test_the_largest_idx_file_that_is_read(tmp_path):
     (tmp_path / "x-ubyte.gz").write_bytes(
         packed_zeros(b"\0\0\x08\x01" + struct.pack(">I", 2**28), 256)
     )
-    found = cheap(lambda: read_idx(tmp_path / "x-ubyte.gz"), seconds=10)
+    found = cheap(lambda: read_idx(tmp_path / "x-ubyte.gz"), seconds=40)
     assert (found.shape, found.any()) == ((2**28,), False)
 
 
@@ -181,8 +205,39 @@ def test_a_long_name_of_a_folder(capsys):
     assert err.startswith(f"mnist-helpers: {'a' * 5000} {nothing}") or err.endswith(f"a {long}\n")
 
 
-def test_not_the_whole_disk_is_searched():
-    assert "/ holds no file" in refusal(lambda: load_idx_part(Path("/"), "test"))
+def test_not_the_whole_disk_is_searched(tmp_path, small_data_dir, monkeypatch):
+    """Two folders down data are found; what lies deeper isn't even looked at."""
+    deep = tmp_path / "a" / "b" / "c"
+    shutil.copytree(small_data_dir, deep)
+    searched = []
+    entries = Path.iterdir
+
+    def watch(folder: Path) -> Iterator[Path]:
+        searched.append(folder)
+        return entries(folder)
+
+    monkeypatch.setattr(Path, "iterdir", watch)
+    assert f"{tmp_path} holds no file" in refusal(lambda: load_idx_part(tmp_path, "test"))
+    assert searched == [tmp_path, deep.parent.parent, deep.parent]
+    assert len(load_idx_part(deep.parent.parent, "test")) == 300
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")]
+)
+def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path, small_data_dir, monkeypatch, error):
+    shutil.copytree(small_data_dir, tmp_path / "mine")
+    locked = tmp_path / "another's"
+    locked.mkdir()
+    entries = Path.iterdir
+
+    def refuse(folder: Path) -> Iterator[Path]:
+        if folder == locked:
+            raise error
+        return entries(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert len(load_idx_part(tmp_path, "test")) == 300
 
 
 # checkpoints and cards
@@ -203,7 +258,7 @@ def deflated(path: Path, parts: dict[str, bytes], name: str, zeros: int, said: i
     ("zeros", "said", "complaint"),
     [
         (480 * 2**20, 480 * 2**20, "is damaged|must be"),
-        (480 * 2**20, 36, "is damaged|must be"),
+        pytest.param(480 * 2**20, 36, "is damaged|must be", marks=pytest.mark.slow),
         (0, 2**30, "it unpacks to more than 536,870,912 bytes"),
     ],
 )
@@ -215,7 +270,7 @@ def test_a_zip_bomb_as_checkpoint(tmp_path, zeros, said, complaint):
     data = next(name for name in parts if name.endswith("data/0"))
     deflated(path, parts | {data: b""}, data, zeros, said)
     assert path.stat().st_size < 5_000_000
-    found = refusal(lambda: load_checkpoint(path), seconds=10)
+    found = refusal(lambda: load_checkpoint(path), seconds=40)
     assert any(each in found for each in complaint.split("|"))
 
 
@@ -238,8 +293,12 @@ def npy_header(kind: str, count: int) -> bytes:
     ("kind", "zeros", "said", "complaint"),
     [
         ("<i2", 112 * 2**20, None, ""),
-        ("|i1", 112 * 2**20, None, "x is not of finite numbers"),
-        ("<f8", 112 * 2**20, None, "x is not of finite numbers"),
+        pytest.param(
+            "|i1", 112 * 2**20, None, "x is not of finite numbers", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "<f8", 112 * 2**20, None, "x is not of finite numbers", marks=pytest.mark.slow
+        ),
         ("<i2", 112 * 2**20, 500, "holds no snapshots"),
         ("<i2", 0, 2**31, "it unpacks to more than 134,217,728 bytes"),
     ],
@@ -256,9 +315,9 @@ def test_a_zip_bomb_as_snapshots(tmp_path, kind, zeros, said, complaint):
     path = tmp_path / "snapshots.npz"
     deflated(path, parts, "changes/x.npy", zeros, said or len(header) + zeros)
     if complaint:
-        assert complaint in refusal(lambda: load_snapshots(path), seconds=10)
+        assert complaint in refusal(lambda: load_snapshots(path), seconds=40)
     else:
-        found = cheap(lambda: load_snapshots(path), seconds=10)
+        found = cheap(lambda: load_snapshots(path), seconds=40)
         assert found.weights[0]["x"].shape == (zeros // 2,)
 
 
@@ -364,7 +423,7 @@ def test_a_seed_in_a_card_that_is_none(tmp_path, small_data_dir, capsys, seed):
 @pytest.mark.parametrize("size", [15_000_000, 300_000_000])
 def test_a_card_that_is_deep_or_large(tmp_path, size):
     (tmp_path / "card.json").write_bytes(b"[" * size)
-    said = refusal(lambda: read_card(tmp_path / "card.json"), memory=100)
+    said = refusal(lambda: read_card(tmp_path / "card.json"), memory=300)
     assert "card.json" in said
 
 
@@ -392,7 +451,9 @@ def read(path: Path) -> int:
     return int(model(load_digit(path)[None]).argmax())
 
 
-@pytest.mark.parametrize(("name", "memory"), [("photo.jpg", 150), ("scan.png", 700)])
+@pytest.mark.parametrize(
+    ("name", "memory"), [("photo.jpg", 300), pytest.param("scan.png", 1000, marks=pytest.mark.slow)]
+)
 def test_forty_eight_megapixels(tmp_path, name, memory):
     seven(8000, 6000, "RGB").save(tmp_path / name)
     assert cheap(lambda: read(tmp_path / name), memory=memory) == 7
@@ -403,7 +464,7 @@ def test_a_tiny_gif_of_169_megapixels(tmp_path):
     (tmp_path / "x.gif").write_bytes(
         gif + b"," + struct.pack("<4HB", 0, 0, 13_000, 13_000, 0) + b"\x02\0"
     )
-    said = refusal(lambda: load_digit(tmp_path / "x.gif"), memory=50)
+    said = refusal(lambda: load_digit(tmp_path / "x.gif"), memory=150)
     assert "it has 13000 × 13000 pixels" in said
 
 
@@ -415,7 +476,7 @@ def test_a_png_of_400_megapixels(tmp_path):
     header = chunk(b"IHDR", struct.pack(">2I5B", 20_000, 20_000, 1, 0, 0, 0, 0))
     content = chunk(b"IDAT", zlib.compress(bytes(20_000 * 2501), 1)) + chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + content)
-    said = refusal(lambda: load_digit(tmp_path / "x.png"), memory=50)
+    said = refusal(lambda: load_digit(tmp_path / "x.png"), memory=150)
     assert "20000 × 20000 pixels" in said or "decompression bomb" in said
 
 
@@ -423,10 +484,10 @@ def test_small_pictures_that_claim_much_text_or_many_frames(tmp_path):
     about = PngImagePlugin.PngInfo()
     about.add_text("x", "a" * 60_000_000, zip=True)
     seven(60, 60).save(tmp_path / "text.png", pnginfo=about)
-    assert "text.png" in refusal(lambda: load_digit(tmp_path / "text.png"), memory=200)
+    assert "text.png" in refusal(lambda: load_digit(tmp_path / "text.png"), memory=400)
     frames = [seven(60, 60), *[Image.new("L", (60, 60), shade) for shade in range(200)]]
     frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
-    assert cheap(lambda: read(tmp_path / "x.gif"), memory=100) == 7  # the first
+    assert cheap(lambda: read(tmp_path / "x.gif"), memory=300) == 7  # the first
 
 
 def test_a_one_that_is_40_times_as_long_as_wide(tmp_path):
@@ -552,7 +613,7 @@ def test_preset_without_a_value_is_told_by_tyro(capsys):
 def test_a_view_of_flatten_takes_seconds(tmp_path, small_data_dir, capsys):
     """An image that excites it was made for each of 1,568 channels, to show one."""
     options = ("--view", "top_images", "--layer", "flatten", "--data-dir", small_data_dir)
-    code, out, err = cheap(lambda: run(capsys, "visualize", *options, "--out", tmp_path), 15)
+    code, out, err = cheap(lambda: run(capsys, "visualize", *options, "--out", tmp_path), 60)
     assert (code, err) == (0, "")
     assert "flatten, channel" in out
 

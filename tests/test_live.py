@@ -16,6 +16,12 @@ CONFIG = Config(epochs=2, batch_size=50, device="cpu")  # 14 steps an epoch
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """What is told is looked at, not what is drawn, which takes longest."""
+    monkeypatch.setattr("mnist_helpers.live.figure_png", lambda figure: b"a picture")
+
+
+@pytest.fixture
 def live(few):
     return LiveCurves(few, CONFIG)
 
@@ -39,7 +45,7 @@ def test_it_shows_a_real_run(live, few):
     assert live.children == (live.status, live.picture)
 
 
-def test_a_look_is_the_loss_of_the_validation_images(live, few):
+def test_a_look_is_the_loss_of_the_validation_images(live, few, undrawn):
     model = make_model(3)
     images, labels = few.val.tensors
     with live.watch(model):
@@ -50,7 +56,7 @@ def test_a_look_is_the_loss_of_the_validation_images(live, few):
     assert live.val_losses == {3: pytest.approx(expected, rel=1e-5)}
 
 
-def test_the_figure_has_losses_looks_and_kernels(live):
+def test_the_figure_has_losses_looks_and_kernels(live, undrawn):
     model = make_model(3)
     with live.watch(model):
         for loss in np.linspace(2, 1, 28):
@@ -94,7 +100,7 @@ def test_stopped_before_there_is_anything_to_keep(live):
     assert live.status.value.startswith("Ended early: 1 of 28 steps")
 
 
-def test_the_status_tells_the_time_left_when_steps_take_their_time(few, monkeypatch):
+def test_the_status_tells_the_time_left_when_steps_take_their_time(few, monkeypatch, undrawn):
     """The clock is set by hand: twenty steps of 9 s, which don't count, then of 2 s."""
     clock = 90.0
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
@@ -112,7 +118,7 @@ def test_the_status_tells_the_time_left_when_steps_take_their_time(few, monkeypa
     assert live.status.value == "Done: 42 of 42 steps in 224 s."
 
 
-def test_the_status_changes_twice_a_second_at_most(few, monkeypatch):
+def test_the_status_changes_twice_a_second_at_most(few, monkeypatch, undrawn):
     clock = 1.0
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
     live, seen = LiveCurves(few, CONFIG), set()

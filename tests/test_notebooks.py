@@ -10,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import HANG
+from test_cli import run
 
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
 from mnist_helpers.notebooks import ORDER, execute, normalise, refresh
@@ -150,54 +152,41 @@ out
 )
 def test_a_run_with_a_failing_cell_or_a_wrong_callback_is_reported(tmp_path, source, complaint):
     notebook = make_notebook(tmp_path / "wrong.ipynb", source)
-    result = execute(notebook, tmp_path / "out" / "wrong.ipynb", {}, timeout=60)
+    result = execute(notebook, tmp_path / "out" / "wrong.ipynb", {}, timeout=HANG)
     assert complaint in result.error
     assert (tmp_path / "out" / "wrong.ipynb").exists()
 
 
 def test_a_complaint_in_a_notebook_is_one_sentence(tmp_path):
-    source = "from mnist_helpers import load_checkpoint; load_checkpoint('missing.pth')"
-    run = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, 60)
+    source = "from mnist_helpers import Config; Config(epochs=0)"
+    result = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, HANG)
     executed = nbformat.read(tmp_path / "b.ipynb", as_version=4)
     (error,) = (o for c in code_cells(executed) for o in c.outputs if o.output_type == "error")
     assert error.ename == "InputError"
     assert error.traceback == [f"InputError: {error.evalue}"]
-    assert "missing.pth does not exist" in error.evalue
-    assert "missing.pth does not exist" in run.error
+    assert error.evalue.startswith("epochs is 0, but must be")
+    assert error.evalue in result.error
 
 
-def test_the_command_exits_non_zero_on_failure(tmp_path):
-    (tmp_path / "bad").mkdir()
-    bad = tmp_path / "bad" / "weights.pth"
+def test_the_command_exits_non_zero_on_failure(tmp_path, capsys):
+    bad = tmp_path / "weights.pth"
     bad.write_text("no weights")
-    command = [
-        sys.executable,
-        "-m",
-        "mnist_helpers",
-        "notebooks",
-        "load_model",
-        "-p",
-        "checkpoint",
-        str(bad),
-    ]
-    done = subprocess.run(
-        [*command, "--output-dir", str(tmp_path / "out")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    out = tmp_path / "out"
+    parameters = ["-p", "checkpoint", str(bad), "--output-dir", str(out)]
+    code, printed, err = run(capsys, "notebooks", "load_model", *parameters)
+    assert code == 2
+    assert re.fullmatch(
+        r"load_model +[0-9.]+ s  .*weights.pth is no PyTorch file.*", printed.strip()
     )
-    assert done.returncode == 2
-    assert "load_model" in done.stdout
-    assert "weights.pth is no PyTorch file" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert err == f"mnist-helpers: load_model failed; what was executed is in {out}.\n"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_given_and_missing_is_an_error(tmp_path):
     missing = {"checkpoint": str(tmp_path / "missing.pth")}
     source = NOTEBOOKS_DIR / "conv_visualization.ipynb"
-    run = execute(source, tmp_path / "conv.ipynb", missing, 120)
-    assert "missing.pth does not exist" in run.error
+    result = execute(source, tmp_path / "conv.ipynb", missing, HANG)
+    assert "missing.pth does not exist" in result.error
 
 
 @pytest.mark.soak
@@ -208,7 +197,7 @@ def test_without_the_published_checkpoint_everything_says_random(tmp_path, monke
     (tmp_path / "MNIST-Data").symlink_to(PROJECT_DIR / "MNIST-Data")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     source, target = tmp_path / "notebooks" / "conv_visualization.ipynb", tmp_path / "out.ipynb"
-    assert execute(source, target, {}, 240).error == ""
+    assert execute(source, target, {}, HANG).error == ""
     cells = nbformat.read(target, as_version=4).cells
     printed = "\n".join(text for cell in cells if cell.cell_type == "code" for text in texts(cell))
     assert "weights: random, no checkpoint" in printed
@@ -221,7 +210,7 @@ def test_equal_runs_give_equal_bytes(tmp_path):
     runs = []
     for number in range(2):
         target = tmp_path / f"{number}.ipynb"
-        assert execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, 120).error == ""
+        assert execute(NOTEBOOKS_DIR / "load_model.ipynb", target, {}, HANG).error == ""
         runs.append(nbformat.writes(normalise(nbformat.read(target, as_version=4))))
     assert runs[0] == runs[1]
     saved, again = json.loads((NOTEBOOKS_DIR / "load_model.ipynb").read_text()), json.loads(runs[0])
@@ -239,6 +228,7 @@ def test_what_was_printed_in_parts_is_one_text():
     assert texts == ["a\nb\n", "c\n", "picture", "picture", "d\n"]
 
 
+@pytest.mark.slow
 def test_nbval_notices_every_changed_text(tmp_path):
     """Every text output is changed in a copy; nbval must fail each of those cells and no other."""
     notebook = read("load_model")

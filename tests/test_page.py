@@ -7,6 +7,7 @@ import numpy as np
 import page as pages
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from page import pixels
 
 from mnist_helpers.explorer.scene import (
     COLUMN,
@@ -26,12 +27,8 @@ pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
 
+SIZE = {"width": 1070, "height": 800}
 EVERYWHERE = {"channel": INDEX, "row": ROW, "column": COLUMN, "place": PLACE, "layer": "conv2"}
-PIXELS = """canvas => {
-    const { width, height } = canvas;
-    const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-    return [height, width, Array.from(data)];
-}"""
 # in percent of the map's canvas: left, top, width, height
 PLACE_OF = """box => {
     const [inner, outer] = [box, box.parentNode.firstChild].map((e) => e.getBoundingClientRect());
@@ -46,14 +43,34 @@ def browser():
         yield browser
 
 
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport={"width": 1070, "height": 800})
-    page.set_default_timeout(3000)
+def new_page(browser):
+    return pages.new_page(browser, viewport=SIZE)
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser):
+    page = new_page(browser)
     yield page
-    errors = page.errors
     page.close()
-    assert errors == []
+
+
+@pytest.fixture
+def page(shared_page):
+    """The page that most tests use in turn; each opens a new document on it."""
+    shared_page.set_viewport_size(SIZE)
+    shared_page.mouse.move(SIZE["width"] - 1, SIZE["height"] - 1)
+    shared_page.errors.clear()
+    yield shared_page
+    assert shared_page.errors == []
+
+
+@pytest.fixture
+def own_page(browser):
+    """A page for a test that changes more than its document, such as the clock."""
+    page = new_page(browser)
+    yield page
+    assert page.errors == []
+    page.close()
 
 
 def open_page(page, content, *, dark=False, offset=0, **parts):
@@ -74,12 +91,6 @@ def make_bars(**fields):
     series = {"change": np.array([3.0, -1.0, 1.0], dtype=np.float32)}
     plain = {"ticks": ["a", "b", "c"], "series": series, "limits": (-1.0, 3.0)}
     return Bars(**(plain | fields))
-
-
-def pixels(canvas):
-    """What a canvas shows: (height, width, 4) in bytes."""
-    height, width, data = canvas.evaluate(PIXELS)
-    return np.array(data, dtype=np.uint8).reshape(height, width, 4)
 
 
 def expected_pixels(values, limits, colour_map):
@@ -692,28 +703,28 @@ class TestControls:
         slider.press("Home")
         assert page.locator("output").inner_text() == "1 of 4"
 
-    def test_play_walks_to_the_end_two_steps_a_second(self, page):
-        open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
-        page.clock.install()
-        page.get_by_role("button", name="Play Layer").click()
-        page.clock.run_for(1000)
-        assert page.get_by_role("button", name="Pause Layer").count() == 1
+    def test_play_walks_to_the_end_two_steps_a_second(self, own_page):
+        open_page(own_page, make_bars(), controls=[RANGE | {"playable": True}])
+        own_page.clock.install()
+        own_page.get_by_role("button", name="Play Layer").click()
+        own_page.clock.run_for(1000)
+        assert own_page.get_by_role("button", name="Pause Layer").count() == 1
         # the first step isn't answered, so there is no second one
-        assert selections(page) == [{"layer": 2}]
-        page.clock.run_for(500)
-        assert selections(page) == [{"layer": 3}]
-        page.clock.run_for(1000)
-        assert selections(page) == []
-        assert page.get_by_role("button", name="Play Layer").count() == 1
+        assert selections(own_page) == [{"layer": 2}]
+        own_page.clock.run_for(500)
+        assert selections(own_page) == [{"layer": 3}]
+        own_page.clock.run_for(1000)
+        assert selections(own_page) == []
+        assert own_page.get_by_role("button", name="Play Layer").count() == 1
 
-    def test_pause_stops(self, page):
-        open_page(page, make_bars(), controls=[RANGE | {"playable": True}])
-        page.clock.install(time=0)
-        page.clock.pause_at(1000)  # so that a slow click doesn't let a step pass
-        page.get_by_role("button", name="Play Layer").click()
-        page.get_by_role("button", name="Pause Layer").click()
-        page.clock.run_for(2000)
-        assert selections(page) == []
+    def test_pause_stops(self, own_page):
+        open_page(own_page, make_bars(), controls=[RANGE | {"playable": True}])
+        own_page.clock.install(time=0)
+        own_page.clock.pause_at(1000)  # so that a slow click doesn't let a step pass
+        own_page.get_by_role("button", name="Play Layer").click()
+        own_page.get_by_role("button", name="Pause Layer").click()
+        own_page.clock.run_for(2000)
+        assert selections(own_page) == []
 
     def test_a_choice_sends_any_value(self, page):
         open_page(page, make_bars(), controls=[CHOICE])
@@ -923,12 +934,16 @@ class TestExplorer:
         pages.show(page, Text(text="x"))
         assert not trail.is_visible()
 
-    def test_copy(self, page):
-        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        open_page(page, make_bars())
-        page.get_by_role("button", name="Copy call").click()
-        page.wait_for_function("document.querySelector('.readout').innerText.startsWith('Copied')")
-        assert page.evaluate("navigator.clipboard.readText()") == "explore(model, images, labels)"
+    def test_copy(self, own_page):
+        own_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        open_page(own_page, make_bars())
+        own_page.get_by_role("button", name="Copy call").click()
+        own_page.wait_for_function(
+            "document.querySelector('.readout').innerText.startsWith('Copied')"
+        )
+        assert (
+            own_page.evaluate("navigator.clipboard.readText()") == "explore(model, images, labels)"
+        )
 
     def test_copy_where_the_clipboard_is_out_of_reach(self, page):
         open_page(page, make_bars())
@@ -1034,7 +1049,7 @@ CONTROLS = [
 ]
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(page, dark):
     open_page(page, realistic(), dark=dark, controls=CONTROLS, error="That is no image.")
     page.evaluate("host.set('progress', { text: 'Ranking', fraction: 0.5 })")

@@ -227,22 +227,29 @@ def browser():
         yield started
 
 
-@pytest.fixture
-def lab(browser, subject, tmp_path):
-    """The lab, offline; whatever it complains of, or asks for, fails the test."""
-    path = tmp_path / "lab.html"
+@pytest.fixture(scope="module")
+def lab_file(subject, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lab") / "lab.html"
     path.write_text(lab_page(subject), "utf-8")
-    page = browser.new_context(offline=True).new_page()
-    errors, asked = [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text))
-    page.on("dialog", lambda dialog: errors.append(dialog.message) or dialog.dismiss())
+    return path
+
+
+@pytest.fixture
+def lab(browser, lab_file):
+    """The lab, offline; whatever it complains of, or asks for, fails the test."""
+    page = pages.new_page(browser, offline=True)
+    heard = []
+    asked = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("dialog", lambda dialog: heard.append(dialog.message) or dialog.dismiss())
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
+    page.goto(lab_file.as_uri())
     yield page
-    page.context.close()
-    assert errors == []
-    assert [url for url in asked if not url.startswith((path.as_uri(), "data:", "blob:"))] == []
+    page.close()
+    assert page.errors == []
+    assert heard == []
+    own = (lab_file.as_uri(), "data:", "blob:")
+    assert [url for url in asked if not url.startswith(own)] == []
 
 
 def text_of(content):
@@ -254,7 +261,19 @@ def one_line(name):
     return "".join(sign if sign.isprintable() else " " for sign in name)[:160]
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.soak)])
+def more(quick, long):
+    """A first part for every run, and more where there is time."""
+    return pytest.mark.parametrize("count", [quick, pytest.param(long, marks=pytest.mark.slow)])
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        60,
+        pytest.param(150, marks=pytest.mark.slow),
+        pytest.param(600, marks=pytest.mark.soak),
+    ],
+)
 def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject, count):
     bases = {name: text_of(split(content)[1]) for name, content in BASES.items()}
     files = list(weights_files(count))
@@ -344,10 +363,10 @@ def hashes(count):
         yield text
 
 
-def test_generated_addresses_lead_somewhere_or_are_refused(lab):
-    texts = [
-        json.dumps(text) for text in hashes(300)
-    ]  # a lone half of a letter passes as JSON alone
+@more(100, 300)
+def test_generated_addresses_lead_somewhere_or_are_refused(lab, count):
+    # a lone half of a letter passes as JSON alone
+    texts = [json.dumps(text) for text in hashes(count)]
     found = lab.evaluate(
         """(texts) => texts.map((text) => {
             const before = JSON.stringify(host.selection);
@@ -369,7 +388,7 @@ def test_generated_addresses_lead_somewhere_or_are_refused(lab):
             assert answer["error"].isprintable()
             assert answer["isKept"], text
     refused = [answer for answer in found if answer["error"]]
-    assert 60 <= len(refused) <= 240
+    assert count / 5 <= len(refused) <= count * 4 / 5
     lab.evaluate("() => { location.hash = '#image=7'; }")
     lab.locator(".caption", has_text="Image 7, a 9").wait_for()
 
@@ -475,13 +494,16 @@ LOAD = """async (files) => {
 }"""
 
 
-def test_generated_pictures_become_ink_or_a_sentence(browser):
-    page, asked, heard = browser.new_page(), [], []
+@more(30, 90)
+def test_generated_pictures_become_ink_or_a_sentence(browser, count):
+    page = pages.new_page(browser)
+    asked = []
+    heard = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: heard.append(message.text))
     pages.mount(page, pages.make_state(Row([Pad(title="pad", ink=None, example=np.eye(28))])))
     good, bad = pictures()
-    others = dict(damaged(good, 90))
+    others = dict(damaged(good, count))
     contents = good | {name: content for name, (content, _) in bad.items()} | others
     files = [[name, text_of(content)] for name, content in contents.items()]
     found = dict(zip(contents, page.evaluate(LOAD, files), strict=True))
@@ -500,7 +522,7 @@ def test_generated_pictures_become_ink_or_a_sentence(browser):
         said = found[name]["said"]
         assert found[name]["ink"] or said.startswith(f"{name} "), (name, said)
     assert all(answer["parts"] == 0 for answer in found.values())
-    assert len(contents) >= 100
+    assert len(contents) >= count + 30
     assert page.errors == []
     assert heard == []
     assert [url for url in asked if not url.startswith(("https://explorer.test/", "blob:"))] == []
@@ -508,7 +530,7 @@ def test_generated_pictures_become_ink_or_a_sentence(browser):
 
 
 def test_a_picture_of_too_many_bytes_is_not_read(browser):
-    page = browser.new_page()
+    page = pages.new_page(browser)
     pages.mount(page, pages.make_state(Row([Pad(title="pad", ink=None, example=np.eye(28))])))
     page.evaluate(
         """() => {

@@ -2,20 +2,23 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import re
 import signal
+import sys
 import time
+from multiprocessing import Process
 
 import numpy as np
 import pytest
 import torch
-from conftest import no_bar
+from conftest import HANG, no_bar
 
-from mnist_helpers import InputError, load_splits, make_model
+from mnist_helpers import Config, InputError, load_splits, make_model, training
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.runs import (
     load_run,
@@ -28,6 +31,8 @@ from mnist_helpers.runs import (
 from mnist_helpers.snapshots import in_steps, load_snapshots
 from mnist_helpers.training import Trainer
 
+RECIPE = {"epochs": 4, "rotation": 10, "snapshots": True}
+
 
 def weights(trainer) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in trainer.model.state_dict().values()])
@@ -35,9 +40,7 @@ def weights(trainer) -> torch.Tensor:
 
 @pytest.fixture
 def config(short, tmp_path):
-    return dataclasses.replace(
-        short, epochs=4, rotation=10, snapshots=True, runs_dir=tmp_path / "runs"
-    )
+    return dataclasses.replace(short, **RECIPE, runs_dir=tmp_path / "runs")
 
 
 def start(config) -> Trainer:
@@ -46,10 +49,17 @@ def start(config) -> Trainer:
     )
 
 
+@pytest.fixture(scope="module")
+def whole(small_data_dir) -> Trainer:
+    """A run that nothing disturbed."""
+    config = Config(batch_size=50, val_size=100, device="cpu", data_dir=small_data_dir, **RECIPE)
+    trainer = start(config)
+    trainer.run(on_step=no_bar)
+    return trainer
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_a_resumed_run_ends_with_the_same_bits(config, stop):
-    whole = start(config)
-    whole.run(on_step=no_bar)
+def test_a_resumed_run_ends_with_the_same_bits(config, whole, stop):
     folder, first = new_run(config), start(config)
 
     def interrupt(record):
@@ -73,17 +83,30 @@ def test_a_resumed_run_ends_with_the_same_bits(config, stop):
 
 
 def test_patience_counts_on_over_a_resume(config):
-    config = dataclasses.replace(config, epochs=40, patience=1, learning_rate=0.1)
+    config = dataclasses.replace(config, epochs=9, patience=2, snapshots=False)
+
+    def went_on(trainer, losses: list[float]) -> list[float]:
+        """The validation losses of a run that gets these, one in each epoch, until it ends."""
+        coming = iter(losses)
+        trainer.validate = lambda: (next(coming), 0.5)
+        trainer.run(on_step=no_bar)
+        return [record.val_loss for record in trainer.history]
+
+    losses = [0.5, 0.6, 0.4, 0.7, 0.8, 0.3]
     whole = start(config)
-    whole.run(on_step=no_bar)
-    state = whole.state_dict()
+    assert went_on(whole, losses) == losses[:5]  # two epochs without a lower one
+    ended = start(config)
+    ended.load_state_dict(whole.state_dict())
+    assert went_on(ended, losses[5:]) == losses[:5]
+    torn = whole.state_dict()
+    torn["history"] = torn["history"][:4]
     resumed = start(config)
-    resumed.load_state_dict(state)
-    resumed.run(on_step=no_bar)
-    assert len(resumed.history) == len(whole.history) < 40
+    resumed.load_state_dict(torn)
+    assert went_on(resumed, losses[4:]) == losses[:5]
 
 
 def test_the_folder_tells_the_run(config):
+    config = dataclasses.replace(config, epochs=2, snapshots=False)
     folder, trainer = new_run(config), start(config)
     trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
     rows = list(csv.DictReader((folder / "history.csv").open()))
@@ -95,9 +118,20 @@ def test_the_folder_tells_the_run(config):
     ]
 
 
-def test_snapshots_are_kept_small_and_nearly_exact(config, tmp_path):
-    trainer = Trainer(make_model(), load_splits(config.data_dir, 100), config)
+@pytest.mark.slow
+def test_snapshots_of_a_whole_run_are_kept_small_and_nearly_exact(config, whole):
+    check_snapshots(config, whole)
+
+
+def test_snapshots_are_kept_small_and_nearly_exact(config, monkeypatch):
+    monkeypatch.setattr(training, "MOMENTS", {1, 4})
+    trainer = start(dataclasses.replace(config, epochs=2))
     trainer.run(on_step=no_bar)
+    check_snapshots(config, trainer)
+
+
+def check_snapshots(config, trainer) -> None:
+    """What is read of a run's snapshots is what it kept, nearly; their file is small."""
     folder = new_run(config)
     save_run(folder, trainer)
     save_moments(folder, trainer)
@@ -189,55 +223,88 @@ def test_nothing_to_resume_is_said(config, tmp_path):
         assert re.fullmatch(wanted, said(folder))
 
 
-def train_in(folder) -> None:
-    """What the command line does, in a process that may be killed at any moment."""
+STEPS = 18  # of an epoch
+EVENTS = STEPS + 6  # of an epoch that is saved: each of three files is written, then moved
+
+
+def train_in(folder, last: int | None = None) -> None:
+    """What the command line does, in a process that kills itself at event number `last`.
+
+    Steps, files that are written beside their place, and files that are moved there are events.
+    """
+    events = itertools.count(1)
+
+    def count_on(call):
+        def counting(*args, **options):
+            result = call(*args, **options)
+            if next(events) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return counting
+
     torch.set_num_threads(1)
-    config, state = (
-        load_run(folder) if (folder / "state.pt").exists() else (read_config(folder), None)
-    )
+    os.fsync = count_on(os.fsync)
+    os.replace = count_on(os.replace)
+    config, state = read_config(folder), None
+    if (folder / "state.pt").exists():
+        config, state = load_run(folder)
     trainer = start(config)
     if state:
         trainer.load_state_dict(state)
-    trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
+    trainer.run(lambda record: save_run(folder, trainer), on_step=count_on(no_bar))
 
 
-def test_killed_thirty_times_it_always_loads_and_ends_with_the_same_bits(config):
-    """SIGKILL at random moments; each process goes on where the last was killed."""
-    config = dataclasses.replace(config, epochs=12, patience=12)
-    context = multiprocessing.get_context(
-        "forkserver"
-    )  # quick to start, and without this process's threads
-    context.set_forkserver_preload(["mnist_helpers.runs"])
+@pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills as on POSIX")
+@pytest.mark.parametrize(
+    ("epochs", "last_events"),
+    [
+        # in the first epoch, as state.pt is to be moved, after history.csv of the second epoch
+        (3, [7, EVENTS - 1, EVENTS + STEPS + 2]),
+        pytest.param(12, random.Random(0).choices(range(1, 50), k=30), marks=pytest.mark.slow),
+    ],
+)
+def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
+    config, epochs, last_events
+):
+    """Each process goes on where the last killed itself."""
+    config = dataclasses.replace(config, epochs=epochs, patience=epochs)
 
-    def train(folder, seconds=None) -> bool:
-        process = context.Process(target=train_in, args=(folder,))
+    def train(folder, last=None) -> Process:
+        process = multiprocessing.get_context("fork").Process(target=train_in, args=(folder, last))
         process.start()
-        process.join(seconds)
-        if process.exitcode is None:
-            os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        return process.exitcode == 0
+        process.join(HANG)
+        return process
 
     def ends_as_expected(folder) -> bool:
         final = load_run(folder)[1]
         same = (
             torch.equal(final["model"][name], tensor) for name, tensor in expected["model"].items()
         )
-        return len(final["history"]) == 12 and all(same)
+        return len(final["history"]) == epochs and all(same)
 
     whole, folder = new_run(config), new_run(config)
-    assert train(whole)
+    assert train(whole).exitcode == 0
     expected = load_run(whole)[1]
-    moments, kills = random.Random(0), 0
-    while kills < 30:
-        if train(folder, moments.uniform(0.4, 1.4)):
+    fell = {"into a step": 0, "beside": 0, "into its place": 0}
+    for last in last_events:
+        process = train(folder, last)
+        if process.exitcode == 0:  # its end came first
             assert ends_as_expected(folder)
             folder = new_run(config)
-            continue
-        kills += 1
+            process = train(folder, last)
+        assert process.exitcode == -signal.SIGKILL
+        left = list(folder.glob(f".*.{process.pid}.part"))
+        done = (last - 1) % EVENTS - STEPS
+        where = "into a step"
+        if done >= 0:
+            where = "into its place" if done % 2 else "beside"
+        assert len(left) == (where == "beside")
+        fell[where] += 1
         for path in folder.glob("[a-z]*"):  # the dotted ones are what was being written
             load_tensors(path, "") if path.suffix == ".pt" else path.read_text()
         if (folder / "history.json").exists():
             json.loads((folder / "history.json").read_text())
-    assert train(folder)  # however slow the machine: the last one comes to its end
+    assert min(fell.values()) >= 1
+    assert train(folder).exitcode == 0
     assert ends_as_expected(folder)

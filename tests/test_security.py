@@ -43,15 +43,35 @@ def subject(few):
 def report(few, tmp_path_factory):
     """A report of a few images with foreign names."""
     out = tmp_path_factory.mktemp("report")
-    parts = [TensorDataset(*(tensor[:300] for tensor in part.tensors)) for part in few]
+    parts = [TensorDataset(*(tensor[:100] for tensor in part.tensors)) for part in few]
     Report(load_checkpoint()[0], Splits(*parts), NAMES).write(out, TITLE)
     return out / "report.html"
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens empty pages, and closes them in the end."""
+    opened = []
+
+    def open_one(**options):
+        page = pages.new_page(browser, **options)
+        opened.append(page)
+        return page
+
+    yield open_one
+    for page in opened:
+        page.close()
+
+
 def watched(page):
     """What a page says, runs and asks for."""
-    heard = []
-    page.on("pageerror", lambda error: heard.append(str(error)))
+    heard = page.errors
     page.on("console", lambda message: heard.append(message.text))
     page.on("dialog", lambda dialog: heard.append(dialog.message) or dialog.dismiss())
     page.on("request", lambda request: heard.append(request.url))
@@ -60,43 +80,40 @@ def watched(page):
 
 @pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 class TestPages:
-    def test_the_report_shows_names_as_they_are(self, report):
-        with pages.chromium() as browser:
-            page = browser.new_context(offline=True).new_page()
-            heard = watched(page)
-            page.goto(report.as_uri())
-            title = TITLE.replace("\n", r"\n").replace("\x1b", r"\x1b").replace("\udce9", r"\udce9")
-            assert page.locator("h1").inner_text() == title
-            assert page.title() == title
-            assert set(NAMES) <= set(page.locator("#explorer th").all_inner_texts())
-            assert page.locator("main script, main img:not([alt])").count() == 0
-            assert heard == [report.as_uri()]
+    def test_the_report_shows_names_as_they_are(self, open_page, report):
+        page = open_page(offline=True)
+        heard = watched(page)
+        page.goto(report.as_uri())
+        title = TITLE.replace("\n", r"\n").replace("\x1b", r"\x1b").replace("\udce9", r"\udce9")
+        assert page.locator("h1").inner_text() == title
+        assert page.title() == title
+        assert set(NAMES) <= set(page.locator("#explorer th").all_inner_texts())
+        assert page.locator("main script, main img:not([alt])").count() == 0
+        assert heard == [report.as_uri()]
 
-    def test_the_report_can_ask_nobody(self, report):
-        with pages.chromium() as browser:
-            page = browser.new_page()
-            page.goto(report.as_uri())
-            page.route("https://elsewhere.test/**", lambda route: route.fulfill(body="here"))
-            asked = page.evaluate(
-                """() => fetch("https://elsewhere.test/").then(() => "let", () => "refused")"""
-            )
-            assert asked == "refused"
+    def test_the_report_can_ask_nobody(self, open_page, report):
+        page = open_page()
+        page.goto(report.as_uri())
+        page.route("https://elsewhere.test/**", lambda route: route.fulfill(body="here"))
+        asked = page.evaluate(
+            """() => fetch("https://elsewhere.test/").then(() => "let", () => "refused")"""
+        )
+        assert asked == "refused"
 
     @pytest.mark.parametrize("view", ["pipeline", "answer", "confusion", "neighbours", "drawing"])
-    def test_the_explorer_shows_names_as_they_are(self, subject, view):
+    def test_the_explorer_shows_names_as_they_are(self, open_page, subject, view):
         state = Explorer(subject, Selection(view=view)).state
         numbers = [
             {"base64": pages.base64.b64encode(n).decode(), "offset": 0} for n in state["numbers"]
         ]
-        with pages.chromium() as browser:
-            page = browser.new_page()
-            heard = watched(page)
-            pages.mount(page, state | {"numbers": numbers})
-            text = page.locator("#here").inner_text()
-            assert json.loads(state["shown"])["scene"]["caption"] in text
-            assert any(name in text for name in NAMES)
-            assert page.locator("#here :is(script, img, style)").count() == 0
-            assert heard == ["https://explorer.test/"]
+        page = open_page()
+        heard = watched(page)
+        pages.mount(page, state | {"numbers": numbers})
+        text = page.locator("#here").inner_text()
+        assert json.loads(state["shown"])["scene"]["caption"] in text
+        assert any(name in text for name in NAMES)
+        assert page.locator("#here :is(script, img, style)").count() == 0
+        assert heard == [pages.ADDRESS]
 
 
 class TestFigures:

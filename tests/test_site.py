@@ -81,23 +81,23 @@ def browser():
 @pytest.fixture
 def opened(browser, folder):
     """Opens a page of the site, offline; whatever it complains of or asks for fails the test."""
-    contexts, errors, asked = [], [], []
+    opened = []
+    heard = []
+    asked = []
 
     def open_page(address="lab.html", **options):
-        context = browser.new_context(offline=True, **options)
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text))
+        page = pages.new_page(browser, offline=True, **options)
+        opened.append(page)
+        page.on("console", lambda message: heard.append(message.text))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{folder.as_uri()}/{address}")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert errors == []
+    for page in opened:
+        page.close()
+    assert [error for page in opened for error in page.errors] == []
+    assert heard == []
     own = (folder.as_uri(), "data:image/", "blob:")
     assert [url for url in asked if not url.startswith(own)] == []
 
@@ -202,11 +202,13 @@ def selections(layers, inks):
 
 def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
     page = opened()
-    assert page.evaluate("START") == {
+    start = page.evaluate("START")
+    limits = page.evaluate("LIMITS")
+    plain = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(Selection()).items()
-        if name in page.evaluate("Object.keys(START)")
     }
+    assert start == {name: plain[name] for name in start}
     count = 0
     inks = [drawn(image) for image in subject.images[50:60]]
     for fields in selections(list(subject.layers), inks):
@@ -221,17 +223,13 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         made = controls(subject, at)
         for control in made:
             if control["name"] == "limits":
-                control["options"] = [pair for pair in control["options"] if pair[1] in known(page)]
-        ours = [each for each in made if each["name"] in ("position", *page.evaluate("START"))]
+                control["options"] = [pair for pair in control["options"] if pair[1] in limits]
+        ours = [each for each in made if each["name"] in ("position", *start)]
         assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
         assert state["call"] == str(at)
         count += 1
     assert count == 88
     assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
-
-
-def known(page):
-    return page.evaluate("LIMITS")
 
 
 def test_logits_are_those_of_pytorch(opened, splits):
@@ -354,7 +352,11 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
 
 @pytest.mark.parametrize(
     ("scheme", "views", "other"),
-    [("light", TABS, "load_model"), ("dark", ["arithmetic", "ablation", "answer"], "index")],
+    [
+        ("light", ["answer"], "index"),
+        pytest.param("light", TABS, "load_model", marks=pytest.mark.slow),
+        pytest.param("dark", ["arithmetic", "ablation", "answer"], "index", marks=pytest.mark.slow),
+    ],
 )
 def test_axe_finds_nothing(opened, scheme, views, other):
     page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
@@ -367,6 +369,7 @@ def test_axe_finds_nothing(opened, scheme, views, other):
     assert results.violations_count == 0, results.generate_report()
 
 
+@pytest.mark.slow
 def test_on_a_telephone(opened, folder):
     options = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
     page = opened(**options)
@@ -395,20 +398,29 @@ def test_every_link_leads_to_a_file(folder):
         assert path.name == "lab.html" or "<script" not in text
 
 
-def test_no_page_asks_the_network(opened, folder):
+def test_no_page_names_what_is_fetched(folder):
+    for path in folder.glob("*.html"):
+        assert not pages.FETCHED.search(path.read_text("utf-8")), path.name
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[il]*.html", pytest.param("*.html", marks=pytest.mark.slow)]
+)  # the start, the lab and a notebook; all
+def test_no_page_asks_the_network(opened, folder, pattern):
     page = opened()  # which fails where a page asks for more than the folder has, or complains
-    for path in sorted(folder.glob("*.html")):
+    paths = sorted(folder.glob(pattern))
+    assert len(paths) >= 3
+    for path in paths:
         page.goto(path.as_uri())
         sizes = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
         assert all(sizes), path.name
         bare = ("lab", "glossary", "metrics", "reliability", "00_start_here")
         assert len(sizes) > 0 or path.stem in bare
-        assert not pages.FETCHED.search(path.read_text("utf-8")), path.name
         assert page.locator("meta[content^=\"default-src 'none'\"]").count() == 1
 
 
 def test_the_lab_can_send_nothing(browser, folder):
-    page = browser.new_page()
+    page = pages.new_page(browser)
     page.route("https://elsewhere.test/**", lambda route: route.fulfill(body="here"))
     page.goto(f"{folder.as_uri()}/lab.html")
     asked = "fetch('https://elsewhere.test/').then(() => 'let', () => 'refused')"

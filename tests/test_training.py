@@ -48,7 +48,8 @@ def test_training_figures_are_means_over_images_not_over_batches(few):
         QUICK, batch_size=600
     )  # 600 and 100: a mean of batch means would weigh 100 as 600
     trainer = Trainer(make_model(), few, uneven)
-    trainer.optimizer.step = lambda: None  # the weights stay as they are
+    trainer.optimizer.param_groups[0]["lr"] = 0  # the weights stay as they are
+    trainer.schedule.step = lambda: None
     loss, accuracy = trainer.train_pass(1, no_bar)
     images, labels = few.train.tensors
     logits = trainer.model(images)
@@ -76,14 +77,35 @@ def test_it_learns(few):
     assert evaluate(model, few.test).accuracy > 0.85
 
 
+def validating(trainer: Trainer, *losses: float) -> list[torch.Tensor]:
+    """Lets validation find these losses, epoch by epoch; the weights that it has seen."""
+    coming = iter(losses)
+    seen = []
+
+    def validate() -> tuple[float, float]:
+        seen.append(weights(trainer.model).clone())
+        return next(coming), 0.5
+
+    trainer.validate = validate
+    return seen
+
+
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
-    # so high a rate that validation loss rises again and again
-    config = dataclasses.replace(QUICK, epochs=40, patience=2, learning_rate=0.1)
+    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9, patience=2))
+    seen = validating(trainer, 0.6, 0.5, 0.8, 0.4, 0.41, 0.7)
+    trainer.run(on_step=no_bar)
+    assert [record.val_loss for record in trainer.history] == [0.6, 0.5, 0.8, 0.4, 0.41, 0.7]
+    assert best_record(trainer.history).epoch == 4
+    assert torch.equal(weights(trainer.model), seen[3])
+    assert not torch.equal(seen[3], seen[5])
+
+
+def test_the_weights_that_are_kept_have_the_lowest_validation_loss(few):
     model = make_model()
+    config = dataclasses.replace(QUICK, epochs=4, learning_rate=0.02)
     history = train(model, few, config, on_step=no_bar)
     best = best_record(history)
     assert best.val_loss == min(record.val_loss for record in history)
-    assert len(history) == best.epoch + 2 < 40
     assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(
         best.val_loss, rel=1e-6
     )
@@ -124,7 +146,8 @@ def test_an_interrupt_keeps_the_best_so_far(few):
 
 def test_each_step_tells_the_mean_loss_of_its_batch(few):
     trainer, told = Trainer(make_model(), few, QUICK), []
-    trainer.optimizer.step = lambda: None  # the weights stay as they are
+    trainer.optimizer.param_groups[0]["lr"] = 0  # the weights stay as they are
+    trainer.schedule.step = lambda: None
     trainer.train_pass(1, told.append)
     order = torch.randperm(700, generator=torch.Generator().manual_seed(QUICK.seed))
     images, labels = few.train.tensors
@@ -135,11 +158,14 @@ def test_each_step_tells_the_mean_loss_of_its_batch(few):
 
 
 def test_a_run_no_better_than_guessing_says_so(few, caplog):
-    config = dataclasses.replace(QUICK, learning_rate=10)
-    train(make_model(), few, config, on_step=no_bar)
+    trainer = Trainer(make_model(), few, QUICK)
+    validating(trainer, 2.35, 2.31)
+    trainer.run(on_step=no_bar)
     assert "no better than guessing (loss 2.30); lower learning_rate" in caplog.text
     caplog.clear()
-    train(make_model(), few, QUICK, on_step=no_bar)
+    trainer = Trainer(make_model(), few, QUICK)
+    validating(trainer, 2.35, 2.29)
+    trainer.run(on_step=no_bar)
     assert caplog.text == ""
 
 
