@@ -144,7 +144,7 @@ def test_the_unconfirmed_labels(splits):
 
 
 class TestDisturbances:
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def images(self, few):
         images = few.test.tensors[0]
         return images[images.amax((1, 2, 3)) > INK - 1e-3][:6]

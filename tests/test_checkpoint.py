@@ -1,4 +1,5 @@
 import hashlib
+import importlib.metadata
 import json
 import os
 import pickle
@@ -9,7 +10,6 @@ import struct
 import pytest
 import safetensors.torch
 import torch
-import torchvision
 
 from mnist_helpers import (
     CHECKPOINT_PATH,
@@ -49,7 +49,7 @@ def test_what_is_saved_is_what_is_loaded(saved):
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": importlib.metadata.version("torchvision"),
         },
         "sha256": hashlib.sha256(saved.read_bytes()).hexdigest(),
     }

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import mnist_helpers
 from mnist_helpers.cli import main
 from mnist_helpers.config import PROJECT_DIR
 
@@ -62,6 +63,7 @@ def test_a_command_whose_extra_is_missing_names_it(
 ):
     for name in ("notebooks", "site.build", "commands.notebooks", "commands.site"):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
+    monkeypatch.delattr(mnist_helpers, "notebooks", raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):

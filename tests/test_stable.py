@@ -34,9 +34,9 @@ def one_digit_too_many(tmp_path):
 
 def test_nothing_differs_but_one_digit_too_many(one_digit_too_many):
     lines = in_a_process([*paths_of(QUICK), one_digit_too_many], [0], ONE_THREAD)
-    assert [line.partition(": ")[2][:23] for line in lines] == [
-        "mutant, code cell 2: -1",
-        "mutant, code cell 2: +1",
+    assert [line.partition(": ")[2][:22] for line in lines] == [
+        "mutant, code cell 2: -",
+        "mutant, code cell 2: +",
     ]
 
 
