@@ -22,6 +22,12 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def some_slow(views: list[str]) -> list:
+    """Views as parameters: those that measure all images first are asked by make test-all."""
+    long = ("top_images", "attribution", "confusion", "ablation")
+    return [pytest.param(view, marks=pytest.mark.slow) if view in long else view for view in views]
+
+
 def no_bar(loss: torch.Tensor) -> None:
     """An on_step that shows nothing."""
 

@@ -369,6 +369,7 @@ def test_a_top_image_leads_to_that_image(desk, subject):
     desk.shows(image=first.select["image"])
 
 
+@pytest.mark.slow
 def test_what_is_slow_is_shown_when_it_is_measured(desk):
     desk.open("top_images")
     desk.says(draw(desk.subject, Selection(view="top_images")).caption)
@@ -535,10 +536,12 @@ def assert_stills_return(page, count):
         still.wait_for()  # until it is visible
 
 
+@pytest.mark.slow
 def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
     assert_stills_return(desk.page, 2)
 
 
+@pytest.mark.slow
 def test_a_notebook_that_is_opened_stays_as_it_is(chromium, address, root):
     """Nothing to save after a while, and no difference where one saves all the same."""
     name = "load_model.ipynb"

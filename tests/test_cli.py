@@ -67,6 +67,7 @@ def test_train_evaluate_and_predict(capsys, short, seven, tmp_path):
     assert [line.startswith(f"{seven}: 7 (") for line in out.splitlines()] == [True, True]
 
 
+@pytest.mark.slow
 def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
     place = ("--layer", "pool1", "--channel", 3, "--image", 5)
     options = ("--data-dir", small_data_dir, "--out", tmp_path, *place)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import some_slow
 from networks import build, drawn, images_of
 from torch import nn
 
@@ -229,7 +230,7 @@ class TestSubject:
 
 
 class TestControls:
-    @pytest.mark.parametrize("view", ALWAYS)
+    @pytest.mark.parametrize("view", some_slow(ALWAYS))
     def test_every_control_moves_what_it_says(self, explorer, view):
         send(explorer, view=view)
         for name in [each["name"] for each in explorer.state["controls"]]:
@@ -510,7 +511,9 @@ class TestRuns:
     def explorer(self, runs):
         return Explorer(runs, Selection(view="training"))
 
-    @pytest.mark.parametrize("view", [name for name in VIEWS if "weights" in VIEWS[name].fields])
+    @pytest.mark.parametrize(
+        "view", some_slow([name for name in VIEWS if "weights" in VIEWS[name].fields])
+    )
     def test_a_slider_that_plays_over_the_moments_of_a_run(self, explorer, view):
         send(explorer, view=view)
         slider = control(explorer, "weights")

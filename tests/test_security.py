@@ -8,6 +8,7 @@ import re
 import numpy as np
 import page as pages
 import pytest
+from conftest import some_slow
 from matplotlib.text import Text as Letters
 from torch.utils.data import TensorDataset
 
@@ -117,7 +118,7 @@ class TestPages:
 
 
 class TestFigures:
-    @pytest.mark.parametrize("view", [name for name in VIEWS if name != "training"])
+    @pytest.mark.parametrize("view", some_slow([name for name in VIEWS if name != "training"]))
     def test_stills_typeset_no_name(self, subject, view):
         picture = still(subject, view=view)
         figure = picture.figure

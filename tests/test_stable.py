@@ -7,8 +7,8 @@ from stable import in_a_process
 from mnist_helpers.config import NOTEBOOKS_DIR
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-QUICK = ("00_start_here", "convolution_by_hand", "load_model", "draw_digit", "analysis")
-LONG = ("MNIST-classifier", "training_replay", "conv_visualization")
+QUICK = ("00_start_here", "convolution_by_hand", "load_model", "draw_digit")
+LONG = ("analysis", "MNIST-classifier", "training_replay", "conv_visualization")
 SUM = """
 import torch
 thirds = torch.full((1, 1, 3, 3), 1 / 3)
