@@ -229,6 +229,19 @@ class TestSubject:
         assert done == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ([[0, 2.0, 1], [2.00001, 2, 0]], (0, 1)),  # a tie but for rounding: the first
+        ([[0, 2.0, 1], [2.01, 2, 0]], (1, 0)),
+        ([[-3, -2.0, -4], [-1.99999, -5, -2]], (0, 1)),
+        ([[0, 0, 0], [0, 0, 0]], (0, 0)),
+    ],
+)
+def test_the_largest_is_the_first_of_those_that_rounding_may_swap(values, place):
+    assert largest(np.array([values]), (None, None, None)) == (0, *place)
+
+
 class TestControls:
     @pytest.mark.parametrize("view", some_slow(ALWAYS))
     def test_every_control_moves_what_it_says(self, explorer, view):
