@@ -15,6 +15,7 @@ from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
+from mnist_helpers.explorer.subject import largest
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.snapshots import Snapshots
 
