@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-PROJECT_DIR = Path(__file__).resolve().parents[1]
-if not (PROJECT_DIR / "notebooks" / "00_start_here.ipynb").is_file():
-    PROJECT_DIR = Path.cwd()  # installed without the collection
+
+def project_dir() -> Path:
+    """The collection around the package, else around where one works, else the current folder."""
+    current = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[1], current, current.parent):
+        if (folder / "notebooks" / "00_start_here.ipynb").is_file():
+            return folder
+    return current  # installed without the collection
+
+
+PROJECT_DIR = project_dir()
 DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"

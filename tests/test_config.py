@@ -7,7 +7,7 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
-from mnist_helpers import Config, InputError
+from mnist_helpers import Config, InputError, config
 from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
 
 
@@ -140,3 +140,15 @@ def test_a_device_may_have_a_number():
     for name in ("cpu:1", "cpu:x", "none"):
         with pytest.raises(InputError, match=f"^device is '{name}', but this machine has cpu"):
             select_device(name)
+
+
+def test_an_installed_package_finds_the_collection_from_its_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "__file__", str(tmp_path / "lib" / "mnist_helpers" / "config.py"))
+    collection = tmp_path / "collection"
+    (collection / "notebooks").mkdir(parents=True)
+    (collection / "notebooks" / "00_start_here.ipynb").touch()
+    for current in (collection, collection / "notebooks"):  # a notebook runs in the second
+        monkeypatch.chdir(current)
+        assert config.project_dir() == collection
+    monkeypatch.chdir(tmp_path)
+    assert config.project_dir() == tmp_path
