@@ -8,7 +8,7 @@ from conftest import write_idx
 from torchvision import datasets
 from torchvision.transforms.v2 import functional as reference
 
-from mnist_helpers import DATA_DIR, Config, InputError, load_splits
+from mnist_helpers import DATA_DIR, Config, InputError, data, load_splits
 from mnist_helpers.data import (
     BACKGROUND,
     load_idx_part,
@@ -263,3 +263,8 @@ class TestBadFiles:
     def test_validation_must_leave_something(self, small_data_dir):
         with pytest.raises(InputError, match="val_size is 1000"):
             load_splits(small_data_dir, val_size=1000)
+
+
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])
+def test_the_originals_are_those_that_torchvision_knows(name):
+    assert dict(getattr(datasets, name).resources) == data.ORIGINALS[name]
