@@ -15,6 +15,11 @@ from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
 
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
+LONGEST = [  # files of more than half a minute of a core
+    "test_browser.py", "MNIST-classifier.ipynb", "training_replay.ipynb", "conv_visualization.ipynb",
+    "analysis.ipynb", "test_bad_input.py", "test_page.py", "test_site.py", "test_faults.py",
+    "test_cli.py", "test_page_files.py", "test_explorer.py", "test_security.py",
+]  # fmt: skip
 # two tests run at once, each on a core of its own, and so does what they start
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
@@ -26,6 +31,11 @@ def some_slow(views: list[str]) -> list:
     """Views as parameters: those that measure all images first are asked by make test-all."""
     long = ("top_images", "attribution", "confusion", "ablation")
     return [pytest.param(view, marks=pytest.mark.slow) if view in long else view for view in views]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files that take longest, so that two workers end together."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
 
 
 def no_bar(loss: torch.Tensor) -> None:

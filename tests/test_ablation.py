@@ -9,7 +9,6 @@ from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.tracing import Network
 
 # what networks.py asks of PyTorch on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
 
 def expected_logits(model, convolutions, images, ablated):

@@ -21,6 +21,7 @@ from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
 from mnist_helpers.snapshots import load_snapshots
 
+pytestmark = pytest.mark.slow
 RUNS = ("quick", "too_fast")
 SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 

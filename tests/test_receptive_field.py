@@ -19,7 +19,6 @@ from mnist_helpers.network.receptive_field import map_shape
 from mnist_helpers.network.tracing import Network
 
 # what networks.py asks of PyTorch on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 UNKNOWN = {
     "branching": ["interpolate", "add_2", "mean_1", "cat_1", "out", "softmax"],
 }

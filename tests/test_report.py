@@ -14,6 +14,7 @@ from mnist_helpers import load_checkpoint
 from mnist_helpers.cli import main
 from mnist_helpers.data import BACKGROUND
 
+pytestmark = pytest.mark.slow
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "</script>nine"]
 
 

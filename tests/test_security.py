@@ -80,6 +80,7 @@ def watched(page):
 
 
 @pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.slow
 class TestPages:
     def test_the_report_shows_names_as_they_are(self, open_page, report):
         page = open_page(offline=True)
@@ -117,6 +118,7 @@ class TestPages:
         assert heard == [pages.ADDRESS]
 
 
+@pytest.mark.slow
 class TestFigures:
     @pytest.mark.parametrize("view", some_slow([name for name in VIEWS if name != "training"]))
     def test_stills_typeset_no_name(self, subject, view):
@@ -244,6 +246,7 @@ def test_nothing_is_unpickled_and_no_archive_is_unpacked_to_disk():
     assert loads >= 3
 
 
+@pytest.mark.slow
 def test_pages_and_scripts_name_nothing_that_is_fetched(report):
     texts = {"report": report.read_text("utf-8"), "module": page_script()}
     for path in (PROJECT_DIR / "mnist_helpers").rglob("page/*"):

@@ -5,10 +5,11 @@ import pytest
 from stable import in_a_process
 
 from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.notebooks import ORDER
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-QUICK = ("00_start_here", "convolution_by_hand", "load_model", "draw_digit")
-LONG = ("analysis", "MNIST-classifier", "training_replay", "conv_visualization")
+QUICK = ("convolution_by_hand", "load_model")
+LONG = [name for name in ORDER if name not in QUICK]
 SUM = """
 import torch
 thirds = torch.full((1, 1, 3, 3), 1 / 3)

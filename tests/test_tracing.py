@@ -12,7 +12,6 @@ from mnist_helpers import InputError, make_model
 from mnist_helpers.network.tracing import Network, as_maps
 
 # what networks.py asks of PyTorch on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
 
 @pytest.fixture(scope="module", params=BUILDERS)

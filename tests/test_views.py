@@ -19,7 +19,6 @@ ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a 
 
 
 # what networks.py asks of PyTorch on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
 
 @pytest.fixture(scope="module")
