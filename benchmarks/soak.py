@@ -23,12 +23,14 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import psutil
+from ipywidgets import BoundedIntText, IntSlider
 from torch import Tensor
 from tqdm import tqdm
 
 from mnist_helpers import load_checkpoint, load_splits
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject
+from mnist_helpers.explorer.controls import PLAYED, part_of
 from mnist_helpers.notebooks import execute
 from mnist_helpers.snapshots import load_snapshots
 
@@ -46,25 +48,30 @@ def drawn(image: Tensor) -> str:
 
 def a_change(explorer: Explorer, dice: random.Random) -> dict[str, object]:
     """A part of the selection as the page could send it: a tab, a click, a drawing, a control."""
-    subject, state = explorer.subject, explorer.state
+    subject = explorer.subject
+    views = [name for _, name in explorer.tabs.options]
     convolution = dice.choice(subject.network.convolutions)
     channel = dice.randrange(subject.layers[convolution].shape[0])
     others = [
-        {"view": dice.choice(state["tabs"])[0]},
-        {"view": dice.choice(state["tabs"])[0]},
+        {"view": dice.choice(views)},
+        {"view": dice.choice(views)},
         {"ablate": dice.choice([[convolution, channel], None])},
         {"kernel": [dice.uniform(-1, 1) for _ in range(9)]},
         {"pointed": dice.randrange(IMAGES)},
         {"drawing": drawn(subject.images[dice.randrange(IMAGES)])},
         {"reset": True},
     ]
-    control = dice.choice(state["controls"] or [{"disabled": True}])
-    if control.get("disabled") or dice.random() < 0.4:
+    shown = [control for box in explorer.panel.children for control in box.children]
+    name, control = dice.choice(
+        [(name, control) for name, control in explorer.controls.items() if control in shown]
+    )
+    if name in PLAYED:
         return dice.choice(others)
-    if "options" in control:
-        return {control["name"]: dice.choice(control["options"])[1]}
-    place = dice.randint(0, control["max"])
-    return {control["name"]: control["values"][place] if "values" in control else place}
+    if control.disabled or dice.random() < 0.4:
+        return dice.choice(others)
+    if isinstance(control, IntSlider | BoundedIntText):
+        return part_of(subject, explorer.selection, name, dice.randint(0, control.max))
+    return part_of(subject, explorer.selection, name, dice.choice(control.options)[1])
 
 
 def selections() -> bool:

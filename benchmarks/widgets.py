@@ -44,8 +44,9 @@ MOVED = {  # in each view: the control, and how many steps it has
 LABELS = {"position": "Image", "channel": "Channel", "column": "Column"}
 KEY_TO_PICTURE = """async ([number, label, count]) => {
     const root = document.querySelector('.mnist-explorer');
-    const slider = [...root.querySelectorAll('input[type=range]')]
-        .find(input => input.ariaLabel === label);
+    const handle = [...root.querySelectorAll('.noUi-handle')].find(e => e.ariaLabel === label);
+    const slider = handle.closest('.slider').noUiSlider;
+    const { max } = slider.options.range;
     const caption = root.querySelector('.caption');
     const times = [];
     for (let i = 0; i < count; i++) {
@@ -54,8 +55,8 @@ KEY_TO_PICTURE = """async ([number, label, count]) => {
             seen.observe(caption, { childList: true, characterData: true, subtree: true });
         });
         const began = performance.now();
-        Number(slider.value) < Number(slider.max) ? slider.stepUp() : slider.value = 0;
-        slider.dispatchEvent(new Event('input'));
+        const key = slider.get() < max ? 'ArrowRight' : 'Home';
+        handle.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
         await shown;
         await new Promise(requestAnimationFrame);
         times.push(performance.now() - began);
@@ -65,8 +66,9 @@ KEY_TO_PICTURE = """async ([number, label, count]) => {
 }"""
 DRAG = """async ([label, seconds]) => {
     const root = document.querySelector('.mnist-explorer');
-    const slider = [...root.querySelectorAll('input[type=range]')]
-        .find(input => input.ariaLabel === label);
+    const handle = [...root.querySelectorAll('.noUi-handle')].find(e => e.ariaLabel === label);
+    const slider = handle.closest('.slider').noUiSlider;
+    const { max } = slider.options.range;
     const pictures = [], frames = [];
     const seen = new MutationObserver(() => pictures.push(performance.now()));
     const changes = { childList: true, characterData: true, subtree: true };
@@ -75,8 +77,7 @@ DRAG = """async ([label, seconds]) => {
     while (performance.now() < end) {
         await new Promise(requestAnimationFrame);
         frames.push(performance.now());
-        Number(slider.value) < Number(slider.max) ? slider.stepUp() : slider.value = 0;
-        slider.dispatchEvent(new Event('input'));
+        slider.set(slider.get() < max ? slider.get() + 1 : 0);
     }
     seen.disconnect();
     const gap = times => Math.max(...times.slice(1).map((time, i) => time - times[i]));
@@ -116,10 +117,9 @@ def measure_view(subject: Subject, name: str, moves: int) -> dict[str, float]:
     """Median milliseconds and bytes of a move, and growth in MB over `moves` after a hundred."""
     control, steps = MOVED[name]
     explorer = Explorer(subject, Selection(view=name, layer="conv2"))
-    serials = itertools.count(1)
 
     def move(step: int) -> None:
-        explorer.receive({"select": {control: step}, "serial": next(serials)})
+        explorer.controls[control].value = step
 
     values = itertools.cycle(range(steps))
     milliseconds(move, itertools.islice(values, 1, 110))
@@ -130,7 +130,7 @@ def measure_view(subject: Subject, name: str, moves: int) -> dict[str, float]:
     milliseconds(move, itertools.islice(values, moves))
     return {
         "milliseconds": median,
-        "bytes": size(explorer.state),
+        "bytes": size(explorer.page.state),
         "growth_mb": resident() - before,
     }
 

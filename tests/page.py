@@ -17,7 +17,9 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 import mnist_helpers
 from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table, Text
 
-FOLDER = Path(mnist_helpers.__file__).parent / "explorer" / "page"
+PACKAGE = Path(mnist_helpers.__file__).parent
+FOLDER = PACKAGE / "explorer" / "page"
+LAB_FOLDER = PACKAGE / "site" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = (
@@ -74,7 +76,7 @@ START = """([state, theme, light]) => {
     document.body.style.cssText += theme;
     document.body.dataset.jpThemeLight = light;
     host.set("state", state);
-    window.cleanup = mount(host, document.querySelector("#here"));
+    window.cleanup = mountWithControls(host, document.querySelector("#here"));
 }"""
 # as one text, for a list of a million numbers takes seconds on its way out of the browser
 PIXELS = """canvas => {
@@ -178,10 +180,10 @@ def document() -> str:
     """The page before it is mounted: the explorer's style and scripts, and the host."""
     letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
     constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
-    names = ("marks", "pad", "controls", "explorer")
-    scripts = [(FOLDER / f"{name}.js").read_text() for name in names]
-    script = "\n".join([constants, *scripts, HOST])
-    style = (FOLDER / "explorer.css").read_text()
+    files = [FOLDER / f"{name}.js" for name in ("marks", "pad", "explorer")]
+    files.append(LAB_FOLDER / "controls.js")  # the lab's, around the same page
+    script = "\n".join([constants, *(file.read_text() for file in files), HOST])
+    style = (FOLDER / "explorer.css").read_text() + (LAB_FOLDER / "site.css").read_text()
     return PAGE.replace("{style}", style).replace("{script}", script)
 
 

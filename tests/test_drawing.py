@@ -189,7 +189,7 @@ class TestView:
         explorer.receive({"select": {"drawing": ink}, "serial": 1})
         assert explorer.scene.caption.startswith("Your drawing, ")
         assert ink not in str(explorer.selection)
-        explorer.receive({"select": {"position": 5}, "serial": 2})
+        explorer.controls["position"].value = 5
         assert explorer.scene.caption.startswith("Image 5, a ")
 
     def test_a_network_of_colour_images_takes_none(self):

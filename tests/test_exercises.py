@@ -204,8 +204,7 @@ class TestAnalysis:
         for serial, cell in enumerate((99, 94), 1):
             click = {name: values[cell] for name, values in matrix.select.items()}
             explorer.receive({"select": click, "serial": serial})
-            slider = next(c for c in explorer.state["controls"] if c["name"] == "position")
-            counts.append(slider["max"] + 1)
+            counts.append(explorer.controls["position"].max + 1)
         assert counts == [1000, 5]
 
 

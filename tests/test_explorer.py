@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import some_slow
+from ipywidgets import BoundedIntText, Dropdown, IntSlider, SelectionSlider, link
 from networks import build, drawn, images_of
 from torch import nn
 
@@ -36,13 +37,25 @@ def send(explorer, **part):
     explorer.receive({"select": part, "serial": explorer.serial + 1})
 
 
-def control(explorer, name):
-    return next(each for each in explorer.state["controls"] if each["name"] == name)
+def shown_controls(explorer):
+    """The names of the controls that are shown, in order."""
+    names = {control: name for name, control in explorer.controls.items()}
+    boxes = explorer.panel.children
+    return [names[control] for box in boxes for control in box.children]
+
+
+def steps(control):
+    """The values to which a control can be moved: of a slider over numbers three of them."""
+    if control.disabled:
+        return [control.value]
+    if isinstance(control, IntSlider | BoundedIntText):
+        return sorted({control.min, control.max // 2, control.max})
+    return [value for _, value in control.options]
 
 
 def shown(explorer):
     """The scenes that the page gets."""
-    return json.loads(explorer.state["shown"])
+    return json.loads(explorer.page.state["shown"])
 
 
 def marks(item, kind):
@@ -52,7 +65,7 @@ def marks(item, kind):
 
 
 def decoded(explorer, array):
-    data, count = explorer.state["numbers"][array["array"]], math.prod(array["shape"])
+    data, count = explorer.page.state["numbers"][array["array"]], math.prod(array["shape"])
     precision = {2: "float16", 4: "float32"}[len(data) // count]
     return np.frombuffer(data, precision).reshape(array["shape"])
 
@@ -246,42 +259,76 @@ def test_the_largest_is_the_first_of_those_that_rounding_may_swap(values, place)
 class TestControls:
     @pytest.mark.parametrize("view", some_slow(ALWAYS))
     def test_every_control_moves_what_it_says(self, explorer, view):
-        send(explorer, view=view)
-        for name in [each["name"] for each in explorer.state["controls"]]:
-            each = control(explorer, name)
-            steps = {0, each.get("max", 0) // 2, each.get("max", 0)}
-            if each["kind"] == "choice":
-                for _, value in each["options"]:
-                    send(explorer, **{name: value})
-                    assert getattr(explorer.selection, name) == value
-                    assert control(explorer, name)["value"] == value
-                send(explorer, **{name: each["options"][0][1]})
+        explorer.tabs.value = view
+        assert explorer.selection.view == view
+        for name in shown_controls(explorer):
+            if name == "play":
                 continue
-            for step in sorted(steps):
-                value = each["values"][step] if "values" in each else step
-                send(explorer, **{name: value})
-                assert control(explorer, name)["value"] == step
+            control = explorer.controls[name]
+            for value in [*steps(control), steps(control)[0]]:
+                if value == control.value:
+                    continue
+                control.value = value
                 field = "image" if name == "position" else name
-                assert getattr(explorer.selection, field) == value
-                assert explorer.state["error"] == ""
+                wanted = None if value == "any" else value
+                assert getattr(explorer.selection, field) == wanted
+                assert control.value == value
+                assert explorer.page.state["error"] == ""
+
+    def test_kinds_labels_and_options(self, explorer):
+        kinds = {
+            "position": IntSlider, "channel": IntSlider, "row": IntSlider, "column": IntSlider,
+            "input_channel": IntSlider, "layer": SelectionSlider, "amount": SelectionSlider,
+            "image": BoundedIntText, "digit": Dropdown, "weights": Dropdown, "limits": Dropdown,
+        }  # fmt: skip
+        assert {name: type(explorer.controls[name]) for name in kinds} == kinds
+        labels = {name: explorer.controls[name].description for name in kinds}
+        assert labels["limits"] == "Colours"
+        assert labels["layer"] == "Layer"
+        layers = [name for name, _ in explorer.controls["layer"].options]
+        assert layers == list(explorer.subject.layers)
+        classes = [("any", "any"), *((str(digit), digit) for digit in range(10))]
+        assert list(explorer.controls["target"].options) == classes
+        tenths = [name for name, _ in explorer.controls["tenth"].options]
+        assert tenths[:3] == ["any", "0–10 %", "10–20 %"]
+        assert (explorer.controls["image"].min, explorer.controls["image"].max) == (0, 299)
+        assert explorer.controls["play"].max == explorer.controls["position"].max == 299
+
+    def test_python_moves_them_also_where_they_are_not_shown(self, explorer):
+        explorer.selection = Selection(view="answer", layer="conv2", channel=7, digit=4, image=4)
+        values = {name: explorer.controls[name].value for name in ("layer", "channel", "digit")}
+        assert values == {"layer": "conv2", "channel": 7, "digit": 4}
+        assert explorer.tabs.value == "answer"
+
+    def test_a_link_of_ones_own_and_two_that_do_not_disturb_each_other(self, explorer, subject):
+        other = Explorer(subject, Selection(view="kernels"))
+        explorer.controls["layer"].value = "fc1"
+        assert other.selection == Selection(view="kernels")
+        link((explorer.controls["layer"], "value"), (other.controls["layer"], "value"))
+        explorer.controls["layer"].value = "conv2"
+        assert other.selection == Selection(view="kernels", layer="conv2")
+        other.controls["layer"].value = "relu1"
+        assert explorer.selection.layer == "relu1"
+
+    def test_a_layout_of_ones_own_stays(self, explorer):
+        explorer.controls["layer"].layout.width = "400px"
+        layer = explorer.controls["layer"]
+        for view in ("kernels", "answer", "arithmetic"):
+            send(explorer, view=view, layer="conv2")
+        assert explorer.controls["layer"] is layer
+        assert layer.layout.width == "400px"
 
     def test_ranges_follow_the_layer_and_what_is_kept_lies_inside(self, explorer):
         send(explorer, layer="conv1", channel=15, row=27, column=26)
         send(explorer, layer="pool2")
-        ends = {name: control(explorer, name)["max"] for name in ("channel", "row", "column")}
-        assert ends == {"channel": 31, "row": 6, "column": 6}
-        assert [control(explorer, name)["value"] for name in ends] == [15, 6, 6]
+        places = [explorer.controls[name] for name in ("channel", "row", "column")]
+        assert [control.max for control in places] == [31, 6, 6]
+        assert [control.value for control in places] == [15, 6, 6]
         send(explorer, layer="fc2")
-        assert control(explorer, "row")["disabled"]
-        assert control(explorer, "channel")["value"] == 9
+        assert [control.disabled for control in places] == [False, True, True]
+        assert places[0].value == 9
         send(explorer, layer="conv1")
-        assert [control(explorer, name)["value"] for name in ends] == [9, 0, 0]
-
-    def test_layers_and_positions_have_names(self, explorer):
-        layers = control(explorer, "layer")
-        assert layers["texts"] == list(explorer.subject.layers)
-        assert layers["texts"][layers["value"]] == "conv1"
-        assert control(explorer, "position")["counted"]
+        assert [control.value for control in places] == [9, 0, 0]
 
     def test_another_image_is_not_pointed_at_and_another_disturbance_begins_at_nothing(
         self, explorer
@@ -290,37 +337,54 @@ class TestControls:
         assert explorer.selection.pointed == 5
         send(explorer, image=3)
         assert (explorer.selection.image, explorer.selection.pointed) == (3, None)
-        send(explorer, view="pipeline", disturbance="noise")
+        amount = explorer.controls["amount"]
+        send(explorer, view="pipeline")
+        assert amount.disabled
+        send(explorer, disturbance="noise")
         send(explorer, amount=0.4)
-        assert control(explorer, "amount")["value"] == 4
+        assert (amount.value, amount.label, amount.index) == (0.4, "0.4", 4)
         send(explorer, disturbance="scale")
         assert explorer.selection.amount is None
-        amount = control(explorer, "amount")
-        assert amount["values"][amount["value"]] == 1  # a scale of 1 changes nothing
+        assert amount.value == 1  # a scale of 1 changes nothing
 
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")
-        names = [each["name"] for each in explorer.state["controls"]]
-        images = ["position", "image", "digit", "read"]
+        images = ["position", "play", "image", "digit", "read"]
         disturbance = ["disturbance", "amount"]
-        assert names == [*images, "target", "compare", *disturbance, "weights"]
+        wanted = [*images, "target", "compare", *disturbance, "weights"]
+        assert shown_controls(explorer) == wanted
         lonely = Explorer(
             Subject(make_model(0), explorer.subject.images), Selection(view="attribution")
         )
-        names = [each["name"] for each in lonely.state["controls"]]
-        assert names == [*images, "target", *disturbance]
+        assert shown_controls(lonely) == [*images, "target", *disturbance]
+        send(explorer, view="kernels")
+        fields = ["layer", "channel", "quantity", "limits", "weights"]
+        assert shown_controls(explorer) == fields
 
     def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
         labels = explorer.subject.labels
-        send(explorer, digit=4)
+        explorer.controls["digit"].value = 4
         fours = (labels == 4).nonzero().flatten().tolist()
         assert explorer.selection.image == fours[0]
-        send(explorer, position=2)
-        assert explorer.selection.image == fours[2]
-        assert control(explorer, "position")["value"] == 2
+        position = explorer.controls["position"]
+        assert position.max == explorer.controls["play"].max == len(fours) - 1
+        position.value = 2
+        assert explorer.selection.image == explorer.controls["image"].value == fours[2]
         other = int((labels != 4).nonzero()[0])
-        send(explorer, image=other)
+        explorer.controls["image"].value = other
         assert (explorer.selection.image, explorer.selection.digit) == (other, None)
+        assert position.value == other
+        assert explorer.controls["digit"].value == "any"
+
+    def test_a_filter_that_lets_nothing_through_leaves_the_slider_off(self, explorer):
+        right = int(explorer.subject.predictions.correct.nonzero()[0])
+        label = int(explorer.subject.labels[right])
+        wrong = (label + 1) % 10
+        send(explorer, view="confusion", digit=label, predicted=wrong, tenth=0, read="right")
+        assert explorer.controls["position"].disabled
+        assert "There is no image" in explorer.scene.caption
+        explorer.controls["image"].value = 7
+        assert explorer.selection == Selection(view="confusion", image=7)
 
     @pytest.mark.parametrize("view", ALWAYS)
     def test_a_trail_leads_from_the_image_to_the_answer(self, explorer, view):
@@ -363,7 +427,7 @@ class TestControls:
 class TestExplorer:
     def test_the_page_gets_the_scene_of_the_selection(self, explorer):
         send(explorer, view="feature_maps", image=4, layer="relu2", channel=3)
-        state = explorer.state
+        state = explorer.page.state
         scene = draw(explorer.subject, explorer.selection)
         assert shown(explorer)["scene"]["caption"] == scene.caption
         image, maps = shown(explorer)["scene"]["content"]["items"]
@@ -377,7 +441,8 @@ class TestExplorer:
         assert maps["frames"][0][0] == 3
         assert state["call"] == str(explorer.selection)
         assert (state["serial"], state["view"]) == (1, "feature_maps")
-        assert [name for name, _ in state["tabs"]] == ALWAYS
+        titles = [(VIEWS[name].title, name) for name in ALWAYS]
+        assert list(explorer.tabs.options) == titles
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
         _, answer = shown(explorer)["header"]["items"]
         assert answer["text"] == str(probs.argmax().item())
@@ -387,16 +452,16 @@ class TestExplorer:
     def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
         ink = drawn(explorer.subject.images[0]) if view == "drawing" else None
         send(explorer, view=view, compare="difference", layer="conv1", drawing=ink)
-        state = explorer.state
+        state = explorer.page.state
         assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 100_000
         values = [each["values"] for each in marks(shown(explorer)["scene"]["content"], "maps")]
         kinds = {decoded(explorer, each).dtype.name for each in values}
         assert kinds == {"float16" if view in ("pipeline", "feature_maps") else "float32"}
 
     def test_a_nudge_changes_nothing(self, explorer):
-        before = explorer.state
+        before = explorer.page.state
         explorer.receive({})
-        assert explorer.state is before
+        assert explorer.page.state is before
 
     def test_half_precision_is_close(self, explorer):
         _, first, *_ = shown(explorer)["scene"]["content"]["items"]
@@ -414,10 +479,10 @@ class TestExplorer:
     def test_what_goes_wrong_is_shown_and_raised(self, explorer):
         with pytest.raises(InputError, match="image is 300"):
             send(explorer, image=300)
-        assert "image is 300, but must be from 0 to 299." in explorer.state["error"]
-        assert explorer.state["serial"] == 1  # it is answered all the same
+        assert "image is 300, but must be from 0 to 299." in explorer.page.state["error"]
+        assert explorer.page.state["serial"] == 1  # it is answered all the same
         send(explorer, image=3)
-        assert explorer.state["error"] == ""
+        assert explorer.page.state["error"] == ""
 
     def test_a_class_without_images_is_said(self, few):
         images, labels = (tensor[:3] for tensor in few.test.tensors)
@@ -425,7 +490,7 @@ class TestExplorer:
         explorer = explore(make_model(0), images, labels, view="top_images")
         send(explorer, target=absent)
         said = f"none of the 3 images is of class {absent}; choose another class."
-        assert shown(explorer)["scene"]["caption"] == explorer.state["error"] == said
+        assert shown(explorer)["scene"]["caption"] == explorer.page.state["error"] == said
 
     def test_a_still_comes_with_it(self, explorer, capsys):
         from IPython.core.interactiveshell import InteractiveShell
@@ -454,38 +519,41 @@ class TestSlowWork:
         seen = []
 
         async def work():
-            slow.observe(lambda change: seen.append(change["new"]), "progress")
+            heard = lambda change: seen.append((slow.task_text.value, change.new))  # noqa: E731
+            slow.progress.observe(heard, "value")
             send(slow, view="top_images", layer="conv2")
             assert shown(slow)["scene"]["caption"] == "Measuring 300 images …"
             while shown(slow)["scene"]["caption"].endswith("…"):
                 await asyncio.sleep(0.01)
 
         asyncio.run(work())
-        texts = [each["text"] for each in seen if each]
+        texts = [text for text, _ in seen]
         assert texts[0] == "Measuring 300 images"
         assert texts[-1] == "Making images that excite conv2"
-        fractions = [each["fraction"] for each in seen if each and each["text"] == texts[-1]]
+        fractions = [fraction for text, fraction in seen if text == texts[-1]]
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1
-        assert seen[-1] is None
+        assert slow.waiting.layout.display == "none"
         assert shown(slow)["scene"]["caption"].startswith("conv2, channel")
 
     def test_it_can_be_stopped_and_goes_on(self, slow):
         async def work():
             send(slow, view="ablation")
             send(slow, rank=True)
-            while not slow.progress or slow.progress["fraction"] < 0.3:
+            while slow.progress.value < 0.3:
                 await asyncio.sleep(0)
-            slow.receive({"stop": True})
-            assert slow.progress is None
-            assert slow.state["error"] == "Stopped; any change goes on with what is missing."
+            assert slow.waiting.layout.display == "flex"
+            slow.waiting.children[-1].click()
+            assert slow.waiting.layout.display == "none"
+            assert slow.page.state["error"] == "Stopped; any change goes on with what is missing."
             assert not slow.selection.rank
             send(slow, image=2)  # another move does not begin it anew
-            assert slow.progress is None
+            assert slow.waiting.layout.display == "none"
+            slow.progress.value = 0
             send(slow, rank=True)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert slow.progress["fraction"] > 0.3
+            assert slow.progress.value > 0.3
             while ("ranking", "conv2", "trained") not in slow.subject.results:
                 await asyncio.sleep(0)
 
@@ -504,8 +572,8 @@ def test_a_network_of_colour_images(capsys):
     )
     for view in ALWAYS:
         send(explorer, view=view, layer="head", channel=5)
-        assert explorer.state["error"] == ""
-    assert control(explorer, "read")["value"] == "all"
+        assert explorer.page.state["error"] == ""
+    assert explorer.controls["read"].value == "all"
 
 
 @pytest.fixture(scope="module")
@@ -530,27 +598,26 @@ class TestRuns:
     )
     def test_a_slider_that_plays_over_the_moments_of_a_run(self, explorer, view):
         send(explorer, view=view)
-        slider = control(explorer, "weights")
-        assert (slider["kind"], slider["playable"], slider["max"]) == ("range", True, 3)
+        slider = explorer.controls["moment"]
         epochs = ["epoch 0", "epoch 0.5", "epoch 1", "epoch 2"]
-        assert slider["texts"] == epochs
-        assert slider["values"] == [f"slow, {epoch}" for epoch in epochs]
-        assert slider["value"] == 2  # the best
-        for step, value in enumerate(slider["values"]):
-            send(explorer, weights=value)
+        assert list(slider.options) == [(epoch, f"slow, {epoch}") for epoch in epochs]
+        assert {"moment", "play_moments", "run"} <= {*shown_controls(explorer)}
+        assert explorer.controls["play_moments"].max == 3
+        assert slider.index == 2  # the best
+        for _, value in slider.options:
+            slider.value = value
             assert explorer.selection.weights == value
-            assert control(explorer, "weights")["value"] == step
-            assert explorer.state["error"] == ""
+            assert slider.value == value
+            assert explorer.page.state["error"] == ""
 
     def test_the_other_run_at_the_nearest_moment(self, explorer):
-        send(explorer, weights="slow, epoch 2")
-        runs = [each for each in explorer.state["controls"] if each["label"] == "Run"]
-        (choice,) = runs
-        assert choice["kind"] == "choice"
-        assert choice["options"] == [["slow", "slow, epoch 2"], ["fast", "fast, epoch 1"]]
-        assert choice["value"] == "slow, epoch 2"
-        send(explorer, weights="fast, epoch 1")
-        assert control(explorer, "weights")["max"] == 2
+        explorer.controls["moment"].value = "slow, epoch 2"
+        run = explorer.controls["run"]
+        assert list(run.options) == [("slow", "slow, epoch 2"), ("fast", "fast, epoch 1")]
+        assert run.label == "slow"
+        run.value = "fast, epoch 1"
+        assert explorer.selection.weights == "fast, epoch 1"
+        assert len(explorer.controls["moment"].options) == 3
 
     def test_a_button_leads_to_the_best_epoch(self, explorer):
         for run in ("slow", "fast"):
@@ -563,8 +630,8 @@ class TestRuns:
     @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
     def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):
         send(explorer, layer=layer, weights="slow, epoch 0.5")
-        state = explorer.state
-        assert state["view"] == state["tabs"][-1][0] == "training"
+        state = explorer.page.state
+        assert state["view"] == explorer.tabs.options[-1][1] == "training"
         assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 100_000
 
     def test_reading_all_moments_tells_its_progress_stops_and_goes_on(self, few, runs):
@@ -572,15 +639,15 @@ class TestRuns:
         explorer, seen = Explorer(subject, Selection()), []
 
         async def work():
-            explorer.observe(lambda change: seen.append(change["new"]), "progress")
+            explorer.progress.observe(lambda change: seen.append(change.new), "value")
             send(explorer, view="training")
             said = "Reading 300 images at 7 moments of training"
             assert shown(explorer)["scene"]["caption"] == f"{said} …"
-            while not explorer.progress or explorer.progress["fraction"] < 0.4:
+            while explorer.progress.value < 0.4:
                 await asyncio.sleep(0)
-            assert explorer.progress["text"] == said
-            explorer.receive({"stop": True})
-            assert explorer.progress is None
+            assert explorer.task_text.value == said
+            explorer.stop()
+            assert explorer.waiting.layout.display == "none"
             send(explorer, weights="slow, epoch 0")  # it goes on where it was
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -589,7 +656,7 @@ class TestRuns:
             await asyncio.sleep(0.01)
 
         asyncio.run(work())
-        fractions = [each["fraction"] for each in seen if each]
+        fractions = seen
         assert fractions == sorted(set(fractions))  # none was read twice
         assert fractions[-1] == 1
         assert "at slow, epoch 0; " in shown(explorer)["scene"]["caption"]

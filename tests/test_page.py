@@ -953,18 +953,6 @@ class TestExplorer:
         assert read_out(page) == "Press Ctrl + C to copy the call."
         assert page.evaluate("getSelection().toString()") == "explore(model, images, labels)"
 
-    def test_progress_and_stop(self, page):
-        open_page(page, make_bars())
-        assert not page.locator(".progress").is_visible()
-        progress = {"text": "Ranking images for conv1", "fraction": 0.25}
-        page.evaluate("progress => host.set('progress', progress)", progress)
-        assert page.locator(".progress span").inner_text() == "Ranking images for conv1"
-        assert page.locator("progress").evaluate("e => e.value") == 0.25
-        page.get_by_role("button", name="Stop").click()
-        assert page.evaluate("host.sent") == [{"stop": True}]
-        page.evaluate("host.set('progress', null)")
-        assert not page.locator(".progress").is_visible()
-
     def test_the_still_gives_way_and_comes_back(self, page):
         open_page(page, make_bars())
         page.wait_for_selector("#still", state="hidden")
@@ -1052,7 +1040,6 @@ CONTROLS = [
 @pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(page, dark):
     open_page(page, realistic(), dark=dark, controls=CONTROLS, error="That is no image.")
-    page.evaluate("host.set('progress', { text: 'Ranking', fraction: 0.5 })")
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
     results = Axe().run(page, ".mnist-explorer", rules)
     assert results.response["passes"]

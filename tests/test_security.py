@@ -104,7 +104,7 @@ class TestPages:
 
     @pytest.mark.parametrize("view", ["pipeline", "answer", "confusion", "neighbours", "drawing"])
     def test_the_explorer_shows_names_as_they_are(self, open_page, subject, view):
-        state = Explorer(subject, Selection(view=view)).state
+        state = Explorer(subject, Selection(view=view)).page.state
         numbers = [
             {"base64": pages.base64.b64encode(n).decode(), "offset": 0} for n in state["numbers"]
         ]
@@ -189,25 +189,25 @@ def test_no_message_breaks_the_explorer(few):
     images, labels = (tensor[:50] for tensor in few.test.tensors)
     explorer, kept = Explorer(Subject(load_checkpoint()[0], images, labels), Selection()), 0
     for message in messages(300):
-        before, state = explorer.selection, explorer.state
+        before, state = explorer.selection, explorer.page.state
         try:
             explorer.receive(message)
         except Exception:
             kept += 1
             assert explorer.selection == before, message
-            assert explorer.state["error"], message
-            assert explorer.state["shown"] == state["shown"], message
+            assert explorer.page.state["error"], message
+            assert explorer.page.state["shown"] == state["shown"], message
         else:
-            assert explorer.state["view"] == explorer.selection.view
-        sent = {name: value for name, value in explorer.state.items() if name != "numbers"}
+            assert explorer.page.state["view"] == explorer.selection.view
+        sent = {name: value for name, value in explorer.page.state.items() if name != "numbers"}
         json.dumps(sent)
-        assert isinstance(explorer.state["serial"], int)
-        assert isinstance(explorer.state["error"], str)
+        assert isinstance(explorer.page.state["serial"], int)
+        assert isinstance(explorer.page.state["error"], str)
     assert kept >= 800
     explorer.receive({"select": {"reset": True}, "serial": 1000})
     explorer.receive({"select": {"view": "pipeline", "image": 7, "drawing": None}, "serial": 1001})
-    assert explorer.state["error"] == ""
-    assert explorer.state["serial"] == 1001
+    assert explorer.page.state["error"] == ""
+    assert explorer.page.state["serial"] == 1001
     assert explorer.scene.caption.startswith("Image 7, a 9")
 
 

@@ -19,12 +19,12 @@ from mnist_helpers.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
-from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.scene import Column, Row, Scene, Text
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.explorer.views.evidence import named, paired
 from mnist_helpers.explorer.views.parts import SMALL, grid, input_picture
 from mnist_helpers.explorer.widget import encoded, header, trail
+from mnist_helpers.site.controls import controls
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"

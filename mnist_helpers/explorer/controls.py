@@ -1,123 +1,236 @@
-"""The controls of a view, made from the fields of the selection that it shows, as data."""
+"""The controls of an explorer: ipywidgets for the fields of its selection, in line with it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+from ipywidgets import (
+    BoundedIntText,
+    Dropdown,
+    GridBox,
+    HBox,
+    IntSlider,
+    Layout,
+    Play,
+    SelectionSlider,
+    VBox,
+    Widget,
+    jslink,
+)
+
 from mnist_helpers.explorer.selection import ImageFilter, Selection
-from mnist_helpers.explorer.subject import Subject
+from mnist_helpers.explorer.subject import Look, Subject
 from mnist_helpers.explorer.views import VIEWS
 
-Control = dict[str, object]
+ANY = "any"  # in a list: the field is left open
 LABELS = {
-    "input_channel": "Input channel", "target": "Class", "limits": "Colours",
-    "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
+    "position": "Image", "image": "Number", "input_channel": "Input channel", "target": "Class",
+    "limits": "Colours", "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
 }  # fmt: skip
-SLIDERS = ("layer", "channel", "row", "column", "input_channel", "amount", "moment")
+NUMBERS = ("position", "channel", "row", "column", "input_channel")
+STEPS = ("layer", "amount", "moment")
+LISTS = (
+    "digit", "read", "predicted", "tenth", "target", "weights", "run", "compare", "quantity",
+    "limits", "disturbance", "projection", "padding", "stride",
+)  # fmt: skip
 CLASSES = ("digit", "predicted", "target")
-OPTIONAL = (*CLASSES, "tenth")  # may be any
+PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
+Traits = dict[str, object]
 
 
-def controls(subject: Subject, selection: Selection) -> list[Control]:
-    """The controls of the open view with their values and ranges."""
-    look = subject.look(selection)
-    known = subject.known | look.places
-    names = {name: subject.digits for name in CLASSES}
-    names["tenth"] = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)]
-    made: list[Control] = []
-    for name in VIEWS[selection.view].fields:
-        if name == "image":
-            made += image_controls(subject, selection, names["digit"])
-        elif name == "input_channel":
-            made.append(control(name, look.at.input_channel, range(len(look.explained.patch))))
-        elif name == "drawing":
-            continue  # its mark is the control
-        elif name == "weights" and subject.runs:
-            made += moment_controls(subject, look.at.weights)
-        elif name not in ("weights", "compare") or len(subject.networks) > 1:
-            made.append(control(name, getattr(look.at, name), known[name], names.get(name)))
-    return made
+class Controls(VBox):
+    """All controls, of which those of the open view are shown.
+
+    Attributes:
+        fields: the control of each field of a selection by its name. `position` is that of the
+            image among those that the filter lets through, `image` its number; `moment` and `run`
+            choose the weights where there are runs; `play` and `play_moments` walk them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("mnist-controls")
+        kinds = dict.fromkeys(NUMBERS, IntSlider) | dict.fromkeys(LISTS, Dropdown)
+        kinds |= dict.fromkeys(STEPS, SelectionSlider) | {"image": BoundedIntText}
+        self.fields = {name: make_control(kind, name) for name, kind in kinds.items()}
+        for name, (walked, trait) in PLAYED.items():
+            self.fields[name] = Play(interval=500, show_repeat=False)
+            jslink((self.fields[name], "value"), (self.fields[walked], trait))
+        self.images = self.line("position", "play", "image", "digit", "read")
+        self.moments = self.line("moment", "play_moments", "run")
+        columns = "repeat(auto-fill, minmax(220px, 1fr))"
+        self.grid = GridBox(layout=Layout(grid_template_columns=columns))
+
+    def line(self, *names: str) -> HBox:
+        """Controls side by side, whose slider takes the room that there is."""
+        return HBox([self.fields[name] for name in names], layout=Layout(flex_flow="row wrap"))
+
+    def show(self, look: Look) -> None:
+        """Brings all in line with a selection, and shows those of its view."""
+        for name, traits in settings(look).items():
+            bring(self.fields[name], traits)
+        view = VIEWS[look.at.view]
+        grid = grid_fields(look)
+        lines = []
+        if "image" in view.fields:
+            lines.append(self.images)
+        if "weights" in view.fields and look.subject.runs:
+            lines.append(self.moments)
+        if grid:
+            lines.append(self.grid)
+        bring(self.grid, {"children": tuple(self.fields[name] for name in grid)})
+        bring(self, {"children": tuple(lines)})
 
 
-def control(
-    name: str, value: object, known: Sequence, names: Sequence[str] | None = None
-) -> Control:
-    """A slider over what is known, or a list to choose from, by its `names`."""
+def make_control(kind: type[Widget], name: str) -> Widget:
+    """A control with its label, which has nothing to choose from yet."""
     label = LABELS.get(name, name.capitalize())
-    made = {"name": name, "label": label, "value": value, "kind": "choice"}
-    if name not in SLIDERS:
-        nothing = [["any", None]] if name in OPTIONAL else []
-        texts = names or list(map(str, known))
-        return made | {"options": nothing + [list(pair) for pair in zip(texts, known, strict=True)]}
-    if not isinstance(known, range):  # steps with names
-        texts = [str(each) for each in known]
-        made |= {"values": known, "texts": texts, "value": known.index(value)}
-    return made | sliding(made["value"], len(known))
+    options = {"description": label, "tooltip": label, "layout": Layout(width="auto")}
+    if name == "position":
+        options["readout"] = False  # the number stands beside it
+    if kind is SelectionSlider:
+        options["options"] = ["", ""]
+    return kind(**options)
 
 
-def sliding(value: int | None, count: int) -> Control:
-    """What makes a slider over `count` steps of a control."""
-    last = max(count - 1, 0)
-    return {"kind": "range", "max": last, "disabled": not last, "value": min(value or 0, last)}
+def bring(widget: Widget, traits: Traits) -> None:
+    """Gives a widget values that are other than those it has.
+
+    One message after the other: a slider on the page whose value lay outside its range for a
+    moment would send another value back.
+    """
+    names = list(traits)
+    if "max" in traits and traits["max"] < widget.max:
+        names.reverse()
+    for name in names:
+        if getattr(widget, name) != traits[name]:
+            setattr(widget, name, traits[name])
 
 
-def image_controls(subject: Subject, selection: Selection, names: Sequence[str]) -> list[Control]:
-    """A slider over the images that the filter lets through, the image's number, and the filter."""
-    at, known = selection, subject.known
-    chosen = subject.chosen(at.filter).tolist()
-    position = chosen.index(at.image) if at.image in chosen else 0
-    slider = {"name": "position", "label": "Image", "playable": True, "counted": True}
-    number = {"name": "image", "label": "Index", "kind": "number", "value": at.image}
-    return [
-        slider | sliding(position, len(chosen)),
-        number | {"max": known["image"][-1]},
-        control("digit", at.digit, known["digit"], names),
-        control("read", at.read, known["read"]),
-    ]
+def grid_fields(look: Look) -> list[str]:
+    """The fields of the open view that have a control below those of images and moments."""
+    alone = len(look.subject.networks) == 1
+    others = {"image", "drawing"}  # the pad is the control of a drawing
+    if alone or look.subject.runs:
+        others.add("weights")
+    if alone:
+        others.add("compare")
+    return [name for name in VIEWS[look.at.view].fields if name not in others]
 
 
-def moment_controls(subject: Subject, weights: str) -> list[Control]:
-    """A slider over the moments of a run, and a list of the runs, each at the nearest moment."""
-    near = [subject.nearest(run, weights) for run in subject.runs]
+def settings(look: Look) -> dict[str, Traits]:
+    """What each control is set to, and what it can be set to, at a selection."""
+    subject, at = look.subject, look.at
+    fields = vars(at) | {"predicted": at.predicted, "tenth": at.tenth}
+    images = subject.chosen(at.filter)
+    position = int(np.searchsorted(images, at.image))
+    traits = {"position": sliding(len(images), position)}
+    traits["play"] = traits["position"]
+    traits["image"] = {"max": len(subject.images) - 1, "value": at.image}
+    for name in ("channel", "row", "column"):
+        traits[name] = sliding(len(look.places[name]), fields[name])
+    if "input_channel" in VIEWS[at.view].fields:
+        traits["input_channel"] = sliding(len(look.explained.patch), at.input_channel)
+    amounts = look.places["amount"]
+    traits["layer"] = stepping(list(subject.layers), list(subject.layers), at.layer)
+    traits["amount"] = stepping(list(map(str, amounts)), amounts, at.amount)
+    if subject.runs:
+        traits |= moment_settings(subject, at.weights)
+    for name in LISTS:
+        if name != "run":
+            traits[name] = listed(subject, name, fields[name])
+    return traits
+
+
+def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
+    """The same of the moments of a run, and of the runs, each at the nearest moment."""
     moments = list(subject.moments[subject.run_of(weights)])
-    name = {"name": "weights"}
-    texts = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
-    return [
-        control("moment", weights, moments) | name | {"playable": True, "texts": texts},
-        control("run", weights, near, list(subject.runs)) | name,
-    ]
+    epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
+    near = [subject.nearest(run, weights) for run in subject.runs]
+    run = {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights}
+    return {
+        "moment": stepping(epochs, moments, weights),
+        "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
+        "run": run,
+    }
 
 
-def as_fields(subject: Subject, at: Selection, part: dict[str, object]) -> dict[str, object]:
-    """The fields that a part of a selection changes, with those that begin anew."""
-    part = dict(part)
-    if "position" in part:
-        part["image"] = int(subject.chosen(at.filter)[part.pop("position")])
-    if "ablate" in part:
-        pair = part.pop("ablate")
-        part["ablated"] = tuple(sorted({*at.ablated} ^ {tuple(pair)})) if pair else ()
-    if "image" in part:
-        part |= {"pointed": None, "drawing": None}
-    return part | {"amount": None} if "disturbance" in part else part
+def sliding(count: int, value: int | None) -> Traits:
+    """What a slider over `count` numbers is set to."""
+    last = max(count - 1, 1)  # the page can't draw one that has nowhere to go
+    return {"max": last, "value": min(value or 0, last), "disabled": count < 2}
 
 
-def moved(subject: Subject, at: Selection, part: dict[str, object]) -> Selection:
+def stepping(names: Sequence[str], values: Sequence, value: object) -> Traits:
+    """What a slider over named steps is set to."""
+    options = tuple(zip(names, values, strict=True))
+    is_alone = len(options) == 1
+    if is_alone:
+        options *= 2
+    return {"options": options, "value": value, "disabled": is_alone}
+
+
+def listed(subject: Subject, name: str, value: object) -> Traits:
+    """What a list of values is set to; those that may be left open begin with `ANY`."""
+    values = list(subject.known[name])
+    names = list(map(str, values))
+    if name in CLASSES:
+        names = subject.digits
+    if name == "tenth":
+        names = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in values]
+    options = list(zip(names, values, strict=True))
+    if name in (*CLASSES, "tenth"):
+        options.insert(0, (ANY, ANY))
+    if value is None:
+        value = ANY
+    return {"options": tuple(options), "value": value}
+
+
+def part_of(subject: Subject, at: Selection, name: str, value: object) -> Traits:
+    """The part of a selection that a control changes when it is moved."""
+    if value == ANY:
+        value = None
+    if name == "position":
+        return {"image": int(subject.chosen(at.filter)[value])}
+    if name in ("moment", "run"):
+        return {"weights": value}
+    return {name: value}
+
+
+def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
     """The selection after a control or a click changed a part of it.
 
-    Beside the fields, `part` may hold "position" (among the images that the filter lets through),
-    "ablate" (a channel that is put to zero, or on again; None for all on) and "reset".
+    Beside the fields, `part` may hold "ablate" (a channel that is put to zero, or on again; None
+    for all on) and "reset".
     """
     if "reset" in part:
         return Selection(view=at.view)
-    part = as_fields(subject, at, part)
-    fields = asdict(at) | part
-    at = Selection(**{name: fields[name] for name in asdict(at)})
-    if "layer" in part:  # what was chosen in another layer moves inside this one
-        place = asdict(subject.look(at).at)
-        chosen = [name for name in ("channel", "row", "column") if fields[name] is not None]
-        at = replace(at, **{name: place[name] for name in chosen})
-    chosen = subject.chosen(at.filter)
-    if at.image in chosen:
-        return at
-    if "image" in part:  # one that the filter hides takes the filter away
-        return replace(at, **asdict(ImageFilter()))
-    return replace(at, image=int(chosen[0])) if len(chosen) else at
+    fields = dict(part)
+    if "ablate" in fields:
+        pair = fields.pop("ablate")
+        fields["ablated"] = toggled(at.ablated, pair)
+    if "image" in fields:
+        fields.update(pointed=None, drawing=None)
+    if "disturbance" in fields:
+        fields["amount"] = None
+    after = replace(at, **fields)
+    if "layer" in fields:  # what was chosen in another layer moves inside this one
+        place = subject.look(after).at
+        for name in ("channel", "row", "column"):
+            if getattr(after, name) is not None:
+                after = replace(after, **{name: getattr(place, name)})
+    images = subject.chosen(after.filter)
+    if after.image in images:
+        return after
+    if "image" in fields:  # one that the filter hides takes the filter away
+        return replace(after, **asdict(ImageFilter()))
+    if len(images):
+        return replace(after, image=int(images[0]))
+    return after
+
+
+def toggled(ablated: tuple, channel: Sequence | None) -> tuple:
+    """The ablated channels with one more or one less; none at all for None."""
+    if channel is None:
+        return ()
+    return tuple({*ablated} ^ {tuple(channel)})

@@ -1,8 +1,9 @@
-"""The explorer in a notebook: one widget around the selection, drawn by the page."""
+"""The explorer in a notebook: tabs and controls of ipywidgets around a page that draws scenes."""
 
 import asyncio
 import dataclasses
 import json
+from functools import partial
 from importlib.resources import files
 
 import anywidget
@@ -10,10 +11,11 @@ import matplotlib
 import numpy as np
 import traitlets
 from IPython.display import display
+from ipywidgets import Button, FloatProgress, HBox, Label, ToggleButtons, VBox
 from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
-from mnist_helpers.explorer.controls import controls, moved
+from mnist_helpers.explorer.controls import PLAYED, Controls, bring, moved, part_of
 from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection, field_names
@@ -22,7 +24,7 @@ from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
-SCRIPTS = ("marks.js", "pad.js", "controls.js", "explorer.js")
+SCRIPTS = ("marks.js", "pad.js", "explorer.js")
 DARK = {"signed": "berlin", "unsigned": "viridis", "ink": "gray"}
 AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
@@ -52,19 +54,44 @@ def colours(colormap: str) -> list[list[int]]:
     return matplotlib.colormaps[colormap](levels, bytes=True)[:, :3].tolist()
 
 
-class Explorer(anywidget.AnyWidget):
-    """All views into a network under one `selection`, which can be read and set."""
+class Page(anywidget.AnyWidget):
+    """Draws a scene, and sends what a click on it selects."""
 
     _esm = page_script()
     _css = PAGE.joinpath("explorer.css").read_text("utf-8")
     state = traitlets.Dict().tag(sync=True)
-    progress = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+
+
+class Explorer(VBox):
+    """All views into a network under one `selection`, which can be read and set.
+
+    Attributes:
+        controls: the widgets that change it, by field; see `Controls`. Each can be linked, restyled
+            and laid out anew.
+    """
+
     selection = traitlets.Instance(Selection)
 
     def __init__(self, subject: Subject, selection: Selection) -> None:
         self.subject, self.serial, self.task, self.scene = subject, 0, None, None
-        super().__init__(selection=selection)
-        self.on_msg(lambda widget, content, buffers: self.receive(content))
+        self.is_showing = False
+        titles = [(view.title, name) for name, view in views_of(subject).items()]
+        self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
+        self.tabs.add_class("mnist-tabs")
+        self.panel = Controls()
+        self.controls = self.panel.fields
+        self.task_text, self.progress, stop = Label(), FloatProgress(max=1), Button()
+        stop.description = "Stop"
+        stop.on_click(lambda button: self.stop())
+        self.waiting = HBox([self.task_text, self.progress, stop])
+        self.waiting.layout.display = "none"
+        self.page = Page()
+        super().__init__([self.tabs, self.panel, self.waiting, self.page], selection=selection)
+        self.add_class("mnist-explorer")
+        self.page.on_msg(lambda page, content, buffers: self.receive(content))
+        for name, control in {"view": self.tabs, **self.controls}.items():
+            if name not in PLAYED:
+                control.observe(partial(self.turn, name), "value")
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
@@ -80,22 +107,26 @@ class Explorer(anywidget.AnyWidget):
             self.scene = draw(self.subject, self.selection)
         except Unmeasured as slow:
             self.begin(slow)
-            if self.state.get("view") != self.selection.view:
+            if self.page.state.get("view") != self.selection.view:
                 self.scene = Scene(Text(text=f"{slow} …"), f"{slow} …")
         except InputError as wrong:
             error = str(wrong)
             self.scene = Scene(Text(text=error, size="strong"), error)
-        self.state = self.described(error)
-
-    def described(self, error: str) -> dict[str, object]:
-        """All that the page needs to draw."""
         look = self.subject.look(shown(self.selection))
+        self.page.state = self.described(look, error)
+        self.is_showing = True
+        try:
+            bring(self.tabs, {"value": self.selection.view})
+            self.panel.show(look)
+        finally:
+            self.is_showing = False
+
+    def described(self, look: Look, error: str) -> dict[str, object]:
+        """All that the page needs to draw."""
         parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
         text, numbers = encoded(parts)
         return {
-            "tabs": [[name, view.title] for name, view in views_of(self.subject).items()],
             "view": self.selection.view,
-            "controls": controls(self.subject, self.selection),
             "shown": text,
             "numbers": numbers,
             "call": str(self.selection),
@@ -103,14 +134,20 @@ class Explorer(anywidget.AnyWidget):
             "serial": self.serial,
         }
 
+    def turn(self, name: str, change: traitlets.Bunch) -> None:
+        """Selects what a control was moved to."""
+        if not self.is_showing:
+            self.receive({"select": part_of(self.subject, self.selection, name, change.new)})
+
     def receive(self, content: dict[str, object]) -> None:
-        """Does what the page asks for: to stop a measurement, or to change the selection."""
+        """Changes a part of the selection, as a control or a click on the page asks for it.
+
+        What is slow is left to the event loop. A message without a part only nudges the server.
+        """
         try:
-            if "stop" in content:
-                self.stop()
-            if "select" not in content:  # the page only nudges the server
+            if "select" not in content:
                 return
-            self.serial = int(content["serial"])
+            self.serial = int(content.get("serial", self.serial))
             self.subject.defers = may_wait()
             after = moved(self.subject, self.selection, content["select"])
             if after == self.selection:
@@ -118,7 +155,7 @@ class Explorer(anywidget.AnyWidget):
             self.selection = after
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             error = f"{type(wrong).__name__}: {wrong}"
-            self.state = self.state | {"error": error, "serial": self.serial}
+            self.page.state = self.page.state | {"error": error, "serial": self.serial}
             raise
         finally:
             self.subject.defers = False
@@ -130,11 +167,13 @@ class Explorer(anywidget.AnyWidget):
         self.task = asyncio.ensure_future(self.work(slow))
 
     async def work(self, slow: Unmeasured) -> None:
-        """Does a job, telling the page how far it is, and draws the view again."""
+        """Does a job, telling how far it is, and draws the view again."""
+        self.task_text.value = str(slow)
+        self.waiting.layout.display = "flex"
         for fraction in slow.job:
-            self.progress = {"text": str(slow), "fraction": fraction}
+            self.progress.value = fraction
             await asyncio.sleep(0)
-        self.progress = None
+        self.waiting.layout.display = "none"
         self.subject.defers = True
         try:
             self.show()
@@ -145,15 +184,17 @@ class Explorer(anywidget.AnyWidget):
         """Stops a job; it goes on from there when a view next asks for it."""
         if self.task:
             self.task.cancel()
-        self.progress, self.task = None, None
+        self.task = None
+        self.waiting.layout.display = "none"
         self.selection = dataclasses.replace(self.selection, rank=False)
-        self.state = self.state | {"error": "Stopped; any change goes on with what is missing."}
+        self.page.state = self.page.state | {
+            "error": "Stopped; any change goes on with what is missing."
+        }
 
     def _ipython_display_(self) -> None:
         """Shows a still, and over it the widget, whose page hides the still while it lives."""
         display(Still(self.scene))
-        view, metadata = super()._repr_mimebundle_()
-        display(view | {"text/plain": repr(self)}, metadata=metadata, raw=True)
+        display({**self._repr_mimebundle_(), "text/plain": repr(self)}, raw=True)
 
     def __repr__(self) -> str:
         return str(self.selection)

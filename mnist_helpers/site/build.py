@@ -13,11 +13,11 @@ from nbconvert.filters import markdown2html
 from mnist_helpers.config import PROJECT_DIR
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
-from mnist_helpers.explorer.controls import controls
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
+from mnist_helpers.site.controls import controls
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"

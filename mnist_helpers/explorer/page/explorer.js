@@ -1,4 +1,4 @@
-// The explorer: tabs, controls, the open view and what is said of it, around a host's state.
+// The page of an explorer: the open view and what is said of it, around a host's state.
 
 const HINT = `Click or press Enter to select; arrow keys move between maps, \
 Shift + arrow keys between values.`;
@@ -6,18 +6,23 @@ Shift + arrow keys between values.`;
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
+const LAST_NUDGE = 300;
+const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the first" };
 
 /**
- * Shows a host's explorer in `el` and gives the function that takes it away.
+ * Shows a host's scenes in `el` and gives the function that takes them away.
  *
  * The host is a kernel (an anywidget model) or a network in the page; it has get, on, off and send.
+ * `surround` is called with each state and the context of its marks. In a notebook `el` lies in the
+ * explorer's box, below its tabs and controls.
  */
-function mount(host, el) {
+function mount(host, el, surround = () => {}) {
   const parts = makeParts();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   let sent = host.get("state").serial;
   let waiting = null;
   let nudging = null;
+  let box = null;
 
   const busy = () => sent > host.get("state").serial || waiting !== null;
   const flush = () => {
@@ -25,14 +30,17 @@ function mount(host, el) {
     sent = Math.max(sent, host.get("state").serial) + 1;
     host.send({ select: waiting, serial: sent });
     waiting = null;
-    nudge(sent, NUDGE);
+    nudge(NUDGE);
   };
-  const nudge = (serial, delay) => {
-    nudging = setTimeout(() => {
-      if (host.get("state").serial >= serial) return;
+  const nudge = (delay) => {
+    clearTimeout(nudging);
+    const state = host.get("state");
+    const again = () => {
+      if (host.get("state") !== state || delay > LAST_NUDGE) return;
       host.send({});
-      nudge(serial, 2 * delay);
-    }, delay);
+      nudge(2 * delay);
+    };
+    nudging = setTimeout(again, delay);
   };
   const select = (part) => {
     waiting = { ...waiting, ...part };
@@ -64,12 +72,11 @@ function mount(host, el) {
   };
   const show = () => {
     const state = host.get("state");
-    el.classList.toggle("dark", isDark());
-    if (differs(parts.tabs, [state.tabs, state.view])) drawTabs(parts.tabs, state, select);
+    (box ?? el).classList.toggle("dark", isDark());
+    surround(state, context);
     const { header, trail, scene } = scenesOf(state);
     drawItems(parts.header, [header], context);
     drawItems(parts.trail, trail.items, context);
-    drawControls(parts.controls, state.controls, context);
     drawItems(parts.scene, [scene.content], context);
     parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
@@ -79,25 +86,119 @@ function mount(host, el) {
     flush();
     show();
   };
-  const progress = () => drawProgress(parts.progress, host.get("progress"), host);
 
   parts.reset.onclick = () => select({ reset: true });
   parts.copy.onclick = async () => say("notice")(await copy(host.get("state").call, parts.foot));
-  el.classList.add("mnist-explorer");
   el.replaceChildren(...parts.all);
   const unwatch = watchTheme(show);
-  const showStill = hideStill(el);
+  let leave = () => {};
+  const unattach = whenAttached(el, () => {
+    box = el.closest(".mnist-explorer");
+    if (!box) el.classList.add("mnist-explorer");
+    const showStill = hideStill(el);
+    const forget = box && box !== el ? attend(box, el, () => nudge(NUDGE)) : () => {};
+    leave = () => {
+      forget();
+      showStill();
+    };
+    show();
+  });
   host.on("change:state", answer);
-  host.on("change:progress", progress);
   show();
-  progress();
   return () => {
     host.off?.("change:state", answer);
-    host.off?.("change:progress", progress);
-    parts.controls.querySelectorAll(".control").forEach((control) => control.stop?.());
     clearTimeout(nudging);
+    unattach();
     unwatch();
-    showStill();
+    leave();
+  };
+}
+
+/** Calls `then` as soon as an element is in the page; gives the function that ends the waiting. */
+function whenAttached(el, then) {
+  let frame = null;
+  const look = () => {
+    if (el.isConnected) return then();
+    frame = requestAnimationFrame(look);
+  };
+  look();
+  return () => cancelAnimationFrame(frame);
+}
+
+/**
+ * Attends to the ipywidgets in an explorer's box: gives them what they lack for keys and screen
+ * readers, and calls `moved` when one is moved. Gives the function that ends it.
+ */
+function attend(box, el, moved) {
+  const [tabs] = box.getElementsByClassName("mnist-tabs");
+  const name = () => {
+    nameControls(box, el);
+    if (tabs) nameTabs(tabs);
+  };
+  const observer = new MutationObserver(name);
+  const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
+  const outside = (event) => {
+    if (el.contains(event.target)) return;
+    if (event.key === "End" && event.target.role === "slider") goToEnd(event);
+    moved();
+  };
+  for (const child of box.children) {
+    if (!child.contains(el)) observer.observe(child, options);
+  }
+  name();
+  const events = ["input", "change", "click", "keydown", "pointermove"];
+  events.forEach((event) => box.addEventListener(event, outside, true));
+  return () => {
+    observer.disconnect();
+    events.forEach((event) => box.removeEventListener(event, outside, true));
+  };
+}
+
+/** Moves a slider to its end; noUiSlider itself would go to the end that it had at the start. */
+function goToEnd(event) {
+  const slider = event.target.closest(".slider").noUiSlider;
+  slider.set(slider.options.range.max);
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Gives the handles of sliders and the buttons that play them their names. */
+function nameControls(box, el) {
+  for (const slider of box.querySelectorAll(".widget-slider")) {
+    const label = slider.querySelector(".widget-label").textContent;
+    const handle = slider.querySelector(".noUi-handle");
+    const readout = slider.querySelector(".widget-readout");
+    handle.ariaLabel = label;
+    if (handle.ariaValueText !== readout.textContent) handle.ariaValueText = readout.textContent;
+    Object.assign(readout, { role: "textbox", ariaLabel: `${label}, as text` });
+  }
+  for (const icon of box.querySelectorAll(".widget-play i")) {
+    const name = Object.keys(PLAY).find((kind) => icon.classList.contains(kind));
+    Object.assign(icon.parentElement, { ariaLabel: PLAY[name], title: PLAY[name] });
+  }
+  for (const part of box.querySelectorAll("button, input, select, [tabindex], [contenteditable]")) {
+    if (!el.contains(part)) focusable(part);
+  }
+}
+
+/** Makes a row of ToggleButtons tabs: one of them takes the focus, arrow keys move it. */
+function nameTabs(row) {
+  const buttons = [...row.querySelectorAll("button")];
+  const [first] = buttons;
+  if (!first) return;
+  Object.assign(first.parentElement, { role: "tablist", ariaLabel: "Views" });
+  for (const button of buttons) {
+    const isOpen = button.classList.contains("mod-active");
+    button.role = "tab";
+    button.ariaSelected = String(isOpen);
+    button.tabIndex = isOpen ? 0 : -1;
+  }
+  row.onkeydown = (event) => {
+    if (!MOVES.includes(event.key)) return;
+    const index = buttons.indexOf(document.activeElement);
+    buttons[step(event.key, index, buttons.length, 1)].focus();
+    event.preventDefault();
+    event.stopPropagation();
   };
 }
 
@@ -105,11 +206,8 @@ function mount(host, el) {
 function makeParts() {
   const button = (text) => focusable(make("button", "small", text));
   const parts = {
-    tabs: Object.assign(make("div", "tabs"), { role: "tablist", ariaLabel: "Views" }),
     header: make("div", "header"),
-    controls: make("div", "controls"),
     trail: Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" }),
-    progress: make("div", "progress"),
     scene: Object.assign(make("div", "scene"), { role: "group" }),
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
     caption: make("p", "caption"),
@@ -117,46 +215,9 @@ function makeParts() {
     copy: button("Copy call"),
   };
   parts.foot = make("div", "foot", parts.caption, parts.reset, parts.copy);
-  const top = make("div", "top", parts.header, parts.controls);
-  const { tabs, progress, trail, scene, readout, foot } = parts;
-  parts.all = [tabs, top, progress, trail, scene, readout, foot];
+  const top = make("div", "top", parts.header, parts.trail);
+  parts.all = [top, parts.scene, parts.readout, parts.foot];
   return parts;
-}
-
-/** Draws the tabs; arrow keys move between them, Enter and a click open one. */
-function drawTabs(bar, { tabs, view }, select) {
-  const hasFocus = bar.contains(document.activeElement);
-  const buttons = tabs.map(([name, title]) => {
-    const button = focusable(make("button", "tab", title));
-    const isOpen = name === view;
-    Object.assign(button, { role: "tab", ariaSelected: isOpen, tabIndex: isOpen ? 0 : -1 });
-    button.onclick = () => select({ view: name });
-    return button;
-  });
-  bar.onkeydown = (event) => {
-    if (!MOVES.includes(event.key)) return;
-    const index = buttons.indexOf(document.activeElement);
-    buttons[step(event.key, index, buttons.length, 1)].focus();
-    event.preventDefault();
-    event.stopPropagation();
-  };
-  bar.replaceChildren(...buttons);
-  if (hasFocus) buttons.find((button) => button.tabIndex === 0)?.focus();
-}
-
-/** Shows how far a long computation is, with a way to stop it. */
-function drawProgress(box, progress, host) {
-  box.hidden = !progress;
-  if (!progress) return box.replaceChildren();
-  if (!box.firstChild) {
-    const stop = focusable(make("button", "small", "Stop"));
-    stop.onclick = () => host.send({ stop: true });
-    box.replaceChildren(make("span"), make("progress"), stop);
-  }
-  const [text, meter] = box.children;
-  write(text, progress.text);
-  meter.ariaLabel = progress.text;
-  meter.value = progress.fraction;
 }
 
 /** Copies a text, or shows it ready to be copied; gives a sentence that says which. */
@@ -188,15 +249,10 @@ function watchTheme(show) {
 
 /** Hides the picture shown before the widget; gives the function that brings it back. */
 function hideStill(el) {
-  let still = null;
-  let frame = requestAnimationFrame(function look() {
-    if (!el.isConnected) return void (frame = requestAnimationFrame(look));
-    const before = el.closest(".jp-OutputArea-child")?.previousElementSibling;
-    still = before?.querySelector("img") ? before : null;
-    if (still) still.style.display = "none";
-  });
+  const before = el.closest(".jp-OutputArea-child")?.previousElementSibling;
+  const still = before?.querySelector("img") ? before : null;
+  if (still) still.style.display = "none";
   return () => {
-    cancelAnimationFrame(frame);
     if (still) still.style.display = "";
   };
 }

@@ -1,4 +1,42 @@
-// The controls: each changes one part of the selection. Their elements are kept while they stay.
+// The lab's controls: each changes one part of the selection. Their elements stay while they are shown.
+
+/** Shows a host's explorer in `el`, below tabs and controls; gives the function that takes it away. */
+function mountWithControls(host, el) {
+  const tabs = Object.assign(make("div", "tabs"), { role: "tablist", ariaLabel: "Views" });
+  const bar = make("div", "controls");
+  const body = make("div");
+  el.classList.add("mnist-explorer");
+  el.replaceChildren(tabs, bar, body);
+  const unmount = mount(host, body, (state, context) => {
+    if (differs(tabs, [state.tabs, state.view])) drawTabs(tabs, state, context.select);
+    drawControls(bar, state.controls, context);
+  });
+  return () => {
+    bar.querySelectorAll(".control").forEach((control) => control.stop?.());
+    unmount();
+  };
+}
+
+/** Draws the tabs; arrow keys move between them, Enter and a click open one. */
+function drawTabs(bar, { tabs, view }, select) {
+  const hasFocus = bar.contains(document.activeElement);
+  const buttons = tabs.map(([name, title]) => {
+    const button = focusable(make("button", "tab", title));
+    const isOpen = name === view;
+    Object.assign(button, { role: "tab", ariaSelected: isOpen, tabIndex: isOpen ? 0 : -1 });
+    button.onclick = () => select({ view: name });
+    return button;
+  });
+  bar.onkeydown = (event) => {
+    if (!MOVES.includes(event.key)) return;
+    const index = buttons.indexOf(document.activeElement);
+    buttons[step(event.key, index, buttons.length, 1)].focus();
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  bar.replaceChildren(...buttons);
+  if (hasFocus) buttons.find((button) => button.tabIndex === 0)?.focus();
+}
 
 /** Draws the controls into `bar`; `context` has select(part), complain(sentence) and busy(). */
 function drawControls(bar, controls, context) {

@@ -268,7 +268,7 @@ async function takeWeights(file) {
 /** Puts everything on the page. */
 function start() {
   goThere();
-  mount(host, document.getElementById("explorer"));
+  mountWithControls(host, document.getElementById("explorer"));
   addEventListener("hashchange", goThere);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPicker);
   const input = document.getElementById("file");
