@@ -14,9 +14,9 @@ from torch import nn
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
+from mnist_helpers.explorer.look import largest
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
-from mnist_helpers.explorer.subject import largest
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.snapshots import Snapshots
 
@@ -233,13 +233,13 @@ class TestSubject:
                 yield step / 4
             return "result"
 
-        subject.defers = True
+        subject.jobs.defers = True
         with pytest.raises(Exception, match="Counting") as slow:
-            subject.measured("Counting", ("count",), job)
+            subject.jobs.result("Counting", ("count",), job)
         assert [next(slow.value.job), next(slow.value.job)] == [0, 0.25]
-        subject.defers = False
-        assert subject.measured("Counting", ("count",), job) == "result"
-        assert subject.measured("Counting", ("count",), job) == "result"
+        subject.jobs.defers = False
+        assert subject.jobs.result("Counting", ("count",), job) == "result"
+        assert subject.jobs.result("Counting", ("count",), job) == "result"
         assert done == [0, 1, 2, 3]
 
 
@@ -329,6 +329,30 @@ class TestControls:
         assert places[0].value == 9
         send(explorer, layer="conv1")
         assert [control.value for control in places] == [9, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("layers", "order"),
+        [(("conv1", "relu2"), ["max", "value"]), (("relu2", "conv1"), ["value", "max"])],
+    )
+    def test_no_value_ever_lies_outside_its_range(self, explorer, layers, order):
+        """The page would send such a value back, as near as it may be."""
+        before, after = layers
+        send(explorer, layer=before)
+        channel = explorer.controls["channel"]
+        seen = []
+        channel.observe(lambda change: seen.append((change.name, change.new)), ["max", "value"])
+        send(explorer, layer=after)
+        largest_channel = explorer.subject.look(explorer.selection).at.channel
+        assert [name for name, _ in seen] == order
+        assert dict(seen)["value"] == largest_channel
+
+    def test_play_walks_the_same_range(self, explorer):
+        send(explorer, read="wrong")
+        send(explorer, image=explorer.subject.chosen(ImageFilter(read="wrong"))[-1])
+        play = explorer.controls["play"]
+        position = explorer.controls["position"]
+        assert (play.value, play.max) == (position.value, position.max)
+        assert play.value == play.max > 0
 
     def test_another_image_is_not_pointed_at_and_another_disturbance_begins_at_nothing(
         self, explorer
@@ -554,7 +578,7 @@ class TestSlowWork:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert slow.progress.value > 0.3
-            while ("ranking", "conv2", "trained") not in slow.subject.results:
+            while ("ranking", "conv2", "trained") not in slow.subject.jobs.results:
                 await asyncio.sleep(0)
 
         asyncio.run(work())
@@ -651,7 +675,7 @@ class TestRuns:
             send(explorer, weights="slow, epoch 0")  # it goes on where it was
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            while ("replay",) not in subject.results:
+            while ("replay",) not in subject.jobs.results:
                 await asyncio.sleep(0)
             await asyncio.sleep(0.01)
 

@@ -8,8 +8,8 @@ from networks import build, images_of
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
-from mnist_helpers.explorer.subject import Unmeasured
 from mnist_helpers.explorer.views import VIEWS, draw, views_of
 from mnist_helpers.snapshots import Snapshots
 
@@ -938,7 +938,7 @@ class TestTraining:
     def test_a_frame_only_for_images_that_are_drawn(self, replay, monkeypatch):
         answers, points = replay.replay
         few = {name: each[:3] for name, each in points.items()}
-        monkeypatch.setitem(replay.results, ("replay",), (answers, few))
+        monkeypatch.setitem(replay.jobs.results, ("replay",), (answers, few))
         found, _, _ = show(replay, view="training", image=4)
         assert found["fc1 of 3 images, by PCA of the last moment"].frame is None
 
@@ -950,17 +950,17 @@ class TestTraining:
         once = replay.stats(names[0])["conv2"].max
         for name in names:
             replay.stats(name)
-        assert kept(replay.results, "stats") == [("stats", name) for name in names[-2:]]
+        assert kept(replay.jobs.results, "stats") == [("stats", name) for name in names[-2:]]
         assert torch.equal(replay.stats(names[0])["conv2"].max, once)
-        replay.defers = True
+        replay.jobs.defers = True
         for name in names[1:]:
             with pytest.raises(Unmeasured):
                 replay.ranking("conv1", name)
-        replay.defers = False
+        replay.jobs.defers = False
         rankings = [("ranking", "conv1", name) for name in names[-2:]]
-        assert kept(replay.jobs, "ranking") == rankings
+        assert kept(replay.jobs.running, "ranking") == rankings
         assert len(replay.ranking("conv1", names[-1])) == 16
-        assert kept(replay.jobs, "ranking") == rankings[:1]
+        assert kept(replay.jobs.running, "ranking") == rankings[:1]
 
     def test_one_run_alone(self, few, weights):
         moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})

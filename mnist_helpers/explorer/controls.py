@@ -18,8 +18,9 @@ from ipywidgets import (
     jslink,
 )
 
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.selection import ImageFilter, Selection
-from mnist_helpers.explorer.subject import Look, Subject
+from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
 ANY = "any"  # in a list: the field is left open

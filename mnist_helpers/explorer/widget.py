@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import PLAYED, Controls, bring, moved, part_of
+from mnist_helpers.explorer.jobs import Unmeasured
+from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
 from mnist_helpers.explorer.selection import Selection, field_names
-from mnist_helpers.explorer.subject import Look, Subject, Unmeasured, require
+from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
@@ -148,7 +150,7 @@ class Explorer(VBox):
             if "select" not in content:
                 return
             self.serial = int(content.get("serial", self.serial))
-            self.subject.defers = may_wait()
+            self.subject.jobs.defers = may_wait()
             after = moved(self.subject, self.selection, content["select"])
             if after == self.selection:
                 self.show()
@@ -158,7 +160,7 @@ class Explorer(VBox):
             self.page.state = self.page.state | {"error": error, "serial": self.serial}
             raise
         finally:
-            self.subject.defers = False
+            self.subject.jobs.defers = False
 
     def begin(self, slow: Unmeasured) -> None:
         """Goes on with a job in small steps, between which the kernel answers the page."""
@@ -174,11 +176,11 @@ class Explorer(VBox):
             self.progress.value = fraction
             await asyncio.sleep(0)
         self.waiting.layout.display = "none"
-        self.subject.defers = True
+        self.subject.jobs.defers = True
         try:
             self.show()
         finally:
-            self.subject.defers = False
+            self.subject.jobs.defers = False
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mnist_helpers.config import InputError
+from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.scene import Scene, Text
 from mnist_helpers.explorer.selection import Selection
-from mnist_helpers.explorer.subject import Look, Subject, require
+from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views.answers import confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from mnist_helpers.analysis.calibration import reliability
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Item, Row, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.parts import grid, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Table, Text, number
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.parts import (
     LARGE,
     in_rows,

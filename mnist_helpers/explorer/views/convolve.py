@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import COLUMN, ROW, Column, Item, Row, Scene, Text, number
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.arithmetic import products
 from mnist_helpers.explorer.views.parts import colour_limits, grid
 from mnist_helpers.network.activations import kernels

@@ -4,8 +4,8 @@ import torch
 
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD
 from mnist_helpers.digits import Prepared, pad_ink, prepare
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Pad, Row, Scene, Text
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.answers import alike
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.explorer.views.parts import picture, probability_bars

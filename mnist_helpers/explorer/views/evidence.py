@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mnist_helpers.config import InputError
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Bars, Column, Row, Scene, Text, number
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.parts import (
     PIXEL,
     SMALL,

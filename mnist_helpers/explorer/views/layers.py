@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene
-from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.parts import (
     SMALL,
     Limits,

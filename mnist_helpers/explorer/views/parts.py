@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, Table, number
 from mnist_helpers.explorer.selection import ImageFilter
-from mnist_helpers.explorer.subject import Look, Subject
+from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 VALUE = {"channel": INDEX, "row": ROW, "column": COLUMN}

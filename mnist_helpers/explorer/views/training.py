@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mnist_helpers.explorer.look import Look
+from mnist_helpers.explorer.replay import FEW
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Text
-from mnist_helpers.explorer.subject import FEW, Look
 from mnist_helpers.explorer.views.answers import matrix
 from mnist_helpers.explorer.views.parts import class_bars, colour_limits, grid, layer_maps
 from mnist_helpers.metrics import class_report

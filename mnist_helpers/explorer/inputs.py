@@ -1,0 +1,49 @@
+"""What a subject is given: images, labels and names, refused in a sentence where they won't do."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_helpers.config import InputError
+
+
+def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    """The names of the classes, where there is one for each; by default their numbers."""
+    names = [str(digit) for digit in range(classes)] if names is None else list(map(str, names))
+    different = {name.strip(" ") for name in names} - {""}
+    if not len(names) == len(different) == classes:
+        said = f"class_names has {len(names)} names, but there are {classes} classes"
+        raise InputError(f"{said}; give a different one for each.")
+    return names
+
+
+def checked_images(images: Tensor | np.ndarray) -> Tensor:
+    """Images as a tensor, where they are such as a model can take."""
+    wanted = "images must be a tensor of decimals (N, C, H, W), as the model takes them"
+    if not isinstance(images, Tensor | np.ndarray):
+        raise InputError(f"{wanted}, not a {type(images).__name__}.")
+    images = torch.as_tensor(images)
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        raise InputError(f"{wanted}, not {tuple(images.shape)} of {images.dtype}.")
+    if not images.isfinite().all():
+        raise InputError("some values of the images are not finite; give images of numbers only.")
+    return images
+
+
+def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | None:
+    """Labels as a tensor, where there are some and they fit."""
+    if labels is None:
+        return None
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"labels must be {count} whole numbers, not {labels!r:.40}.") from error
+    if labels.shape != (count,) or labels.is_floating_point():
+        form = f"{tuple(labels.shape)} of {labels.dtype}"
+        raise InputError(f"labels must be {count} whole numbers, not {form}.")
+    if labels.min() < 0 or labels.max() >= classes:
+        ends = f"{labels.min()} to {labels.max()}"
+        raise InputError(f"labels go from {ends}, but must be from 0 to {classes - 1}.")
+    return labels

@@ -1,0 +1,166 @@
+"""A subject at a selection: what a view is a function of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_helpers.analysis.disturbance import DISTURBANCES
+from mnist_helpers.config import InputError
+from mnist_helpers.explorer.scene import Box
+from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.network.activations import ActivationStats
+from mnist_helpers.network.arithmetic import Arithmetic, explain
+from mnist_helpers.network.tracing import SOFTMAX
+
+if TYPE_CHECKING:
+    from mnist_helpers.explorer.subject import Subject
+
+TIE = 1e-3  # of the largest value: what differs by less may be in another order elsewhere
+
+
+@dataclass(frozen=True)
+class Look:
+    """A subject at a selection that leaves nothing open: what a view is a function of."""
+
+    subject: "Subject"
+    at: Selection
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (C, H, W)."""
+        return self.subject.image(self.at.source, *self.disturbed)[0].numpy()
+
+    @property
+    def disturbed(self) -> tuple[str, float]:
+        """What is done to it, and how much of it."""
+        return self.at.disturbance, self.at.amount
+
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """What every layer makes of the image: {name: (C, H, W)}."""
+        return self.subject.maps(self.at.source, self.at.weights, *self.disturbed)
+
+    @property
+    def values(self) -> np.ndarray:
+        """What the selected layer makes of it, (C, H, W)."""
+        return self.maps[self.at.layer]
+
+    @property
+    def places(self) -> dict[str, Sequence]:
+        """What channel, row and column can be, and the amount of what is done to the image."""
+        channels, rows, columns = map(range, self.values.shape)
+        amounts = DISTURBANCES[self.at.disturbance].amounts
+        return {"channel": channels, "row": rows, "column": columns, "amount": amounts}
+
+    @property
+    def probs(self) -> np.ndarray:
+        """The probability of each class, (classes,)."""
+        return self.maps[SOFTMAX].ravel()
+
+    @property
+    def stats(self) -> ActivationStats:
+        """How the selected layer answers to all images."""
+        return self.subject.stats(self.at.weights)[self.at.layer]
+
+    @property
+    def explained(self) -> Arithmetic:
+        """How the selected value comes about."""
+        at = self.at
+        outputs = self.subject.outputs(at.source, at.weights, *self.disturbed)
+        network = self.subject.networks[at.weights]
+        return explain(network, outputs, at.layer, at.channel, at.row, at.column)
+
+    @property
+    def other(self) -> str:
+        """The weights to compare with."""
+        return self.subject.other(self.at.weights)
+
+    @property
+    def compared(self) -> list[str]:
+        """The weights that are shown: one, or two."""
+        if self.at.compare == "alone":
+            return [self.at.weights]
+        return [self.at.weights, self.other]
+
+    @property
+    def title(self) -> str:
+        """Which image it is and what the network reads in it."""
+        at = self.at
+        names = self.subject.digits
+        label = ""
+        if self.labelled:
+            label = f", a {names[self.subject.labels[at.image]]}"
+        if at.disturbance != "none":
+            label += f", {at.disturbance} {at.amount:g} {DISTURBANCES[at.disturbance].unit}"
+        confidence = f"{self.probs.max():.1%}"
+        return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
+
+    @property
+    def chosen(self) -> Tensor:
+        """Which images the filter lets through, (N,) bool."""
+        mask = torch.zeros(len(self.subject.images), dtype=torch.bool)
+        mask[self.subject.chosen(self.at.filter)] = True
+        return mask
+
+    @property
+    def name(self) -> str:
+        """What to call what is looked at."""
+        if self.at.drawing is None:
+            return f"Image {self.at.image}"
+        return "Your drawing"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a label was given."""
+        return self.subject.given is not None and self.at.drawing is None
+
+    def ranked(self, layer: str) -> np.ndarray:
+        """How many images are lost without each channel; nan where it was not measured."""
+        unknown = [np.nan] * self.subject.layers[layer].shape[0]
+        lost = self.subject.jobs.results.get(("ranking", layer, self.at.weights), unknown)
+        return np.array(lost, dtype=float)
+
+    def seen(self, row: int, column: int) -> Box | None:
+        """What a value of the selected layer sees of the image; None where that isn't known."""
+        field = self.subject.layers[self.at.layer].receptive_field
+        return field and field.box(row, column)
+
+
+def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:
+    """Where the largest of maps (C, H, W) is, among those at the coordinates that are given.
+
+    The first of those that are as large but for rounding, which is each processor's own.
+    """
+    window = []
+    for coordinate, size in zip(place, maps.shape, strict=True):
+        if coordinate is None:
+            window.append(slice(0, size))
+        else:
+            inside = min(coordinate, size - 1)
+            window.append(slice(inside, inside + 1))
+    values = maps[tuple(window)]
+    ties = values >= values.max() - TIE * abs(values.max())
+    offsets = np.unravel_index(ties.argmax(), values.shape)
+    starts = [part.start for part in window]
+    channel, row, column = np.add(starts, offsets).tolist()
+    return channel, row, column
+
+
+def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]]) -> None:
+    """Raises an InputError where a value is not among those that are known, or may be left open."""
+    for name, choices in known.items():
+        value = values[name]
+        if value is None and getattr(Selection, name, 0) is None:
+            continue  # left to the view
+        is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+        is_decimal = isinstance(value, float) and not isinstance(choices[0], float)
+        if is_plain and not is_decimal and value in choices:
+            continue
+        rule = f"one of: {', '.join(map(str, choices))}"
+        if isinstance(choices, range):
+            rule = f"from 0 to {choices[-1]}"
+        raise InputError(f"{name} is {value!r:.80}, but must be {rule}.")

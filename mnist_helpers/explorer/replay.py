@@ -1,0 +1,56 @@
+"""The moments of one or two runs: their names, their weights, and what they read."""
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from mnist_helpers.analysis.embedding import replayed
+from mnist_helpers.config import InputError
+from mnist_helpers.metrics import Predictions
+from mnist_helpers.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from mnist_helpers.explorer.subject import Subject
+
+FEW = 1000  # images, for the points of a replay
+
+
+def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
+    """The names of a run's moments, each with its epoch."""
+    return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in snapshots.epochs}
+
+
+def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+    """The weights of all moments by name.
+
+    Raises:
+        InputError: there are too many runs, or others as well.
+    """
+    if others or len(runs) > 2:
+        raise InputError("give one or two runs, and no others beside them.")
+    weights: dict[str, dict[str, Tensor]] = {}
+    for run, snapshots in runs.items():
+        weights.update(zip(moments(run, snapshots), snapshots.weights, strict=True))
+    return weights
+
+
+def replay_job(subject: "Subject") -> Generator[float, None, tuple]:
+    """Reads all images at every moment; yields the fraction done.
+
+    Returns:
+        The answers of every moment by its name, and where it puts the first `FEW` images.
+    """
+    answers: dict[str, Predictions] = {}
+    points: dict[str, np.ndarray] = {}
+    for moment_names in subject.moments.values():
+        features = []
+        for name in moment_names:
+            network = subject.networks[name]
+            hidden, logits = network.features(subject.images, subject.hidden, network.answer)
+            answers[name] = Predictions(logits, subject.labels)
+            features.append(hidden[:FEW].flatten(1))
+            yield len(answers) / len(subject.networks)
+        points.update(zip(moment_names, replayed(features), strict=True))
+    return answers, points
