@@ -70,7 +70,7 @@ def executed(source: Path, options: Analyze) -> NotebookNode:
         result = notebooks.execute(source, target, values, Notebooks.timeout)
         if result.error:
             raise InputError(
-                f"the notebook {source.stem} failed ({result.error}); run it in JupyterLab to see "
-                "at which cell."
+                f"the notebook {source.stem} failed ({result.error}); choose another checkpoint "
+                "or data_dir."
             )
         return notebooks.normalise(nbformat.read(target, as_version=4))
