@@ -26,7 +26,7 @@ class_names: str = None"""
 NOTEBOOK = [  # in the place of the analysis, for it is quick
     "print(f'of {checkpoint}, on {device}, with {data_dir}')",
     "for name in class_names.split(','): print(name)",
-    "%matplotlib inline\nfrom mnist_helpers.plots import make_figure\nmake_figure(2, 2)",
+    "%matplotlib inline\nfrom mnist_helpers.plots import plot_risk\nplot_risk([1], [0]).figure",
 ]
 
 
@@ -142,54 +142,57 @@ def test_what_can_not_be_is_said_before_the_notebook(
     assert complaint in err
 
 
+@pytest.fixture(scope="module")
+def folder(splits, tmp_path_factory):
+    """What the whole analysis of 5,400 training images, 5,000 to validate, and 300 others writes."""
+    data = tmp_path_factory.mktemp("data")
+    for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
+        images, labels = (tensor[:count] for tensor in part.tensors)
+        shades = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+        write_idx(data / f"{stem}-images-idx3-ubyte.gz", shades)
+        write_idx(data / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+    out = tmp_path_factory.mktemp("report") / "new"
+    analyze.run(analyze.Analyze(data_dir=data, out=out, class_names=",".join(NAMES)))
+    return out
+
+
 @pytest.mark.slow
-class TestTheWhole:
-    """The analysis itself: 5,400 training images, of which 5,000 validate, and 300 test images."""
+def test_the_numbers_are_of_these_images(folder, splits, numbers):
+    found = json.loads((folder / "metrics.json").read_text("utf-8"))
+    assert list(found) == list(numbers)
+    assert (found["images"], found["accuracy"], found["class_names"]) == (300, 1.0, NAMES)
+    images, labels = (tensor[:300] for tensor in splits.test.tensors)
+    moved = torch.full_like(images, BACKGROUND)
+    moved[..., :-4] = images[..., 4:]
+    with torch.inference_mode():
+        correct = load_checkpoint()[0](moved).argmax(1) == labels
+    shift = found["resistance"]["shift"]
+    share = shift["accuracies"][shift["amounts"].index(-4.0)]
+    assert share == pytest.approx(correct.double().mean().item(), abs=2e-3)
 
-    @pytest.fixture(scope="class")
-    def folder(self, splits, tmp_path_factory):
-        data = tmp_path_factory.mktemp("data")
-        for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
-            images, labels = (tensor[:count] for tensor in part.tensors)
-            shades = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-            write_idx(data / f"{stem}-images-idx3-ubyte.gz", shades)
-            write_idx(data / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
-        out = tmp_path_factory.mktemp("report") / "new"
-        analyze.run(analyze.Analyze(data_dir=data, out=out, class_names=",".join(NAMES)))
-        return out
 
-    def test_the_numbers_are_of_these_images(self, folder, splits, numbers):
-        found = json.loads((folder / "metrics.json").read_text("utf-8"))
-        assert list(found) == list(numbers)
-        assert (found["images"], found["accuracy"], found["class_names"]) == (300, 1.0, NAMES)
-        images, labels = (tensor[:300] for tensor in splits.test.tensors)
-        moved = torch.full_like(images, BACKGROUND)
-        moved[..., :-4] = images[..., 4:]
-        with torch.inference_mode():
-            correct = load_checkpoint()[0](moved).argmax(1) == labels
-        shift = found["resistance"]["shift"]
-        share = shift["accuracies"][shift["amounts"].index(-4.0)]
-        assert share == pytest.approx(correct.double().mean().item(), abs=2e-3)
+@pytest.mark.slow
+def test_the_page_names_nothing_that_is_fetched(folder):
+    assert pages.FETCHED.findall((folder / "report.html").read_text("utf-8")) == []
 
-    def test_the_page_names_nothing_that_is_fetched(self, folder):
-        assert pages.FETCHED.findall((folder / "report.html").read_text("utf-8")) == []
 
-    @pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-    def test_the_page_lives_without_a_network(self, folder):
-        with pages.chromium() as browser:
-            page = pages.new_page(browser, offline=True)
-            heard = page.errors
-            page.on("console", lambda message: heard.append(message.text))
-            page.on("request", lambda request: heard.append(request.url))
-            address = (folder / "report.html").as_uri()
-            page.goto(address)
-            assert page.locator("h1").inner_text() == "Where is it wrong, and does it know?"
-            text = page.locator("main").inner_text()
-            assert "100.00% of 300 are right, 0 are wrong" in text
-            assert any(f"worst {name} with" in text for name in NAMES)
-            assert page.locator("main :is(script, b), a, img:not([alt])").count() == 0
-            widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
-            page.close()
-        assert len(widths) >= 10
-        assert all(widths)
-        assert heard == [address]
+@pytest.mark.slow
+@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_the_page_lives_without_a_network(folder):
+    with pages.chromium() as browser:
+        page = pages.new_page(browser, offline=True)
+        heard = page.errors
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("request", lambda request: heard.append(request.url))
+        address = (folder / "report.html").as_uri()
+        page.goto(address)
+        assert page.locator("h1").inner_text() == "Where is it wrong, and does it know?"
+        text = page.locator("main").inner_text()
+        assert "100.00% of 300 are right, 0 are wrong" in text
+        assert any(f"worst {name} with" in text for name in NAMES)
+        assert page.locator("main :is(script, b), a, img:not([alt])").count() == 0
+        widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
+        page.close()
+    assert len(widths) >= 10
+    assert all(widths)
+    assert heard == [address]
