@@ -111,9 +111,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/paper.py", "classes == place", "classes != place"),
     ("explorer/page/marks.js", "along >= aside", "true"),
     ("explorer/page/marks.js", "decode(mark.shades)", "view.values"),
-    ("report.py", "self.calibrated.loss()", "self.test.loss()"),
-    ("report.py", 'replace("<", "\\\\u003c")', 'replace("</", "<\\\\/")'),
-    ("report.py", "label_suspects(self.calibrated)", "label_suspects(self.test)"),
+    ("report.py", "calibrated.loss()", "test.loss()"),
+    ("report.py", "label_suspects(calibrated)", "label_suspects(test)"),
+    ("report.py", "max(round(share * len(risk)), 1) - 1", "-1"),
     ("plots.py", "(np.asarray(images)[:, 0])", "(np.asarray(images)[::-1, 0])"),
     # training, and what is shown of it
     ("live.py", "now - self.started", "now"),
@@ -292,7 +292,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     # the site
     ("site/build.py", 'partition("</h1>")[2]', 'partition("</h1>")[0]'),
     ("site/build.py", "levels, pixels = subject.images.unique", "levels, pixels = subject.images.flip(2).unique"),
-    ("site/build.py", "for old, new in CHANGES.items():", "for old, new in list(CHANGES.items())[2:]:"),
+    ("site/build.py", "for pattern, replacement in changes.items():", "for pattern, replacement in list(changes.items())[2:]:"),
     ("site/build.py", 'DOCS.glob("*.png")', 'DOCS.glob("*.jpg")'),
     ("site/page/network.js", ".fill(0, channel * area", ".fill(1, channel * area"),
     ("site/page/network.js", "Math.floor((tap % 9) / 3) - 1, (tap % 3) - 1", "(tap % 3) - 1, Math.floor((tap % 9) / 3) - 1"),

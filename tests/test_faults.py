@@ -48,7 +48,6 @@ from mnist_helpers.export import export_checkpoint
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.notebooks import execute
-from mnist_helpers.report import Report
 from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.snapshots import load_snapshots
 from mnist_helpers.training import Trainer
@@ -514,7 +513,7 @@ WRITERS = {
 
 WORK = [  # what takes long in each command
     (Trainer, "run"),
-    (Report, "__init__"),
+    ("mnist_helpers.commands.analyze.load_checkpoint", None),
     ("mnist_helpers.commands.visualize.still", None),
     ("mnist_helpers.commands.site.write_site", None),
     ("mnist_helpers.export.load_checkpoint", None),

@@ -99,7 +99,7 @@ def test_without_the_collection_the_current_folder_is_in_its_place(folder, tmp_p
         (["evaluate"], checkpoint),
         (["predict", "x.png"], checkpoint),
         (["visualize"], checkpoint),
-        (["analyze"], "mnist-helpers train --model-save-path best_mnist_cnn.pth"),
+        (["analyze"], notebooks),
         (["notebooks"], notebooks),
         (["site"], notebooks),
     ]

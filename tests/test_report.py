@@ -1,133 +1,198 @@
-"""The report: its numbers against numpy, its page in Chromium without a network."""
+"""The report: its numbers against numpy, its page from the notebook, in Chromium, too."""
 
-import contextlib
-import io
 import json
+import re
 
+import nbformat
 import numpy as np
 import page as pages
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import write_idx
+from test_cli import run
 
-from mnist_helpers import load_checkpoint
-from mnist_helpers.cli import main
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks
+from mnist_helpers.commands import analyze
 from mnist_helpers.data import BACKGROUND
+from mnist_helpers.metrics import evaluate
+from mnist_helpers.report import metrics
 
-pytestmark = pytest.mark.slow
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "</script>nine"]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """What the command writes, and what it says: a report of 10,000 images takes a while."""
-    out = tmp_path_factory.mktemp("report") / "new"
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        main(["analyze", "--out", str(out), "--class-names", ",".join(NAMES)])
-    return out, said.getvalue()
-
-
-@pytest.fixture(scope="module")
-def folder(run):
-    return run[0]
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "$7", "<b>8</b>", "</script>nine"]
+PARAMETERS = """checkpoint: str = None
+device: str = "auto"
+data_dir: str = None
+class_names: str = None"""
+NOTEBOOK = [  # in the place of the analysis, for it is quick
+    "print(f'of {checkpoint}, on {device}, with {data_dir}')",
+    "for name in class_names.split(','): print(name)",
+    "%matplotlib inline\nfrom mnist_helpers.plots import plot_risk\nplot_risk([1], [0]).figure",
+]
 
 
 @pytest.fixture(scope="module")
 def answers(splits):
-    """Logits and labels by the bare model."""
+    """What the published network answers to the test and the validation images."""
     model, _ = load_checkpoint()
-    images, labels = splits.test.tensors
-    with torch.inference_mode():
-        return torch.cat([model(batch) for batch in images.split(1000)]), labels
+    return evaluate(model, splits.test), evaluate(model, splits.val)
 
 
-def test_every_file_is_there(folder):
-    names = {path.name for path in folder.iterdir()}
-    figures = {"confusion.png", "classes.png", "reliability.png", "risk.png", "resistance.png"}
-    assert names == figures | {"metrics.json", "report.html"}
+@pytest.fixture(scope="module")
+def numbers(answers):
+    correct = torch.tensor([True, True, False, True])
+    return metrics(*answers, {"shift": [correct, ~correct]}, NAMES)
 
 
-def test_the_numbers(folder, answers, splits):
-    found = json.loads((folder / "metrics.json").read_text("utf-8"))
-    logits, labels = answers
-    probs, preds = logits.softmax(1), logits.argmax(1)
+def test_the_numbers(numbers, answers):
+    logits, labels = answers[0].logits, answers[0].labels
+    probs = logits.softmax(1)
+    preds = logits.argmax(1)
     right = preds == labels
-    assert found["images"] == 10_000
-    assert found["accuracy"] == pytest.approx(right.double().mean().item())
-    assert found["accuracy_interval"] == pytest.approx([0.994673, 0.997146], abs=1e-6)
-    assert found["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
-    calibrated = F.cross_entropy(logits / found["temperature"], labels).item()
-    assert found["calibrated_loss"] == pytest.approx(calibrated, abs=1e-5)
-    assert found["calibrated_calibration_error"] < found["calibration_error"] / 10
+    assert numbers["images"] == 10_000
+    assert numbers["accuracy"] == pytest.approx(right.double().mean().item())
+    assert numbers["accuracy_interval"] == pytest.approx([0.994673, 0.997146], abs=1e-6)
+    assert numbers["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
+    calibrated = F.cross_entropy(logits / numbers["temperature"], labels).item()
+    assert numbers["calibrated_loss"] == pytest.approx(calibrated, abs=1e-5)
+    assert numbers["calibrated_calibration_error"] < numbers["calibration_error"] / 10
     matrix = np.zeros((10, 10), int)
     np.add.at(matrix, (labels.numpy(), preds.numpy()), 1)
-    assert found["confusion_matrix"] == matrix.tolist()
+    assert numbers["confusion_matrix"] == matrix.tolist()
     recall = matrix.diagonal() / matrix.sum(axis=1)
-    assert found["classes"]["recall"] == pytest.approx(recall.tolist())
+    assert numbers["classes"]["recall"] == pytest.approx(recall.tolist())
     surest = probs.amax(1).argsort(descending=True, stable=True)[:9800]
     wrong = (~right[surest]).double().mean().item()
-    assert found["risk_at_coverage"]["0.98"] == pytest.approx(wrong)
+    assert numbers["risk_at_coverage"]["0.98"] == pytest.approx(wrong)
     own = probs[torch.arange(10_000), labels]
-    assert found["top_losses"][:20] == own.argsort()[:20].tolist()
-    assert found["label_suspects"] == [2130]
-    assert found["class_names"] == NAMES
-    images, few = splits.test.tensors[0][:1000], labels[:1000]
+    assert numbers["top_losses"][:20] == own.argsort()[:20].tolist()
+    assert numbers["label_suspects"] == [2130]
+    assert numbers["class_names"] == NAMES
+    assert numbers["resistance"]["shift"]["accuracies"] == [0.75, 0.25]
+
+
+def test_the_names_of_the_numbers_are_documented(numbers):
+    documented = (pages.PACKAGE.parent / "docs" / "metrics.md").read_text("utf-8")
+    assert set(numbers) == set(re.findall(r"`(\w+)`(?=[^|]*\|[^|]*\|$)", documented, re.MULTILINE))
+
+
+@pytest.fixture
+def instead(tmp_path, monkeypatch):
+    """Puts a notebook of a few cells in the place of the analysis; nothing is measured."""
+
+    def put(*sources):
+        parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+        cells = [parameters, *map(nbformat.v4.new_code_cell, sources)]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, tmp_path / "analysis.ipynb")
+        monkeypatch.setattr(notebooks, "NOTEBOOKS_DIR", tmp_path)
+        monkeypatch.setattr(analyze, "measured", lambda options: {"images": 300})
+
+    return put
+
+
+def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatch):
+    instead(*NOTEBOOK)
+    monkeypatch.chdir(tmp_path)
+    options = ["--data-dir", "data", "--device", "cpu", "--class-names", ",".join(NAMES)]
+    code, out, err = run(capsys, "analyze", *options, "--out", "new")
+    assert (code, out, err) == (0, "saved new/report.html\n", "")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "metrics.json", "report.html",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "new" / "metrics.json").read_text("utf-8")) == {"images": 300}
+    text = (tmp_path / "new" / "report.html").read_text("utf-8")
+    assert f"of {CHECKPOINT_PATH}, on cpu, with {tmp_path / 'data'}" in text
+    assert "zero\none\n" in text
+    assert "$7\n&lt;b&gt;8&lt;/b&gt;\n&lt;/script&gt;nine" in text
+    assert "<title>best_mnist_cnn.pth on data" in text
+    assert text.count('<img alt="') == text.count("data:image/png;base64,") == 1
+    assert "script" not in text.replace("&lt;/script&gt;nine", "")
+
+
+def test_of_the_own_data_set_the_notebook_is_told_nothing(instead, tmp_path, capsys):
+    instead(NOTEBOOK[0])
+    assert run(capsys, "analyze", "--out", tmp_path)[0] == 0
+    assert "on auto, with None" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(instead, tmp_path, capsys):
+    instead("1 // 0")
+    (tmp_path / "report.html").write_text("old")
+    code, out, err = run(capsys, "analyze", "--out", tmp_path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the notebook analysis failed (ZeroDivisionError: " in err
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--checkpoint", "none.pth", "none.pth does not exist; "),
+        ("--class-names", "a,b", "class_names has 2 names"),
+    ],
+)
+def test_what_can_not_be_is_said_before_the_notebook(
+    option, value, complaint, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.delattr(analyze, "executed")
+    code, out, err = run(capsys, "analyze", "--out", tmp_path, option, value)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert complaint in err
+
+
+@pytest.fixture(scope="module")
+def folder(splits, tmp_path_factory):
+    """What the whole analysis of 5,400 training images, 5,000 to validate, and 300 others writes."""
+    data = tmp_path_factory.mktemp("data")
+    for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
+        images, labels = (tensor[:count] for tensor in part.tensors)
+        shades = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+        write_idx(data / f"{stem}-images-idx3-ubyte.gz", shades)
+        write_idx(data / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+    out = tmp_path_factory.mktemp("report") / "new"
+    analyze.run(analyze.Analyze(data_dir=data, out=out, class_names=",".join(NAMES)))
+    return out
+
+
+@pytest.mark.slow
+def test_the_numbers_are_of_these_images(folder, splits, numbers):
+    found = json.loads((folder / "metrics.json").read_text("utf-8"))
+    assert list(found) == list(numbers)
+    assert (found["images"], found["accuracy"], found["class_names"]) == (300, 1.0, NAMES)
+    images, labels = (tensor[:300] for tensor in splits.test.tensors)
     moved = torch.full_like(images, BACKGROUND)
     moved[..., :-4] = images[..., 4:]
     with torch.inference_mode():
-        kept = (load_checkpoint()[0](moved).argmax(1) == few).double().mean().item()
+        correct = load_checkpoint()[0](moved).argmax(1) == labels
     shift = found["resistance"]["shift"]
-    assert shift["accuracies"][shift["amounts"].index(-4.0)] == pytest.approx(kept, abs=2e-3)
+    share = shift["accuracies"][shift["amounts"].index(-4.0)]
+    assert share == pytest.approx(correct.double().mean().item(), abs=2e-3)
 
 
-def test_the_names_of_the_numbers_are_documented(folder):
-    documented = (pages.FOLDER.parents[2] / "docs" / "metrics.md").read_text("utf-8")
-    for name in json.loads((folder / "metrics.json").read_text("utf-8")):
-        assert f"`{name}`" in documented
+@pytest.mark.slow
+def test_the_page_names_nothing_that_is_fetched(folder):
+    assert pages.FETCHED.findall((folder / "report.html").read_text("utf-8")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-def test_the_page_lives_without_a_network(folder, answers):
-    logits, labels = answers
-    preds = logits.argmax(1)
+def test_the_page_lives_without_a_network(folder):
     with pages.chromium() as browser:
         page = pages.new_page(browser, offline=True)
-        errors = page.errors
-        asked = []
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
+        heard = page.errors
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("request", lambda request: heard.append(request.url))
         address = (folder / "report.html").as_uri()
         page.goto(address)
-        assert page.locator("h1").inner_text() == "best_mnist_cnn.pth on MNIST-Data"
-        cells = page.locator("#explorer td:not(.corner)")
-        for true, read in [(9, 4), (0, 0), (5, 3)]:
-            cells.nth(10 * true + read).click()
-            count = int(((labels == true) & (preds == read)).sum())
-            page.get_by_text(f"{count:,} of 10,000 images", exact=False).first.wait_for()
-            assert page.locator("#explorer .maps canvas").count() == min(count, 24)
-        page.locator("#explorer .maps canvas").first.click()  # leads nowhere without a kernel
-        assert page.locator(".caption").inner_text().startswith("4 of 10,000 images")
-        page.locator("#explorer .group").nth(5).click()
-        confidence = logits.softmax(1).amax(1)
-        count = int(((confidence > 0.5) & (confidence <= 0.6)).sum())
-        page.get_by_text(f"{count} of 10,000 images", exact=False).first.wait_for()
-        cells.nth(3).click()  # nobody is there
-        page.get_by_text("There is no such image.").wait_for()
-        page.get_by_role("button", name="All images").click()
-        page.get_by_text("10,000 of 10,000 images", exact=False).first.wait_for()
-        assert "</script>nine" in page.locator("#explorer th").all_inner_texts()
+        assert page.locator("h1").inner_text() == "Where is it wrong, and does it know?"
+        text = page.locator("main").inner_text()
+        assert "100.00% of 300 are right, 0 are wrong" in text
+        assert any(f"worst {name} with" in text for name in NAMES)
+        assert page.locator("main :is(script, b), a, img:not([alt])").count() == 0
+        widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
         page.close()
-    assert errors == []
-    assert asked == [address]
-
-
-def test_the_command_tells_the_accuracy(run):
-    assert "test accuracy 99.61%" in run[1]
-
-
-def test_the_command_refuses_too_few_names(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["analyze", "--out", str(tmp_path / "new"), "--class-names", "a,b"])
-    assert stopped.value.code == 2
-    assert "class_names has 2 names" in capsys.readouterr().err
+    assert len(widths) >= 10
+    assert all(widths)
+    assert heard == [address]

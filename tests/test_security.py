@@ -5,21 +5,20 @@ import itertools
 import json
 import re
 
+import nbformat
 import numpy as np
 import page as pages
 import pytest
 from conftest import some_slow
 from matplotlib.text import Text as Letters
-from torch.utils.data import TensorDataset
 
 from mnist_helpers import InputError, load_checkpoint, make_model, plots
 from mnist_helpers.config import PROJECT_DIR
-from mnist_helpers.data import Splits
 from mnist_helpers.explorer import Explorer, Selection, Subject, still
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.explorer.widget import page_script
 from mnist_helpers.plots import figure_png
-from mnist_helpers.report import Report
+from mnist_helpers.site.build import report_page
 
 NAMES = [
     "<script>alert(1)</script>", "</script><!--<script>", '"><img src=x onerror=alert(1)>', "$x^{$",
@@ -41,12 +40,17 @@ def subject(few):
 
 
 @pytest.fixture(scope="module")
-def report(few, tmp_path_factory):
-    """A report of a few images with foreign names."""
-    out = tmp_path_factory.mktemp("report")
-    parts = [TensorDataset(*(tensor[:100] for tensor in part.tensors)) for part in few]
-    Report(load_checkpoint()[0], Splits(*parts), NAMES).write(out, TITLE)
-    return out / "report.html"
+def report(tmp_path_factory):
+    """A report of a notebook that was given foreign names, prints them and ends with them."""
+    lines = "\n".join(NAMES)
+    outputs = [
+        nbformat.v4.new_output("stream", text=lines),
+        nbformat.v4.new_output("execute_result", data={"text/plain": lines}),
+    ]
+    cell = nbformat.v4.new_code_cell(f"class_names = {','.join(NAMES)!r}", outputs=outputs)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(report_page(TITLE, nbformat.v4.new_notebook(cells=[cell])), "utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +91,11 @@ class TestPages:
         heard = watched(page)
         page.goto(report.as_uri())
         title = TITLE.replace("\n", r"\n").replace("\x1b", r"\x1b").replace("\udce9", r"\udce9")
-        assert page.locator("h1").inner_text() == title
-        assert page.title() == title
-        assert set(NAMES) <= set(page.locator("#explorer th").all_inner_texts())
+        assert page.locator("p").inner_text() == title
+        assert page.title() == f"{title} · MNIST, opened"
+        cell, printed, result = page.locator("pre").all_inner_texts()
+        assert cell.strip() == f"class_names = {','.join(NAMES)!r}"
+        assert printed.split("\n") == result.split("\n") == NAMES
         assert page.locator("main script, main img:not([alt])").count() == 0
         assert heard == [report.as_uri()]
 
@@ -246,7 +252,6 @@ def test_nothing_is_unpickled_and_no_archive_is_unpacked_to_disk():
     assert loads >= 3
 
 
-@pytest.mark.slow
 def test_pages_and_scripts_name_nothing_that_is_fetched(report):
     texts = {"report": report.read_text("utf-8"), "module": page_script()}
     for path in (PROJECT_DIR / "mnist_helpers").rglob("page/*"):

@@ -55,13 +55,15 @@ def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
     [
         (["notebooks", "load_model"], "papermill", "notebooks"),
         (["site"], "nbconvert", "notebooks"),
+        (["analyze"], "papermill", "notebooks"),
         (["export", "--format", "onnx"], "onnxscript", "export"),
     ],
 )
 def test_a_command_whose_extra_is_missing_names_it(
     args, module, extra, tmp_path, capsys, monkeypatch
 ):
-    for name in ("notebooks", "site.build", "commands.notebooks", "commands.site"):
+    commands = ("commands.analyze", "commands.notebooks", "commands.site")
+    for name in ("notebooks", "site.build", *commands):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
     monkeypatch.delattr(mnist_helpers, "notebooks", raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there

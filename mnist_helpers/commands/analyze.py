@@ -1,26 +1,76 @@
-"""`mnist-helpers analyze`: what a checkpoint gets right and wrong, as files."""
+"""`mnist-helpers analyze`: what a checkpoint gets right and wrong, as a page and as numbers."""
 
+import json
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import nbformat
+from nbformat import NotebookNode
+
+from mnist_helpers import notebooks
+from mnist_helpers.analysis.disturbance import resistance
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.evaluate import describe
-from mnist_helpers.commands.options import Analyze
-from mnist_helpers.config import Config
+from mnist_helpers.commands.options import Analyze, Notebooks
+from mnist_helpers.config import Config, InputError
 from mnist_helpers.data import load_splits
-from mnist_helpers.files import require_writable
-from mnist_helpers.report import Report
+from mnist_helpers.explorer import Subject
+from mnist_helpers.files import require_writable, write_files
+from mnist_helpers.metrics import evaluate
+from mnist_helpers.report import metrics
+from mnist_helpers.site.build import report_page
+
+SOME = 1000  # images that are disturbed, as in the notebook
 
 log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Analyze) -> None:
-    """Measures and writes."""
-    require_writable(options.out / "report.html", "out")
+    """Measures, executes the notebook, and writes both."""
+    (notebook,) = notebooks.notebook_paths(["analysis"])
+    report = options.out / "report.html"
+    require_writable(report, "out")
+    numbers = measured(options)
+    title = f"{options.checkpoint.name} on {options.data_dir.name}"
+    page = report_page(title, executed(notebook, options))
+    figures = json.dumps(numbers, indent=2) + "\n"
+    write_files({report: page.encode(), options.out / "metrics.json": figures.encode()})
+    log.info("saved %s", report)
+
+
+def measured(options: Analyze) -> dict[str, object]:
+    """The numbers of metrics.json; tells the accuracy."""
     model, card = load_checkpoint(options.checkpoint, options.device)
     seed = card.get("config", {}).get("seed", Config.seed)
     splits = load_splits(options.data_dir, seed=seed)
     names = options.class_names and options.class_names.split(",")
-    report = Report(model, splits, names)
-    report.write(options.out, f"{options.checkpoint.name} on {options.data_dir.name}")
-    log.info("test %s", describe(report.test))
-    log.info("saved %s", options.out / "report.html")
+    subject = Subject(model, *splits.test.tensors, class_names=names)
+    test = evaluate(model, splits.test)
+    log.info("test %s", describe(test))
+    val = evaluate(model, splits.val)
+    some = (tensor[:SOME] for tensor in splits.test.tensors)
+    withstood = dict(resistance(subject.network, *some))
+    return metrics(test, val, withstood, subject.digits)
+
+
+def executed(source: Path, options: Analyze) -> NotebookNode:
+    """The notebook with its outputs for what was asked.
+
+    Raises:
+        InputError: a cell failed.
+    """
+    values = {"checkpoint": str(options.checkpoint.resolve()), "device": options.device}
+    if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
+        values["data_dir"] = str(options.data_dir.resolve())
+    if options.class_names:
+        values["class_names"] = options.class_names
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / source.name
+        result = notebooks.execute(source, target, values, Notebooks.timeout)
+        if result.error:
+            raise InputError(
+                f"the notebook {source.stem} failed ({result.error}); choose another checkpoint "
+                "or data_dir."
+            )
+        return notebooks.normalise(nbformat.read(target, as_version=4))

@@ -73,7 +73,7 @@ class Visualize:
 
 @dataclass(frozen=True)
 class Analyze:
-    """Write what a checkpoint gets right and wrong: figures, metrics.json and report.html."""
+    """Write what a checkpoint gets right and wrong: the analysis as report.html, metrics.json."""
 
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir

@@ -1,16 +1,20 @@
-"""Writes the site: the lab, every notebook as it was saved, the documents, and a start page."""
+"""The site: the lab, the notebooks as saved, the documents, a start page; the report's page."""
 
 import base64
+import html
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+import nbformat
 import safetensors.torch
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
+from nbformat import NotebookNode
 
-from mnist_helpers.config import PROJECT_DIR
+from mnist_helpers.config import PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.views import VIEWS
@@ -29,6 +33,11 @@ CHANGES = {  # in all pages but the lab
     'and slide. <a href="lab.html">The lab</a> is one that needs no installation.</p>',
     "<pre>": '<pre tabindex="0">',  # keys can scroll it
 }
+ALONE = {  # in the report, which has no page beside it
+    r'<a href="[^":]*">(.*?)</a>': r"\1",
+    r"<pre>explore\(.*</pre>": "",
+    "<pre>": '<pre tabindex="0">',
+}
 
 
 def write_site(subject: Subject, out: Path) -> None:
@@ -38,22 +47,44 @@ def write_site(subject: Subject, out: Path) -> None:
         subject: a `SimpleCNN` and the images that the lab shows.
         out: the folder, which exists.
     """
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
     pages = {}
     for path in notebook_paths(()):
-        pages[path.stem], _ = exporter.from_filename(path)
+        pages[path.stem] = notebook_body(nbformat.read(path, as_version=4))
     ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
     pages["index"] = read(PAGE / "start.html") + ways
     for path in DOCS.glob("*.md"):
         pages[path.stem] = markdown2html(read(path))
     for name, body in pages.items():
-        text = filled("page", title=name, body=body)
-        for old, new in CHANGES.items():
-            text = re.sub(old, new, text)
+        text = changed(filled("page", title=name, body=body), CHANGES)
         write_files({out / f"{name}.html": text.encode()})
     write_files({out / "lab.html": lab_page(subject).encode()})
     for path in DOCS.glob("*.png"):
         write_files({out / path.name: path.read_bytes()})
+
+
+def report_page(title: str, notebook: NotebookNode) -> str:
+    """An executed notebook as one file that needs no other.
+
+    Args:
+        title: what was analysed, a text of any letters.
+    """
+    title = html.escape(printable(title))
+    body = f'<p class="lead">{title}</p>\n{notebook_body(notebook)}'
+    return changed(filled("page", title=title, nav="", body=body), ALONE)
+
+
+def notebook_body(notebook: NotebookNode) -> str:
+    """A notebook's cells and outputs as HTML."""
+    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    return body
+
+
+def changed(page: str, changes: Mapping[str, str]) -> str:
+    """A page with something else in the place of each pattern."""
+    for pattern, replacement in changes.items():
+        page = re.sub(pattern, replacement, page)
+    return page
 
 
 def read(path: Path) -> str:
