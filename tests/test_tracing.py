@@ -193,7 +193,7 @@ class Blind(Overwriting):
 
     def forward(self, images):
         self.conv(images)
-        return torch.zeros(images.shape[0], 4)
+        return self.conv.bias.expand(images.size(0), 4)
 
 
 @pytest.mark.parametrize(
