@@ -181,9 +181,26 @@ class Choosing(Overwriting):
         return self.conv(images) if images.sum() > 0 else images
 
 
+class Averaging(Overwriting):
+    """One answer for all images together."""
+
+    def forward(self, images):
+        return self.conv(images).mean((2, 3)).mean(0, keepdim=True)
+
+
+class Blind(Overwriting):
+    """An answer that does not depend on the image."""
+
+    def forward(self, images):
+        self.conv(images)
+        return self.conv.bias.expand(images.size(0), 4)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        (Averaging(), "Averaging must answer each image with logits of its own"),
+        (Blind(), "Blind must answer each image with logits of its own"),
         (Choosing(), "torch.fx can't trace Choosing"),
         (nn.Sequential(nn.Flatten(), nn.Linear(810, 2)), "Sequential has no nn.Conv2d"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), r"Sequential doesn't take an image \(3, 15, 18\)"),

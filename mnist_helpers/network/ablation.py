@@ -12,6 +12,8 @@ from mnist_helpers.network.tracing import Network
 # modules that keep the channels apart and a channel of zeros at zero
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
 
+Values = dict[fx.Node, Tensor | None]
+
 
 class Ablation:
     """Asks `network` for all `images` (N, C, H, W) with channels ablated: their maps are all 0.
@@ -20,19 +22,21 @@ class Ablation:
     """
 
     def __init__(self, network: Network, images: Tensor, labels: Tensor) -> None:
-        self.network, self.images, self.labels = network, images, labels
+        self.network = network
+        self.images = images
+        self.labels = labels
         self.traced = copy.deepcopy(network.traced)
         self.traced.load_state_dict(network.weights, strict=False)
-        self.steps = list(self.traced.graph.nodes)
-        self.kept: dict[fx.Node, list[dict[fx.Node, Tensor | None]]] = {}
+        self.graph = network.traced.graph
+        self.steps = list(self.graph.nodes)
+        self.beginnings: dict[fx.Node, list[Values]] = {}
 
     def _cut(self, layer: str) -> fx.Node:
         """The last step after a convolution at which its channels can still be ablated."""
         users = self.network.users(layer)
         if len(users) == 1 and isinstance(self.network.module(users[0]), KEEPS_ZERO):
             return self._cut(users[0])
-        name = self.network.nodes[layer].name
-        return next(step for step in self.steps if step.name == name)
+        return self.network.nodes[layer]
 
     @torch.inference_mode()
     def predictions(self, channels: Iterable[tuple[str, int]] = ()) -> Predictions:
@@ -42,31 +46,35 @@ class Ablation:
             masks.setdefault(self._cut(layer), []).append(channel)
         last = self._cut(self.network.convolutions[-1])
         first = min(masks, key=self.steps.index, default=last)
-        if first not in self.kept:
-            self.kept[first] = [self._values(batch, first) for batch in self.images.split(250)]
-        run, logits = _AblatedRun(self.traced, masks), []
-        for values in self.kept[first]:
-            values = values | {first: run.ablate(first, values[first])}
+        if first not in self.beginnings:
+            self.beginnings[first] = [self._beginning(b, first) for b in self.images.split(250)]
+        run = _AblatedRun(self, masks)
+        logits = []
+        for beginning in self.beginnings[first]:
+            values = dict(beginning)
+            values[first] = run.ablate(first, values[first])
             logits.append(run.run(initial_env=values)[self.network.answer].cpu())
         return Predictions(torch.cat(logits), self.labels)
 
-    def _values(self, batch: Tensor, last: fx.Node) -> dict[fx.Node, Tensor | None]:
+    def _beginning(self, images: Tensor, last: fx.Node) -> Values:
         """What every step up to `last` gives; None: no later step reads it."""
-        run = _AblatedRun(self.traced, {})
-        run.run(batch.to(self.network.device))
+        run = _AblatedRun(self, {})
+        run.run(images.to(self.network.device))
         count = self.steps.index(last) + 1
         later = set(self.steps[count:-1])
-        return {
-            step: run.env[step] if later & {*step.users} else None for step in self.steps[:count]
-        }
+        values = dict.fromkeys(self.steps[:count])
+        for step in values:
+            if not later.isdisjoint(step.users):
+                values[step] = run.env[step]
+        return values
 
     def ranking(self, layer: str) -> Generator[float, None, list[int]]:
         """How many more images are wrong without each channel of `layer` alone; yields progress."""
-        right = self.predictions().correct.sum().item()
+        right = int(self.predictions().correct.sum())
         channels = self.network.layers[layer].shape[0]
         losses = []
         for channel in range(channels):
-            losses.append(right - self.predictions([(layer, channel)]).correct.sum().item())
+            losses.append(right - int(self.predictions([(layer, channel)]).correct.sum()))
             yield (channel + 1) / channels
         return losses
 
@@ -74,8 +82,8 @@ class Ablation:
 class _AblatedRun(fx.Interpreter):
     """Runs a graph with some channels of some steps at zero."""
 
-    def __init__(self, traced: fx.GraphModule, masks: dict[fx.Node, list[int]]) -> None:
-        super().__init__(traced, garbage_collect_values=False)
+    def __init__(self, ablation: Ablation, masks: dict[fx.Node, list[int]]) -> None:
+        super().__init__(ablation.traced, garbage_collect_values=False, graph=ablation.graph)
         self.masks = masks
 
     def run_node(self, node: fx.Node) -> object:

@@ -1,16 +1,14 @@
 """How one value of a layer comes about."""
 
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from mnist_helpers.network.receptive_field import PADDING
 from mnist_helpers.network.tracing import Layer, Network, as_maps
-
-Parts = dict[str, object]  # of an Arithmetic
 
 
 class Arithmetic(NamedTuple):
@@ -49,10 +47,11 @@ class Arithmetic(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether the rule makes the value of the patch."""
+        result = self.value
         if self.kernel is not None:
             result = self.partial_sums.sum() + self.bias
-        else:
-            result = RESULTS.get(self.rule, lambda patch: self.value)(self.patch)
+        elif self.rule in RESULTS:
+            result = RESULTS[self.rule](self.patch)
         return bool(np.isclose(result, self.value, rtol=1e-3, atol=1e-4))
 
 
@@ -66,28 +65,50 @@ class Place(NamedTuple):
     row: int
     column: int
 
+    @property
+    def value(self) -> float:
+        """The value itself."""
+        return self.maps(self.layer.name)[self.channel, self.row, self.column].item()
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The layer's, or one that does the same."""
+        return self.network.module(self.layer.name)
+
     def maps(self, name: str) -> np.ndarray:
         """What a layer puts out, (C, H, W)."""
         return as_maps(self.outputs[name][0])
 
     def weight(self, name: str, absent: float = 0.0) -> np.ndarray:
         """A weight of the layer for the channel; `absent` where the layer has none of this name."""
-        path = self.network.nodes[self.layer.name].target
-        weight = self.network.weights.get(f"{path}.{name}")
-        return np.array(absent) if weight is None else weight[self.channel].detach().cpu().numpy()
+        path = f"{self.network.nodes[self.layer.name].target}.{name}"
+        weight = self.network.weights.get(path)
+        if weight is None:
+            return np.array(absent)
+        return weight[self.channel].detach().cpu().numpy()
 
     def read(
         self, layer: str, channels: Sequence[int], rows: Sequence[int], columns: Sequence[int]
-    ) -> Parts:
-        """Values of another layer."""
-        rows, columns = np.array(rows), np.array(columns)
+    ) -> Arithmetic:
+        """The arithmetic that reads values of another layer, by the rule of this one."""
+        users = [self.network.layers[user] for user in self.network.users(self.layer.name)]
+        rows = np.array(rows)
+        columns = np.array(columns)
         patch = self.maps(layer)[np.ix_(channels, np.maximum(rows, 0), np.maximum(columns, 0))]
         patch[:, rows < 0] = np.nan
         patch[:, :, columns < 0] = np.nan
-        source = int(channels[0])
-        return {"patch": patch, "layer": layer, "rows": rows, "columns": columns, "source": source}
+        return Arithmetic(
+            rule=RULES.get(self.layer.op, ""),
+            value=self.value,
+            patch=patch,
+            layer=layer,
+            rows=rows,
+            columns=columns,
+            source=int(channels[0]),
+            rectified=any(user.op == "ReLU" for user in users),
+        )
 
-    def window(self, channels: Sequence[int]) -> Parts:
+    def window(self, channels: Sequence[int]) -> Arithmetic:
         """What the layer reads of some channels of its first input."""
         rows, columns = self.network.reads[self.layer.name][0]
         return self.read(self.layer.inputs[0], channels, rows[self.row], columns[self.column])
@@ -109,96 +130,98 @@ def explain(
         outputs: of one image, as `network.outputs` gives them.
     """
     place = Place(network, outputs, network.layers[layer], channel, row, column)
-    value = place.maps(layer)[channel, row, column].item()
     if network.reads[layer]:
-        rule, read = RULES.get(place.layer.op, ("", _same_value))
-        parts = read(place)
-        users = [network.layers[user].op for user in network.users(layer)]
-        known = {"rule": rule, "value": value, "rectified": "ReLU" in users}
-        if parts and (said := Arithmetic(**known | parts)).holds:
-            return said
-    nowhere = np.array([PADDING])
+        read = READERS.get(place.layer.op, _same_value)
+        arithmetic = read(place)
+        if arithmetic and arithmetic.holds:
+            return arithmetic
     before = next(iter(place.layer.inputs), layer)
-    return Arithmetic("", value, np.empty((0, 1, 1), np.float32), before, nowhere, nowhere)
+    nothing = np.empty((0, 1, 1), np.float32)
+    nowhere = np.array([PADDING])
+    return Arithmetic("", place.value, nothing, before, nowhere, nowhere)
 
 
-def _same_value(place: Place) -> Parts | None:
+def _same_value(place: Place) -> Arithmetic | None:
     """The value of the first input at the same place, if there are as many."""
     layer = place.layer.inputs[0]
-    shape, before = place.maps(place.layer.name).shape, place.maps(layer).shape
-    if np.prod(before) != np.prod(shape):
+    shape = place.maps(place.layer.name).shape
+    before = place.maps(layer).shape
+    if math.prod(before) != math.prod(shape):
         return None
     index = np.ravel_multi_index((place.channel, place.row, place.column), shape)
     channel, row, column = np.unravel_index(index, before)
     return place.read(layer, [channel], [row], [column])
 
 
-def _padded(parts: Parts) -> Parts:
-    """The padding counts as zeros."""
-    patch = parts["patch"]
-    patch[:, parts["rows"] == PADDING] = 0
-    patch[:, :, parts["columns"] == PADDING] = 0
-    return parts
+def _pad(arithmetic: Arithmetic) -> None:
+    """Lets the padding count as zeros."""
+    arithmetic.patch[:, arithmetic.rows == PADDING] = 0
+    arithmetic.patch[:, :, arithmetic.columns == PADDING] = 0
 
 
-def _multiplied(place: Place, parts: Parts) -> Parts:
-    """The weights of the channel, for each value that is read, and its bias."""
-    kernel = place.weight("weight").reshape(parts["patch"].shape)
-    return parts | {"kernel": kernel, "bias": place.weight("bias").item()}
+def _weighted(place: Place, arithmetic: Arithmetic) -> Arithmetic:
+    """With the weights of the channel, one for each value that is read, and its bias."""
+    kernel = place.weight("weight").reshape(arithmetic.patch.shape)
+    return arithmetic._replace(kernel=kernel, bias=place.weight("bias").item())
 
 
-def _convolution(place: Place) -> Parts:
-    module = place.network.module(place.layer.name)
-    count = module.in_channels // module.groups
-    group = place.channel // (module.out_channels // module.groups)
-    channels = range(group * count, (group + 1) * count)
-    return _multiplied(place, _padded(place.window(channels)))
+def _convolution(place: Place) -> Arithmetic:
+    """The channels of the group."""
+    groups = place.module.groups
+    count = place.module.in_channels // groups
+    group = place.channel * groups // place.module.out_channels
+    arithmetic = place.window(range(group * count, (group + 1) * count))
+    _pad(arithmetic)
+    return _weighted(place, arithmetic)
 
 
-def _linear(place: Place) -> Parts:
-    """Of a flattening, the maps before it."""
+def _linear(place: Place) -> Arithmetic:
+    """All values; of a flattening, the maps before it."""
     name = place.layer.inputs[0]
     before = place.network.layers[name]
     if before.op.lower() in FLATTENING and len(before.shape) == 1 and place.network.reads[name]:
         name = before.inputs[0]
     channels, rows, columns = map(range, place.maps(name).shape)
-    return _multiplied(place, place.read(name, channels, rows, columns))
+    return _weighted(place, place.read(name, channels, rows, columns))
 
 
-def _batch_norm(place: Place) -> Parts:
+def _batch_norm(place: Place) -> Arithmetic:
     """A factor and a summand for each channel, from the statistics of training."""
-    parts, module = _same_value(place), place.network.module(place.layer.name)
-    deviation = np.sqrt(place.weight("running_var", 1.0) + module.eps)
+    deviation = np.sqrt(place.weight("running_var", 1.0) + place.module.eps)
     factor = place.weight("weight", 1.0) / deviation
     shift = place.weight("bias") - place.weight("running_mean") * factor
-    return parts | {"kernel": np.full((1, 1, 1), factor), "bias": shift.item()}
+    return _same_value(place)._replace(kernel=np.full((1, 1, 1), factor), bias=shift.item())
 
 
-def _own_window(place: Place) -> Parts:
+def _own_window(place: Place) -> Arithmetic:
+    """Of the same channel."""
     return place.window([place.channel])
 
 
-def _mean(place: Place) -> Parts:
-    module, parts = place.network.module(place.layer.name), _own_window(place)
-    if getattr(module, "count_include_pad", False):
-        parts = _padded(parts)
-    divisor = getattr(module, "divisor_override", None)
+def _mean(place: Place) -> Arithmetic:
+    """The window of the same channel; a divisor of one's own makes a sum of it."""
+    arithmetic = _own_window(place)
+    if getattr(place.module, "count_include_pad", False):
+        _pad(arithmetic)
+    divisor = getattr(place.module, "divisor_override", None)
     if divisor:
-        parts |= {"rule": "sum", "kernel": np.full_like(parts["patch"], 1 / divisor)}
-    return parts
+        kernel = np.full_like(arithmetic.patch, 1 / divisor)
+        return arithmetic._replace(rule="sum", kernel=kernel)
+    return arithmetic
 
 
-def _terms(place: Place) -> Parts | None:
+def _terms(place: Place) -> Arithmetic | None:
     """The values of all inputs at the same place, one below the other."""
-    at = place.channel, place.row, place.column
-    maps = [place.maps(name) for name in place.layer.inputs]
-    if {values.shape for values in maps} != {place.maps(place.layer.name).shape}:
-        return None
-    patch = np.array([values[at] for values in maps]).reshape(-1, 1, 1)
-    return _same_value(place) | {"patch": patch}
+    terms = []
+    for name in place.layer.inputs:
+        maps = place.maps(name)
+        if maps.shape != place.maps(place.layer.name).shape:
+            return None
+        terms.append(maps[place.channel, place.row, place.column])
+    return _same_value(place)._replace(patch=np.array(terms).reshape(-1, 1, 1))
 
 
-def _part(place: Place) -> Parts | None:
+def _part(place: Place) -> Arithmetic | None:
     """The input that holds the channel."""
     channel = place.channel
     for name in place.layer.inputs:
@@ -209,29 +232,53 @@ def _part(place: Place) -> Parts | None:
     return None
 
 
-def _logits(place: Place) -> Parts:
+def _logits(place: Place) -> Arithmetic:
+    """All of them."""
     name = place.layer.inputs[0]
     return place.read(name, range(len(place.maps(name))), [0], [0])
 
 
 FLATTENING = ("flatten", "view", "reshape")
-COPYING = ("Dropout", "Dropout2d", "Identity", "Flatten", *FLATTENING)
-RULES: dict[str, tuple[str, Callable[[Place], Parts | None]]] = {
-    "Conv2d": ("sum", _convolution),
-    "Linear": ("sum", _linear),
-    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d"), ("scale", _batch_norm)),
-    **dict.fromkeys(("MaxPool2d", "AdaptiveMaxPool2d"), ("max", _own_window)),
-    **dict.fromkeys(("AvgPool2d", "AdaptiveAvgPool2d", "mean"), ("mean", _mean)),
-    "ReLU": ("relu", _same_value),
-    **dict.fromkeys(COPYING, ("copy", _same_value)),
-    "add": ("add", _terms),
-    "cat": ("copy", _part),
-    "Softmax": ("softmax", _logits),
+RULES = {  # by the op of a layer
+    "Conv2d": "sum",
+    "Linear": "sum",
+    "BatchNorm1d": "scale",
+    "BatchNorm2d": "scale",
+    "MaxPool2d": "max",
+    "AdaptiveMaxPool2d": "max",
+    "AvgPool2d": "mean",
+    "AdaptiveAvgPool2d": "mean",
+    "mean": "mean",
+    "ReLU": "relu",
+    "Dropout": "copy",
+    "Dropout2d": "copy",
+    "Identity": "copy",
+    "Flatten": "copy",
+    "flatten": "copy",
+    "view": "copy",
+    "reshape": "copy",
+    "cat": "copy",
+    "add": "add",
+    "Softmax": "softmax",
+}
+READERS: dict[str, Callable[[Place], Arithmetic | None]] = {  # of all others: _same_value
+    "Conv2d": _convolution,
+    "Linear": _linear,
+    "BatchNorm1d": _batch_norm,
+    "BatchNorm2d": _batch_norm,
+    "MaxPool2d": _own_window,
+    "AdaptiveMaxPool2d": _own_window,
+    "AvgPool2d": _mean,
+    "AdaptiveAvgPool2d": _mean,
+    "mean": _mean,
+    "cat": _part,
+    "add": _terms,
+    "Softmax": _logits,
 }
 RESULTS = {
     "max": np.nanmax,
     "mean": np.nanmean,
-    "relu": partial(np.max, initial=0),
+    "relu": lambda patch: np.maximum(patch, 0).item(),
     "copy": np.sum,
     "add": np.sum,
 }

@@ -33,9 +33,9 @@ def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.n
         return network.run(images)[network.answer].log_softmax(dim=1)
 
     batch = image[None].to(network.device).requires_grad_()
-    window, strides = (len(image), 5, 5), (len(image), 2, 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # captum tells that it turns gradients on
+    window = (len(image), 5, 5)
+    strides = (len(image), 2, 2)
+    with warnings.catch_warnings(action="ignore"):  # captum tells that it turns gradients on
         coarse = LayerGradCam(decide, last).attribute(batch, target, relu_attributions=True)
         results = (
             Saliency(decide).attribute(batch, target),

@@ -13,22 +13,24 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-PADDING, BEYOND = -1, -2  # instead of an index: the padding, and what isn't counted
+PADDING = -1  # instead of an index
+BEYOND = -2  # the same, for what isn't counted
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores
 SPREADING = {"add", "div", "mul", "sub", "truediv"}
 ELEMENTWISE = SPREADING | {
-    *("batchnorm1d", "batchnorm2d", "cat", "clamp", "clone", "contiguous", "dropout", "dropout1d"),
-    *("dropout2d", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "identity", "leakyrelu"),
-    *("mish", "neg", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh"),
-}
+    "batchnorm1d", "batchnorm2d", "cat", "clamp", "clone", "contiguous", "dropout", "dropout1d",
+    "dropout2d", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "identity", "leakyrelu",
+    "mish", "neg", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh",
+}  # fmt: skip
 NORMALISING = {"batchnorm1d", "batchnorm2d", "groupnorm", "instancenorm2d", "layernorm"}
 GATHERING = {
-    *("amax", "flatten", "linear", "logsoftmax", "mean", "reshape", "softmax", "sum", "view"),
-}
+    "amax", "flatten", "linear", "logsoftmax", "mean", "reshape", "softmax", "sum", "view",
+}  # fmt: skip
 
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
+AxisReads = Callable[[nn.Module | None, int, int, int], np.ndarray]  # of module, axis, two sizes
 
 
 class Field(NamedTuple):
@@ -71,10 +73,8 @@ class Field(NamedTuple):
 
     def join(self, other: "Field") -> "Field":
         """The bounding boxes of what is seen through either of two maps of one size."""
-        rows, columns = self.rows.copy(), self.columns.copy()
-        for intervals, others in ((rows, other.rows), (columns, other.columns)):
-            intervals[:, 0] = np.minimum(intervals[:, 0], others[:, 0])
-            intervals[:, 1] = np.maximum(intervals[:, 1], others[:, 1])
+        rows = _hull(self.rows, other.rows)
+        columns = _hull(self.columns, other.columns)
         return Field(rows, columns, self.frame)
 
 
@@ -90,10 +90,7 @@ def map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def own_places(shape: tuple[int, ...]) -> Field:
     """The field of the values of a layer (or image) of this shape that see themselves."""
     _, height, width = map_shape(shape)
-    rows, columns = np.arange(height), np.arange(width)
-    row_intervals = np.stack((rows, rows + 1), axis=1)
-    column_intervals = np.stack((columns, columns + 1), axis=1)
-    return Field(row_intervals, column_intervals, (height, width))
+    return Field(_own_intervals(height), _own_intervals(width), (height, width))
 
 
 def reads(
@@ -104,7 +101,12 @@ def reads(
     Returns:
         Indices into the input, or `PADDING`, or `BEYOND` for what isn't counted.
     """
-    axis_reads = _kind(op, module, shape, output_shape)
+    if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        axis_reads = _slide
+    elif isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        axis_reads = _divide
+    else:
+        axis_reads = _without_window(op, module, shape, output_shape)
     if axis_reads is None:
         return None
     _, height, width = map_shape(shape)
@@ -114,16 +116,13 @@ def reads(
     return rows, columns
 
 
-def _kind(
+def _without_window(
     op: str, module: nn.Module | None, shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> Callable[[nn.Module | None, int, int, int], np.ndarray] | None:
-    """The function that tells what such a layer reads along one axis."""
+) -> AxisReads | None:
+    """What tells the reads of a layer that slides no window along its input."""
     name = op.lower().replace("_", "")
-    size, output_size = map_shape(shape)[1:], map_shape(output_shape)[1:]
-    if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return _slide
-    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
-        return _divide
+    size = map_shape(shape)[1:]
+    output_size = map_shape(output_shape)[1:]
     if len(shape) == len(output_shape):
         own_statistics = getattr(module, "track_running_stats", True)
         if name in ELEMENTWISE and size == output_size and own_statistics:
@@ -143,14 +142,19 @@ def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndar
     stride = np.broadcast_to(module.stride, 2)[axis]
     dilation = np.broadcast_to(getattr(module, "dilation", 1), 2)[axis]
     span = dilation * (kernel_size - 1)
-    if isinstance(module.padding, str):
-        total = span if module.padding == "same" else 0
-        before, after = total // 2, total - total // 2
+    if module.padding == "same":
+        before = span // 2
+        after = span - before
+    elif module.padding == "valid":
+        before = after = 0
     else:
         before = after = np.broadcast_to(module.padding, 2)[axis]
+    indices = np.arange(size)
     mode = PADDING_MODES.get(getattr(module, "padding_mode", "zeros"))
-    options = {"mode": mode} if mode else {"constant_values": PADDING}
-    indices = np.pad(np.arange(size), (before, after), **options)
+    if mode:
+        indices = np.pad(indices, (before, after), mode)
+    else:
+        indices = np.pad(indices, (before, after), constant_values=PADDING)
     indices = np.pad(indices, (0, span + stride), constant_values=BEYOND)  # ceil_mode reads there
     starts = np.arange(output_size)[:, None] * stride
     return indices[starts + np.arange(0, span + 1, dilation)]
@@ -159,7 +163,8 @@ def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndar
 def _divide(_: nn.Module, axis: int, size: int, output_size: int) -> np.ndarray:
     """The windows of adaptive pooling: equal shares of the input, which may overlap."""
     shares = np.arange(output_size + 1) * size
-    starts, ends = shares[:-1] // output_size, -(-shares[1:] // output_size)
+    starts = shares[:-1] // output_size
+    ends = -(-shares[1:] // output_size)
     indices = starts[:, None] + np.arange((ends - starts).max())
     return np.where(indices < ends[:, None], indices, BEYOND)
 
@@ -181,3 +186,16 @@ def _union(intervals: np.ndarray, indices: np.ndarray) -> np.ndarray:
     first = np.where(outside, np.iinfo(int).max, read[..., 0]).min(axis=1)
     last = np.where(outside, 0, read[..., 1]).max(axis=1)
     return np.stack((first, last), axis=1)
+
+
+def _hull(intervals: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The intervals (n, 2) that hold two each."""
+    first = np.minimum(intervals[:, 0], others[:, 0])
+    last = np.maximum(intervals[:, 1], others[:, 1])
+    return np.stack((first, last), axis=1)
+
+
+def _own_intervals(count: int) -> np.ndarray:
+    """The interval of each place alone, (count, 2)."""
+    places = np.arange(count)
+    return np.stack((places, places + 1), axis=1)

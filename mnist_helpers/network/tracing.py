@@ -14,7 +14,10 @@ from torch.fx.node import map_arg
 from mnist_helpers.config import InputError
 from mnist_helpers.network.receptive_field import Field, Reads, map_shape, own_places, reads
 
-IMAGE, SOFTMAX = "image", "softmax"
+IMAGE = "image"
+SOFTMAX = "softmax"
+Values = dict[fx.Node, object]  # what each step gives
+OPS = {IMAGE: "Input", SOFTMAX: "Softmax"}
 MODULES = {  # functions and methods, and the module that does the same
     "relu": nn.ReLU,
     F.relu: nn.ReLU,
@@ -47,11 +50,15 @@ class Layer(NamedTuple):
     receptive_field: Field | None
 
     def __str__(self) -> str:
-        field, seen = self.receptive_field, "unknown"
-        if field:
-            seen = "all" if field.whole else " × ".join(map(str, field.size))
         shape = " × ".join(map(str, self.shape))
-        return f"{self.name[-16:]:16} {self.op:17} {shape:14} {self.parameters:10,}  {seen}"
+        field = self.receptive_field
+        if field is None:
+            size = "unknown"
+        elif field.whole:
+            size = "all"
+        else:
+            size = " × ".join(map(str, field.size))
+        return f"{self.name[-16:]:16} {self.op:17} {shape:14} {self.parameters:10,}  {size}"
 
 
 class Network:
@@ -85,13 +92,25 @@ class Network:
         self.device = next(model.parameters()).device
         self.weights = dict(model.state_dict(keep_vars=True))
         values = self._first_values(images[:1])
-        self.classes = values[self._add_softmax(values)].shape[1]
-        self.nodes = _name_layers(self.traced.graph, values)
+        softmax = self._add_softmax(values)
+        self.classes = values[softmax].shape[1]
+        carriers = _carriers(self.traced.graph, values)
+        # those that put out a tensor for each of the two images
+        layers = [n for n in carriers if getattr(values[n], "shape", ())[:1] == (2,)]
+        if softmax not in layers:
+            kind = type(model).__name__
+            raise InputError(
+                f"{kind} must answer each image with logits of its own, from it alone."
+            )
+        names = _layer_names(layers)
+        hidden = {node for node in carriers if node not in names}
+        self.nodes = {name: node for node, name in names.items()}
         self.modules = {name: self._module(node, values) for name, node in self.nodes.items()}
         self.layers: dict[str, Layer] = {}
         self.reads: dict[str, list[Reads] | None] = {}
         for name, node in self.nodes.items():
-            self._measure(name, tuple(values[node].shape[1:]))
+            known = hidden.isdisjoint(node.all_input_nodes)
+            self._measure(name, tuple(values[node].shape[1:]), _inputs(node, names), known)
         (self.answer,) = self.layers[SOFTMAX].inputs
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
         self.traced.graph.output_node().args = (self.nodes,)
@@ -123,21 +142,21 @@ class Network:
 
     def features(self, images: Tensor, *layers: str, batch_size: int = 250) -> list[Tensor]:
         """What some layers put out for any number of images, (N, ...) each, in one pass."""
-        found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        batches = []
         for batch in images.split(batch_size):
             outputs = self.outputs(batch)
-            for layer, kept in found.items():
-                kept.append(outputs[layer])
-        return [torch.cat(kept) for kept in found.values()]
+            batches.append([outputs[layer] for layer in layers])
+        return [torch.cat(features) for features in zip(*batches, strict=True)]
 
     def logits(self, images: Tensor) -> Tensor:
         """What it answers to any number of images, (N, classes)."""
         return self.features(images, self.answer)[0]
 
     @torch.inference_mode()
-    def _first_values(self, image: Tensor) -> dict[fx.Node, object]:
+    def _first_values(self, image: Tensor) -> Values:
         """What every step gives for two copies of an image (1, C, H, W)."""
-        kind, image = type(self.model).__name__, image.to(self.device)
+        kind = type(self.model).__name__
+        image = image.to(self.device)
         interpreter = fx.Interpreter(self.traced, garbage_collect_values=False)
         try:
             answer = interpreter.run(image.repeat(2, 1, 1, 1))
@@ -154,40 +173,46 @@ class Network:
             raise InputError(f"{kind} answers otherwise when taken apart; {remedy}.")
         return interpreter.env
 
-    def _add_softmax(self, values: dict[fx.Node, object]) -> fx.Node:
+    def _add_softmax(self, values: Values) -> fx.Node:
         """Makes the softmax of the logits the last step."""
         graph = self.traced.graph
-        logits = graph.output_node().args[0]
-        with graph.inserting_before(graph.output_node()):
+        output = graph.output_node()
+        logits = output.args[0]
+        with graph.inserting_before(output):
             softmax = graph.call_method("softmax", (logits, 1))
         values[softmax] = values[logits]
         return softmax
 
-    def _module(self, node: fx.Node, values: dict[fx.Node, object]) -> nn.Module | None:
+    def _module(self, node: fx.Node, values: Values) -> nn.Module | None:
+        """The module of a step, or one that does the same; None for other functions."""
         if node.op == "call_module":
             return self.traced.get_submodule(node.target)
         if node.op == "placeholder" or node.target not in MODULES:
             return None
         arguments = node.normalized_arguments(self.traced, normalize_to_only_use_kwargs=True)
-        given = map_arg(arguments.kwargs, values.get) if arguments else {}
-        unlike = ("input", "inplace")  # what modules don't take, or should not
-        options = {n: v for n, v in given.items() if n not in unlike and v not in ([], None)}
+        if arguments is None:  # of a method
+            return MODULES[node.target]()
+        options = map_arg(arguments.kwargs, values.get)
+        options = {n: value for n, value in options.items() if n != "input" and value != []}
         return MODULES[node.target](**options)
 
-    def _measure(self, name: str, shape: tuple[int, ...]) -> None:
-        """Adds a layer to those before it."""
-        node, module = self.nodes[name], self.modules[name]
-        inputs = [self.layers[before] for before in _inputs(node)]
-        op = type(module).__name__ if module else getattr(node.target, "__name__", node.target)
-        op = {IMAGE: "Input", SOFTMAX: "Softmax"}.get(name, op)
-        layer_reads = [reads(op, module, before.shape, shape) for before in inputs]
-        hidden = any(before.meta.get("hidden") for before in node.all_input_nodes)
-        if hidden or None in layer_reads:
+    def _measure(self, name: str, shape: tuple[int, ...], inputs: list[str], known: bool) -> None:
+        """Adds a layer to those before it; `known`: whether what it reads can be told."""
+        target = self.nodes[name].target
+        op = getattr(target, "__name__", target)
+        module = self.modules[name]
+        parameters = 0
+        if module:
+            op = type(module).__name__
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+        op = OPS.get(name, op)
+        layer_reads = [reads(op, module, self.layers[before].shape, shape) for before in inputs]
+        if not known or None in layer_reads:
             layer_reads = None
-        field = _field(inputs, layer_reads) if inputs else own_places(shape)
-        parameters = sum(p.numel() for p in module.parameters()) if module else 0
-        names = tuple(before.name for before in inputs)
-        self.layers[name] = Layer(name, op, shape, parameters, names, field)
+        field = own_places(shape)
+        if inputs:
+            field = _field([self.layers[before].receptive_field for before in inputs], layer_reads)
+        self.layers[name] = Layer(name, op, shape, parameters, tuple(inputs), field)
         self.reads[name] = layer_reads
 
 
@@ -217,48 +242,50 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     return traced
 
 
-def _name_layers(graph: fx.Graph, values: dict[fx.Node, object]) -> dict[str, fx.Node]:
-    """The steps that put out a tensor for each of the two images, by name and in order.
+def _carriers(graph: fx.Graph, values: Values) -> list[fx.Node]:
+    """The steps that carry what comes from the image, in order; a size carries nothing of it."""
+    image, *steps, _ = graph.nodes
+    carriers = [image]
+    for node in steps:
+        if isinstance(values[node], int | torch.Size):
+            continue
+        if any(before in carriers for before in node.all_input_nodes):
+            carriers.append(node)
+    return carriers
 
-    Marks those that don't, but carry what comes from the image, as hidden.
-    """
-    image, *steps, softmax, _ = graph.nodes
-    image.meta["of_image"] = True
-    layers = []
-    for node in (*steps, softmax):
-        value = values[node]
-        sizes = isinstance(value, int | torch.Size)
-        seen = any(before.meta.get("of_image") for before in node.all_input_nodes)
-        node.meta["of_image"] = seen and not sizes
-        node.meta["hidden"] = seen and not sizes
-        if seen and isinstance(value, Tensor) and value.shape[:1] == (2,):
-            node.meta["hidden"] = False
-            layers.append(node)
-    names = {image: IMAGE, softmax: SOFTMAX}
-    for node in sorted(layers[:-1], key=lambda step: step.op != "call_module"):
-        name = known = node.target if node.op == "call_module" else node.name
+
+def _layer_names(nodes: list[fx.Node]) -> dict[fx.Node, str]:
+    """The names of the layers, in their order; a module's own goes before a function's."""
+    image, *layers, softmax = nodes
+    names = dict.fromkeys(nodes, "")
+    names[image] = IMAGE
+    names[softmax] = SOFTMAX
+    for node in sorted(layers, key=lambda step: step.op != "call_module"):
+        wanted = node.name
+        if node.op == "call_module":
+            wanted = node.target
+        name = wanted
         uses = 0
         while name in names.values():
             uses += 1
-            name = f"{known}_{uses}"
+            name = f"{wanted}_{uses}"
         names[node] = name
-    for node, name in names.items():
-        node.meta["layer"] = name
-    return {names[node]: node for node in (image, *layers)}
+    return names
 
 
-def _inputs(node: fx.Node) -> list[str]:
+def _inputs(node: fx.Node, names: dict[fx.Node, str]) -> list[str]:
     """The layers that a step reads, directly or through steps that are none."""
-    names: list[str] = []
+    inputs: list[str] = []
     for before in node.all_input_nodes:
-        name = before.meta.get("layer")
-        names += [name] if name else _inputs(before)
-    return list(dict.fromkeys(names))
+        if before in names:
+            inputs.append(names[before])
+        else:
+            inputs += _inputs(before, names)
+    return list(dict.fromkeys(inputs))
 
 
-def _field(inputs: list[Layer], layer_reads: list[Reads] | None) -> Field | None:
-    """What a layer sees of the image through its inputs."""
-    fields = [before.receptive_field for before in inputs]
+def _field(fields: list[Field | None], layer_reads: list[Reads] | None) -> Field | None:
+    """What a layer sees of the image through the fields of its inputs."""
     if layer_reads is None or None in fields:
         return None
     return functools.reduce(Field.join, map(Field.through, fields, layer_reads))
