@@ -144,7 +144,7 @@ def test_what_can_not_be_is_said_before_the_notebook(
 
 @pytest.fixture(scope="module")
 def folder(splits, tmp_path_factory):
-    """What the whole analysis of 5,400 training images, 5,000 to validate, and 300 others writes."""
+    """What the whole analysis of 5,400 training images and 300 test images writes."""
     data = tmp_path_factory.mktemp("data")
     for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
         images, labels = (tensor[:count] for tensor in part.tensors)

@@ -15,7 +15,7 @@ from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.drawing import drawing
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
-from mnist_helpers.explorer.views.parts import said_filter
+from mnist_helpers.explorer.views.parts import filter_text
 from mnist_helpers.explorer.views.training import training
 
 
@@ -91,8 +91,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
         raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
     if "image" in view.fields and not len(subject.chosen(selection.filter)):
-        sentence = (
-            f"There is no image of {said_filter(subject, selection.filter)}; choose another filter."
-        )
-        return Scene(Text(text=sentence, size="strong"), sentence)
+        images = filter_text(subject, selection.filter)
+        text = f"There is no image of {images}; choose another filter."
+        return Scene(Text(text=text, size="strong"), text)
     return view.draw(subject.look(shown(selection)))

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.scene import INDEX, Bars, Column, Item, Row, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.views.parts import grid, picture
+from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.views.parts import gallery, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
@@ -18,53 +18,60 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 def confusion(look: Look) -> Scene:
     """What is taken for what, how sure the answers are, and the images that the filter leaves."""
     subject = look.subject
-    chosen = subject.chosen(look.at.filter)
-    order = subject.predictions.losses[chosen].argsort(descending=True, stable=True)
-    images = chosen[order.numpy()][:GALLERY].tolist()
-    said = f"{len(chosen):,} of {len(subject.images):,} images"
-    more = f", the {GALLERY} with the largest loss" if len(chosen) > GALLERY else ""
-    right = f"{subject.predictions.accuracy:.2%} of all are read rightly"
-    pictures = grid(
-        subject.images[images].mean(dim=1).numpy(),
+    images = subject.chosen(look.at.filter)
+    order = subject.predictions.losses[images].argsort(descending=True, stable=True)
+    title = f"{len(images):,} of {len(subject.images):,} images"
+    if len(images) > GALLERY:
+        title += f", the {GALLERY} with the largest loss"
+    images = images[order.numpy()][:GALLERY].tolist()
+    pictures = gallery(
+        subject.images,
+        images,
         90,
-        [(subject.images.min().item(), subject.images.max().item())],
-        palette="ink",
-        title=said + more,
-        labels=[answered(look, image) for image in images],
+        title=title,
+        labels=[answer_text(look, image) for image in images],
         select={"image": images, "view": ["pipeline"] * len(images)},
-        unit="image",
     )
     button = Text(text="All images", select=EVERY)
     charts = Row([cells(look), Column([by_confidence(look), button])])
-    return Scene(Column([charts, pictures]), f"{said}{more}. {right}.")
+    accuracy = f"{subject.predictions.accuracy:.2%} of all are read rightly"
+    return Scene(Column([charts, pictures]), f"{title}. {accuracy}.")
 
 
-def answered(look: Look, image: int) -> str:
+def answer_text(look: Look, image: int) -> str:
     """An image's class, what it is read as, and how surely."""
-    answers, names = look.subject.predictions, look.subject.digits
-    true, read = names[answers.labels[image]], names[answers.preds[image]]
-    said = true if answers.correct[image] else f"{true} as {read}"
-    return f"{said}, {answers.confidence[image]:.0%}"
+    answers = look.subject.predictions
+    names = look.subject.digits
+    text = names[answers.labels[image]]
+    if not answers.correct[image]:
+        text += f" as {names[answers.preds[image]]}"
+    return f"{text}, {answers.confidence[image]:.0%}"
 
 
-def matrix(look: Look, answers: Predictions, **mark: object) -> Table:
-    """The confusion matrix of some answers."""
-    counts, names = confusion_matrix(answers).numpy().astype(float), look.subject.digits
-    mistakes = counts - np.diag(counts.diagonal())
-    title = "images: rows true, columns as read"
+def matrix(look: Look, answers: Predictions, **fields: object) -> Table:
+    """The confusion matrix of some answers; only mistakes are tinted."""
+    counts = confusion_matrix(answers).numpy().astype(float)
     return Table(
-        values=counts, counts=True, shades=mistakes, rows=names, columns=names, title=title, **mark
+        values=counts,
+        counts=True,
+        shades=counts - np.diag(counts.diagonal()),
+        rows=look.subject.digits,
+        columns=look.subject.digits,
+        title="images: rows true, columns as read",
+        **fields,
     )
 
 
 def cells(look: Look) -> Table:
     """The model's confusion matrix; a click on a cell leaves its images."""
-    at, classes = look.at, look.subject.classes
-    true, read = np.indices((classes, classes)).reshape(2, -1).tolist()
-    both = at.digit is not None and at.predicted is not None
-    frame = at.digit * classes + at.predicted if both else None
-    rest = {"read": ["all"] * len(true), "tenth": [None] * len(true)}
-    select = {"digit": true, "predicted": read} | rest
+    at = look.at
+    classes = look.subject.classes
+    labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
+    frame = None
+    if at.digit is not None and at.predicted is not None:
+        frame = at.digit * classes + at.predicted
+    count = len(labels)
+    select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
     return matrix(look, look.subject.predictions, frame=frame, select=select)
 
 
@@ -74,14 +81,16 @@ def by_confidence(look: Look) -> Bars:
     bins = reliability(answers.confidence, answers.correct, 10)
     claimed = np.histogram(answers.confidence, bins.edges, weights=answers.confidence)[0]
     count = np.where(bins.counts, bins.counts, np.nan)
-    tenth = look.at.tenth
+    emphasis = []
+    if look.at.tenth is not None:
+        emphasis = [look.at.tenth]
     return Bars(
-        ticks=[f"{10 * (place + 1)}" for place in range(10)],
+        ticks=[str(percent) for percent in range(10, 101, 10)],
         series={"are right": bins.right / count, "claim to be": claimed / count},
         axis={"0%": 0.0, "100%": 1.0},
         axes=("Confidence up to %", ""),
-        numbers=[f"{each:,}" if each else "" for each in bins.counts.tolist()],
-        emphasis=[] if tenth is None else [tenth],
+        numbers=[f"{images:,}" if images else "" for images in bins.counts.tolist()],
+        emphasis=emphasis,
         title="how many are right; above: images",
         select={"tenth": INDEX},
     )
@@ -89,47 +98,54 @@ def by_confidence(look: Look) -> Bars:
 
 def neighbours(look: Look) -> Scene:
     """Where the images lie to the network, and the known images most like one of them."""
-    at, subject = look.at, look.subject
-    here = at.image if at.pointed is None else at.pointed
-    points, chosen = subject.points(at.projection), subject.chosen(at.filter)
-    low, high = points.min(axis=0), points.max(axis=0)
-    everything = len(chosen) == len(points)
+    at = look.at
+    subject = look.subject
     answers = subject.predictions
-    wrong = (~answers.correct[chosen]).nonzero().flatten().tolist()
+    image = at.pointed
+    if image is None:
+        image = at.image
+    points = subject.points(at.projection)
+    images = subject.chosen(at.filter).tolist()
+    frame = None
+    if image in images:
+        frame = images.index(image)
+    select = {"image": images}
+    if len(images) == len(points):
+        select = {"image": INDEX}
+    low = points.min(axis=0)
+    wrong = (~answers.correct[images]).nonzero().flatten().tolist()
     scatter = Scatter(
-        points=(points[chosen] - low) / (high - low),
-        classes=answers.labels[chosen].tolist(),
+        points=(points[images] - low) / (points.max(axis=0) - low),
+        classes=answers.labels[images].tolist(),
         names=subject.digits,
         marked=wrong,
-        frame=chosen.tolist().index(here) if here in chosen else None,
-        select={"image": INDEX if everything else chosen.tolist()},
+        frame=frame,
+        select=select,
         hovers="pointed",
-        title=f"{subject.hidden} of {len(chosen):,} images, by {at.projection}",
+        title=f"{subject.hidden} of {len(images):,} images, by {at.projection}",
         notes=["A ring: read wrongly."],
     )
-    name = f"image {here}: {answered(look, here)}"
-    image = picture(subject.images[here].numpy(), 112, title=name, select={})
+    name = f"image {image}: {answer_text(look, image)}"
+    enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
+    near = alike(look, subject.features[image : image + 1], image)
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    near = alike(look, subject.features[here : here + 1], here)
-    return Scene(Row([scatter, Column([image, near])]), caption)
+    return Scene(Row([scatter, Column([enlarged, near])]), caption)
 
 
-def alike(look: Look, features: Tensor, here: int | None = None) -> Item:
-    """The known images whose features are nearest to some (1, F), without image `here` itself."""
+def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
+    """The known images whose features are nearest to some (1, F), without the image `itself`."""
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
     distances = torch.cdist(features, subject.known_features)[0]
     near = distances.argsort(stable=True)[: NEAR + 1].tolist()
     if subject.known_images is None:
-        near = [each for each in near if each != here]
+        near = [image for image in near if image != itself]
     near = near[:NEAR]
-    return grid(
-        images[near].mean(dim=1).numpy(),
+    return gallery(
+        images,
+        near,
         64,
-        [(images.min().item(), images.max().item())],
-        palette="ink",
         columns=4,
         title="most like it, by these features",
-        labels=[subject.digits[labels[each]] for each in near],
-        unit="image",
+        labels=[subject.digits[label] for label in labels[near]],
     )

@@ -8,6 +8,7 @@ from mnist_helpers.explorer.views.parts import (
     LARGE,
     in_rows,
     input_picture,
+    is_vector,
     selected_value,
     single_map,
     value_box,
@@ -29,17 +30,14 @@ def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
     source = input_channel(look, sums)
-    said = sentence(look, sums)
-    strong = Text(text=said, size="strong")
-    shown = ""
-    if sums.kernel is not None:
-        patch, kernel = sums.patch[source], sums.kernel[source]
-        steps = products(patch, kernel, patch_select(sums, source))
-        rows = [steps, partial_sums(sums, source), strong]
-        shown = f" The numbers are those of input channel {sums.source + source}."
+    rule = Text(text=sentence(look, sums), size="strong")
+    caption = f"{look.title}. {selected_value(look)}: {rule.text}."
+    if sums.kernel is None:
+        rows = [Row([*reads(sums, source), rule])]
     else:
-        rows = [Row([*reads(sums, source), strong])]
-    caption = f"{look.title}. {selected_value(look)}: {said}.{shown}"
+        steps = products(sums.patch[source], sums.kernel[source], patch_select(sums, source))
+        rows = [steps, partial_sums(sums, source), rule]
+        caption += f" The numbers are those of input channel {sums.source + source}."
     return Scene(Column([places(look, sums, source), *rows]), caption)
 
 
@@ -47,35 +45,42 @@ def input_channel(look: Look, sums: Arithmetic) -> int:
     """The selected one of the channels that are read, or the one that adds the most."""
     if look.at.input_channel is not None:
         return min(look.at.input_channel, len(sums.patch) - 1)
-    return 0 if sums.kernel is None else int(np.abs(sums.partial_sums).argmax())
+    if sums.kernel is None:
+        return 0
+    return int(np.abs(sums.partial_sums).argmax())
 
 
 def sentence(look: Look, sums: Arithmetic) -> str:
     """The rule that makes the value, with its numbers."""
     value = number(sums.value)
+    if not sums.patch.size:
+        return f"{look.subject.layers[look.at.layer].op} puts out {value}"
     if sums.kernel is None:
-        if not sums.patch.size:
-            return f"{look.subject.layers[look.at.layer].op} puts out {value}"
         first = number(sums.patch.flat[0].item())
         return RULES[sums.rule].format(value=value, first=first, channel=look.at.channel)
     total = number(sums.partial_sums.sum().item())
-    said = f"sum of all products {total} + bias {number(sums.bias)} = {value}"
-    return f"{said}; ReLU makes it {number(max(sums.value, 0.0))}" if sums.rectified else said
+    text = f"sum of all products {total} + bias {number(sums.bias)} = {value}"
+    if sums.rectified:
+        text += f"; ReLU makes it {number(max(sums.value, 0.0))}"
+    return text
 
 
 def places(look: Look, sums: Arithmetic, source: int) -> Row:
     """The image, what the layer reads and what it puts out, with the frames of this value."""
     at = look.at
-    made = single_map(look, at.layer, at.channel, value_box(look), LARGE)
-    place = f"row {at.row}, column {at.column}" if look.values.shape[1:] != (1, 1) else "value"
-    value = Text(text=number(sums.value), size="large", title=place)
-    if not sums.patch.size:
-        return Row([input_picture(look, LARGE), made, value])
-    rows, columns = sums.rows[sums.rows >= 0], sums.columns[sums.columns >= 0]
-    box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
-    window = tuple(int(side) for side in box)
-    read = single_map(look, sums.layer, sums.source + source, window, LARGE)
-    return Row([input_picture(look, LARGE), read, made, value])
+    marks = [input_picture(look, LARGE)]
+    if sums.patch.size:
+        rows = sums.rows[sums.rows >= 0]
+        columns = sums.columns[sums.columns >= 0]
+        corners = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+        window = tuple(map(int, corners))
+        marks.append(single_map(look, sums.layer, sums.source + source, window, LARGE))
+    title = f"row {at.row}, column {at.column}"
+    if is_vector(look.values):
+        title = "value"
+    marks.append(single_map(look, at.layer, at.channel, value_box(look), LARGE))
+    marks.append(Text(text=number(sums.value), size="large", title=title))
+    return Row(marks)
 
 
 def reads(sums: Arithmetic, source: int) -> list[Item]:
@@ -84,39 +89,51 @@ def reads(sums: Arithmetic, source: int) -> list[Item]:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
         return [Table(values=in_rows(sums.patch.ravel()), title="reads")]
-    patch, select = sums.patch[source], patch_select(sums, source)
-    winner = int(np.nanargmax(patch)) if sums.rule == "max" else None
-    return [Table(values=patch, title="reads", select=select, frame=winner)]
+    patch = sums.patch[source]
+    frame = None
+    if sums.rule == "max":
+        frame = int(np.nanargmax(patch))
+    return [Table(values=patch, title="reads", select=patch_select(sums, source), frame=frame)]
 
 
 def patch_select(sums: Arithmetic, source: int) -> dict[str, object]:
     """A click on a cell of a patch goes to that value in the layer that is read."""
-    rows, columns = np.meshgrid(sums.rows, sums.columns, indexing="ij")
-    place = {"row": rows.clip(0).ravel().tolist(), "column": columns.clip(0).ravel().tolist()}
-    return {"layer": sums.layer, "channel": sums.source + source} | place
+    rows, columns = np.meshgrid(sums.rows.clip(0), sums.columns.clip(0), indexing="ij")
+    return {
+        "layer": sums.layer,
+        "channel": sums.source + source,
+        "row": rows.ravel().tolist(),
+        "column": columns.ravel().tolist(),
+    }
 
 
 def products(
     patch: np.ndarray, kernel: np.ndarray, select: dict[str, object], edit: str = ""
 ) -> Row:
     """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
-    times, equals = (Text(text=sign, size="large") for sign in "×=")
-    read = Table(values=patch, title="patch", select=select)
-    weights = Table(values=kernel, title="kernel", select={} if edit else select, edit=edit)
-    made = Table(values=patch * kernel, title="products", select=select)
-    total = Text(text=f"sum {number(np.nansum(made.values))}", size="strong")
-    return Row([read, times, weights, equals, made, total])
+    terms = Table(values=patch * kernel, title="products", select=select)
+    total = number(np.nansum(terms.values))
+    return Row(
+        [
+            Table(values=patch, title="patch", select=select),
+            Text(text="×", size="large"),
+            Table(values=kernel, title="kernel", select=select, edit=edit),
+            Text(text="=", size="large"),
+            terms,
+            Text(text=f"sum {total}", size="strong"),
+        ]
+    )
 
 
 def partial_sums(sums: Arithmetic, source: int) -> Table:
     """The sum of the products of each input channel."""
-    channels = range(sums.source, sums.source + len(sums.patch))
-    rows = in_rows(sums.partial_sums)
-    starts = range(sums.source, channels.stop, rows.shape[1])
+    count = len(sums.patch)
+    values = in_rows(sums.partial_sums)
+    starts = range(sums.source, sums.source + count, values.shape[1])
     return Table(
-        values=rows,
+        values=values,
         title="sums by input channel",
         rows=[f"from {start}" for start in starts],
         frame=source,
-        select={"input_channel": list(range(len(sums.patch)))},
+        select={"input_channel": list(range(count))},
     )

@@ -3,7 +3,7 @@
 import torch
 
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD
-from mnist_helpers.digits import Prepared, pad_ink, prepare
+from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Pad, Row, Scene, Text
 from mnist_helpers.explorer.views.answers import alike
@@ -26,25 +26,25 @@ def drawing(look: Look) -> Scene:
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
         empty = Column([Row([pad, hint]), Row([])])
         return Scene(empty, f"{INVITATION} Chosen: image {look.at.image}.")
-    steps = preparation(prepare(pad_ink(look.at.drawing)), look)
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
-    answer = Column([steps, Row([bars, alike(look, features)])])
+    answer = Column([preparation(look), Row([bars, alike(look, features)])])
     return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
 
 
-def preparation(prepared: Prepared, look: Look) -> Row:
+def preparation(look: Look) -> Row:
     """The steps from the pad to what the network reads."""
+    prepared = prepare(pad_ink(look.at.drawing))
     height, width = prepared.fitted.shape
-    shown = {
+    steps = {
         "1. cropped": prepared.cropped[::2, ::2],  # half as fine
         f"2. fitted: {height} × {width}": prepared.fitted,
         "3. centred by mass": prepared.centred,
     }
-    pictures = [
-        picture(values[None], SIDE * values.shape[1] // max(values.shape), title=title, select={})
-        for title, values in shown.items()
-    ]
+    pictures = []
+    for title, values in steps.items():
+        side = SIDE * values.shape[1] // max(values.shape)
+        pictures.append(picture(values[None], side, title=title, select={}))
     return Row([*pictures, picture(look.image, SIDE, title="4. normalised")])
 
 
@@ -52,5 +52,7 @@ def passed(look: Look) -> Row:
     """What the poolings, and the layers behind the last of them, make of it."""
     layers = look.subject.layers
     names = [name for name, layer in layers.items() if layer.op == "MaxPool2d"]
-    behind = list(layers)[list(layers).index(names[-1]) + 2 :] if names else []
-    return Row([layer_step(look, name) for name in (*names, *behind)])
+    if names:
+        behind = list(layers).index(names[-1]) + 2
+        names += list(layers)[behind:]
+    return Row([layer_step(look, name) for name in names])

@@ -10,57 +10,69 @@ from mnist_helpers.explorer.scene import Bars, Column, Row, Scene, Text, number
 from mnist_helpers.explorer.views.parts import (
     PIXEL,
     SMALL,
+    channel_names,
     class_bars,
+    filter_text,
     frame,
     grid,
     input_picture,
     picture,
     probability_bars,
-    said_filter,
     value_box,
 )
+from mnist_helpers.metrics import Predictions
 from mnist_helpers.network.tracing import IMAGE
 
 TOP = 8  # images that are shown
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
+HINT = "Nothing is ablated. Click a bar to put that channel to zero"
 
 
 def answer(look: Look) -> Scene:
     """An image and the probability of each class."""
-    label = [int(look.subject.labels[look.at.image])] if look.labelled else []
-    title = "probability of each digit; orange: the label" if label else "probability"
-    bars = probability_bars(look, label, title)
+    emphasis = []
+    title = "probability"
+    if look.labelled:
+        emphasis = [int(look.subject.labels[look.at.image])]
+        title = "probability of each digit; orange: the label"
+    bars = probability_bars(look, emphasis, title)
     image = picture(look.image, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
 
 def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
-    at, labels = look.at, look.subject.labels
-    among = look.chosen if at.target is None else look.chosen & (labels == at.target)
+    at = look.at
+    subject = look.subject
+    among = look.chosen
+    where = "images"
+    emphasis = []
+    if at.target is not None:
+        among = among & (subject.labels == at.target)
+        where = f"images of class {at.target}"
+        emphasis = [at.target]
     best = look.stats.top_images(at.channel, TOP, among).tolist()
     if not best:
         count = f"none of the {int(look.chosen.sum()):,} images"
         raise InputError(f"{count} is of class {at.target}; choose another class.")
-    start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
-    made = look.subject.maximized(at.layer, at.weights, at.channel)
     columns = [top_image(look, image) for image in best]
-    columns.append(excited(look, start, made, title="gradient ascent", notes=[f"from {start}"]))
-    means = look.subject.class_means(at.layer, at.weights)[:, at.channel]
-    names = ", ".join(map(str, best[:4]))
-    where = "images" if at.target is None else f"images of class {at.target}"
-    only = "" if look.chosen.all() else f" Only {said_filter(look.subject, at.filter)}."
-    caption = (
-        f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}{only}"
-    )
+    start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
+    ascent = subject.maximized(at.layer, at.weights, at.channel)
+    columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
+    means = subject.class_means(at.layer, at.weights)[:, at.channel]
     bars = class_bars(
         look,
         ".2g",
         {"mean": means},
+        limits=(float(min(0, np.nanmin(means))), float(max(0, np.nanmax(means)) or 1)),
         axes=("True digit", "Mean activation"),
-        emphasis=[] if at.target is None else [at.target],
+        emphasis=emphasis,
         title="mean activation by class",
     )
+    names = ", ".join(map(str, best[:4]))
+    caption = f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}"
+    if not look.chosen.all():
+        caption += f" Only {filter_text(subject, at.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
 
 
@@ -69,15 +81,16 @@ def top_image(look: Look, image: int) -> Column:
     value = number(look.stats.max[image, look.at.channel].item(), ".2f")
     title = f"{value}, a {look.subject.labels[image]}"
     values = look.subject.images[image].numpy()
-    return excited(look, image, values, title, notes=[f"image {image}"], select={"image": image})
+    select = {"image": image}
+    return excited(look, image, values, title=title, notes=[f"image {image}"], select=select)
 
 
-def excited(look: Look, image: int, values: np.ndarray, title: str, **mark: object) -> Column:
+def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Column:
     """An image (C, H, W) with what the largest value sees of it framed, and that enlarged."""
     place = look.stats.argmax[image, look.at.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
     top, left, bottom, right = box or (0, 0, *values.shape[1:])
-    whole = picture(values, SMALL, title=title, frames=frame(box), **mark)
+    whole = picture(values, SMALL, frames=frame(box), **fields)
     return Column([whole, picture(values[:, top:bottom, left:right], SMALL, select={})])
 
 
@@ -92,8 +105,10 @@ def driving(means: np.ndarray) -> str:
 
 def attribution(look: Look) -> Scene:
     """What speaks for a class, by four methods, with one network's weights or two."""
-    target = int(look.probs.argmax()) if look.at.target is None else look.at.target
-    rows = [attribution_row(look, target, name) for name in look.compared]
+    target = look.at.target
+    if target is None:
+        target = int(look.probs.argmax())
+    rows = [attribution_row(look, target, weights) for weights in look.compared]
     scale = "each map from −1 (blue, against it) to 1 (red, for it)"
     signs = "saliency and Grad-CAM have no sign"
     return Scene(Column(rows), f"{look.title}. What counts for class {target}: {scale}; {signs}.")
@@ -101,53 +116,71 @@ def attribution(look: Look) -> Scene:
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
-    found = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
-    mark = {"frames": frame(value_box(look) if look.at.layer == IMAGE else None), "select": PIXEL}
-    maps = [
-        grid(values[None], 168, [(-1, 1)], title=method, colour_bar=method == "Grad-CAM", **mark)
-        for method, values in found.items()
-    ]
-    return Row([picture(look.image, 168, title=f"{weights}, class {target}", **mark), *maps])
+    frames = {}
+    if look.at.layer == IMAGE:
+        frames = frame(value_box(look))
+    marks = [picture(look.image, 168, title=f"{weights}, class {target}", frames=frames)]
+    methods = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
+    for method, values in methods.items():
+        maps = grid(
+            values[None],
+            168,
+            [(-1, 1)],
+            title=method,
+            frames=frames,
+            select=PIXEL,
+            colour_bar=method == "Grad-CAM",
+        )
+        marks.append(maps)
+    return Row(marks)
 
 
 def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
-    at, subject = look.at, look.subject
-    convolutions = subject.network.convolutions
-    for name in convolutions if at.rank else ():
-        subject.ranking(name, at.weights)
-    whole, left = (subject.without(ablated, at.weights) for ablated in ((), at.ablated))
-    share = left.correct[look.chosen].double().mean()
-    right = f"{said_images(look)}: {share:.2%}"
-    hint = "Nothing is ablated. Click a bar to put that channel to zero"
-    charts = [input_picture(look, SMALL), Text(text=hint, size="strong")]
-    said = f"{hint}. {right}"
+    at = look.at
+    convolutions = look.subject.network.convolutions
+    if at.rank:
+        for layer in convolutions:
+            look.subject.ranking(layer, at.weights)
+    after = look.subject.without(at.ablated, at.weights)
+    accuracy = f"{images_text(look)}: {share(look, after):.2%}"
+    buttons = []
     if at.ablated:
+        before = look.subject.without((), at.weights)
         probs = [
-            subject.probs_without(ablated, at.weights, at.source) for ablated in ((), at.ablated)
+            look.subject.probs_without(channels, at.weights, at.source)
+            for channels in ((), at.ablated)
         ]
-        before = whole.correct[look.chosen].double().mean()
-        accuracies = [by_class(look, each.correct) for each in (whole, left)]
+        accuracies = [by_class(look, before), by_class(look, after)]
         charts = [
             paired(look, "probability for this image", probs),
             paired(look, "accuracy by class", accuracies),
         ]
-        answer = f"This image: {probs[1].argmax()} with {probs[1].max():.1%}"
-        said = f"Ablated: {named(at.ablated)}. {answer}. {right} instead of {before:.2%}"
-    buttons = [Text(text="All channels on", select={"ablate": None})] if at.ablated else []
+        reading = f"This image: {probs[1].argmax()} with {probs[1].max():.1%}"
+        accuracy += f" instead of {share(look, before):.2%}"
+        text = f"Ablated: {named(at.ablated)}. {reading}. {accuracy}"
+        buttons.append(Text(text="All channels on", select={"ablate": None}))
+    else:
+        charts = [input_picture(look, SMALL), Text(text=HINT, size="strong")]
+        text = f"{HINT}. {accuracy}"
     if not at.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
-    rankings = [ranking(look, name) for name in convolutions]
-    return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {said}.")
+    rankings = [ranking(look, layer) for layer in convolutions]
+    return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {text}.")
 
 
-def said_images(look: Look) -> str:
+def share(look: Look, answers: Predictions) -> float:
+    """How many of the images that are looked at are read rightly, from 0 to 1."""
+    return answers.correct[look.chosen].double().mean()
+
+
+def images_text(look: Look) -> str:
     """Which images are looked at, and how many."""
-    count, everything = int(look.chosen.sum()), len(look.chosen)
-    if count == everything:
+    count = int(look.chosen.sum())
+    total = len(look.chosen)
+    if count == total:
         return f"All {count:,} images"
-    only = said_filter(look.subject, look.at.filter)
-    return f"The {count:,} of {everything:,} images of {only}"
+    return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.at.filter)}"
 
 
 def named(ablated: Sequence[tuple[str, int]]) -> str:
@@ -155,40 +188,41 @@ def named(ablated: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{layer} {channel}" for layer, channel in ablated)
 
 
-def paired(look: Look, title: str, parts: Sequence[np.ndarray]) -> Bars:
+def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
     """Fractions by class with all channels beside those without some, from below the lowest."""
-    low = max(0.0, float(np.floor(20 * np.nanmin(parts) - 0.2) / 20))
-    series = dict(zip(("all channels", "ablated"), parts, strict=True))
+    low = max(0.0, float(np.floor(20 * np.nanmin(fractions) - 0.2) / 20))
+    series = dict(zip(("all channels", "ablated"), fractions, strict=True))
     return class_bars(look, ".0%", series, limits=(low, 1.0), axes=("Digit", ""), title=title)
 
 
-def by_class(look: Look, correct: np.ndarray) -> np.ndarray:
+def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
-    labels, chosen = look.subject.labels, look.chosen
-    counts = [
-        labels[part].bincount(minlength=look.subject.classes) for part in (correct & chosen, chosen)
-    ]
-    right, every = counts
+    labels = look.subject.labels
+    classes = look.subject.classes
+    right = labels[answers.correct & look.chosen].bincount(minlength=classes)
+    every = labels[look.chosen].bincount(minlength=classes)
     return (right / every).numpy()
 
 
 def ranking(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
-    counts = {each: look.ranked(each) for each in look.subject.network.convolutions}
-    lost = counts[name]
-    measured = " (not measured)" if np.isnan(lost).all() else ""
-    every = np.nan_to_num(np.concatenate(list(counts.values())))
-    low, high = log_height(np.array([min(every.min(), 0), max(every.max(), 9)])).tolist()
-    ticks = [count for count in COUNTS if count <= max(every.max(), 9)]
+    lost = look.ranked(name)
+    counts = [look.ranked(layer) for layer in look.subject.network.convolutions]
+    every = np.nan_to_num(np.concatenate(counts))
+    low = min(every.min(), 0)
+    high = max(every.max(), 9)
+    title = f"{name}: images lost without one channel"
+    if np.isnan(lost).all():
+        title += " (not measured)"
     return Bars(
-        ticks=[str(channel) for channel in range(len(lost))],
+        ticks=channel_names(len(lost)),
         series={"lost": log_height(lost)},
-        limits=(low, high),
-        axis={f"{count:,}": log_height(count).item() for count in ticks},
+        limits=(log_height(low).item(), log_height(high).item()),
+        axis={f"{count:,}": log_height(count).item() for count in COUNTS if count <= high},
         axes=(f"Channel of {name}", "Images lost"),
         numbers=[number(count, ".0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.at.ablated if layer == name],
-        title=f"{name}: images lost without one channel{measured}",
+        title=title,
         select={"ablate": [[name, channel] for channel in range(len(lost))]},
     )
 

@@ -4,18 +4,31 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, Table, number
+from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, number
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.network.tracing import IMAGE, SOFTMAX
+from mnist_helpers.network.tracing import IMAGE
 
-VALUE = {"channel": INDEX, "row": ROW, "column": COLUMN}
-PIXEL = {"layer": IMAGE, "channel": 0, "row": ROW, "column": COLUMN}
 ROBUST = 99  # percentile
-SMALL, LARGE = 84, 140  # sides of a picture, in pixels
+SMALL = 84  # side of a picture, in pixels
+LARGE = 140
 Limits = Sequence[tuple[float, float]]
+
+
+def value_select(layer: str, channel: int | str = INDEX) -> dict[str, object]:
+    """A click on a map of a layer goes to that value."""
+    return {"layer": layer, "channel": channel, "row": ROW, "column": COLUMN}
+
+
+PIXEL = value_select(IMAGE, 0)
+
+
+def channel_names(count: int, first: int = 0) -> list[str]:
+    """The numbers of channels, as labels."""
+    return [str(channel) for channel in range(first, first + count)]
 
 
 def colour_limits(values: np.ndarray, how: str = "layer") -> Limits:
@@ -24,74 +37,113 @@ def colour_limits(values: np.ndarray, how: str = "layer") -> Limits:
     Args:
         how: "each" gives every map its own scale, "robust" ends at the 99th percentile.
     """
-    parts = values if how == "each" else values[None]
-    signed = values.min() < 0
-    ends = [scale_end(np.abs(part), how) for part in parts]
-    return [(-end if signed else 0.0, end) for end in ends]
+    groups = values[None]
+    if how == "each":
+        groups = values
+    ends = [scale_end(np.abs(group), how) for group in groups]
+    if values.min() < 0:
+        return [(-end, end) for end in ends]
+    return [(0.0, end) for end in ends]
 
 
 def scale_end(sizes: np.ndarray, how: str) -> float:
     """The upper end of a colour scale; 1 where everything is zero."""
-    robust = np.percentile(sizes, ROBUST) if how == "robust" else 0
-    return float(robust or sizes.max() or 1)
+    end = 0
+    if how == "robust":
+        end = np.percentile(sizes, ROBUST)
+    return float(end or sizes.max() or 1)
 
 
-def said_limits(limits: Limits, how: str) -> str:
+def limits_text(limits: Limits, how: str) -> str:
     """A colour scale in words."""
     if how == "each":
         return "each map on its own scale"
     low, high = limits[0]
-    percentile = " (99th percentile)" if how == "robust" else ""
-    return f"colours from {number(low, '.3g')} to {number(high, '.3g')}{percentile}"
+    text = f"colours from {number(low, '.3g')} to {number(high, '.3g')}"
+    if how == "robust":
+        text += " (99th percentile)"
+    return text
 
 
-def grid(values: np.ndarray, side: int, limits: Limits | None = None, **mark: object) -> Maps:
+def grid(values: np.ndarray, side: float, limits: Limits | None = None, **fields: object) -> Maps:
     """Maps (N, H, W), each `side` pixels wide, by default on one colour scale."""
     limits = limits or colour_limits(values)
-    palette = "signed" if limits[0][0] < 0 else "unsigned"
+    palette = "unsigned"
+    if limits[0][0] < 0:
+        palette = "signed"
     zoom = side / values.shape[2]
-    return Maps(**{"values": values, "limits": limits, "palette": palette, "zoom": zoom} | mark)
+    return Maps(values=values, limits=limits, palette=palette, zoom=zoom, **fields)
 
 
-def picture(image: np.ndarray, side: int, **mark: object) -> Maps:
+def ink(values: np.ndarray, side: float, limits: Limits, **fields: object) -> Maps:
+    """Images (N, H, W), each `side` pixels wide, from paper to ink."""
+    zoom = side / values.shape[2]
+    return Maps(values=values, limits=limits, palette="ink", zoom=zoom, **fields)
+
+
+def picture(
+    image: np.ndarray, side: float, select: Mapping[str, object] = PIXEL, **fields: object
+) -> Maps:
     """An image (C, H, W), grey or in its colours, from its lowest to its highest value."""
-    low, high = image.min().item(), image.max().item()
+    low = image.min().item()
+    high = image.max().item()
     values = image[:1]
     if len(image) == 3:
         values = ((image - low) / (high - low or 1)).transpose(1, 2, 0)[None]
-    return grid(values, side, [(low, high)], **{"palette": "ink", "select": PIXEL} | mark)
+    return ink(values, side, [(low, high)], select=select, **fields)
+
+
+def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
+    """Some of many images (N, C, H, W), in grey on the scale of all."""
+    limits = [(images.min().item(), images.max().item())]
+    return ink(images[places].mean(dim=1).numpy(), side, limits, unit="image", **fields)
 
 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
-    return picture(
-        look.image, side, title="image", frames=frame(look.seen(look.at.row, look.at.column))
-    )
+    frames = frame(look.seen(look.at.row, look.at.column))
+    return picture(look.image, side, title="image", frames=frames)
 
 
 def frame(box: Box | None) -> dict[int, Box]:
     """The frame of a single map, where there is one."""
-    return {0: box} if box else {}
+    if box is None:
+        return {}
+    return {0: box}
 
 
-def layer_maps(layer: str, values: np.ndarray, side: int, limits: Limits, **mark: object) -> Maps:
-    """Maps (C, H, W) of a layer; a vector as one map of all its values."""
-    select = {"layer": layer} | VALUE
-    if values.shape[1:] != (1, 1):
-        return grid(values, side, limits, **{"select": select} | mark)
+def is_vector(values: np.ndarray) -> bool:
+    """Whether maps (C, H, W) have one value each."""
+    return values.shape[1:] == (1, 1)
+
+
+def layer_maps(
+    layer: str,
+    values: np.ndarray,
+    side: float,
+    limits: Limits,
+    labels: Sequence[str] = (),
+    **fields: object,
+) -> Maps:
+    """Maps (C, H, W) of a layer; a vector as one map of all its values, without labels."""
+    if not is_vector(values):
+        return grid(values, side, limits, labels=labels, select=value_select(layer), **fields)
     square = in_rows(values.ravel(), grid_columns(len(values)))[None]
-    mark |= {"select": {"layer": layer, "channel": PLACE}, "labels": (), "unit": "channels"}
-    return grid(square, max(min(side, 112), 4 * square.shape[2]), limits, **mark)
+    side = max(min(side, 112), 4 * square.shape[2])
+    select = {"layer": layer, "channel": PLACE}
+    return grid(square, side, limits, select=select, unit="channels", **fields)
 
 
 def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Maps:
     """One map of a layer on the scale of all, a box framed; of a vector all, one value framed."""
     values = look.maps[layer]
-    mark = {"title": f"{layer} · {channel}", "limits": colour_limits(values), "side": side}
-    if values.shape[1:] == (1, 1):
-        return layer_maps(layer, values, frames=frame(vector_box(channel, len(values))), **mark)
-    select = {"layer": layer} | VALUE | {"channel": channel}
-    return layer_maps(layer, values[channel][None], frames=frame(box), select=select, **mark)
+    limits = colour_limits(values)
+    title = f"{layer} · {channel}"
+    if is_vector(values):
+        frames = {0: vector_box(channel, len(values))}
+        return layer_maps(layer, values, side, limits, title=title, frames=frames)
+    select = value_select(layer, channel)
+    return grid(values[channel][None], side, limits, title=title, frames={0: box}, select=select)
 
 
 def vector_box(channel: int, count: int) -> Box:
@@ -102,7 +154,9 @@ def vector_box(channel: int, count: int) -> Box:
 
 def grid_columns(count: int) -> int:
     """How many to lay in a row: all of ten or fewer, else a power of two, wider than high."""
-    return count if count <= 10 else 2 ** math.ceil(math.log2(2 * count) / 2)
+    if count <= 10:
+        return count
+    return 2 ** math.ceil(math.log2(2 * count) / 2)
 
 
 def in_rows(values: np.ndarray, columns: int = 16) -> np.ndarray:
@@ -112,42 +166,34 @@ def in_rows(values: np.ndarray, columns: int = 16) -> np.ndarray:
     return np.pad(values, (0, missing), constant_values=np.nan).reshape(-1, columns)
 
 
-def class_table(look: Look, layer: str, **mark: object) -> Table:
-    """One value for each class, the chosen class framed, or else the likeliest."""
-    values, target = look.maps[layer].reshape(-1, 1), look.at.target
-    return Table(
-        values=values,
-        rows=look.subject.digits,
-        frame=int(values.argmax()) if target is None else target,
-        percent=layer == SOFTMAX,
-        select={"layer": layer, "channel": INDEX, "target": INDEX},
-        **mark,
+def class_bars(
+    look: Look,
+    spec: str,
+    series: Mapping[str, np.ndarray],
+    limits: tuple[float, float] = (0.0, 1.0),
+    **fields: object,
+) -> Bars:
+    """Bars for each class, their numbers written by `spec`; those over them only for one series."""
+    numbers = []
+    if len(series) == 1:
+        (values,) = series.values()
+        numbers = [number(value, spec) for value in values.tolist()]
+    return Bars(
+        ticks=look.subject.digits,
+        series=series,
+        limits=limits,
+        axis={number(end, spec): end for end in limits},
+        numbers=numbers,
+        select={"target": INDEX},
+        **fields,
     )
-
-
-def class_bars(look: Look, spec: str, series: Mapping[str, np.ndarray], **mark: object) -> Bars:
-    """Bars for each class, from zero unless `limits` are given, their numbers written by `spec`."""
-    values = list(series.values())
-    ends = float(min(0, np.nanmin(values))), float(max(0, np.nanmax(values)) or 1)
-    limits = mark.setdefault("limits", ends)
-    axis = {number(end, spec): end for end in limits}
-    numbers = [number(value, spec) for value in values[0].tolist()] if len(values) == 1 else ()
-    select = {"target": INDEX}
-    ticks = look.subject.digits
-    return Bars(ticks=ticks, series=series, axis=axis, numbers=numbers, select=select, **mark)
 
 
 def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
     """The probability of each class, from 0 to 1."""
-    return class_bars(
-        look,
-        ".1%",
-        {"probability": look.probs},
-        limits=(0.0, 1.0),
-        axes=("Predicted digit", "Probability"),
-        emphasis=emphasis,
-        title=title,
-    )
+    series = {"probability": look.probs}
+    axes = ("Predicted digit", "Probability")
+    return class_bars(look, ".1%", series, axes=axes, emphasis=emphasis, title=title)
 
 
 def value_box(look: Look) -> Box:
@@ -157,28 +203,33 @@ def value_box(look: Look) -> Box:
 
 def value_frames(look: Look) -> dict[int, Box]:
     """The frame of that value among the maps of its layer, as `layer_maps` draws them."""
-    if look.values.shape[1:] == (1, 1):
-        return frame(vector_box(look.at.channel, len(look.values)))
+    if is_vector(look.values):
+        return {0: vector_box(look.at.channel, len(look.values))}
     return {look.at.channel: value_box(look)}
 
 
 def selected_value(look: Look) -> str:
     """Where the selected value stands, and what it is."""
-    at, values = look.at, look.values
+    at = look.at
     place = f"{at.layer}, channel {at.channel}"
-    if values.shape[1:] != (1, 1):
+    if not is_vector(look.values):
         place += f", row {at.row}, column {at.column}"
-    return f"{place}: {number(values[at.channel, at.row, at.column])}"
+    return f"{place}: {number(look.values[at.channel, at.row, at.column])}"
 
 
-def said_filter(subject: Subject, only: ImageFilter) -> str:
+def filter_text(subject: Subject, only: ImageFilter) -> str:
     """A filter in words."""
-    digit = "any digit" if only.digit is None else f"digit {subject.digits[only.digit]}"
-    words = []
+    text = "any digit"
+    if only.digit is not None:
+        text = f"digit {subject.digits[only.digit]}"
+    conditions = []
     if only.read != "all":
-        words.append("read rightly" if only.read == "right" else "read wrongly")
+        conditions.append(f"read {only.read}ly")
     if only.predicted is not None:
-        words.append(f"read as {subject.digits[only.predicted]}")
+        conditions.append(f"read as {subject.digits[only.predicted]}")
     if only.tenth is not None:
-        words.append(f"read with {10 * only.tenth} to {10 * only.tenth + 10} % confidence")
-    return f"{digit} that is {' and '.join(words)}" if words else digit
+        low = 10 * only.tenth
+        conditions.append(f"read with {low} to {low + 10} % confidence")
+    if conditions:
+        text += f" that is {' and '.join(conditions)}"
+    return text
