@@ -32,7 +32,7 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.controls import PLAYED, part_of
 from mnist_helpers.notebooks import execute
-from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.runs.snapshots import load_snapshots
 
 SELECTIONS, WARM, MOST_MB = 10_000, 2_000, 50  # what memory may grow by after the warm ones
 IMAGES, PAUSE = 1_000, 0.01  # seconds between two selections

@@ -48,8 +48,8 @@ from mnist_helpers.explorer.selection import field_names
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.model import make_model
 from mnist_helpers.notebooks import check_parameters, parse_value
-from mnist_helpers.runs import new_run, read_config, read_history, save_run
-from mnist_helpers.snapshots import Snapshots, load_snapshots, save_snapshots
+from mnist_helpers.runs.folder import new_run, read_config, read_history, save_run
+from mnist_helpers.runs.snapshots import Snapshots, load_snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 CASES: dict[str, int] = {}  # of each test

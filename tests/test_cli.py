@@ -18,7 +18,7 @@ from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
-from mnist_helpers.runs import load_run, new_run, save_run
+from mnist_helpers.runs.folder import load_run, new_run, save_run
 from mnist_helpers.training import Trainer
 
 

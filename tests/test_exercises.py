@@ -19,7 +19,7 @@ from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
-from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.runs.snapshots import load_snapshots
 
 pytestmark = pytest.mark.slow
 RUNS = ("quick", "too_fast")

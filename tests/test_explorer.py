@@ -18,7 +18,7 @@ from mnist_helpers.explorer.look import largest
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
-from mnist_helpers.snapshots import Snapshots
+from mnist_helpers.runs.snapshots import Snapshots
 
 ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
 

@@ -48,8 +48,8 @@ from mnist_helpers.export import export_checkpoint
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.notebooks import execute
-from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
-from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.training import Trainer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX")

@@ -33,8 +33,8 @@ from mnist_helpers.data import load_idx_part, load_splits, read_idx
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Subject, still
 from mnist_helpers.metrics import EpochRecord
-from mnist_helpers.runs import read_config, read_history
-from mnist_helpers.snapshots import load_snapshots
+from mnist_helpers.runs.folder import read_config, read_history
+from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.training import Trainer, train
 
 READERS = {

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from mnist_helpers import Config, InputError, make_model
-from mnist_helpers.live import LiveCurves
+from mnist_helpers.runs.live import LiveCurves
 from mnist_helpers.training import train
 
 CONFIG = Config(epochs=2, batch_size=50, device="cpu")  # 14 steps an epoch
@@ -18,7 +18,7 @@ CONFIG = Config(epochs=2, batch_size=50, device="cpu")  # 14 steps an epoch
 @pytest.fixture
 def undrawn(monkeypatch):
     """What is told is looked at, not what is drawn, which takes longest."""
-    monkeypatch.setattr("mnist_helpers.live.figure_png", lambda figure: b"a picture")
+    monkeypatch.setattr("mnist_helpers.runs.live.figure_png", lambda figure: b"a picture")
 
 
 @pytest.fixture

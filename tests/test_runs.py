@@ -20,7 +20,7 @@ from conftest import HANG, no_bar
 
 from mnist_helpers import Config, InputError, load_splits, make_model, training
 from mnist_helpers.checkpoint import load_tensors
-from mnist_helpers.runs import (
+from mnist_helpers.runs.folder import (
     load_run,
     new_run,
     read_config,
@@ -28,7 +28,7 @@ from mnist_helpers.runs import (
     save_moments,
     save_run,
 )
-from mnist_helpers.snapshots import in_steps, load_snapshots
+from mnist_helpers.runs.snapshots import in_steps, load_snapshots
 from mnist_helpers.training import Trainer
 
 RECIPE = {"epochs": 4, "rotation": 10, "snapshots": True}

@@ -11,7 +11,7 @@ from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
 from mnist_helpers.explorer.views import VIEWS, draw, views_of
-from mnist_helpers.snapshots import Snapshots
+from mnist_helpers.runs.snapshots import Snapshots
 
 COLOUR = images_of(40, 3, 15, 18)
 DIGITS = torch.arange(40) % 4

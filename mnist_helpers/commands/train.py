@@ -21,7 +21,7 @@ from mnist_helpers.data import Splits, load_splits
 from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, evaluate
 from mnist_helpers.model import make_model
-from mnist_helpers.runs import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")

@@ -9,7 +9,7 @@ from torch import Tensor
 from mnist_helpers.analysis.embedding import replayed
 from mnist_helpers.config import InputError
 from mnist_helpers.metrics import Predictions
-from mnist_helpers.snapshots import Snapshots
+from mnist_helpers.runs.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from mnist_helpers.explorer.subject import Subject

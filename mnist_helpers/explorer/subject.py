@@ -26,7 +26,7 @@ from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
-from mnist_helpers.snapshots import Snapshots
+from mnist_helpers.runs.snapshots import Snapshots
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])

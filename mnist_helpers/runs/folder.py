@@ -17,7 +17,7 @@ from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
 from mnist_helpers.files import decoding, read_json, reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
-from mnist_helpers.snapshots import Snapshots, save_snapshots
+from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 REMEDY = "give a folder that train has made"
