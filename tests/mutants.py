@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = {  # which tests are asked, by the beginning of a file's path
     "analysis": ["test_analysis.py"],
     "report": ["test_report.py"],
-    "site": ["test_site.py"],
+    "site": ["test_site.py", "test_report.py"],
     "network/tracing": ["test_tracing.py"],
     "network/receptive_field": ["test_receptive_field.py"],
     "network/arithmetic": ["test_arithmetic.py"],
@@ -50,6 +50,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
         "test_faults.py",
     ],
     "cli": ["test_export.py", "test_bad_input.py", "test_faults.py", "test_setup.py"],
+    "commands/analyze": ["test_report.py"],
     "commands": ["test_cli.py", "test_export.py", "test_faults.py", "test_notebooks.py"],
     "runs/live": ["test_live.py"],
     "plots": ["test_plots.py", "test_live.py"],
@@ -114,6 +115,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("report.py", "calibrated.loss()", "test.loss()"),
     ("report.py", "label_suspects(calibrated)", "label_suspects(test)"),
     ("report.py", "max(round(share * len(risk)), 1) - 1", "-1"),
+    ("commands/analyze.py", "if options.data_dir != Config.data_dir:", "if True:"),
+    ("commands/analyze.py", "if result.error:", "if False:"),
+    ("site/build.py", "html.escape(printable(title))", "printable(title)"),
     ("plots.py", "(np.asarray(images)[:, 0])", "(np.asarray(images)[::-1, 0])"),
     # training, and what is shown of it
     ("runs/live.py", "now - self.started", "now"),

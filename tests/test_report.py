@@ -94,7 +94,7 @@ def instead(tmp_path, monkeypatch):
 def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatch):
     instead(*NOTEBOOK)
     monkeypatch.chdir(tmp_path)
-    options = ["--data-dir", "data", "--device", "cpu", "--class-names", ",".join(NAMES)]
+    options = ["--data-dir", "<data>", "--device", "cpu", "--class-names", ",".join(NAMES)]
     code, out, err = run(capsys, "analyze", *options, "--out", "new")
     assert (code, out, err) == (0, "saved new/report.html\n", "")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
@@ -102,10 +102,10 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
     ]  # fmt: skip
     assert json.loads((tmp_path / "new" / "metrics.json").read_text("utf-8")) == {"images": 300}
     text = (tmp_path / "new" / "report.html").read_text("utf-8")
-    assert f"of {CHECKPOINT_PATH}, on cpu, with {tmp_path / 'data'}" in text
+    assert f"of {CHECKPOINT_PATH}, on cpu, with {tmp_path}/&lt;data&gt;" in text
     assert "zero\none\n" in text
     assert "$7\n&lt;b&gt;8&lt;/b&gt;\n&lt;/script&gt;nine" in text
-    assert "<title>best_mnist_cnn.pth on data" in text
+    assert "<title>best_mnist_cnn.pth on &lt;data&gt; ·" in text
     assert text.count('<img alt="') == text.count("data:image/png;base64,") == 1
     assert "script" not in text.replace("&lt;/script&gt;nine", "")
 
@@ -144,7 +144,7 @@ def test_what_can_not_be_is_said_before_the_notebook(
 
 @pytest.fixture(scope="module")
 def folder(splits, tmp_path_factory):
-    """What the whole analysis of 5,400 training images and 300 test images writes."""
+    """What the analysis of 5,400 training images (5,000 to validate) and 300 others writes."""
     data = tmp_path_factory.mktemp("data")
     for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
         images, labels = (tensor[:count] for tensor in part.tensors)
