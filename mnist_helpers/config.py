@@ -4,7 +4,10 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 if TYPE_CHECKING:
     import torch
@@ -25,22 +28,6 @@ CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
-
-# what the fields can be: whole numbers from, to; others from 0 to; whether a path must be given
-COUNTS = {
-    "batch_size": (1, 2**31), "epochs": (1, 100_000), "patience": (1, 2**31),
-    "val_size": (10, 2**31), "seed": (0, 2**63 - 1), "num_workers": (0, 64),
-}  # fmt: skip
-NUMBERS = {
-    "learning_rate": 10, "warm_up": 0.999, "weight_decay": 10, "label_smoothing": 0.999,
-    "rotation": 180, "scaling": 0.999, "translation": 28, "shear": 10,
-}  # fmt: skip
-PATHS = {"data_dir": True, "runs_dir": True, "model_save_path": False, "tensorboard": False}
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a number, as True and False are for Python alone."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def printable(text: str) -> str:
@@ -74,19 +61,61 @@ def select_device(name: str = "auto") -> "torch.device":
         raise InputError(f"device is {name!r:.80}, but must be a name; use auto.")
     import torch  # here, for most of what needs the defaults needs no device
 
-    accelerator = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    )
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator or torch.device("cpu")
-    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    counts = {"cpu": 1}
+    if accelerator is not None:
+        counts[accelerator.type] = torch.accelerator.device_count()
     kind, _, index = name.partition(":")
-    count = 1 if kind == "cpu" else torch.accelerator.device_count()
-    if kind not in present or (index and index not in map(str, range(count))):
+    indices = [str(number) for number in range(counts.get(kind, 0))]
+    if kind not in counts or index not in ("", *indices):
         raise InputError(
-            f"device is {name!r:.80}, but this machine has {' and '.join(present)}; use auto."
+            f"device is {name!r:.80}, but this machine has {' and '.join(counts)}; use auto."
         )
-    return torch.device(kind, int(index)) if index else torch.device(kind)
+    return torch.device(name.removesuffix(":"))
+
+
+def check_fields(record: object) -> None:
+    """Holds a dataclass against its annotations, and makes what they say of ints and strings.
+
+    Raises:
+        InputError: a value is impossible; the message names the field, and says what it can be.
+    """
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, float):
+            value = float(value)  # NumPy's are some, too
+        try:
+            value = msgspec.convert(value, field.type, dec_hook=make_path)
+        except msgspec.ValidationError as error:
+            rule = field.type.__metadata__[0].description
+            raise InputError(f"{field.name} is {value!r:.80}, but must be {rule}.") from error
+        object.__setattr__(record, field.name, value)
+
+
+def make_path(kind: type[Path], value: object) -> Path:
+    """A path of a string, as papermill hands it over."""
+    if "\0" in str(value):
+        raise ValueError("no path has a NUL")
+    return kind(value)
+
+
+def whole(low: int, high: int) -> Meta:
+    """Whole numbers from one to another, for check_fields."""
+    return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+def up_to(high: float) -> Meta:
+    """Numbers from 0 on."""
+    return Meta(ge=0, le=high, description=f"from 0 to {high}")
+
+
+PATH = Meta(description="a path")
+Count = Annotated[int, whole(1, 2**31)]
+Share = Annotated[float, up_to(0.999)]
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+Switch = Annotated[bool, Meta(description="True or False")]
 
 
 @dataclass(frozen=True)
@@ -97,86 +126,67 @@ class Config:
         InputError: a value is impossible; the message names the field.
     """
 
-    batch_size: int = 128
+    batch_size: Count = 128
     """Images per training step."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, up_to(10)] = 0.01
     """Peak learning rate of the one-cycle schedule."""
-    warm_up: float = 0.2
+    warm_up: Share = 0.2
     """Share of the steps in which the learning rate rises to its peak."""
-    anneal: str = "linear"
+    anneal: Annotated[str, Meta(pattern=r"^(linear|cos)\Z", description="linear or cos")] = "linear"
     """How it falls from there to nothing: linear or cos."""
-    epochs: int = 2
+    epochs: Annotated[int, whole(1, 100_000)] = 2
     """Passes over the training images, at most."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without a lower validation loss before training stops."""
-    val_size: int = 5_000
+    val_size: Annotated[int, whole(10, 2**31)] = 5_000
     """Images held out of the training file to choose the best epoch."""
-    seed: int = 0
+    seed: Annotated[int, whole(0, 2**63 - 1)] = 0
     """Fixes the split, the initial weights, the order of images and the augmentation."""
-    device: str = "auto"
+    device: Annotated[str, Meta(description="a name; use auto")] = "auto"
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
-    data_dir: Path = DATA_DIR
+    data_dir: Annotated[Path, PATH] = DATA_DIR
     """Folder of MNIST, or of a data set in its IDX form."""
-    model_save_path: Path | None = None
+    model_save_path: Annotated[Path | None, PATH] = None
     """Where the best weights go, with their card beside them; by default the run's own folder."""
-    num_workers: int = 0
+    num_workers: Annotated[int, whole(0, 64)] = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
-    betas: tuple[float, float] = (0.8, 0.95)
+    betas: Annotated[tuple[Decay, Decay], Meta(description="two numbers in [0, 1)")] = (0.8, 0.95)
     """AdamW's decay rates for the mean and the square of the gradient."""
-    weight_decay: float = 0.1
+    weight_decay: Annotated[float, up_to(10)] = 0.1
     """AdamW's decoupled weight decay."""
-    label_smoothing: float = 0.1
+    label_smoothing: Share = 0.1
     """Share of the target that is spread over all classes."""
-    autocast: bool = False
+    autocast: Switch = False
     """Multiply in bfloat16: faster on accelerators and processors made for it, else slower."""
-    rotation: float = 0.0
+    rotation: Annotated[float, up_to(180)] = 0.0
     """Augmentation: largest turn, in degrees."""
-    scaling: float = 0.0
+    scaling: Share = 0.0
     """Augmentation: largest change of size, as a fraction."""
-    translation: float = 0.0
+    translation: Annotated[float, up_to(28)] = 0.0
     """Augmentation: largest shift along each axis, in pixels."""
-    shear: float = 0.0
+    shear: Annotated[float, up_to(10)] = 0.0
     """Augmentation: largest horizontal shear, in pixels per pixel."""
-    runs_dir: Path = RUNS_DIR
+    runs_dir: Annotated[Path, PATH] = RUNS_DIR
     """Folder in which every run of the command line makes one of its own."""
-    snapshots: bool = False
+    snapshots: Switch = False
     """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
-    tensorboard: Path | None = None
+    tensorboard: Annotated[Path | None, PATH] = None
     """Folder for TensorBoard's event files; none by default."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in COUNTS.items():
-            value = getattr(self, name)
-            holds = is_number(value) and isinstance(value, int) and low <= value <= high
-            self._require(holds, name, f"a whole number from {low} to {high}")
-        for name, high in NUMBERS.items():
-            value = getattr(self, name)
-            self._require(is_number(value) and 0 <= value <= high, name, f"from 0 to {high}")
-        self._require(self.learning_rate > 0, "learning_rate", "above 0")
-        self._require(self.anneal in ("linear", "cos"), "anneal", "linear or cos")
-        betas = self.betas if isinstance(self.betas, tuple | list) else ()
-        inside = [is_number(beta) and 0 <= beta < 1 for beta in betas]
-        self._require(inside == [True, True], "betas", "two numbers in [0, 1)")
-        for name in ("autocast", "snapshots"):
-            self._require(isinstance(getattr(self, name), bool), name, "True or False")
-        few = not self.snapshots or self.epochs <= 250
-        self._require(few, "snapshots", "False where there are more than 250 epochs")
-        for name, needed in PATHS.items():
-            value = getattr(self, name)
-            if value is None and not needed:
-                continue
-            self._require(isinstance(value, str | Path) and "\0" not in str(value), name, "a path")
-            object.__setattr__(self, name, Path(value))  # papermill hands over plain strings
-        named = self.model_save_path is None or self.model_save_path.suffix == ".pth"
-        self._require(named, "model_save_path", "a file name ending in .pth")
+        check_fields(self)
+        if self.learning_rate == 0:
+            raise InputError("learning_rate is 0, but must be above 0.")
+        path = self.model_save_path
+        if path and path.suffix != ".pth":
+            raise InputError(
+                f"model_save_path is {path!s:.80}, but must be a file name ending in .pth."
+            )
+        if self.snapshots and self.epochs > 250:
+            rule = "False where there are more than 250 epochs"
+            raise InputError(f"snapshots is True, but must be {rule}.")
         if self.device not in ("auto", "cpu"):  # which every machine has
             select_device(self.device)
-
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        value = getattr(self, name)
-        if not holds:
-            told = str(value) if isinstance(value, Path) else repr(value)
-            raise InputError(f"{name} is {told[:80]}, but must be {rule}.")
 
     @property
     def augments(self) -> bool:
@@ -189,9 +199,10 @@ class Config:
         for name, value in fields.items():
             if isinstance(value, Path):
                 path = Path(os.path.realpath(value))  # resolve() raises where links go in circles
-                inside = path.is_relative_to(PROJECT_DIR)
-                path = path.relative_to(PROJECT_DIR) if inside else Path(path.name)
-                fields[name] = path_text(path)
+                shown = Path(path.name)
+                if path.is_relative_to(PROJECT_DIR):
+                    shown = path.relative_to(PROJECT_DIR)
+                fields[name] = path_text(shown)
         return fields
 
 

@@ -404,7 +404,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("digits.py", "picture.draft(None, (SIDE, SIDE))", "pass"),
     ("digits.py", "= turn or 1", "= 1"),
     ("digits.py", "(TypeError, ValueError)", "ValueError"),
-    ("config.py", '"weight_decay": 10,', '"weight_decay": 1e30,'),
+    ("config.py", "weight_decay: Annotated[float, up_to(10)]", "weight_decay: Annotated[float, up_to(1e30)]"),
     ("config.py", "sign if sign.isprintable() else repr(sign)[1:-1]", "sign"),
     ("runs/folder.py", "with decoding(folder, what, REMEDY):", "if True:"),
     ("runs/folder.py", "read_json(path, list[EpochRecord], what, REMEDY)", "read_json(path, object, what, REMEDY)"),
