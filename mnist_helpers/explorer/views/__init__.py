@@ -64,16 +64,18 @@ def shown(selection: Selection) -> Selection:
     fields = VIEWS[selection.view].fields
     if "drawing" not in fields:
         selection = replace(selection, drawing=None)
-    if "disturbance" in fields:
-        return selection
-    return replace(selection, disturbance="none", amount=None)
+    if "disturbance" not in fields:
+        selection = replace(selection, disturbance="none", amount=None)
+    return selection
 
 
 def views_of(subject: Subject) -> dict[str, View]:
     """The views for which a subject has all that they need."""
-    return {
-        name: view for name, view in VIEWS.items() if not view.needs or getattr(subject, view.needs)
-    }
+    views = {}
+    for name, view in VIEWS.items():
+        if not view.needs or getattr(subject, view.needs):
+            views[name] = view
+    return views
 
 
 def draw(subject: Subject, selection: Selection) -> Scene:

@@ -6,7 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Text, number
 from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.arithmetic import products
-from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid, ink
+from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid
 from mnist_helpers.network.activations import kernels
 
 PRESETS = {
@@ -34,10 +34,11 @@ def convolve(look: Look) -> Scene:
     top = row * at.stride
     left = column * at.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
-    image = ink(
+    image = grid(
         padded[None],
         zoom * padded.shape[1],
         [(pixels.min().item(), pixels.max().item())],
+        "ink",
         title="image",
         frames={0: (top, left, top + 3, left + 3)},
     )
@@ -51,18 +52,22 @@ def convolve(look: Look) -> Scene:
         colour_bar=True,
     )
     steps = products(patches[row, column], kernel, {}, edit="kernel")
-    presets = [Text(text=name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
+    presets = []
+    for name, weights in PRESETS.items():
+        presets.append(Text(text=name, select={"kernel": [weights]}))
     sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}"
     options = f"padding {at.padding}, stride {at.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(output[row, column])}"
     caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
-    return Scene(Column([Row([image, result, learned(look)]), steps, Row(presets)]), caption)
+    images = Row([image, result, learned(look)])
+    return Scene(Column([images, steps, Row(presets)]), caption)
 
 
 def learned(look: Look) -> Item:
     """The first kernels of the network, to take over, where they are of 3 × 3."""
     name = look.subject.network.convolutions[0]
-    weights = kernels(look.subject.networks[look.at.weights])[name][:, 0].numpy()
+    network = look.subject.networks[look.at.weights]
+    weights = kernels(network)[name][:, 0].numpy()
     if weights.shape[1:] != (3, 3):
         return Row([])
     return grid(

@@ -190,7 +190,8 @@ def feature_maps(look: Look) -> Scene:
     at = look.at
     sides = {}
     for name in look.compared:
-        sides[name] = look.subject.maps(at.source, name, *look.disturbed)[at.layer]
+        maps = look.subject.maps(at.source, name, *look.disturbed)
+        sides[name] = maps[at.layer]
     limits = feature_limits(look, list(sides.values()))
     if at.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
@@ -225,7 +226,8 @@ def feature_maps(look: Look) -> Scene:
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
     """The ends of the colour scale of feature maps, shared by the weights that are compared."""
     if look.at.limits == "all images":
-        ends = [look.stats.max.max().item(), look.stats.min.min().item()]
+        stats = look.stats
+        ends = [stats.max.max().item(), stats.min.min().item()]
         return colour_limits(np.array(ends))
     axis = 0
     if look.at.limits == "each":

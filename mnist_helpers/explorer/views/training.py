@@ -39,10 +39,11 @@ def training(look: Look) -> Scene:
         class_bars(look, ".0%", probs, title="probability, this image", axes=axes),
         class_bars(look, ".0%", recalls, title="accuracy by digit", axes=axes),
     ]
-    best = Text(text="Best epoch", select={"weights": subject.best(subject.run_of(at.weights))})
+    best = subject.best(subject.run_of(at.weights))
+    button = Text(text="Best epoch", select={"weights": best})
     limits = colour_limits(np.concatenate([side.values for side in sides]))
     networks = [network(side, limits) for side in sides]
-    charts = Row([Column([*curves(look), best]), Column(digits)])
+    charts = Row([Column([*curves(look), button]), Column(digits)])
     count = f"Read rightly of {len(subject.images):,} images"
     caption = f"{look.title} at {at.weights}. {count}: {'; '.join(accuracies)}."
     return Scene(Column([charts, Row(networks)]), caption)
