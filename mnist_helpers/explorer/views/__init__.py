@@ -31,7 +31,6 @@ class View(NamedTuple):
 
 
 PLACE = ("layer", "channel", "row", "column")
-FILTER = ("predicted", "tenth")
 DISTURBED = ("disturbance", "amount")
 IMAGE = ("image", "drawing")
 VIEWS = {
@@ -51,7 +50,7 @@ VIEWS = {
     ),
     "ablation": View("Ablation", ablation, (*IMAGE, "weights")),
     "answer": View("Answer", answer, (*IMAGE, *DISTURBED, "weights")),
-    "confusion": View("Confusion", confusion, ("image", *FILTER)),
+    "confusion": View("Confusion", confusion, ("image", "predicted", "tenth")),
     "neighbours": View("Neighbours", neighbours, ("image", "projection")),
     "drawing": View("Draw", drawing, (*IMAGE, "weights")),
     "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
@@ -71,11 +70,9 @@ def shown(selection: Selection) -> Selection:
 
 def views_of(subject: Subject) -> dict[str, View]:
     """The views for which a subject has all that they need."""
-    views = {}
-    for name, view in VIEWS.items():
-        if not view.needs or getattr(subject, view.needs):
-            views[name] = view
-    return views
+    return {
+        name: view for name, view in VIEWS.items() if not view.needs or getattr(subject, view.needs)
+    }
 
 
 def draw(subject: Subject, selection: Selection) -> Scene:

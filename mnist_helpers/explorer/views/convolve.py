@@ -7,7 +7,6 @@ from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Text, number
 from mnist_helpers.explorer.subject import Look
 from mnist_helpers.explorer.views.arithmetic import products
 from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid
-from mnist_helpers.network.activations import kernels
 
 PRESETS = {
     "vertical edges": (-1, 0, 1, -2, 0, 2, -1, 0, 1),
@@ -52,9 +51,7 @@ def convolve(look: Look) -> Scene:
         colour_bar=True,
     )
     steps = products(patches[row, column], kernel, {}, edit="kernel")
-    presets = []
-    for name, weights in PRESETS.items():
-        presets.append(Text(text=name, select={"kernel": [weights]}))
+    presets = [Text(text=name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
     sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}"
     options = f"padding {at.padding}, stride {at.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(output[row, column])}"
@@ -66,8 +63,7 @@ def convolve(look: Look) -> Scene:
 def learned(look: Look) -> Item:
     """The first kernels of the network, to take over, where they are of 3 × 3."""
     name = look.subject.network.convolutions[0]
-    network = look.subject.networks[look.at.weights]
-    weights = kernels(network)[name][:, 0].numpy()
+    weights = look.subject.kernels("weights", look.at.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
         return Row([])
     return grid(

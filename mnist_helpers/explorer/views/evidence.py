@@ -151,15 +151,14 @@ def ablation(look: Look) -> Scene:
     buttons = []
     if at.ablated:
         before = look.subject.without((), at.weights)
-        probs = []
-        for channels in ((), at.ablated):
-            probs.append(look.subject.probs_without(channels, at.weights, at.source))
+        whole = look.subject.probs_without((), at.weights, at.source)
+        probs = look.subject.probs_without(at.ablated, at.weights, at.source)
         accuracies = [by_class(look, before), by_class(look, after)]
         charts = [
-            paired(look, "probability for this image", probs),
+            paired(look, "probability for this image", [whole, probs]),
             paired(look, "accuracy by class", accuracies),
         ]
-        reading = f"This image: {probs[1].argmax()} with {probs[1].max():.1%}"
+        reading = f"This image: {probs.argmax()} with {probs.max():.1%}"
         right = before.correct[look.chosen].double().mean()
         accuracy += f" instead of {right:.2%}"
         text = f"Ablated: {named(at.ablated)}. {reading}. {accuracy}"
@@ -191,7 +190,7 @@ def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
     """Fractions by class with all channels beside those without some, from below the lowest."""
     low = np.floor(20 * np.nanmin(fractions) - 0.2) / 20
     limits = (max(0.0, float(low)), 1.0)
-    series = dict(zip(("all channels", "ablated"), fractions, strict=True))
+    series = {"all channels": fractions[0], "ablated": fractions[1]}
     return class_bars(look, ".0%", series, limits, axes=("Digit", ""), title=title)
 
 
