@@ -47,10 +47,13 @@ PALETTES = {"ink": INK, "signed": "RdBu_r", "unsigned": "viridis"}
 DPI = 100
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 76  # height of bars, in points
-BLACK, ACCENT = "#222222", "#AD4600"  # of texts; ORANGE is too pale for them
-MARGIN, PAPER = 8, 1000  # pixels: around the scene, and its width before a row wraps
+BLACK = "#222222"
+ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
+MARGIN = 8  # pixels around the scene
+PAPER = 1000  # its width before a row wraps, in pixels
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
+SIZES = {"normal": 8, "strong": 9, "large": 15}  # of texts
 
 
 class Still:
@@ -65,7 +68,7 @@ class Still:
         fig = Figure(dpi=DPI)
         FigureCanvasAgg(fig)
         caption = words(textwrap.fill(self.scene.caption, 130), 8)
-        whole = packed(VPacker, [box(self.scene.content, fig), caption], 10)
+        whole = column([item_box(self.scene.content, fig), caption], 10)
         fig.add_artist(whole)
         extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
         fig.set_size_inches(extent.size / DPI)
@@ -92,78 +95,85 @@ class Still:
 
 def words(text: str, size: float = 7, colour: str = BLACK, **style: object) -> TextArea:
     """A text of one or more lines."""
-    return TextArea(text, textprops={"size": size, "color": colour, "parse_math": False} | style)
+    return TextArea(text, textprops=dict(style, size=size, color=colour, parse_math=False))
 
 
-def packed(packer: type, parts: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:
-    """Parts beside or below one another."""
-    return packer(children=list(parts), pad=0, sep=gap, **style)
+def column(boxes: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:
+    """Boxes one below the other."""
+    return VPacker(children=list(boxes), pad=0, sep=gap, **style)
 
 
-def box(item: Item, fig: Figure) -> OffsetBox:
+def row(boxes: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:
+    """Boxes side by side."""
+    return HPacker(children=list(boxes), pad=0, sep=gap, **style)
+
+
+def item_box(item: Item, fig: Figure) -> OffsetBox:
     """What is drawn of an item, at its natural size."""
     if isinstance(item, Row):
-        return wrapped([box(each, fig) for each in item.items], fig)
+        return wrapped([item_box(child, fig) for child in item.items], fig)
     if isinstance(item, Column):
-        return packed(VPacker, [box(each, fig) for each in item.items], 10)
-    parts = [drawn(item)]
+        return column([item_box(child, fig) for child in item.items], 10)
+    boxes = [mark_box(item)]
     if item.title:
-        colour = ACCENT if item.framed else BLACK
-        parts.insert(0, words(item.title, 8, colour, weight="bold"))
+        colour = BLACK
+        if item.framed:
+            colour = ACCENT
+        boxes.insert(0, words(item.title, 8, colour, weight="bold"))
     if item.notes:
-        parts.append(words("\n".join(item.notes)))
-    return packed(VPacker, parts, 3)
+        boxes.append(words("\n".join(item.notes)))
+    return column(boxes, 3)
 
 
-def wrapped(parts: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
-    """Parts side by side, in as many lines as the width of the paper asks for."""
+def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
+    """Boxes side by side, in as many lines as the width of the paper asks for."""
     lines: list[list[OffsetBox]] = [[]]
     width = 0.0
-    for part in parts:
-        part.set_figure(fig)  # which knows how wide letters are
-        own_width = part.get_bbox(fig.canvas.get_renderer()).width
+    for box in boxes:
+        box.set_figure(fig)  # which knows how wide letters are
+        own_width = box.get_bbox(fig.canvas.get_renderer()).width
         width += own_width
         if width > PAPER and lines[-1]:
             lines.append([])
             width = own_width
-        lines[-1].append(part)
-    rows = [packed(HPacker, line, 10, align="top") for line in lines]
-    return packed(VPacker, rows, 14)
+        lines[-1].append(box)
+    return column([row(line, 10, align="top") for line in lines], 14)
 
 
 @singledispatch
-def drawn(mark: Mark) -> OffsetBox:
+def mark_box(mark: Mark) -> OffsetBox:
     """A mark without its title and notes."""
     raise TypeError(type(mark).__name__)
 
 
-@drawn.register
-def drawn_maps(mark: Maps) -> OffsetBox:
+@mark_box.register
+def maps_box(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        colour = ACCENT if index in mark.frames else BLACK
-        above = words(label.replace(", ", ",\n"), colour=colour)
-        tiles[index] = packed(VPacker, [above, tiles[index]], 1)
+        colour = BLACK
+        if index in mark.frames:
+            colour = ACCENT
+        tiles[index] = column([words(label.replace(", ", ",\n"), colour=colour), tiles[index]], 1)
     starts = range(0, len(tiles), mark.columns)
-    rows = [packed(HPacker, tiles[start : start + mark.columns], 2) for start in starts]
-    parts = [packed(VPacker, rows, 2)]
+    grid = column([row(tiles[start : start + mark.columns], 2) for start in starts], 2)
     if any(mark.axes):
         across, down = mark.axes
-        parts = [packed(VPacker, [*parts, words(f"columns: {across}, rows: {down}")], 3)]
+        grid = column([grid, words(f"columns: {across}, rows: {down}")], 3)
+    boxes = [grid]
     if mark.colour_bar:
-        parts.append(colour_bar(mark))
-    return packed(HPacker, parts, 6, align="top")
+        boxes.append(colour_bar(mark))
+    return row(boxes, 6, align="top")
 
 
 def tile(mark: Maps, index: int) -> OffsetImage:
     """One map in its colours, enlarged, with its frame."""
-    pixels, whole = coloured(mark, index), math.ceil(mark.zoom)
-    pixels = pixels.repeat(whole, axis=0).repeat(whole, axis=1)
+    zoom = math.ceil(mark.zoom)
+    pixels = coloured(mark, index).repeat(zoom, axis=0).repeat(zoom, axis=1)
     if index in mark.frames:
         height, width = mark.values.shape[1:3]
-        framed(pixels, mark.frames[index] or (0, 0, height, width), whole)
-    return OffsetImage(pixels, zoom=POINT * mark.zoom / whole, interpolation="nearest")
+        draw_frame(pixels, mark.frames[index] or (0, 0, height, width), zoom)
+    return OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
 
 
 def coloured(mark: Maps, index: int) -> np.ndarray:
@@ -171,14 +181,16 @@ def coloured(mark: Maps, index: int) -> np.ndarray:
     values = mark.values[index]
     if values.ndim == 3:
         return np.dstack([values, np.ones(values.shape[:2])])
-    low, high = mark.limits[index if len(mark.limits) > 1 else 0]
-    scale = Normalize(low, high if high > low else low + 1)
-    return matplotlib.colormaps[PALETTES[mark.palette]](scale(np.ma.masked_invalid(values)))
+    low, high = mark.limits[min(index, len(mark.limits) - 1)]
+    if high <= low:
+        high = low + 1
+    shares = Normalize(low, high)(np.ma.masked_invalid(values))
+    return matplotlib.colormaps[PALETTES[mark.palette]](shares)
 
 
-def framed(pixels: np.ndarray, place: Box, zoom: int) -> None:
+def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
     """Draws the edge of a box into an enlarged map, two pixels wide."""
-    top, left, bottom, right = (side * zoom for side in place)
+    top, left, bottom, right = (side * zoom for side in box)
     colour = matplotlib.colors.to_rgba(ORANGE)
     for edge in (slice(top, top + 2), slice(bottom - 2, bottom)):
         pixels[edge, left:right] = colour
@@ -191,62 +203,81 @@ def colour_bar(mark: Maps) -> OffsetBox:
     low, high = mark.limits[0]
     levels = np.linspace(high, low, 64).reshape(1, 64, 1).repeat(8, axis=2)
     strip = tile(Maps(values=levels, limits=mark.limits, palette=mark.palette), 0)
-    return packed(VPacker, [words(number(high, ".3g")), strip, words(number(low, ".3g"))], 2)
+    return column([words(number(high, ".3g")), strip, words(number(low, ".3g"))], 2)
 
 
-@drawn.register
-def drawn_table(mark: Table) -> OffsetBox:
+@mark_box.register
+def table_box(mark: Table) -> OffsetBox:
     """Numbers in tinted cells, under and beside their heads."""
-    width = max(len(text) for row in [*mark.texts, mark.columns] for text in row)
-    heads = [words(f"{name:>{width}}", 8, family="monospace") for name in mark.columns]
-    rows = [packed(HPacker, heads, 6)] if heads else []
-    for row, texts in enumerate(mark.texts):
-        name = [words(mark.rows[row])] if mark.rows else []
-        cells = [cell(mark, row, column, f"{text:>{width}}") for column, text in enumerate(texts)]
-        rows.append(packed(HPacker, [*name, *cells], 6))
-    return packed(VPacker, rows, 6, align="right")
+    width = max(len(text) for texts in [*mark.texts, mark.columns] for text in texts)
+    rows = []
+    if mark.columns:
+        heads = [words(f"{name:>{width}}", 8, family="monospace") for name in mark.columns]
+        rows.append(row(heads, 6))
+    for row_index, texts in enumerate(mark.texts):
+        cells = []
+        if mark.rows:
+            cells.append(words(mark.rows[row_index]))
+        for column_index, text in enumerate(texts):
+            cells.append(cell(mark, row_index, column_index, f"{text:>{width}}"))
+        rows.append(row(cells, 6))
+    return column(rows, 6, align="right")
 
 
-def cell(mark: Table, row: int, column: int, text: str) -> TextArea:
+def cell(mark: Table, row_index: int, column_index: int, text: str) -> TextArea:
     """A number on its tint: blue below zero, red above."""
-    shades = mark.values if mark.shades is None else mark.shades
-    value = np.nan_to_num(shades[row, column], neginf=0)
+    shades = mark.shades
+    if shades is None:
+        shades = mark.values
+    value = np.nan_to_num(shades[row_index, column_index], neginf=0)
     top = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
-    tint = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2, alpha=0.35)
-    framed = mark.frame == row * mark.values.shape[1] + column
-    edge = ORANGE if framed else "none"
-    ground = {"facecolor": tint if text.strip() else "none", "edgecolor": edge, "pad": 2}
+    tint = "none"
+    if text.strip():
+        tint = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2, alpha=0.35)
+    edge = "none"
+    if mark.frame == row_index * mark.values.shape[1] + column_index:
+        edge = ORANGE
+    ground = {"facecolor": tint, "edgecolor": edge, "pad": 2}
     return words(text, 8, family="monospace", bbox=ground)
 
 
-@drawn.register
-def drawn_bars(mark: Bars) -> OffsetBox:
+@mark_box.register
+def bars_box(mark: Bars) -> OffsetBox:
     """Bars over their ticks, beside the texts of the axis; below, what axes and bars are."""
-    groups = [bar_group(mark, place) for place in range(len(mark.ticks))]
-    chart = packed(HPacker, [axis(mark), *groups], 2, align="bottom")
-    below = [words(name) for name in mark.axes if name]
+    groups = [bar_group(mark, index) for index in range(len(mark.ticks))]
+    chart = row([axis_texts(mark), *groups], 2, align="bottom")
+    legend = [words(name) for name in mark.axes if name]
     if len(mark.series) > 1:
-        names = zip(mark.series, COLOURS, strict=True)
-        below += [words(f"■ {name}", colour=colour) for name, colour in names]
-    return packed(VPacker, [chart, packed(HPacker, below, 12)], 3)
+        for name, colour in zip(mark.series, COLOURS, strict=True):
+            legend.append(words(f"■ {name}", colour=colour))
+    return column([chart, row(legend, 12)], 3)
 
 
-def bar_group(mark: Bars, place: int) -> OffsetBox:
+def bar_group(mark: Bars, tick_index: int) -> OffsetBox:
     """The bars of one tick between their number and their tick."""
     width = max(7, min(28, 420 // len(mark.ticks)))
-    area, thickness = DrawingArea(width, CHART), width / len(mark.series)
-    emphasised = place in mark.emphasis
+    area = DrawingArea(width, CHART)
+    thickness = width / len(mark.series)
+    emphasised = tick_index in mark.emphasis
+    base = height_of(0.0, mark)
     for index, values in enumerate(mark.series.values()):
-        base, top = height_of(0.0, mark), height_of(np.nan_to_num(values[place]), mark)
+        top = height_of(np.nan_to_num(values[tick_index]), mark)
         corner = (index * thickness, min(base, top))
-        colour = ORANGE if emphasised and len(mark.series) == 1 else COLOURS[index]
+        colour = COLOURS[index]
+        if emphasised and len(mark.series) == 1:
+            colour = ORANGE
         area.add_artist(Rectangle(corner, thickness, abs(top - base), facecolor=colour))
-    above = words(mark.numbers[place] if mark.numbers else "", 6)
-    tick = words(mark.ticks[place], weight="bold" if emphasised else "normal")
-    return packed(VPacker, [above, area, tick], 1, align="center")
+    text = ""
+    if mark.numbers:
+        text = mark.numbers[tick_index]
+    weight = "normal"
+    if emphasised:
+        weight = "bold"
+    tick = words(mark.ticks[tick_index], weight=weight)
+    return column([words(text, 6), area, tick], 1, align="center")
 
 
-def axis(mark: Bars) -> DrawingArea:
+def axis_texts(mark: Bars) -> DrawingArea:
     """The texts of the vertical axis at their heights."""
     area = DrawingArea(34, CHART + 12)
     for text, value in mark.axis.items():
@@ -261,44 +292,52 @@ def height_of(value: float, mark: Bars) -> float:
     return CHART * (min(max(value, low), high) - low) / (high - low)
 
 
-@drawn.register
-def drawn_scatter(mark: Scatter) -> OffsetBox:
+@mark_box.register
+def scatter_box(mark: Scatter) -> OffsetBox:
     """Letters at their points, the marked in a ring, the chosen in a frame."""
     fig = Figure((mark.side / DPI, mark.side / DPI), dpi=DPI)
     canvas = FigureCanvasAgg(fig)
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.axis("off")
-    classes, legend = np.asarray(mark.classes), []
-    for place, (letter, name) in enumerate(zip(mark.letters, mark.names, strict=True)):
-        points, colour = mark.points[classes == place], LETTERS[place % len(LETTERS)]
+    legend = []
+    for place, name in enumerate(mark.names):
+        points = mark.points[np.asarray(mark.classes) == place]
+        letter = mark.letters[place]
+        colour = LETTERS[place % len(LETTERS)]
         ax.scatter(*points.T, s=18, marker=f"${letter}$", color=colour, linewidths=0.2)
         if letter != name:
             legend.append(words(f"{letter}  {name}", colour=colour))
-    hollow = {"facecolors": "none"}
-    ax.scatter(*mark.points[list(mark.marked)].T, s=70, edgecolors="black", **hollow)
+    rings = mark.points[list(mark.marked)]
+    ax.scatter(*rings.T, s=70, edgecolors="black", facecolors="none")
     if mark.frame is not None:
-        ax.scatter(*mark.points[mark.frame], s=140, marker="s", edgecolors=ORANGE, lw=2, **hollow)
+        point = mark.points[mark.frame]
+        ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
     canvas.draw()
-    parts = [OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)]
+    boxes = [OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)]
     if legend:
-        parts.append(packed(VPacker, legend, 3))
-    return packed(HPacker, parts, 6, align="top")
+        boxes.append(column(legend, 3))
+    return row(boxes, 6, align="top")
 
 
-@drawn.register
-def drawn_pad(mark: Pad) -> OffsetBox:
+@mark_box.register
+def pad_box(mark: Pad) -> OffsetBox:
     """The ink on its sheet."""
-    ink = pad_ink(mark.ink) if mark.ink else np.zeros((PAD, PAD), np.float32)
-    sheet = Maps(values=ink[None], limits=[(0, 1)], palette="ink", zoom=2, frames={0: None})
-    return drawn(sheet)
+    ink = np.zeros((PAD, PAD), np.float32)
+    if mark.ink:
+        ink = pad_ink(mark.ink)
+    return maps_box(
+        Maps(values=ink[None], limits=[(0, 1)], palette="ink", zoom=2, frames={0: None})
+    )
 
 
-@drawn.register
-def drawn_text(mark: Text) -> OffsetBox:
+@mark_box.register
+def text_box(mark: Text) -> OffsetBox:
     """A text; a button is of no use on paper."""
-    size, weight = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}[
-        mark.size
-    ]
-    text = "" if mark.select else textwrap.fill(mark.text, 100)
-    return words(text, size, weight=weight)
+    text = textwrap.fill(mark.text, 100)
+    if mark.select:
+        text = ""
+    weight = "bold"
+    if mark.size == "normal":
+        weight = "normal"
+    return words(text, SIZES[mark.size], weight=weight)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # in `select`: the place that was clicked; PLACE is row · width + column
-INDEX, PLACE, ROW, COLUMN = "@index", "@place", "@row", "@column"
+INDEX = "@index"
+PLACE = "@place"
+ROW = "@row"
+COLUMN = "@column"
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
 
@@ -71,7 +74,11 @@ class Table(Mark):
         """What stands in the cells: four digits of the largest value, two to four decimals."""
         top = np.abs(self.values[np.isfinite(self.values)]).max(initial=1e-9)
         digits = int(np.clip(3 - np.floor(np.log10(top)), 2, 4))
-        spec = ".1%" if self.percent else ",.0f" if self.counts else f".{digits}f"
+        spec = f".{digits}f"
+        if self.counts:
+            spec = ",.0f"
+        if self.percent:
+            spec = ".1%"
         texts = [number(value, spec) for value in self.values.ravel().tolist()]
         texts = ["none" if "inf" in text else text for text in texts]
         if self.counts:
@@ -115,8 +122,9 @@ class Scatter(Mark):
     @property
     def letters(self) -> list[str]:
         """What stands for each class: its digit, or a letter."""
-        digits = all(len(name) == 1 and name.isalnum() for name in self.names)
-        return list(self.names) if digits else [chr(65 + n) for n in range(len(self.names))]
+        if all(len(name) == 1 and name.isalnum() for name in self.names):
+            return list(self.names)
+        return [chr(65 + place) for place in range(len(self.names))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,6 @@ class View(NamedTuple):
 
 
 PLACE = ("layer", "channel", "row", "column")
-FILTER = ("predicted", "tenth")
 DISTURBED = ("disturbance", "amount")
 IMAGE = ("image", "drawing")
 VIEWS = {
@@ -52,7 +51,7 @@ VIEWS = {
     ),
     "ablation": View("Ablation", ablation, (*IMAGE, "weights")),
     "answer": View("Answer", answer, (*IMAGE, *DISTURBED, "weights")),
-    "confusion": View("Confusion", confusion, ("image", *FILTER)),
+    "confusion": View("Confusion", confusion, ("image", "predicted", "tenth")),
     "neighbours": View("Neighbours", neighbours, ("image", "projection")),
     "drawing": View("Draw", drawing, (*IMAGE, "weights")),
     "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
@@ -65,9 +64,9 @@ def shown(selection: Selection) -> Selection:
     fields = VIEWS[selection.view].fields
     if "drawing" not in fields:
         selection = replace(selection, drawing=None)
-    if "disturbance" in fields:
-        return selection
-    return replace(selection, disturbance="none", amount=None)
+    if "disturbance" not in fields:
+        selection = replace(selection, disturbance="none", amount=None)
+    return selection
 
 
 def views_of(subject: Subject) -> dict[str, View]:

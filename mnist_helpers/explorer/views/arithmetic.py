@@ -74,7 +74,8 @@ def places(look: Look, sums: Arithmetic, source: int) -> Row:
         columns = sums.columns[sums.columns >= 0]
         corners = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         window = tuple(map(int, corners))
-        marks.append(single_map(look, sums.layer, sums.source + source, window, LARGE))
+        channel = sums.source + source
+        marks.append(single_map(look, sums.layer, channel, window, LARGE))
     title = f"row {at.row}, column {at.column}"
     if is_vector(look.values):
         title = "value"
@@ -98,12 +99,13 @@ def reads(sums: Arithmetic, source: int) -> list[Item]:
 
 def patch_select(sums: Arithmetic, source: int) -> dict[str, object]:
     """A click on a cell of a patch goes to that value in the layer that is read."""
-    rows, columns = np.meshgrid(sums.rows.clip(0), sums.columns.clip(0), indexing="ij")
+    rows = sums.rows.clip(0)
+    columns = sums.columns.clip(0)
     return {
         "layer": sums.layer,
         "channel": sums.source + source,
-        "row": rows.ravel().tolist(),
-        "column": columns.ravel().tolist(),
+        "row": rows.repeat(len(columns)).tolist(),
+        "column": np.tile(columns, len(rows)).tolist(),
     }
 
 
@@ -111,18 +113,13 @@ def products(
     patch: np.ndarray, kernel: np.ndarray, select: dict[str, object], edit: str = ""
 ) -> Row:
     """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
+    times = Text(text="×", size="large")
+    equals = Text(text="=", size="large")
+    read = Table(values=patch, title="patch", select=select)
+    weights = Table(values=kernel, title="kernel", select=select, edit=edit)
     terms = Table(values=patch * kernel, title="products", select=select)
-    total = number(np.nansum(terms.values))
-    return Row(
-        [
-            Table(values=patch, title="patch", select=select),
-            Text(text="×", size="large"),
-            Table(values=kernel, title="kernel", select=select, edit=edit),
-            Text(text="=", size="large"),
-            terms,
-            Text(text=f"sum {total}", size="strong"),
-        ]
-    )
+    total = Text(text=f"sum {number(np.nansum(terms.values))}", size="strong")
+    return Row([read, times, weights, equals, terms, total])
 
 
 def partial_sums(sums: Arithmetic, source: int) -> Table:

@@ -6,8 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Text, number
 from mnist_helpers.explorer.views.arithmetic import products
-from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid, ink
-from mnist_helpers.network.activations import kernels
+from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid
 
 PRESETS = {
     "vertical edges": (-1, 0, 1, -2, 0, 2, -1, 0, 1),
@@ -34,10 +33,11 @@ def convolve(look: Look) -> Scene:
     top = row * at.stride
     left = column * at.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
-    image = ink(
+    image = grid(
         padded[None],
         zoom * padded.shape[1],
         [(pixels.min().item(), pixels.max().item())],
+        "ink",
         title="image",
         frames={0: (top, left, top + 3, left + 3)},
     )
@@ -56,13 +56,14 @@ def convolve(look: Look) -> Scene:
     options = f"padding {at.padding}, stride {at.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(output[row, column])}"
     caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
-    return Scene(Column([Row([image, result, learned(look)]), steps, Row(presets)]), caption)
+    images = Row([image, result, learned(look)])
+    return Scene(Column([images, steps, Row(presets)]), caption)
 
 
 def learned(look: Look) -> Item:
     """The first kernels of the network, to take over, where they are of 3 × 3."""
     name = look.subject.network.convolutions[0]
-    weights = kernels(look.subject.networks[look.at.weights])[name][:, 0].numpy()
+    weights = look.subject.kernels("weights", look.at.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
         return Row([])
     return grid(

@@ -60,11 +60,13 @@ def top_images(look: Look) -> Scene:
     ascent = subject.maximized(at.layer, at.weights, at.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
     means = subject.class_means(at.layer, at.weights)[:, at.channel]
+    low = min(0, np.nanmin(means))
+    high = max(0, np.nanmax(means)) or 1
     bars = class_bars(
         look,
         ".2g",
         {"mean": means},
-        limits=(float(min(0, np.nanmin(means))), float(max(0, np.nanmax(means)) or 1)),
+        limits=(float(low), float(high)),
         axes=("True digit", "Mean activation"),
         emphasis=emphasis,
         title="mean activation by class",
@@ -91,13 +93,14 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     box = look.seen(*divmod(place, look.values.shape[2]))
     top, left, bottom, right = box or (0, 0, *values.shape[1:])
     whole = picture(values, SMALL, frames=frame(box), **fields)
-    return Column([whole, picture(values[:, top:bottom, left:right], SMALL, select={})])
+    window = picture(values[:, top:bottom, left:right], SMALL, select={})
+    return Column([whole, window])
 
 
 def driving(means: np.ndarray) -> str:
     """Which classes a channel answers to most, if it answers to any."""
-    order = np.nan_to_num(means, nan=-np.inf).argsort()[::-1][:3]
-    drivers = [str(digit) for digit in order if means[digit] > 0]
+    order = np.nan_to_num(means, nan=-np.inf).argsort()[::-1]
+    drivers = [str(digit) for digit in order[:3] if means[digit] > 0]
     if not drivers:
         return "Its mean is above zero for no class."
     return f"Its mean is highest for {', '.join(drivers)}."
@@ -118,7 +121,7 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
     frames = {}
     if look.at.layer == IMAGE:
-        frames = frame(value_box(look))
+        frames = {0: value_box(look)}
     marks = [picture(look.image, 168, title=f"{weights}, class {target}", frames=frames)]
     methods = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
     for method, values in methods.items():
@@ -143,21 +146,21 @@ def ablation(look: Look) -> Scene:
         for layer in convolutions:
             look.subject.ranking(layer, at.weights)
     after = look.subject.without(at.ablated, at.weights)
-    accuracy = f"{images_text(look)}: {share(look, after):.2%}"
+    right = after.correct[look.chosen].double().mean()
+    accuracy = f"{images_text(look)}: {right:.2%}"
     buttons = []
     if at.ablated:
         before = look.subject.without((), at.weights)
-        probs = [
-            look.subject.probs_without(channels, at.weights, at.source)
-            for channels in ((), at.ablated)
-        ]
+        whole = look.subject.probs_without((), at.weights, at.source)
+        probs = look.subject.probs_without(at.ablated, at.weights, at.source)
         accuracies = [by_class(look, before), by_class(look, after)]
         charts = [
-            paired(look, "probability for this image", probs),
+            paired(look, "probability for this image", [whole, probs]),
             paired(look, "accuracy by class", accuracies),
         ]
-        reading = f"This image: {probs[1].argmax()} with {probs[1].max():.1%}"
-        accuracy += f" instead of {share(look, before):.2%}"
+        reading = f"This image: {probs.argmax()} with {probs.max():.1%}"
+        right = before.correct[look.chosen].double().mean()
+        accuracy += f" instead of {right:.2%}"
         text = f"Ablated: {named(at.ablated)}. {reading}. {accuracy}"
         buttons.append(Text(text="All channels on", select={"ablate": None}))
     else:
@@ -167,11 +170,6 @@ def ablation(look: Look) -> Scene:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking(look, layer) for layer in convolutions]
     return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {text}.")
-
-
-def share(look: Look, answers: Predictions) -> float:
-    """How many of the images that are looked at are read rightly, from 0 to 1."""
-    return answers.correct[look.chosen].double().mean()
 
 
 def images_text(look: Look) -> str:
@@ -190,9 +188,10 @@ def named(ablated: Sequence[tuple[str, int]]) -> str:
 
 def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
     """Fractions by class with all channels beside those without some, from below the lowest."""
-    low = max(0.0, float(np.floor(20 * np.nanmin(fractions) - 0.2) / 20))
-    series = dict(zip(("all channels", "ablated"), fractions, strict=True))
-    return class_bars(look, ".0%", series, limits=(low, 1.0), axes=("Digit", ""), title=title)
+    low = np.floor(20 * np.nanmin(fractions) - 0.2) / 20
+    limits = (max(0.0, float(low)), 1.0)
+    series = {"all channels": fractions[0], "ablated": fractions[1]}
+    return class_bars(look, ".0%", series, limits, axes=("Digit", ""), title=title)
 
 
 def by_class(look: Look, answers: Predictions) -> np.ndarray:

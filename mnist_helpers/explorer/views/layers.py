@@ -105,18 +105,9 @@ def kernels(look: Look) -> Scene:
     channel = min(at.channel, outs - 1)
     limits = colour_limits(weights.reshape(-1, height, width), at.limits)
     limits = [(-high, high) for _, high in limits]  # signed by nature
-    if ins == 1:
-        marks = [large_kernels(name, weights[:, 0], limits, "channel", channel)]
-    else:
-        own_limits = limits
-        if at.limits == "each":
-            own_limits = limits[channel * ins :][:ins]
-        groups = look.subject.network.module(name).groups
-        first = channel // (outs // groups) * ins
-        own = weights[channel]
-        marks = [large_kernels(name, own, own_limits, "input_channel", at.input_channel, first)]
-        if outs * ins <= MOST_KERNELS:
-            marks.append(all_kernels(name, weights, limits, channel))
+    marks = [large_kernels(look, name, weights, limits)]
+    if ins > 1 and outs * ins <= MOST_KERNELS:
+        marks.append(all_kernels(name, weights, limits, channel))
     quantity = QUANTITIES[at.quantity].format(weights=at.weights, other=look.other)
     shape = f"{outs} × {ins} kernels of {height} × {width}"
     scale = limits_text(limits, at.limits)
@@ -124,22 +115,27 @@ def kernels(look: Look) -> Scene:
     return Scene(Row(marks), caption)
 
 
-def large_kernels(
-    name: str,
-    kernels: np.ndarray,
-    limits: Limits,
-    field: str,
-    channel: int | None,
-    first: int = 0,
-) -> Maps:
-    """Kernels (N, height, width) large enough to read, each with the number of its channel."""
-    unit = field.replace("_", " ")
-    columns = 4
-    if field == "channel":
+def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
+    """The kernels of the selected output channel, or of all if they read a single channel."""
+    outs, ins = weights.shape[:2]
+    channel = min(look.at.channel, outs - 1)
+    if ins == 1:
+        kernels = weights[:, 0]  # (out, height, width)
+        field = "channel"
+        first = 0
         columns = 8
+    else:
+        kernels = weights[channel]  # (in, height, width)
+        field = "input_channel"
+        first = channel // (outs // look.subject.network.module(name).groups) * ins
+        columns = 4
+        if look.at.limits == "each":
+            limits = limits[channel * ins :][:ins]
+        channel = look.at.input_channel
     frames = {}
     if channel is not None:
         frames = {min(channel, len(kernels) - 1): None}
+    unit = field.replace("_", " ")
     return grid(
         kernels,
         66,
@@ -190,7 +186,8 @@ def feature_maps(look: Look) -> Scene:
     at = look.at
     sides = {}
     for name in look.compared:
-        sides[name] = look.subject.maps(at.source, name, *look.disturbed)[at.layer]
+        maps = look.subject.maps(at.source, name, *look.disturbed)
+        sides[name] = maps[at.layer]
     limits = feature_limits(look, list(sides.values()))
     if at.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
@@ -225,7 +222,8 @@ def feature_maps(look: Look) -> Scene:
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
     """The ends of the colour scale of feature maps, shared by the weights that are compared."""
     if look.at.limits == "all images":
-        ends = [look.stats.max.max().item(), look.stats.min.min().item()]
+        stats = look.stats
+        ends = [stats.max.max().item(), stats.min.min().item()]
         return colour_limits(np.array(ends))
     axis = 0
     if look.at.limits == "each":

@@ -65,20 +65,19 @@ def limits_text(limits: Limits, how: str) -> str:
     return text
 
 
-def grid(values: np.ndarray, side: float, limits: Limits | None = None, **fields: object) -> Maps:
+def grid(
+    values: np.ndarray,
+    side: float,
+    limits: Limits | None = None,
+    palette: str = "unsigned",
+    **fields: object,
+) -> Maps:
     """Maps (N, H, W), each `side` pixels wide, by default on one colour scale."""
     limits = limits or colour_limits(values)
-    palette = "unsigned"
-    if limits[0][0] < 0:
+    if palette == "unsigned" and limits[0][0] < 0:
         palette = "signed"
     zoom = side / values.shape[2]
     return Maps(values=values, limits=limits, palette=palette, zoom=zoom, **fields)
-
-
-def ink(values: np.ndarray, side: float, limits: Limits, **fields: object) -> Maps:
-    """Images (N, H, W), each `side` pixels wide, from paper to ink."""
-    zoom = side / values.shape[2]
-    return Maps(values=values, limits=limits, palette="ink", zoom=zoom, **fields)
 
 
 def picture(
@@ -90,13 +89,14 @@ def picture(
     values = image[:1]
     if len(image) == 3:
         values = ((image - low) / (high - low or 1)).transpose(1, 2, 0)[None]
-    return ink(values, side, [(low, high)], select=select, **fields)
+    return grid(values, side, [(low, high)], "ink", select=select, **fields)
 
 
 def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
     """Some of many images (N, C, H, W), in grey on the scale of all."""
     limits = [(images.min().item(), images.max().item())]
-    return ink(images[places].mean(dim=1).numpy(), side, limits, unit="image", **fields)
+    values = images[places].mean(dim=1).numpy()
+    return grid(values, side, limits, "ink", unit="image", **fields)
 
 
 def input_picture(look: Look, side: int) -> Maps:
@@ -143,7 +143,8 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
         frames = {0: vector_box(channel, len(values))}
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
     select = value_select(layer, channel)
-    return grid(values[channel][None], side, limits, title=title, frames={0: box}, select=select)
+    values = values[channel][None]
+    return grid(values, side, limits, title=title, frames={0: box}, select=select)
 
 
 def vector_box(channel: int, count: int) -> Box:
@@ -163,7 +164,8 @@ def in_rows(values: np.ndarray, columns: int = 16) -> np.ndarray:
     """Values (N,) in rows of at most `columns`; what the last row lacks is nan."""
     columns = min(len(values), columns)
     missing = -len(values) % columns
-    return np.pad(values, (0, missing), constant_values=np.nan).reshape(-1, columns)
+    padded = np.pad(values, (0, missing), constant_values=np.nan)
+    return padded.reshape(-1, columns)
 
 
 def class_bars(
@@ -198,7 +200,9 @@ def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
 
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
-    return look.at.row, look.at.column, look.at.row + 1, look.at.column + 1
+    row = look.at.row
+    column = look.at.column
+    return row, column, row + 1, column + 1
 
 
 def value_frames(look: Look) -> dict[int, Box]:

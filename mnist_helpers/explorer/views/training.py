@@ -40,10 +40,11 @@ def training(look: Look) -> Scene:
         class_bars(look, ".0%", probs, title="probability, this image", axes=axes),
         class_bars(look, ".0%", recalls, title="accuracy by digit", axes=axes),
     ]
-    best = Text(text="Best epoch", select={"weights": subject.best(subject.run_of(at.weights))})
+    best = subject.best(subject.run_of(at.weights))
+    button = Text(text="Best epoch", select={"weights": best})
     limits = colour_limits(np.concatenate([side.values for side in sides]))
     networks = [network(side, limits) for side in sides]
-    charts = Row([Column([*curves(look), best]), Column(digits)])
+    charts = Row([Column([*curves(look), button]), Column(digits)])
     count = f"Read rightly of {len(subject.images):,} images"
     caption = f"{look.title} at {at.weights}. {count}: {'; '.join(accuracies)}."
     return Scene(Column([charts, Row(networks)]), caption)
@@ -82,28 +83,29 @@ def curves(look: Look) -> list[Bars]:
         losses[run] = np.array([moment.losses.mean() for moment in moments])
     guessing = math.log(subject.classes)
     count = f"{len(subject.images):,} images"
-    percents = {"0%": 0.0, "100%": 1.0}
-    nats = {"0": 0.0, f"{guessing:.2f}": guessing}
-    return [
-        curve(look, accuracies, percents, f"accuracy of {count}"),
-        curve(look, losses, nats, f"loss of {count}, up to that of guessing"),
-    ]
-
-
-def curve(look: Look, series: dict[str, np.ndarray], axis: dict[str, float], title: str) -> Bars:
-    """A bar for each moment of the run and series, from one end of the axis to the other."""
-    epochs = look.subject.moments[look.subject.run_of(look.at.weights)]
     names = list(epochs)
-    return Bars(
-        ticks=[f"{round(epoch, 3):.3g}".removeprefix("0") or "0" for epoch in epochs.values()],
-        series=series,
-        limits=tuple(axis.values()),
-        axis=axis,
-        axes=("Epoch, each about √2 times the one before", ""),
-        emphasis=[names.index(look.at.weights)],
-        title=title,
-        select={"weights": names},
-    )
+    ticks = [f"{round(epoch, 3):.3g}".removeprefix("0") or "0" for epoch in epochs.values()]
+    charts = [
+        (f"accuracy of {count}", accuracies, {"0%": 0.0, "100%": 1.0}),
+        (
+            f"loss of {count}, up to that of guessing",
+            losses,
+            {"0": 0.0, f"{guessing:.2f}": guessing},
+        ),
+    ]
+    return [
+        Bars(
+            title=title,
+            ticks=ticks,
+            series=series,
+            limits=tuple(axis.values()),
+            axis=axis,
+            axes=("Epoch, each about √2 times the one before", ""),
+            emphasis=[names.index(look.at.weights)],
+            select={"weights": names},
+        )
+        for title, series, axis in charts
+    ]
 
 
 def first_kernels(look: Look) -> Maps:
