@@ -26,7 +26,7 @@ CHANGES = {  # in all pages but the lab
     r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
     "README.html": "index.html",
     r"<pre>explore\(.*</pre>": '<p class="widget">In JupyterLab an explorer stands here, to click '
-    'and slide. <a href="lab.html">The lab</a> is one that needs no installation.</p>',
+    'and slide. <a href="lab.html">The lab</a> needs no installation.</p>',
     "<pre>": '<pre tabindex="0">',  # keys can scroll it
 }
 
