@@ -1,8 +1,8 @@
-"""Measures the lab, the explorer without a kernel: `python benchmarks/lab.py`, about two minutes.
+"""Measures the lab, a page without a kernel: `python benchmarks/lab.py`, about two minutes.
 
 In Chromium: the logits that the page computes for all test images against PyTorch's, with 32-bit
-weights and with those rounded to 16 bits; the time of one forward pass; and of a step of the slider
-through the images, from the call to the drawn page, in each view. Prints a table.
+weights and with those rounded to 16 bits; the time of one forward pass; and of a move to another
+image, from the call to the drawn page. Prints a table.
 """
 
 import base64
@@ -30,7 +30,7 @@ PREDICT = """text => {
 }"""
 HALVES = """() => {
     const halve = ([name, numbers]) => [name, Float32Array.from(new Float16Array(numbers))];
-    network.weights = Object.fromEntries(Object.entries(network.weights).map(halve));
+    network = Object.fromEntries(Object.entries(network).map(halve));
 }"""
 TIMES = """([steps, code]) => Array.from({ length: steps }, (_, i) => {
     const began = performance.now();
@@ -38,7 +38,7 @@ TIMES = """([steps, code]) => Array.from({ length: steps }, (_, i) => {
     document.body.offsetHeight; // lays out
     return performance.now() - began;
 })"""
-MOVE = "kept = new WeakMap(); go({ ...START, view: 'VIEW', layer: 'conv2', image: i + 1 })"
+MOVE = "outputs = new WeakMap(); go({ ...START, layer: 'conv2', image: i + 1 })"
 
 
 def main() -> None:
@@ -54,12 +54,11 @@ def main() -> None:
         page.goto(f"{Path(folder).as_uri()}/lab.html")
         size = Path(folder, "lab.html").stat().st_size
         print(f"lab.html: {size:,} bytes")
-        forward = page.evaluate(TIMES, [STEPS, "forward(IMAGES[i], network.weights)"])
+        forward = page.evaluate(TIMES, [STEPS, "forward(IMAGES[i], network)"])
         print(f"one forward pass: {statistics.median(forward):.1f} ms")
-        for view in page.evaluate("Object.keys(VIEWS)"):
-            times = sorted(page.evaluate(TIMES, [STEPS, MOVE.replace("VIEW", view)]))
-            slow = times[int(0.95 * STEPS)]
-            print(f"{view}: {statistics.median(times):.1f} ms a move, 95 % within {slow:.1f}")
+        times = sorted(page.evaluate(TIMES, [STEPS, MOVE]))
+        slow = times[int(0.95 * STEPS)]
+        print(f"a move: {statistics.median(times):.1f} ms, 95 % within {slow:.1f}")
         for bits in (32, 16):
             found = []
             for batch in images.split(1000):

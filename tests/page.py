@@ -19,7 +19,6 @@ from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table,
 
 PACKAGE = Path(mnist_helpers.__file__).parent
 FOLDER = PACKAGE / "explorer" / "page"
-LAB_FOLDER = PACKAGE / "site" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = (
@@ -76,7 +75,7 @@ START = """([state, theme, light]) => {
     document.body.style.cssText += theme;
     document.body.dataset.jpThemeLight = light;
     host.set("state", state);
-    window.cleanup = mountWithControls(host, document.querySelector("#here"));
+    window.cleanup = mount(host, document.querySelector("#here"));
 }"""
 # as one text, for a list of a million numbers takes seconds on its way out of the browser
 PIXELS = """canvas => {
@@ -130,13 +129,7 @@ def encode(value: object, arrays: list[np.ndarray]) -> object:
 def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, object]:
     """A state of the explorer that shows `content`; the bytes of arrays begin at `offset`."""
     plain = {
-        "tabs": [
-            ["pipeline", "Pipeline"],
-            ["kernels", "Kernels"],
-            ["maps", "Feature maps"],
-        ],
         "view": "pipeline",
-        "controls": [],
         "call": "explore(model, images, labels)",
         "error": "",
         "serial": 0,
@@ -181,9 +174,8 @@ def document() -> str:
     letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
     constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
     files = [FOLDER / f"{name}.js" for name in ("marks", "pad", "explorer")]
-    files.append(LAB_FOLDER / "controls.js")  # the lab's, around the same page
     script = "\n".join([constants, *(file.read_text() for file in files), HOST])
-    style = (FOLDER / "explorer.css").read_text() + (LAB_FOLDER / "site.css").read_text()
+    style = (FOLDER / "explorer.css").read_text()
     return PAGE.replace("{style}", style).replace("{script}", script)
 
 

@@ -1,4 +1,4 @@
-"""The explorer's page in real Chromium: what each mark draws, says and selects; the controls."""
+"""The explorer's page in real Chromium: what each mark draws, says and selects."""
 
 import dataclasses
 
@@ -666,183 +666,71 @@ class TestText:
         assert selections(page) == [{"image": 3}]
 
 
-RANGE = {"name": "layer", "kind": "range", "label": "Layer", "value": 1, "max": 3}
-CHOICE = {
-    "name": "class",
-    "kind": "choice",
-    "label": "Class",
-    "value": None,
-    "options": [["none", None], ["7", 7], ["off", [["conv1", 3]]]],
-}
-NUMBER = {"name": "image", "kind": "number", "label": "Index", "value": 4, "max": 9999}
+GO = Text(text="go", select={"image": 3})
 
 
-class TestControls:
-    def test_a_slider_tells_and_sends_what_its_steps_mean(self, page):
-        texts = ["conv1", "relu1", "pool1", "conv2"]
-        control = RANGE | {"texts": texts, "values": ["a", "b", "c", "d"]}
-        open_page(page, make_bars(), controls=[control])
-        slider = page.get_by_role("slider", name="Layer")
-        assert slider.input_value() == "1"
-        assert slider.get_attribute("aria-valuetext") == "relu1"
-        slider.press("ArrowRight")
-        assert slider.get_attribute("aria-valuetext") == "pool1"
-        assert page.locator("output").inner_text() == "pool1"
-        assert selections(page) == [{"layer": "c"}]
-
-    def test_a_slider_without_texts_shows_its_step(self, page):
-        open_page(page, make_bars(), controls=[RANGE])
-        page.get_by_role("slider").press("End")
-        assert page.locator("output").inner_text() == "3"
-        assert selections(page) == [{"layer": 3}]
-
-    def test_a_counted_slider_tells_how_many_there_are(self, page):
-        open_page(page, make_bars(), controls=[RANGE | {"counted": True}])
-        slider = page.get_by_role("slider")
-        assert slider.get_attribute("aria-valuetext") == "2 of 4"
-        slider.press("Home")
-        assert page.locator("output").inner_text() == "1 of 4"
-
-    def test_play_walks_to_the_end_two_steps_a_second(self, own_page):
-        open_page(own_page, make_bars(), controls=[RANGE | {"playable": True}])
-        own_page.clock.install()
-        own_page.get_by_role("button", name="Play Layer").click()
-        own_page.clock.run_for(1000)
-        assert own_page.get_by_role("button", name="Pause Layer").count() == 1
-        # the first step isn't answered, so there is no second one
-        assert selections(own_page) == [{"layer": 2}]
-        own_page.clock.run_for(500)
-        assert selections(own_page) == [{"layer": 3}]
-        own_page.clock.run_for(1000)
-        assert selections(own_page) == []
-        assert own_page.get_by_role("button", name="Play Layer").count() == 1
-
-    def test_pause_stops(self, own_page):
-        open_page(own_page, make_bars(), controls=[RANGE | {"playable": True}])
-        own_page.clock.install(time=0)
-        own_page.clock.pause_at(1000)  # so that a slow click doesn't let a step pass
-        own_page.get_by_role("button", name="Play Layer").click()
-        own_page.get_by_role("button", name="Pause Layer").click()
-        own_page.clock.run_for(2000)
-        assert selections(own_page) == []
-
-    def test_a_choice_sends_any_value(self, page):
-        open_page(page, make_bars(), controls=[CHOICE])
-        chooser = page.get_by_role("combobox", name="Class")
-        assert chooser.evaluate("e => e.selectedOptions[0].text") == "none"
-        chooser.select_option("off")
-        chooser.select_option("none")
-        assert selections(page) == [{"class": [["conv1", 3]]}]
-        pages.show(page, make_bars(), controls=[CHOICE | {"value": 7}], serial=1)
-        assert selections(page) == [{"class": None}]
-        pages.show(page, make_bars(), controls=[CHOICE | {"value": [["conv1", 3]]}], serial=2)
-        assert chooser.evaluate("e => e.selectedOptions[0].text") == "off"
-
-    @pytest.mark.parametrize("text", ["12.7", "10000", "-5", "", "1e3"])
-    def test_a_number_that_is_none_selects_nothing_and_is_said(self, page, text):
-        open_page(page, make_bars(), controls=[NUMBER])
-        box = page.get_by_role("spinbutton", name="Index")
-        box.fill(text)
-        box.press("Enter")
-        assert selections(page) == []
-        assert read_out(page) == "Index must be a whole number from 0 to 9,999."
-        assert box.get_attribute("aria-invalid") == "true"
-        box.fill("9999")
-        box.press("Enter")
-        assert selections(page) == [{"image": 9999}]
-        assert box.get_attribute("aria-invalid") == "false"
-        assert read_out(page).startswith("Click or press")
-
-    def test_a_number_shows_the_answer(self, page):
-        open_page(page, make_bars(), controls=[NUMBER])
-        box = page.get_by_role("spinbutton")
-        box.fill("17")
-        box.press("Enter")
-        pages.show(page, make_bars(), controls=[NUMBER], serial=1, error="Image 17 is no 7.")
-        assert box.input_value() == "4"
-        assert read_out(page) == "Image 17 is no 7."
-        assert "error" in page.locator(".readout").get_attribute("class")
-
-    def test_controls_come_go_and_stay(self, page):
-        open_page(page, make_bars(), controls=[RANGE, NUMBER])
-        page.get_by_role("slider").evaluate("slider => { window.slider = slider; }")
-        page.get_by_role("slider").focus()
-        changed = [CHOICE, RANGE | {"value": 3, "disabled": False}]
-        pages.show(page, make_bars(), controls=changed)
-        assert page.locator(".control > span").all_inner_texts() == ["Class", "Layer"]
-        assert page.get_by_role("slider").evaluate("slider => slider === window.slider")
-        assert page.evaluate("document.activeElement === window.slider")
-        assert page.get_by_role("slider").input_value() == "3"
-        pages.show(page, make_bars(), controls=[CHOICE | {"disabled": True}])
-        assert page.get_by_role("combobox").is_disabled()
-
-    def test_what_comes_while_an_answer_is_awaited_shows_its_value(self, page):
-        open_page(page, make_bars(), controls=[RANGE])
-        page.get_by_role("slider").press("End")
-        other = RANGE | {"name": "row", "label": "Row", "value": 2}
+class TestWaiting:
+    def test_numbers_that_come_while_an_answer_is_awaited_are_shown(self, page):
+        open_page(page, Row([GO]))
+        page.get_by_role("button", name="go").click()
         kernel = Table(values=np.full((3, 3), 0.5), title="kernel", edit="kernel")
-        pages.show(page, kernel, controls=[RANGE, other, NUMBER, CHOICE | {"value": 7}])
-        layer, row = page.get_by_role("slider").all()
-        assert (layer.input_value(), row.input_value()) == ("3", "2")
-        assert page.locator(".controls output").all_inner_texts() == ["3", "2"]
-        assert page.get_by_role("spinbutton", name="Index").input_value() == "4"
-        chosen = page.get_by_role("combobox").evaluate("e => e.selectedOptions[0].text")
-        assert chosen == "7"
+        pages.show(page, Row([GO, kernel]))
         cells = page.locator(".scene input").evaluate_all("all => all.map((one) => one.value)")
         assert cells == ["0.5"] * 9
+
+    def test_an_error_is_said_and_stands_out(self, page):
+        open_page(page, Row([GO]))
+        page.get_by_role("button", name="go").click()
+        pages.show(page, Row([GO]), serial=1, error="Image 17 is no 7.")
+        assert read_out(page) == "Image 17 is no 7."
+        assert "error" in page.locator(".readout").get_attribute("class")
 
 
 class TestExplorer:
     def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):
-        other = RANGE | {"name": "row", "label": "Row", "value": 0}
-        controls = [RANGE, other]
-        open_page(page, make_bars(), controls=controls, serial=5)
-        layer, row = page.get_by_role("slider").all()
-        for slider, key in [(layer, "End"), (layer, "Home"), (row, "End"), (layer, "ArrowRight")]:
-            slider.press(key)
+        layers = make_bars(select={"layer": INDEX}, title="layers")
+        rows = make_bars(select={"row": INDEX}, title="rows")
+        marks = Row([layers, rows])
+        scene = open_page(page, marks, serial=5)
+        for place in (2, 0, 5, 1):  # a layer, another, a row, a layer
+            scene.locator(".group").nth(place).click()
         messages = page.evaluate("host.sent.filter(m => m.select)")
-        assert messages == [{"select": {"layer": 3}, "serial": 6}]
-        stale = [RANGE | {"value": 3}, other]
-        pages.show(page, make_bars(), controls=stale, serial=6)
+        assert messages == [{"select": {"layer": 2}, "serial": 6}]
+        pages.show(page, marks, serial=6)
         messages = page.evaluate("host.sent.filter(m => m.select).slice(1)")
-        assert messages == [{"select": {"layer": 1, "row": 3}, "serial": 7}]
-        assert layer.input_value() == "1"  # the stale answer doesn't move it back
-        pages.show(page, make_bars(), controls=controls, serial=7)
+        assert messages == [{"select": {"layer": 1, "row": 2}, "serial": 7}]
+        pages.show(page, marks, serial=7)
         assert page.evaluate("host.sent.filter(m => m.select).length") == 2
-        assert row.input_value() == "0"
+
+    def test_a_stale_answer_does_not_take_back_what_was_typed(self, page):
+        kernel = Table(values=np.zeros((3, 3)), title="kernel", edit="kernel")
+        open_page(page, kernel, serial=5)
+        cell = page.locator(".scene input").first
+        cell.fill("0.2")
+        cell.fill("0.7")
+        stale = kernel.values.copy()
+        stale[0, 0] = 0.2
+        pages.show(page, dataclasses.replace(kernel, values=stale), serial=6)
+        assert cell.input_value() == "0.7"
+        pages.show(page, kernel, serial=7)
+        assert cell.input_value() == "0"
 
     def test_it_nudges_the_server_until_the_answer_is_there(self, page):
-        open_page(page, make_bars(), controls=[RANGE])
-        page.get_by_role("slider").press("End")
+        open_page(page, GO)
+        page.get_by_role("button", name="go").click()
         page.wait_for_function("host.sent.length >= 4")  # a slow page may see the fifth, too
         kinds = page.evaluate("host.sent.map((message) => Object.keys(message).length)")
         assert kinds[0] == 2
         assert set(kinds[1:]) == {0}
-        pages.show(page, make_bars(), controls=[RANGE], serial=1)
+        pages.show(page, GO, serial=1)
         count = page.evaluate("host.sent.length")
         page.wait_for_timeout(300)
         assert page.evaluate("host.sent.length") == count
-        page.get_by_role("slider").press("Home")
+        page.get_by_role("button", name="go").click()
         page.evaluate("window.cleanup()")
         count = page.evaluate("host.sent.length")
         page.wait_for_timeout(300)
         assert page.evaluate("host.sent.length") == count
-
-    def test_tabs_open_views(self, page):
-        open_page(page, make_bars())
-        tabs = page.get_by_role("tab")
-        assert tabs.all_inner_texts() == ["Pipeline", "Kernels", "Feature maps"]
-        chosen = tabs.evaluate_all("all => all.map((tab) => tab.ariaSelected + tab.tabIndex)")
-        assert chosen == ["true0", "false-1", "false-1"]
-        tabs.nth(0).focus()
-        for key in ("ArrowRight", "ArrowRight", "Home", "End"):
-            page.keyboard.press(key)
-        page.keyboard.press("Enter")
-        assert selections(page) == [{"view": "maps"}]
-        pages.show(page, make_bars(), view="maps", serial=1)
-        assert page.evaluate("document.activeElement.textContent") == "Feature maps"
-        tabs.nth(1).click()
-        assert selections(page) == [{"view": "kernels"}]
 
     def test_elements_and_focus_stay_from_scene_to_scene(self, page):
         marks = [make_maps(select=EVERYWHERE, title="a"), make_bars(), Text(text="x")]
@@ -963,8 +851,7 @@ class TestExplorer:
     def test_keys_that_are_used_stay_inside_and_shortcuts_are_kept_away(self, page):
         table = Table(values=np.eye(2), select={"row": ROW})
         items = [make_maps(select=EVERYWHERE, title="a"), table, make_bars(select={"class": INDEX})]
-        controls = [RANGE | {"playable": True}, CHOICE, NUMBER]
-        open_page(page, Row([*items, Text(text="go", select={"a": 1})]), controls=controls)
+        open_page(page, Row([*items, Text(text="go", select={"a": 1})]))
         page.evaluate(
             """() => {
                 window.keys = [];
@@ -979,10 +866,10 @@ class TestExplorer:
             seen += 1
             suppressed = "document.activeElement.dataset.lmSuppressShortcuts"
             assert page.evaluate(suppressed) == "true"
-        # tab, play, slider, list, number, title, maps, table, bars, text, back, copy
-        assert seen == 12
+        # title, maps, table, bars, text, back, copy
+        assert seen == 7
         page.evaluate("keys.length = 0")
-        for selector in (".tab", "input[type=range]", ".grid", "td[tabindex='0']", ".group"):
+        for selector in (".grid", "td[tabindex='0']", ".group"):
             page.locator(selector).first.focus()
             page.keyboard.press("ArrowRight")
         assert page.evaluate("keys") == []
@@ -1029,17 +916,9 @@ def realistic():
     return Column([Row([make_maps(count=1), maps]), kernels, table, bars, *texts, button])
 
 
-CONTROLS = [
-    *(RANGE | {"name": f"r{i}", "label": f"Layer {i}", "playable": i == 0} for i in range(8)),
-    CHOICE | {"disabled": True},
-    CHOICE | {"name": "true"},
-    NUMBER,
-]
-
-
 @pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(page, dark):
-    open_page(page, realistic(), dark=dark, controls=CONTROLS, error="That is no image.")
+    open_page(page, realistic(), dark=dark, error="That is no image.")
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
     results = Axe().run(page, ".mnist-explorer", rules)
     assert results.response["passes"]
@@ -1049,7 +928,7 @@ def test_axe_finds_nothing(page, dark):
 @pytest.mark.parametrize("width", [570, 1070])
 def test_everything_fits_and_can_be_read(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    open_page(page, realistic(), controls=CONTROLS)
+    open_page(page, realistic())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     sizes = page.evaluate(
         """() => [...document.querySelectorAll('.mnist-explorer *')]
@@ -1066,10 +945,6 @@ def test_everything_fits_and_can_be_read(page, width):
         width,
     )
     assert outside == []
-    tabs = page.get_by_role("tab").evaluate_all("t => t.map((e) => e.scrollWidth - e.clientWidth)")
-    assert max(tabs) <= 0
-    if width == 1070:
-        assert page.locator(".controls").bounding_box()["height"] <= 100
 
 
 class TestScatter:

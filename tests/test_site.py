@@ -1,6 +1,7 @@
 """The site without a kernel: its lab against Python and PyTorch, in Chromium, without a network."""
 
 import base64
+import dataclasses
 import json
 import re
 from urllib.parse import unquote, urlsplit
@@ -19,17 +20,15 @@ from mnist_helpers.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
-from mnist_helpers.explorer.scene import Column, Row, Scene, Text
-from mnist_helpers.explorer.views import VIEWS, draw
-from mnist_helpers.explorer.views.evidence import named, paired
-from mnist_helpers.explorer.views.parts import SMALL, grid, input_picture
+from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text
+from mnist_helpers.explorer.views import draw
+from mnist_helpers.explorer.views.drawing import INVITATION, preparation
+from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.explorer.widget import encoded, header, trail
-from mnist_helpers.site.controls import controls
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
-TABS = ["pipeline", "kernels", "feature_maps", "arithmetic", "ablation", "answer", "drawing"]
 IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
 NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
@@ -125,94 +124,66 @@ def last_digits(a, b):
     return abs(values[0] - values[1]) < 1.5 * unit and "." in a and len(a) == len(b)
 
 
-def without(model, image, ablated):
-    """Probabilities and what the convolutions put out, channels put to zero in bare PyTorch."""
-    found = {}
-
-    def keep(name):
-        def zero(module, inputs, output):
-            for layer, channel in ablated:
-                if layer == name:
-                    output[:, channel] = 0
-            found[name] = output[0].numpy().copy()
-
-        return zero
-
-    names = ("conv1", "conv2")
-    hooks = [getattr(model, name).register_forward_hook(keep(name)) for name in names]
-    with torch.inference_mode():
-        probs = model(image[None]).softmax(1)[0].numpy()
-    for hook in hooks:
-        hook.remove()
-    return probs, found
-
-
-def one_image(subject, at):
-    """The ablation view of a single image, made of the parts of Python's."""
+def reading(subject, at):
+    """What the lab shows on top: Python's drawing view, or its answer to the chosen image."""
     look = subject.look(at)
-    model, image = load_checkpoint()[0], torch.from_numpy(look.image)
-    probs, maps = without(model, image, at.ablated)
-    hint = "Nothing is ablated. Click a map to put that channel to zero"
-    chart, said, buttons = Text(text=hint, size="strong"), hint, []
-    if at.ablated:
-        chart = paired(look, "probability for this image", [look.probs, probs])
-        said = f"Ablated: {named(at.ablated)}. This image: {probs.argmax()} with {probs.max():.1%}"
-        buttons = [Text(text="All channels on", select={"ablate": None})]
-    charts = [
-        grid(
-            values,
-            56,
-            title=f"{name}: a click puts a channel to zero",
-            labels=[str(channel) for channel in range(len(values))],
-            frames={channel: None for layer, channel in at.ablated if layer == name},
-            select={"ablate": [[name, channel] for channel in range(len(values))]},
-        )
-        for name, values in maps.items()
-    ]
-    content = [Row([input_picture(look, SMALL), chart]), Row(buttons), *charts]
-    return Scene(Column(content), f"{look.title}. {said}.")
+    drawing = draw(subject, dataclasses.replace(at, view="drawing")).content.items[0]
+    pad = drawing.items[0]
+    if at.drawing is None:
+        answer = draw(subject, dataclasses.replace(at, view="answer")).content
+        image, bars = answer.items
+        chosen = Row([image, opening(bars)])
+        return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
+    steps = preparation(prepare(pad_ink(at.drawing)), look)
+    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
+    return Row([pad, Column([steps, opening(bars)])])
+
+
+def opening(bars):
+    """Bars of which a click opens the arithmetic of a probability: the lab has no chosen class."""
+    return dataclasses.replace(bars, select={"layer": "softmax", "channel": INDEX})
 
 
 def expected(subject, at):
-    """What Python's explorer would send its page."""
+    """What the lab's page draws, made of the scenes of Python's explorer."""
+    arithmetic = draw(subject, at)
+    pipeline = draw(subject, dataclasses.replace(at, view="pipeline")).content
+    content = Column([reading(subject, at), pipeline, arithmetic.content])
     look = subject.look(at)
-    scene = one_image(subject, at) if at.view == "ablation" else draw(subject, at)
+    scene = Scene(content, arithmetic.caption)
     text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": scene}, 10**9)
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 
 def selections(layers, inks):
-    """Every view for ten images or drawings, with other coordinates; every layer's arithmetic."""
-    limits = ["layer", "robust", "each"]
+    """Ten images or drawings with other coordinates; every layer; sums below zero."""
     for i, image in enumerate(IMAGES):
-        for k, view in enumerate(TABS):
-            layer, ablated = layers[(5 * i + k) % len(layers)], [("conv1", i), ("conv2", 3 * i)]
-            chosen = {"channel": i % 2} if i % 3 == 1 else {}
-            chosen |= {"input_channel": i, "target": i} if i % 3 == 2 else {}
-            chosen |= {"ablated": tuple(ablated[: i % 3])}
-            chosen |= {"drawing": inks[i]} if (i + k) % 4 == 0 else {}
-            yield {"view": view, "image": image, "layer": layer, "limits": limits[i % 3]} | chosen
+        for k in range(4):
+            chosen = {"image": image, "layer": layers[(5 * i + 3 * k) % len(layers)]}
+            if i % 3 == 1:
+                chosen["channel"] = i % 2
+            if i % 3 == 2:
+                chosen["input_channel"] = i
+            if (i + k) % 4 == 0:
+                chosen["drawing"] = inks[i]
+            yield chosen
     for layer in layers:
-        yield {"view": "arithmetic", "layer": layer, "image": 5}
-    yield {"view": "arithmetic", "layer": "conv2", "row": 0, "column": 13}
+        yield {"layer": layer, "image": 5}
+    yield {"layer": "conv2", "row": 0, "column": 13}
     for channel in range(4):  # some below zero
-        yield {"view": "arithmetic", "layer": "conv2", "channel": channel, "row": 7, "column": 1}
-    yield {"view": "kernels", "layer": "pool2", "channel": 31, "limits": "robust"}
+        yield {"layer": "conv2", "channel": channel, "row": 7, "column": 1}
+    yield {}
 
 
-def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
+def test_scenes_and_calls_are_those_of_python(opened, subject):
     page = opened()
     start = page.evaluate("START")
-    limits = page.evaluate("LIMITS")
-    plain = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in vars(Selection()).items()
-    }
+    plain = vars(Selection())
     assert start == {name: plain[name] for name in start}
     count = 0
     inks = [drawn(image) for image in subject.images[50:60]]
     for fields in selections(list(subject.layers), inks):
-        at = Selection(**fields)
+        at = Selection(view="arithmetic", **fields)
         scenes, numbers = expected(subject, at)
         state = page.evaluate(STATE, fields)
         assert alike(scenes, json.loads(state["shown"])) == [], fields
@@ -220,16 +191,9 @@ def test_scenes_controls_and_calls_are_those_of_python(opened, subject):
         for text, values in zip(state["numbers"], numbers, strict=True):
             found = np.frombuffer(base64.b64decode(text), np.float32)
             np.testing.assert_allclose(found, values, rtol=0, atol=1e-4)
-        made = controls(subject, at)
-        for control in made:
-            if control["name"] == "limits":
-                control["options"] = [pair for pair in control["options"] if pair[1] in limits]
-        ours = [each for each in made if each["name"] in ("position", *start)]
-        assert alike(json.loads(json.dumps(ours)), state["controls"]) == [], fields
         assert state["call"] == str(at)
         count += 1
-    assert count == 88
-    assert state["tabs"] == [[name, VIEWS[name].title] for name in TABS]
+    assert count == 58
 
 
 def test_logits_are_those_of_pytorch(opened, splits):
@@ -253,20 +217,22 @@ def test_the_way_by_keyboard_alone(opened):
     for key in ("Home", "ArrowRight", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     page.wait_for_function("location.hash === '#layer=conv2&channel=5'")
-    page.locator(".caption", has_text="Open: conv2, channel 5").wait_for()
+    page.locator(".caption", has_text="conv2, channel 5, row").wait_for()
     assert page.evaluate(focus) == "conv2"
 
 
 def test_the_address_is_the_selection_and_back(opened):
-    page = opened("lab.html#view=ablation&ablated=conv1.3%20conv2.5&image=4")
+    page = opened("lab.html#channel=3&layer=conv2&image=4&input_channel=2")
     caption = page.locator(".caption")
     assert caption.inner_text().startswith("Image 4, a 4")
-    assert "Ablated: conv1 3, conv2 5." in caption.inner_text()
+    assert "conv2, channel 3, row" in caption.inner_text()
+    assert caption.inner_text().endswith("The numbers are those of input channel 2.")
     page.locator("#images canvas").nth(7).click()
-    page.wait_for_function("location.hash === '#view=ablation&image=7&ablated=conv1.3+conv2.5'")
+    chosen = "layer=conv2&channel=3&input_channel=2"
+    page.wait_for_function(f"location.hash === '#image=7&{chosen}'")
     page.get_by_role("button", name="Back to start").click()
-    page.wait_for_function("location.hash === '#view=ablation'")
-    page.evaluate("location.hash = '#view=arithmetic&channel=21&layer=conv2&row=4&column=5'")
+    page.wait_for_function("location.hash === ''")
+    page.evaluate("location.hash = '#channel=21&layer=conv2&row=4&column=5'")
     page.get_by_text("sum of all products", exact=False).first.wait_for()
     assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
     for wrong, said in {
@@ -274,35 +240,45 @@ def test_the_address_is_the_selection_and_back(opened):
         "image=100": "there is no image 100",
         "colour=red": "there is no colour red",
         "layer=conv2&channel=32": "there is no channel 32",
-        "ablated=relu1.2": "there is no ablated relu1.2",
+        "input_channel=32": "there is no input channel 32",
         "constructor=1": "there is no constructor 1",
-        "view=attribution": "there is no view attribution",
+        "view=kernels": "there is no view kernels",
+        "drawing=AAAA": "there is no drawing AAAA",
     }.items():
         page.evaluate("hash => { location.hash = hash; }", wrong)
         page.get_by_text(f"This address leads nowhere: {said}.").wait_for()
         assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
 
 
-def test_a_click_ablates(opened, subject):
-    page = opened("lab.html#view=ablation&image=2")
-    page.locator(".scene .maps").nth(1).locator("canvas").nth(6).click()
-    page.get_by_text("Ablated: conv1 6.", exact=False).first.wait_for()
-    page.locator(".scene .maps").nth(2).locator("canvas").nth(30).click()
-    page.get_by_text("Ablated: conv1 6, conv2 30.", exact=False).first.wait_for()
-    ablated = [("conv1", 6), ("conv2", 30)]
-    probs, _ = without(load_checkpoint()[0], subject.images[2], ablated)
-    bars = page.locator(".scene .bars .group").nth(1).get_attribute("aria-label")
-    found = [float(each) for each in re.findall(r"(?:all channels|ablated) ([\d.e]+)", bars)]
-    assert found == pytest.approx([subject.look(Selection(image=2)).probs[1], probs[1]], abs=1e-3)
-    assert f"{probs.argmax()} with {probs.max():.1%}" in page.locator(".caption").inner_text()
-    page.locator(".scene .maps").nth(1).locator("canvas").nth(6).click()  # on again
-    page.get_by_text("Ablated: conv2 30.", exact=False).first.wait_for()
-    page.get_by_role("button", name="All channels on").click()
-    page.get_by_text("Nothing is ablated", exact=False).first.wait_for()
+def test_clicks_lead_from_an_answer_down_to_a_pixel(opened):
+    page = opened("lab.html#image=2")
+    caption = page.locator(".caption")
+    page.locator(".scene .bars .group").nth(8).click()
+    page.wait_for_function("location.hash === '#image=2&layer=softmax&channel=8'")
+    assert "exp of logit 8, divided by the sum of all" in caption.inner_text()
+    page.locator(".trail").get_by_role("button", name="conv2").click()
+    page.locator(".scene .maps", has_text="pool1").first.locator("canvas").click()
+    page.locator(".caption", has_text="pool1, channel").wait_for()
+    last = page.locator(".scene > .column > .column")
+    last.locator("td").nth(1).click()  # one of the four that the pooling reads
+    page.locator(".caption", has_text="relu1, channel").wait_for()
+    fields = page.evaluate("host.selection")
+    assert fields["layer"] == "relu1"
+    assert None not in (fields["channel"], fields["row"], fields["column"])
+    last.locator(".maps canvas").first.click()
+    page.locator(".caption", has_text="image, channel 0").wait_for()
+
+
+def test_another_layer_takes_the_place_along_as_far_as_it_goes(opened):
+    page = opened("lab.html#layer=conv1&channel=9&row=27&column=20")
+    page.locator(".trail").get_by_role("button", name="pool2").click()
+    page.wait_for_function("location.hash === '#layer=pool2&channel=9&row=6&column=6'")
+    page.locator(".trail").get_by_role("button", name="image").click()
+    page.wait_for_function("location.hash === '#layer=image&channel=0&row=6&column=6'")
 
 
 def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path):
-    page = opened("lab.html#view=answer&image=3")
+    page = opened("lab.html#image=3")
     said, caption = page.locator("#said"), page.locator(".caption")
     before = caption.inner_text()
     model = make_model(1).eval()
@@ -346,38 +322,37 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
         found = np.array(page.evaluate("predict(IMAGES)"))
         assert np.abs(found - logits).max() <= 1e-4
-    page.get_by_role("tab", name="Kernels").click()
-    page.get_by_text("own weights", exact=False).first.wait_for()
 
 
 @pytest.mark.parametrize(
-    ("scheme", "views", "other"),
+    ("scheme", "other"),
     [
-        ("light", ["answer"], "index"),
-        pytest.param("light", TABS, "load_model", marks=pytest.mark.slow),
-        pytest.param("dark", ["arithmetic", "ablation", "answer"], "index", marks=pytest.mark.slow),
+        ("light", "index"),
+        pytest.param("light", "load_model", marks=pytest.mark.slow),
+        pytest.param("dark", "index", marks=pytest.mark.slow),
     ],
 )
-def test_axe_finds_nothing(opened, scheme, views, other):
+def test_axe_finds_nothing(opened, subject, scheme, other):
     page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
-    for view in views:
-        page.get_by_role("tab", name=VIEWS[view].title, exact=True).click()
-        where = None if view == "answer" else "#explorer .scene"
-        results = Axe().run(page, where, RULES)
+    for fields in ({}, {"layer": "pool2"}, {"layer": "fc1", "drawing": drawn(subject.images[3])}):
+        page.evaluate("fields => go({ ...START, ...fields })", fields)
+        results = Axe().run(page, None, RULES)
         assert results.violations_count == 0, results.generate_report()
     results = Axe().run(opened(f"{other}.html", color_scheme=scheme), options=RULES)
     assert results.violations_count == 0, results.generate_report()
 
 
 @pytest.mark.slow
-def test_on_a_telephone(opened, folder):
+def test_on_a_telephone(opened, folder, subject):
     options = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
     page = opened(**options)
-    for tab in page.get_by_role("tab").all():
-        tab.click()
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 375, tab.inner_text()
-        assert page.evaluate(SMALL_TARGETS) == []
+    for layer in subject.layers:
+        for drawing in (None, drawn(subject.images[3])):
+            page.evaluate(
+                "fields => go({ ...START, ...fields })", {"layer": layer, "drawing": drawing}
+            )
+            assert page.evaluate("document.documentElement.scrollWidth") <= 375, layer
+            assert page.evaluate(SMALL_TARGETS) == [], layer
     for path in sorted(folder.glob("*.html")):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path.name
@@ -429,7 +404,7 @@ def test_the_lab_can_send_nothing(browser, folder):
 
 
 def test_a_picture_becomes_a_drawing_in_the_lab(opened, tmp_path):
-    page = opened("lab.html#view=drawing")
+    page = opened()
     picture = Image.new("L", (280, 280), 255)
     ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
     picture.save(tmp_path / "one.png")
@@ -453,8 +428,8 @@ def test_sizes(folder):
 
 
 def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
-    page = opened("lab.html#view=drawing", viewport={"width": 1000, "height": 1200})
-    page.locator(".caption", has_text="Draw a digit on the pad").wait_for()
+    page = opened(viewport={"width": 1000, "height": 1200})
+    page.locator(".scene", has_text="Draw a digit on the pad").wait_for()
     pad = page.locator(".sheet-of-pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
@@ -471,9 +446,10 @@ def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
     assert float(bars.rpartition(" ")[2].rstrip("%")) / 100 == pytest.approx(
         probs[5].item(), abs=0.01
     )
-    assert page.evaluate("location.hash") == "#view=drawing"
-    page.get_by_role("tab", name="Pipeline").click()
+    assert page.evaluate("location.hash") == ""
+    page.locator(".trail").get_by_role("button", name="fc2").click()
     page.locator(".caption", has_text="Your drawing, read as 5 with").wait_for()
+    page.wait_for_function("location.hash === '#layer=fc2'")
     page.locator("#images canvas").nth(3).click()
     page.locator(".caption", has_text="Image 3, a 0").wait_for()
 

@@ -1,6 +1,7 @@
 """The site: the lab, the notebooks as saved, the documents, a start page; the report's page."""
 
 import base64
+import dataclasses
 import html
 import json
 import re
@@ -17,11 +18,10 @@ from nbformat import NotebookNode
 from mnist_helpers.config import PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
-from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.explorer.scene import Bars, Maps, Mark, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
-from mnist_helpers.site.controls import controls
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
@@ -30,7 +30,7 @@ CHANGES = {  # in all pages but the lab
     r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
     "README.html": "index.html",
     r"<pre>explore\(.*</pre>": '<p class="widget">In JupyterLab an explorer stands here, to click '
-    'and slide. <a href="lab.html">The lab</a> is one that needs no installation.</p>',
+    'and slide. <a href="lab.html">The lab</a> needs no installation.</p>',
     "<pre>": '<pre tabindex="0">',  # keys can scroll it
 }
 ALONE = {  # in the report, which has no page beside it
@@ -98,25 +98,31 @@ def filled(template: str, **parts: str) -> str:
     return Template(shared[template]).substitute(shared, **parts)
 
 
+def defaults(kind: type[Mark]) -> dict[str, object]:
+    """What the fields of a mark are where nothing is said of them."""
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            values[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            values[field.name] = field.default_factory()
+    return values
+
+
 def lab_page(subject: Subject) -> str:
-    """The explorer around a network that the page computes: one file that needs no kernel."""
+    """A page that reads digits with a network of its own: one file that needs no kernel."""
     look = subject.look(Selection())
     weights = subject.network.weights.items()
-    content = safetensors.torch.save({name: each.contiguous() for name, each in weights})
+    content = safetensors.torch.save({name: values.contiguous() for name, values in weights})
     levels, pixels = subject.images.unique(return_inverse=True)
     facts = {
-        "weights": look.at.weights,
-        "views": {
-            name: [view.title, controls(subject, Selection(view=name))]
-            for name, view in VIEWS.items()
-        },
+        "marks": {kind.__name__.lower(): defaults(kind) for kind in (Bars, Maps, Pad, Table, Text)},
         "layers": {
             name: layer._asdict() | {"notes": layer_step(look, name).notes}
             for name, layer in subject.layers.items()
         },
         "labels": subject.labels,
         "levels": levels,
-        "hidden": subject.hidden,
         "mean": MEAN,
         "std": STD,
     }

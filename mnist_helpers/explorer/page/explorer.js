@@ -13,10 +13,9 @@ const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the f
  * Shows a host's scenes in `el` and gives the function that takes them away.
  *
  * The host is a kernel (an anywidget model) or a network in the page; it has get, on, off and send.
- * `surround` is called with each state and the context of its marks. In a notebook `el` lies in the
- * explorer's box, below its tabs and controls.
+ * In a notebook `el` lies in the explorer's box, below its tabs and controls.
  */
-function mount(host, el, surround = () => {}) {
+function mount(host, el) {
   const parts = makeParts();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   let sent = host.get("state").serial;
@@ -73,7 +72,6 @@ function mount(host, el, surround = () => {}) {
   const show = () => {
     const state = host.get("state");
     (box ?? el).classList.toggle("dark", isDark());
-    surround(state, context);
     const { header, trail, scene } = scenesOf(state);
     drawItems(parts.header, [header], context);
     drawItems(parts.trail, trail.items, context);

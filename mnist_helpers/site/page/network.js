@@ -18,25 +18,23 @@ function bytesOf(id) {
   return Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
 }
 
-/** What every layer makes of an image, by name, with [layer, channel] pairs put to zero. */
-function forward(image, weights, ablated = []) {
+/** What every layer makes of an image, by name. */
+function forward(image, weights) {
   const outputs = {};
   for (const layer of Object.values(LAYERS)) {
     const { name, op, inputs: [before] } = layer;
     outputs[name] = before ? OPS[op](outputs[before], layer, weights) : image;
-    const area = layer.shape[1] * layer.shape[2];
-    const channels = ablated.filter(([each]) => each === name).map(([, channel]) => channel);
-    channels.forEach((channel) => outputs[name].fill(0, channel * area, (channel + 1) * area));
   }
   return outputs;
 }
 
 /** A 3 × 3 convolution of maps with zeros around them. */
 function convolve(maps, { name, shape: [outs, height, width] }, weights) {
-  const [kernels, biases] = [weights[`${name}.weight`], weights[`${name}.bias`]];
+  const kernels = weights[`${name}.weight`];
+  const biases = weights[`${name}.bias`];
   const [, ins] = SHAPES[`${name}.weight`];
   const area = height * width;
-  const made = new Float32Array(outs * area);
+  const outputs = new Float32Array(outs * area);
   const sums = new Float64Array(area);
   for (let out = 0; out < outs; out++) {
     sums.fill(biases[out]);
@@ -45,16 +43,17 @@ function convolve(maps, { name, shape: [outs, height, width] }, weights) {
       const offset = [Math.floor((tap % 9) / 3) - 1, (tap % 3) - 1];
       addShifted(sums, maps, input * area, kernels[out * ins * 9 + tap], offset, height, width);
     }
-    made.set(sums, out * area);
+    outputs.set(sums, out * area);
   }
-  return made;
+  return outputs;
 }
 
 /** Adds a map, from `start` on, times a weight to sums; each reads at an offset of -1, 0 or 1. */
 function addShifted(sums, maps, start, weight, [down, right], height, width) {
-  const [top, bottom] = [Math.max(0, -down), height - Math.max(0, down)];
-  const [left, end] = [Math.max(0, -right), width - Math.max(0, right)];
-  for (let row = top; row < bottom; row++) {
+  const bottom = height - Math.max(0, down);
+  const left = Math.max(0, -right);
+  const end = width - Math.max(0, right);
+  for (let row = Math.max(0, -down); row < bottom; row++) {
     const to = row * width;
     const from = start + (row + down) * width + right;
     for (let i = left; i < end; i++) sums[to + i] += weight * maps[from + i];
@@ -68,33 +67,34 @@ function rectify(values) {
 
 /** The largest of every 2 × 2 values. */
 function pool(maps, { shape: [channels, height, width] }) {
-  const made = new Float32Array(channels * height * width);
-  for (let i = 0; i < made.length; i++) {
+  const outputs = new Float32Array(channels * height * width);
+  for (let i = 0; i < outputs.length; i++) {
     const from = 4 * width * Math.floor(i / width) + 2 * (i % width);
     const below = from + 2 * width;
-    made[i] = Math.max(maps[from], maps[from + 1], maps[below], maps[below + 1]);
+    outputs[i] = Math.max(maps[from], maps[from + 1], maps[below], maps[below + 1]);
   }
-  return made;
+  return outputs;
 }
 
 /** A linear layer. */
 function connect(values, { name, shape: [outs] }, weights) {
-  const [matrix, biases] = [weights[`${name}.weight`], weights[`${name}.bias`]];
-  const made = new Float32Array(outs);
+  const matrix = weights[`${name}.weight`];
+  const biases = weights[`${name}.bias`];
+  const outputs = new Float32Array(outs);
   for (let out = 0; out < outs; out++) {
     let sum = biases[out];
     const start = out * values.length;
     for (let i = 0; i < values.length; i++) sum += matrix[start + i] * values[i];
-    made[out] = sum;
+    outputs[out] = sum;
   }
-  return made;
+  return outputs;
 }
 
 /** Probabilities of logits. */
 function softmax(logits) {
-  const top = Math.max(...logits);
+  const top = largestOf(logits);
   const powers = Array.from(logits, (logit) => Math.exp(logit - top));
-  const total = powers.reduce((a, b) => a + b);
+  const total = sumOf(powers);
   return Float32Array.from(powers, (power) => power / total);
 }
 

@@ -3,91 +3,75 @@
 const FAINTEST = 0.1; // of the darkest ink: what still belongs to the digit
 const FITTED = 20; // sides of the box that a digit fills
 
-/** A grid of numbers. */
-function gridOf(height, width, values = new Float32Array(height * width)) {
-  return { height, width, values };
+/** A grid of the numbers that a function gives for each row and column. */
+function makeGrid(height, width, valueAt) {
+  const numberAt = (_, i) => valueAt(Math.floor(i / width), i % width);
+  return { height, width, values: Float32Array.from({ length: height * width }, numberAt) };
 }
 
 /** The steps from ink, a grid in [0, 1], to an image of `side` pixels with paper at 0, ink at 1. */
 function prepareInk(ink, side) {
   const cropped = crop(ink);
   const scale = FITTED / Math.max(cropped.height, cropped.width);
-  const [height, width] = [cropped.height, cropped.width].map((length) => Math.max(1, Math.floor(length * scale + 0.5)));
-  const fitted = shrinkRows(shrinkColumns(cropped, width), height);
-  const most = fitted.values.reduce((a, b) => Math.max(a, b), 0);
+  const scaled = (length) => Math.max(1, Math.floor(length * scale + 0.5));
+  const fitted = shrink(cropped, scaled(cropped.height), scaled(cropped.width));
+  const most = largestOf(fitted.values);
   fitted.values = fitted.values.map((value) => value / most);
   const centred = centre(fitted, side);
-  return { cropped, fitted, centred, image: centred.values.map((value) => Math.round(255 * value) / 255) };
+  const image = centred.values.map((value) => Math.round(255 * value) / 255);
+  return { cropped, fitted, centred, image };
 }
 
 /** The part of a grid that holds ink. */
-function crop({ width, values }) {
-  const least = FAINTEST * values.reduce((a, b) => Math.max(a, b), 0);
-  let [top, left, bottom, right] = [Infinity, Infinity, -1, -1];
-  values.forEach((value, i) => {
-    if (value <= least) return;
-    const [row, column] = [Math.floor(i / width), i % width];
-    [top, bottom] = [Math.min(top, row), Math.max(bottom, row)];
-    [left, right] = [Math.min(left, column), Math.max(right, column)];
-  });
-  const part = gridOf(bottom - top + 1, right - left + 1);
-  part.values.forEach((_, i) => {
-    const [row, column] = [Math.floor(i / part.width), i % part.width];
-    part.values[i] = values[(top + row) * width + left + column];
-  });
-  return part;
+function crop({ height, width, values }) {
+  const least = FAINTEST * largestOf(values);
+  const isInk = (row, column) => values[row * width + column] > least;
+  const rows = range(height).filter((row) => range(width).some((column) => isInk(row, column)));
+  const columns = range(width).filter((column) => rows.some((row) => isInk(row, column)));
+  const [top] = rows;
+  const [left] = columns;
+  const valueAt = (row, column) => values[(top + row) * width + left + column];
+  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, valueAt);
 }
 
-/** For each of `count` places the first and last of `size` that it averages (Pillow's box filter). */
+/** For each of `count` places those of `size` that it averages (Pillow's box filter). */
 function spans(size, count) {
   const scale = size / count;
   const support = Math.max(scale, 1) / 2;
-  return Array.from({ length: count }, (_, place) => {
+  return range(count).map((place) => {
     const middle = (place + 0.5) * scale;
     const first = Math.max(0, Math.floor(middle - support + 0.5));
-    const inside = (at) => {
+    const end = Math.min(size, Math.floor(middle + support + 0.5));
+    const isInside = (at) => {
       const distance = (at - middle + 0.5) / (2 * support);
       return distance > -0.5 && distance <= 0.5;
     };
-    const all = Array.from({ length: Math.min(size, Math.floor(middle + support + 0.5)) - first }, (_, i) => first + i);
-    return all.filter(inside);
+    return range(end - first, first).filter(isInside);
   });
 }
 
-/** A grid with `count` columns, each the mean of those that it covers. */
-function shrinkColumns({ height, width, values }, count) {
-  const made = gridOf(height, count);
-  spans(width, count).forEach((span, column) => {
-    for (let row = 0; row < height; row++) {
-      const sum = span.reduce((total, at) => total + values[row * width + at], 0);
-      made.values[row * count + column] = sum / span.length;
-    }
+/** A smaller grid, each of its numbers the mean of those that it covers. */
+function shrink(grid, height, width) {
+  const rows = spans(grid.height, height);
+  const columns = spans(grid.width, width);
+  return makeGrid(height, width, (row, column) => {
+    const lines = rows[row].map((line) => line * grid.width);
+    const covered = lines.flatMap((start) => columns[column].map((at) => grid.values[start + at]));
+    return sumOf(covered) / covered.length;
   });
-  return made;
-}
-
-/** The same with rows. */
-function shrinkRows({ width, height, values }, count) {
-  const made = gridOf(count, width);
-  spans(height, count).forEach((span, row) => {
-    for (let column = 0; column < width; column++) {
-      const sum = span.reduce((total, at) => total + values[at * width + column], 0);
-      made.values[row * width + column] = sum / span.length;
-    }
-  });
-  return made;
 }
 
 /** Places a grid in a larger one: its mass centred below and right of the middle. */
 function centre({ height, width, values }, side) {
-  const mass = values.reduce((a, b) => a + b, 0);
-  const middle = (place) => values.reduce((sum, value, i) => sum + value * (place(i) + 0.5), 0) / mass;
-  const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - middle(place))));
-  const top = corner(height, (i) => Math.floor(i / width));
-  const left = corner(width, (i) => i % width);
-  const made = gridOf(side, side);
+  const mass = sumOf(values);
+  const middle = (placeOf) => sumOf(values.map((value, i) => value * (placeOf(i) + 0.5))) / mass;
+  const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - place)));
+  const top = corner(height, middle((i) => Math.floor(i / width)));
+  const left = corner(width, middle((i) => i % width));
+  const centred = makeGrid(side, side, () => 0);
   values.forEach((value, i) => {
-    made.values[(top + Math.floor(i / width)) * side + left + (i % width)] = value;
+    const row = top + Math.floor(i / width);
+    centred.values[row * side + left + (i % width)] = value;
   });
-  return made;
+  return centred;
 }
