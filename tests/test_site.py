@@ -134,7 +134,7 @@ def reading(subject, at):
         image, bars = answer.items
         chosen = Row([image, opening(bars)])
         return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
-    steps = preparation(prepare(pad_ink(at.drawing)), look)
+    steps = preparation(look)
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     return Row([pad, Column([steps, opening(bars)])])
 
