@@ -9,14 +9,15 @@ from torch import nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.files import reason
+from mnist_helpers.metrics import EpochRecord
 
 
 def write_tensorboard(
-    folder: Path, model: nn.Module, figures: dict[str, float], epoch: int, images: torch.Tensor
+    folder: Path, model: nn.Module, record: EpochRecord, images: torch.Tensor
 ) -> None:
     """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
 
-    Writes `figures` as scalars, weights and gradients as histograms, the kernels of every
+    Writes its figures as scalars, weights and gradients as histograms, the kernels of every
     convolution as a grid of grey images, a row an output channel, and in the first epoch the graph
     that `images` take through `model`.
 
@@ -29,12 +30,17 @@ def write_tensorboard(
         raise InputError(
             "TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'."
         ) from error
-    before, threading.excepthook = threading.excepthook, lambda failure: None  # raised here as well
+    epoch = record.epoch
+    before = threading.excepthook
+    threading.excepthook = lambda failure: None  # raised here as well
     try:
         # tracing a graph warns of itself, with paths
         with warnings.catch_warnings(action="ignore"), SummaryWriter(folder) as writer:
-            for name, value in figures.items():
-                writer.add_scalar(name, value, epoch)
+            writer.add_scalar("loss/train", record.train_loss, epoch)
+            writer.add_scalar("loss/val", record.val_loss, epoch)
+            writer.add_scalar("accuracy/train", record.train_accuracy, epoch)
+            writer.add_scalar("accuracy/val", record.val_accuracy, epoch)
+            writer.add_scalar("learning_rate", record.learning_rate, epoch)
             for name, parameter in model.named_parameters():
                 writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
                 if parameter.grad is not None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import msgspec
 import torch
@@ -30,6 +29,8 @@ from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
+OnEpoch = Callable[[EpochRecord], object]
+OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
 NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of too little of it
 GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
@@ -46,21 +47,23 @@ class Trainer:
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
         self.config = config
-        together = dist.is_initialized()
-        self.rank = dist.get_rank() if together else 0
-        self.ranks = dist.get_world_size() if together else 1
+        self.rank = 0
+        self.ranks = 1
+        if dist.is_initialized():
+            self.rank = dist.get_rank()
+            self.ranks = dist.get_world_size()
         # of every batch, and of the validation images
         self.share = slice(self.rank, None, self.ranks)
         self.device = select_device(config.device)
         # channels_last is faster for convolutions on a CPU
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.parallel = DistributedDataParallel(self.model) if self.ranks > 1 else self.model
-        train, self.val = (
-            TensorDataset(*(t.to(self.device) for t in part.tensors)) for part in splits[:2]
-        )
-        self.shuffle, self.augment = (
-            torch.Generator(self.device).manual_seed(config.seed) for _ in range(2)
-        )
+        self.parallel = self.model
+        if self.ranks > 1:
+            self.parallel = DistributedDataParallel(self.model)
+        self.val = splits.val
+        self.shuffle = torch.Generator(self.device).manual_seed(config.seed)
+        self.augment = torch.Generator(self.device).manual_seed(config.seed)
+        train = TensorDataset(*(tensor.to(self.device) for tensor in splits.train.tensors))
         self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -79,14 +82,13 @@ class Trainer:
         )
         self.history: list[EpochRecord] = []
         self.best_weights: Weights = {}
-        # epochs, whole or part, and weights
-        self.snapshots: list[tuple[float, Weights]] = []
+        self.snapshots: list[tuple[float, Weights]] = []  # by epochs, whole or part
         self.interrupted = False
 
     def run(
         self,
-        on_epoch: Callable[[EpochRecord], object] = lambda record: None,
-        on_step: Callable[[Tensor], object] | None = None,
+        on_epoch: OnEpoch = lambda record: None,
+        on_step: OnStep | None = None,
     ) -> None:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
@@ -101,28 +103,17 @@ class Trainer:
         Raises:
             InputError: the loss is no longer a number, or the machine can't do what is asked.
         """
-        steps, done = len(self.loader), len(self.history)
-        hidden = True if on_step or self.rank else None  # None: shown in a terminal or a notebook
-        total = self.config.epochs * steps
-        bar = tqdm(total=total, initial=done * steps, desc="Training", unit="batch", disable=hidden)
-        if not done:
+        if not self.history:
             self.take_snapshot(0)
-        with bar, self.noting_interrupts(), self.explaining():
+        with self.progress(on_step) as step, self.noting_interrupts(), self.explaining():
             try:
-                for epoch in range(done + 1, self.config.epochs + 1):
-                    patience = self.config.patience
-                    if self.history and epoch - best_record(self.history).epoch > patience:
-                        log.info("stopped: no lower validation loss in %d epochs", patience)
-                        break
-                    record = self.train_epoch(epoch, on_step or (lambda loss: bar.update()))
-                    history, weights = [*self.history, record], self.best_weights
-                    if best_record(history) is record:
-                        weights = copy.deepcopy(self.model.state_dict())
-                    # in one statement, for an interrupt must not leave one without the other
-                    self.history, self.best_weights = history, weights
+                while len(self.history) < self.config.epochs and not self.out_of_patience():
+                    record = self.train_epoch(len(self.history) + 1, step)
+                    self.keep(record)
                     on_epoch(record)
                     if self.config.tensorboard and self.rank == 0:
-                        self.write_tensorboard(self.config.tensorboard)
+                        image = self.val.tensors[0][:1].to(self.device)
+                        write_tensorboard(self.config.tensorboard, self.model, record, image)
                 self.interrupted = False  # by what came too late to stop anything
             except KeyboardInterrupt:
                 self.interrupted = len(self.history) < self.config.epochs
@@ -131,9 +122,40 @@ class Trainer:
                 if self.interrupted:
                     log.warning("interrupted: keeping the best epoch of %d", len(self.history))
             finally:
-                self.model.load_state_dict(self.best_weights or self.model.state_dict())
+                if self.best_weights:
+                    self.model.load_state_dict(self.best_weights)
         if best_record(self.history).val_loss > GUESSING:
             log.warning("no better than guessing (loss %.2f); lower learning_rate", GUESSING)
+
+    @contextlib.contextmanager
+    def progress(self, on_step: OnStep | None) -> Iterator[OnStep]:
+        """What is called after every step: `on_step`, or else what moves a bar."""
+        if on_step:
+            yield on_step
+            return
+        steps = len(self.loader)
+        total = self.config.epochs * steps
+        done = len(self.history) * steps
+        # disable=None: shown in a terminal or a notebook
+        with tqdm(total=total, initial=done, desc="Training", unit="batch", disable=None) as bar:
+            yield lambda loss: bar.update()
+
+    def out_of_patience(self) -> bool:
+        """Whether the validation loss has not fallen for too many epochs."""
+        patience = self.config.patience
+        if not self.history or len(self.history) - best_record(self.history).epoch < patience:
+            return False
+        log.info("stopped: no lower validation loss in %d epochs", patience)
+        return True
+
+    def keep(self, record: EpochRecord) -> None:
+        """Adds an epoch to the history, and remembers its weights if it is the best."""
+        history = [*self.history, record]
+        weights = self.best_weights
+        if best_record(history) is record:
+            weights = copy.deepcopy(self.model.state_dict())
+        # in one statement, for an interrupt must not leave one without the other
+        self.history, self.best_weights = history, weights
 
     @contextlib.contextmanager
     def explaining(self) -> Iterator[None]:
@@ -141,13 +163,13 @@ class Trainer:
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
-            said, config = reason(error), self.config
-            forking = isinstance(error, OSError) and config.num_workers
-            if not forking and any(word in repr(error).lower() for word in NO_ROOM):
-                asked = f"batch_size is {config.batch_size}, and such a batch needs too much memory"
-                raise InputError(f"{asked}; lower batch_size.") from error
-            if forking or "worker" in said:
-                failed = f"a process that loads batches failed ({said})"
+            forking = isinstance(error, OSError) and self.config.num_workers
+            crowded = any(word in repr(error).lower() for word in NO_ROOM)
+            if crowded and not forking:
+                batch = f"batch_size is {self.config.batch_size}, and such a batch"
+                raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
+            if forking or "worker" in reason(error):
+                failed = f"a process that loads batches failed ({reason(error)})"
                 raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
             raise
 
@@ -172,66 +194,78 @@ class Trainer:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def train_epoch(self, epoch: int, on_step: Callable[[Tensor], object]) -> EpochRecord:
+    def train_epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""
         started = time.perf_counter()
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
-            remedy, last = "lower learning_rate or weight_decay", epoch - 1
-            self.snapshots = [moment for moment in self.snapshots if moment[0] <= last]
+            self.snapshots = [moment for moment in self.snapshots if moment[0] < epoch]
+            remedy = "lower learning_rate or weight_decay"
             raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
-        learning_rate, seconds = self.schedule.get_last_lr()[0], time.perf_counter() - started
         return EpochRecord(
-            epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            learning_rate=self.schedule.get_last_lr()[0],
+            seconds=time.perf_counter() - started,
         )
 
-    def train_pass(self, epoch: int, on_step: Callable[[Tensor], object]) -> tuple[float, float]:
+    def train_pass(self, epoch: int, on_step: OnStep) -> tuple[float, float]:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
-        loss_sum, correct = torch.zeros(2, device=self.device)
-        for step, (images, labels) in enumerate(self.loader, 1):
-            # every rank draws the whole batch and takes its share
-            count = len(labels)
-            amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
-            images, labels = images[self.share], labels[self.share]
-            if self.config.augments:
-                images = random_affine(images, amounts[self.share], self.config)
+        sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
+        for step, (images, labels, count) in enumerate(self.batches(), 1):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
                 logits = self.parallel(images)
             smoothing = self.config.label_smoothing
-            loss = F.cross_entropy(
+            share_loss = F.cross_entropy(
                 logits.float(), labels, label_smoothing=smoothing, reduction="sum"
             )
-            self.optimizer.zero_grad()
             # DistributedDataParallel takes the mean over the ranks
-            (loss * self.ranks / count).backward()
+            loss = share_loss * self.ranks / count
+            self.optimizer.zero_grad()
+            loss.backward()
             self.optimizer.step()
             self.schedule.step()
-            loss_sum += loss.detach()
-            correct += (logits.argmax(dim=1) == labels).sum()
+            correct = (logits.argmax(dim=1) == labels).sum()
+            sums += torch.stack([share_loss.detach(), correct])
             done = (epoch - 1) * len(self.loader) + step
             if done in MOMENTS and step < len(self.loader):
                 self.take_snapshot(done / len(self.loader))
-            on_step(loss.detach() * self.ranks / count)
+            on_step(loss.detach())
             if self.interrupted:
                 raise KeyboardInterrupt
         self.take_snapshot(epoch)
-        return self.means((loss_sum, correct), len(self.loader.dataset))
+        return self.means(sums, len(self.loader.dataset))
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """The images and labels of this rank in every batch, and how many those of all ranks are.
+
+        Every rank draws the whole batch, and takes its share.
+        """
+        for images, labels in self.loader:
+            count = len(labels)
+            amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
+            share = images[self.share]
+            if self.config.augments:
+                share = random_affine(share, amounts[self.share], self.config)
+            yield share, labels[self.share], count
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images, each rank looking at its share."""
-        share = TensorDataset(*(tensor[self.share] for tensor in self.val.tensors))
-        seen = evaluate(self.model, share)
-        loss_sum = seen.loss(self.config.label_smoothing) * len(seen.labels)
-        return self.means((loss_sum, seen.correct.sum()), len(self.val))
+        answers = evaluate(self.model, TensorDataset(*self.val[self.share]))
+        loss_sum = answers.loss(self.config.label_smoothing) * len(answers.labels)
+        sums = torch.tensor([loss_sum, float(answers.correct.sum())], device=self.device)
+        return self.means(sums, len(self.val))
 
-    def means(self, sums: tuple[float | Tensor, float | Tensor], count: int) -> tuple[float, float]:
-        """Adds what the ranks have summed up, and divides by the number of images."""
-        total = torch.tensor([float(each) for each in sums], device=self.device)
+    def means(self, sums: Tensor, count: int) -> tuple[float, float]:
+        """Loss and accuracy over `count` images, of the sums (2,) over those of each rank."""
         if self.ranks > 1:
-            dist.all_reduce(total)
-        loss, accuracy = (total / count).tolist()
+            dist.all_reduce(sums)
+        loss, accuracy = (sums / count).tolist()
         return loss, accuracy
 
     def take_snapshot(self, epoch: float) -> None:
@@ -240,16 +274,6 @@ class Trainer:
             state = self.model.state_dict()
             weights = {name: tensor.detach().cpu().half() for name, tensor in state.items()}
             self.snapshots.append((epoch, weights))
-
-    def write_tensorboard(self, folder: Path) -> None:
-        """Adds the last epoch to TensorBoard's files."""
-        record = self.history[-1]
-        kinds = [(part, measure) for part in ("train", "val") for measure in ("loss", "accuracy")]
-        figures = {
-            f"{measure}/{part}": getattr(record, f"{part}_{measure}") for part, measure in kinds
-        }
-        figures["learning_rate"] = record.learning_rate
-        write_tensorboard(folder, self.model, figures, record.epoch, self.val.tensors[0][:1])
 
     def state_dict(self) -> dict[str, object]:
         """All that a new Trainer needs to go on from here; only tensors and plain values."""
@@ -270,35 +294,39 @@ class Trainer:
             InputError: its weights are not this model's; other errors, where it is no state at all.
         """
         self.history = msgspec.convert(state["history"], list[EpochRecord])
-        steps, moments = len(self.history) * len(self.loader), state["optimizer"]["state"]
-        names = dict(self.model.named_parameters())
-        means, squares = (
-            {name: moments[place][kind].clone() for place, name in enumerate(names)}
-            for kind in ("exp_avg", "exp_avg_sq")
-        )
-        kept = [weights for _, weights in state["snapshots"]]
-        for weights in (state["model"], state["best_weights"], means, squares, *kept):
+        names = [name for name, _ in self.model.named_parameters()]
+        moments = state["optimizer"]["state"]
+        means = {name: moments[i]["exp_avg"].clone() for i, name in enumerate(names)}
+        squares = {name: moments[i]["exp_avg_sq"].clone() for i, name in enumerate(names)}
+        snapshots = [weights for _, weights in state["snapshots"]]
+        for weights in (state["model"], state["best_weights"], means, squares, *snapshots):
             require_fit("The state of the run", weights, self.model, "start the run anew")
         self.model.load_state_dict(state["model"])
         # only numbers of the right form: the fused optimizer reads and writes memory without a look
-        fresh, step = self.optimizer.state_dict(), torch.tensor(float(steps))
-        for place, name in enumerate(names):
-            averages = {"exp_avg": means[name], "exp_avg_sq": squares[name]}
-            fresh["state"][place] = averages | {"step": step.clone()}
-        self.optimizer.load_state_dict(fresh)
+        steps = len(self.history) * len(self.loader)
+        optimizer = self.optimizer.state_dict()
+        for i, name in enumerate(names):
+            optimizer["state"][i] = {
+                "step": torch.tensor(float(steps)),
+                "exp_avg": means[name],
+                "exp_avg_sq": squares[name],
+            }
+        self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps})
         self.schedule.step()
-        for generator, value in zip((self.shuffle, self.augment), state["generators"], strict=True):
-            generator.set_state(value)
-        self.best_weights, self.snapshots = state["best_weights"], state["snapshots"]
+        shuffle, augment = state["generators"]
+        self.shuffle.set_state(shuffle)
+        self.augment.set_state(augment)
+        self.best_weights = state["best_weights"]
+        self.snapshots = state["snapshots"]
 
 
 def train(
     model: nn.Module,
     splits: Splits,
     config: Config,
-    on_epoch: Callable[[EpochRecord], object] = lambda record: None,
-    on_step: Callable[[Tensor], object] | None = None,
+    on_epoch: OnEpoch = lambda record: None,
+    on_step: OnStep | None = None,
 ) -> list[EpochRecord]:
     """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 
@@ -327,7 +355,8 @@ def lr_find(
         has quadrupled.
     """
     trainer = Trainer(copy.deepcopy(model), splits, config)
-    rates, losses = [], []
+    rates = []
+    losses = []
     batches = itertools.chain.from_iterable(itertools.repeat(trainer.loader))
     for step, (images, labels) in zip(range(steps), batches, strict=False):
         rates.append(low * (high / low) ** (step / (steps - 1)))
@@ -351,13 +380,15 @@ def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, o
         parts: the predictions of the final weights, by the name they get in the card, such as
             validation and test.
     """
-    return {
+    curves = {}
+    for name in CURVES:
+        curves[name] = [getattr(record, name) for record in history]
+    figures = {
         "epochs_run": len(history),
         "best_epoch": best_record(history).epoch,
         "train_seconds": round(sum(record.seconds for record in history), 1),
-        "history": {name: [getattr(record, name) for record in history] for name in CURVES},
-        **{
-            name: {"accuracy": round(p.accuracy, 6), "loss": round(p.loss(), 6)}
-            for name, p in parts.items()
-        },
+        "history": curves,
     }
+    for name, answers in parts.items():
+        figures[name] = {"accuracy": round(answers.accuracy, 6), "loss": round(answers.loss(), 6)}
+    return figures

@@ -157,6 +157,28 @@ def test_each_step_tells_the_mean_loss_of_its_batch(few):
     assert [loss.item() for loss in told] == pytest.approx(expected, rel=1e-4)
 
 
+def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
+    """With AdamW and the one-cycle schedule by the book; the last batch are 60 of 700 images."""
+    config = dataclasses.replace(QUICK, epochs=2, batch_size=320)
+    trainer = Trainer(make_model(), few, config)
+    eps = 1e-3  # AdamW's own 1e-8 makes steps of the rounding of gradients that are almost 0
+    trainer.optimizer.param_groups[0]["eps"] = eps
+    trainer.train_pass(1, no_bar)
+    model = make_model()
+    adam = torch.optim.AdamW(model.parameters(), 0.01, (0.8, 0.95), eps, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        adam, 0.01, total_steps=6, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
+    )
+    images, labels = few.train.tensors
+    order = torch.randperm(700, generator=torch.Generator().manual_seed(config.seed))
+    for indices in order.split(320):
+        adam.zero_grad()
+        F.cross_entropy(model(images[indices]), labels[indices], label_smoothing=0.1).backward()
+        adam.step()
+        schedule.step()
+    assert torch.allclose(weights(trainer.model), weights(model), rtol=0, atol=1e-6)
+
+
 def test_a_run_no_better_than_guessing_says_so(few, caplog):
     trainer = Trainer(make_model(), few, QUICK)
     validating(trainer, 2.35, 2.31)

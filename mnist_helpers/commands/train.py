@@ -64,7 +64,7 @@ def train(options: Train) -> None:
         with decoding(options.resume, "holds no state of such a run", "start the run anew"):
             trainer.load_state_dict(state)
     if trainer.rank:
-        trainer.run()  # only the first process prints and writes
+        trainer.run(on_step=lambda loss: None)  # only the first process prints and writes
         return
     folder = options.resume or new_run(config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
