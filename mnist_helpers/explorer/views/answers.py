@@ -127,9 +127,9 @@ def neighbours(look: Look) -> Scene:
     )
     name = f"image {image}: {answer_text(look, image)}"
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
-    near = alike(look, subject.features[image : image + 1], image)
+    features = subject.features[image : image + 1]
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    return Scene(Row([scatter, Column([enlarged, near])]), caption)
+    return Scene(Row([scatter, Column([enlarged, alike(look, features, image)])]), caption)
 
 
 def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
@@ -137,15 +137,15 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
     distances = torch.cdist(features, subject.known_features)[0]
-    near = distances.argsort(stable=True)[: NEAR + 1].tolist()
+    places = distances.argsort(stable=True)[: NEAR + 1].tolist()
     if subject.known_images is None:
-        near = [image for image in near if image != itself]
-    near = near[:NEAR]
+        places = [place for place in places if place != itself]
+    places = places[:NEAR]
     return gallery(
         images,
-        near,
+        places,
         64,
         columns=4,
         title="most like it, by these features",
-        labels=[subject.digits[label] for label in labels[near]],
+        labels=[subject.digits[label] for label in labels[places]],
     )

@@ -44,18 +44,18 @@ def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
     at = look.at
     subject = look.subject
-    among = look.chosen
-    where = "images"
+    mask = look.chosen
+    subset = "images"
     emphasis = []
     if at.target is not None:
-        among = among & (subject.labels == at.target)
-        where = f"images of class {at.target}"
+        mask = mask & (subject.labels == at.target)
+        subset = f"images of class {at.target}"
         emphasis = [at.target]
-    best = look.stats.top_images(at.channel, TOP, among).tolist()
-    if not best:
+    images = look.stats.top_images(at.channel, TOP, mask).tolist()
+    if not images:
         count = f"none of the {int(look.chosen.sum()):,} images"
         raise InputError(f"{count} is of class {at.target}; choose another class.")
-    columns = [top_image(look, image) for image in best]
+    columns = [top_image(look, image) for image in images]
     start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(at.layer, at.weights, at.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
@@ -71,8 +71,8 @@ def top_images(look: Look) -> Scene:
         emphasis=emphasis,
         title="mean activation by class",
     )
-    names = ", ".join(map(str, best[:4]))
-    caption = f"{at.layer}, channel {at.channel}: strongest in {where} {names}. {driving(means)}"
+    names = ", ".join(map(str, images[:4]))
+    caption = f"{at.layer}, channel {at.channel}: strongest in {subset} {names}. {driving(means)}"
     if not look.chosen.all():
         caption += f" Only {filter_text(subject, at.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
@@ -141,31 +141,31 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
 def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
     at = look.at
-    convolutions = look.subject.network.convolutions
+    subject = look.subject
+    convolutions = subject.network.convolutions
     if at.rank:
         for layer in convolutions:
-            look.subject.ranking(layer, at.weights)
-    after = look.subject.without(at.ablated, at.weights)
-    right = after.correct[look.chosen].double().mean()
-    accuracy = f"{images_text(look)}: {right:.2%}"
-    buttons = []
+            subject.ranking(layer, at.weights)
+    answers = subject.without(at.ablated, at.weights)
+    accuracy = answers.correct[look.chosen].double().mean()
+    facts = f"{images_text(look)}: {accuracy:.2%}"
     if at.ablated:
-        before = look.subject.without((), at.weights)
-        whole = look.subject.probs_without((), at.weights, at.source)
-        probs = look.subject.probs_without(at.ablated, at.weights, at.source)
-        accuracies = [by_class(look, before), by_class(look, after)]
+        full_answers = subject.without((), at.weights)
+        full_probs = subject.probs_without((), at.weights, at.source)
+        probs = subject.probs_without(at.ablated, at.weights, at.source)
+        accuracies = [by_class(look, full_answers), by_class(look, answers)]
         charts = [
-            paired(look, "probability for this image", [whole, probs]),
+            paired(look, "probability for this image", [full_probs, probs]),
             paired(look, "accuracy by class", accuracies),
         ]
         reading = f"This image: {probs.argmax()} with {probs.max():.1%}"
-        right = before.correct[look.chosen].double().mean()
-        accuracy += f" instead of {right:.2%}"
-        text = f"Ablated: {named(at.ablated)}. {reading}. {accuracy}"
-        buttons.append(Text(text="All channels on", select={"ablate": None}))
+        full_accuracy = full_answers.correct[look.chosen].double().mean()
+        text = f"Ablated: {named(at.ablated)}. {reading}. {facts} instead of {full_accuracy:.2%}"
+        buttons = [Text(text="All channels on", select={"ablate": None})]
     else:
         charts = [input_picture(look, SMALL), Text(text=HINT, size="strong")]
-        text = f"{HINT}. {accuracy}"
+        text = f"{HINT}. {facts}"
+        buttons = []
     if not at.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking(look, layer) for layer in convolutions]
@@ -198,18 +198,18 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
     labels = look.subject.labels
     classes = look.subject.classes
-    right = labels[answers.correct & look.chosen].bincount(minlength=classes)
-    every = labels[look.chosen].bincount(minlength=classes)
-    return (right / every).numpy()
+    correct_counts = labels[answers.correct & look.chosen].bincount(minlength=classes)
+    counts = labels[look.chosen].bincount(minlength=classes)
+    return (correct_counts / counts).numpy()
 
 
 def ranking(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
     counts = [look.ranked(layer) for layer in look.subject.network.convolutions]
-    every = np.nan_to_num(np.concatenate(counts))
-    low = min(every.min(), 0)
-    high = max(every.max(), 9)
+    all_counts = np.nan_to_num(np.concatenate(counts))
+    low = min(all_counts.min(), 0)
+    high = max(all_counts.max(), 9)
     title = f"{name}: images lost without one channel"
     if np.isnan(lost).all():
         title += " (not measured)"
