@@ -21,6 +21,7 @@ from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.scene import Bars, Maps, Mark, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
+from mnist_helpers.network.tracing import Layer
 from mnist_helpers.notebooks import notebook_paths
 
 PAGE = Path(__file__).parent / "page"
@@ -98,6 +99,11 @@ def filled(template: str, **parts: str) -> str:
     return Template(shared[template]).substitute(shared, **parts)
 
 
+def shape_of(layer: Layer) -> list[int]:
+    """Channels, height and width of what a layer puts out; those of a vector are 1 × 1."""
+    return [*layer.shape, 1, 1][:3]
+
+
 def defaults(kind: type[Mark]) -> dict[str, object]:
     """What the fields of a mark are where nothing is said of them."""
     values = {}
@@ -118,9 +124,11 @@ def lab_page(subject: Subject) -> str:
     facts = {
         "marks": {kind.__name__.lower(): defaults(kind) for kind in (Bars, Maps, Pad, Table, Text)},
         "layers": {
-            name: layer._asdict() | {"notes": layer_step(look, name).notes}
+            name: layer._asdict()
+            | {"notes": layer_step(look, name).notes, "shape": shape_of(layer)}
             for name, layer in subject.layers.items()
         },
+        "first": look.at.layer,
         "labels": subject.labels,
         "levels": levels,
         "mean": MEAN,

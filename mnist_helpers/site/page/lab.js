@@ -21,7 +21,7 @@ function predict(images) {
 
 /** The network at a selection, with what that leaves open filled in. */
 function lookAt(selection) {
-  const layer = selection.layer ?? CONVOLUTIONS[0];
+  const layer = selection.layer ?? LAB.first;
   const image = imageOf(selection);
   if (!outputs.has(image)) outputs.set(image, forward(image, network));
   const maps = (name) => ({ data: outputs.get(image)[name], shape: LAYERS[name].shape });
@@ -124,7 +124,7 @@ function hashOf(selection) {
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
-  const layer = Object.keys(LAYERS).find((name) => name === texts.layer) ?? CONVOLUTIONS[0];
+  const layer = Object.keys(LAYERS).find((name) => name === texts.layer) ?? LAB.first;
   const counts = new Map([["image", IMAGES.length], ["input_channel", 32]]);
   PLACES.forEach((name, i) => counts.set(name, LAYERS[layer].shape[i]));
   const selection = { ...START };

@@ -168,6 +168,7 @@ function layerStep(look, { name, shape, notes }) {
 }
 
 const around = (place, size) => range(3, place - 1).map((i) => (i < size ? i : -1));
+const whole = (layer) => [layer, ...layer.shape.map((size) => range(size))];
 const RULES = {
   MaxPool2d: (value) => `the largest is ${value}`,
   ReLU: (value, first) => `max(0, ${first}) = ${value}`,
@@ -181,10 +182,7 @@ const READS = {
     const [channels, height, width] = before.shape;
     return [before, range(channels), around(row, height), around(column, width)];
   },
-  Linear(at, before) {
-    const maps = before.op === "Flatten" ? LAYERS[before.inputs[0]] : before;
-    return [maps, ...maps.shape.map((size) => range(size))];
-  },
+  Linear: (at, before) => whole(before.op === "Flatten" ? LAYERS[before.inputs[0]] : before),
   MaxPool2d: ({ channel, row, column }, before) =>
     [before, [channel], range(2, 2 * row), range(2, 2 * column)],
   ReLU: ({ channel, row, column }, before) => [before, [channel], [row], [column]],
@@ -193,7 +191,7 @@ const READS = {
     const line = Math.floor(channel / width);
     return [before, [Math.floor(line / height)], [line % height], [channel % width]];
   },
-  Softmax: (at, before) => [before, range(before.shape[0]), [0], [0]],
+  Softmax: (at, before) => whole(before),
 };
 
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
