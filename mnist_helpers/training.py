@@ -25,7 +25,6 @@ from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.files import reason
 from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
-from mnist_helpers.tensorboard import write_tensorboard
 
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
@@ -111,9 +110,6 @@ class Trainer:
                     record = self.train_epoch(len(self.history) + 1, step)
                     self.keep(record)
                     on_epoch(record)
-                    if self.config.tensorboard and self.rank == 0:
-                        image = self.val.tensors[0][:1].to(self.device)
-                        write_tensorboard(self.config.tensorboard, self.model, record, image)
                 self.interrupted = False  # by what came too late to stop anything
             except KeyboardInterrupt:
                 self.interrupted = len(self.history) < self.config.epochs

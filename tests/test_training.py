@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import itertools
 import math
@@ -16,6 +17,7 @@ from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
 from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu")
@@ -207,7 +209,8 @@ def test_the_test_images_are_never_touched(few):
 
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     model = make_model()
-    history = train(model, few, dataclasses.replace(QUICK, tensorboard=tmp_path), on_step=no_bar)
+    board = functools.partial(write_tensorboard, tmp_path, model, few.val.tensors[0][:1])
+    history = train(model, few, QUICK, board, no_bar)
     assert not recwarn.list
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     for tag, field in (

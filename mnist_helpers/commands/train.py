@@ -22,6 +22,7 @@ from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, run_figures
 
 log = logging.getLogger("mnist_helpers")
@@ -79,9 +80,14 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     """
     failure = None
 
+    board = trainer.config.tensorboard
+    image = splits.val.tensors[0][:1].to(trainer.device)
+
     def keep(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
+        if board:
+            write_tensorboard(board, trainer.model, image, record)
 
     try:
         trainer.run(keep)

@@ -13,9 +13,11 @@ from mnist_helpers.metrics import EpochRecord
 
 
 def write_tensorboard(
-    folder: Path, model: nn.Module, record: EpochRecord, images: torch.Tensor
+    folder: Path, model: nn.Module, images: torch.Tensor, record: EpochRecord
 ) -> None:
     """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
+
+    With the first three arguments by `functools.partial` it is an `on_epoch` of `train`.
 
     Writes its figures as scalars, weights and gradients as histograms, the kernels of every
     convolution as a grid of grey images, a row an output channel, and in the first epoch the graph
