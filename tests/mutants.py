@@ -59,8 +59,8 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
 }
 MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
     # a fresh reader's finds
-    ("explorer/page/marks.js", "input.dataset.shown && context.busy()", "context.busy()"),
-    ("explorer/page/marks.js", "if (isSame || (", "if (("),
+    ("explorer/page/charts.js", "input.dataset.shown && context.busy()", "context.busy()"),
+    ("explorer/page/charts.js", "if (isSame || (", "if (("),
     ("explorer/inputs.py", "len(names) == len(different) == classes", "len(names) == classes"),
     ("explorer/inputs.py", 'name.strip(" ") for name in names} - {""}', "name for name in names}"),
     ("commands/train.py", "shlex.quote(str(folder))", "folder"),
@@ -108,8 +108,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/layers.py", "name, *look.disturbed)", "name)"),
     ("explorer/paper.py", "if shades is None:", "if True:"),
     ("explorer/paper.py", "(mark.classes) == place", "(mark.classes) != place"),
-    ("explorer/page/marks.js", "along >= aside", "true"),
-    ("explorer/page/marks.js", "decode(mark.shades)", "view.values"),
+    ("explorer/page/charts.js", "along >= aside", "true"),
+    ("explorer/page/charts.js", "decode(mark.shades)", "view.values"),
     ("report.py", "calibrated.loss()", "test.loss()"),
     ("report.py", "label_suspects(calibrated)", "label_suspects(test)"),
     ("report.py", "max(round(share * len(risk)), 1) - 1", "-1"),
@@ -183,7 +183,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/convolve.py", "(row, column, row + 1, column + 1)", "(column, row, column + 1, row + 1)"),
     ("explorer/views/convolve.py", "row * at.stride\n    left = column * at.stride", "row\n    left = column"),
     ("explorer/views/convolve.py", ".round(4).tolist()", ".round(1).tolist()"),
-    ("explorer/page/marks.js", "clientX - from.x + from.y - clientY", "clientX - from.x + clientY - from.y"),
+    ("explorer/page/charts.js", "clientX - from.x + from.y - clientY", "clientX - from.x + clientY - from.y"),
     ("explorer/page/marks.js", "if (!place || !differs(element, place)) return;", "if (!place) return;"),
     ("explorer/views/layers.py", "weights[outputs, inputs]", "weights[outputs, inputs[::-1]]"),
     ("explorer/views/layers.py", "np.flatnonzero(outputs == channel)", "np.flatnonzero(inputs == channel)"),
@@ -226,7 +226,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/training.py", "if look.at.image < len(points):", "if True:"),
     ("explorer/paper.py", "if emphasised and len(mark.series) == 1", "if emphasised"),
     ("explorer/paper.py", "(mark.side / DPI, mark.side / DPI)", "(4.6, 4.6)"),
-    ("explorer/page/marks.js", "const across = mark.side - 2 * SCATTER_EDGE;", "const across = 440;"),
+    ("explorer/page/charts.js", "const across = mark.side - 2 * SCATTER_EDGE;", "const across = 440;"),
     # selection, subject and widget
     ("explorer/subject.py", "kernel - before[name]", "before[name] - kernel"),
     ("explorer/subject.py", 'self.predictions.correct == (only.read == "right")', 'self.predictions.correct == (only.read == "wrong")'),

@@ -1,0 +1,305 @@
+// Tables, bars and points.
+
+const DRAG = 6; // pixels to a tenth, in a number that is dragged
+const MOST_WEIGHT = 100;
+const SCATTER_EDGE = 10; // the margin of a scatter, in pixels
+
+/** Items with a roving tab stop: cells or bars. */
+function bindItems(view, items, columns) {
+  view.items = items;
+  view.here = () => {
+    const index = view.items.indexOf(document.activeElement);
+    return index < 0 ? null : placeOf(index, columns);
+  };
+  view.locate = ({ target }) => {
+    const index = view.items.findIndex((item) => item.contains(target));
+    return index < 0 || items[index].classList.contains("empty") ? null : placeOf(index, columns);
+  };
+  view.move = (key) => {
+    const index = step(key, view.here().index, view.items.length, columns);
+    view.items[index].focus();
+  };
+  if (!selects(view.mark)) return;
+  const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
+  items.forEach((item, i) => (focusable(item).onfocus = () => rove(i)));
+  rove(0);
+}
+
+/** The place of a cell or bar. */
+function placeOf(index, columns) {
+  return { index, row: Math.floor(index / columns), column: index % columns, width: columns };
+}
+
+/** Numbers in a table whose cells are tinted, red above zero and blue below. */
+function drawTable(view, mark) {
+  view.values = decode(mark.values);
+  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark), mark.edit])) {
+    layTable(view, mark);
+  }
+  view.table.ariaLabel = mark.title || "numbers";
+  const shades = mark.shades ? decode(mark.shades) : view.values;
+  const finite = shades.map(Math.abs).filter(Number.isFinite);
+  const top = finite.reduce((a, b) => Math.max(a, b), 1e-9);
+  mark.texts.flat().forEach((text, i) => {
+    const [cell, value] = [view.items[i], shades[i]];
+    const share = Number.isFinite(value) ? Math.abs(value) / top : 0;
+    if (mark.edit) showNumber(cell, view.values[i], view.context);
+    else write(cell, text);
+    cell.classList.toggle("empty", text === "");
+    cell.classList.toggle("below", value < 0);
+    cell.classList.toggle("framed", i === mark.frame);
+    cell.style.setProperty("--share", share.toFixed(3));
+    if (selects(mark)) cell.ariaSelected = i === mark.frame;
+  });
+}
+
+/** Lays out an empty table with its heads. */
+function layTable(view, mark) {
+  const [height, width] = mark.values.shape;
+  const head = (text, scope) => Object.assign(make("th", "", text), { scope });
+  const lines = Array.from({ length: height }, (_, row) => {
+    const line = make("tr");
+    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
+    line.append(...Array.from({ length: width }, () => make("td")));
+    return line;
+  });
+  if (mark.columns.length) {
+    const corner = mark.rows.length ? [make("td", "corner")] : [];
+    lines.unshift(make("tr", "", ...corner, ...mark.columns.map((text) => head(text, "col"))));
+  }
+  view.table = make("table", "", make("tbody", "", ...lines));
+  if (selects(mark)) view.table.role = "grid";
+  view.body.replaceChildren(view.table);
+  view.describe = describeTable;
+  bindItems(view, [...view.table.querySelectorAll("td:not(.corner)")], width);
+  if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
+}
+
+/** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
+function makeEditable(view, cell, { row, column }) {
+  const input = focusable(Object.assign(make("input"), { type: "number", step: 0.1 }));
+  input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
+  const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
+  const select = () => {
+    const numbers = view.items.map((each) => each.firstChild.valueAsNumber);
+    if (!numbers.every(isNumber)) return;
+    view.context.complain("");
+    view.context.pick({ [view.mark.edit]: numbers });
+  };
+  let from = null;
+  input.onpointerdown = ({ clientX, clientY, pointerId }) => {
+    input.setPointerCapture(pointerId);
+    from = { x: clientX, y: clientY, value: input.valueAsNumber || 0 };
+  };
+  input.onpointermove = ({ clientX, clientY, buttons }) => {
+    if (!buttons || !from) return;
+    const steps = Math.round((clientX - from.x + from.y - clientY) / DRAG);
+    const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
+    if (steps === 0 || value === input.valueAsNumber) return;
+    input.value = Number(value.toFixed(4));
+    select();
+  };
+  input.onpointerup = () => (from = null);
+  input.oninput = select;
+  input.onchange = () => {
+    if (isNumber(input.valueAsNumber)) return;
+    view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
+  };
+  input.onkeydown = (event) => event.stopPropagation();
+  cell.replaceChildren(input);
+}
+
+/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
+function showNumber({ firstChild: input }, value, context) {
+  const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
+  if (isSame || (input.dataset.shown && context.busy())) return;
+  input.value = Number(value.toPrecision(DIGITS.float32));
+  input.dataset.shown = true;
+}
+
+/** The name and the value of a cell. */
+function describeTable({ mark, values }, { index, row, column }) {
+  const value = values[index];
+  if (value === undefined || Number.isNaN(value)) return "";
+  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
+  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const isExact = Number.isFinite(value) && !mark.percent;
+  const text = isExact ? numberText(value, DIGITS[mark.values.type]) : mark.texts[row][column];
+  return `${names.filter(Boolean).join(" · ")}: ${text}`;
+}
+
+/** A bar for each tick and series. */
+function drawBars(view, mark) {
+  const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
+  view.series = Object.fromEntries(series);
+  const names = series.map(([name]) => name);
+  if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
+  const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
+  view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
+  const [low, high] = mark.limits;
+  const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
+  const zero = share(0);
+  view.plot.style.setProperty("--zero", `${zero}%`);
+  if (differs(view.scale, [mark.axis, mark.limits])) drawScale(view.scale, mark.axis, share);
+  view.items.forEach((group, i) => {
+    const shares = series.map(([, values]) => (Number.isNaN(values[i]) ? zero : share(values[i])));
+    group.classList.toggle("emphasised", mark.emphasis.includes(i));
+    group.querySelectorAll("b").forEach((bar, k) => {
+      bar.style.bottom = `${Math.min(shares[k], zero)}%`;
+      bar.style.height = `${Math.abs(shares[k] - zero)}%`;
+    });
+    const number = group.querySelector(".number");
+    write(number, mark.numbers[i] ?? "");
+    number.style.bottom = `${Math.max(zero, ...shares)}%`;
+    if (!selects(mark)) return;
+    group.ariaLabel = describeBars(view, { index: i });
+    group.ariaSelected = mark.emphasis.includes(i);
+  });
+}
+
+/** Lays out the groups of bars, the axes and the legend. */
+function layBars(view, mark, names) {
+  const groups = mark.ticks.map((tick) => {
+    const bars = names.map(() => make("i", "", make("b")));
+    const area = make("div", "bars-of", ...bars, make("small", "number"));
+    return make("div", "group", area, make("small", "tick", tick));
+  });
+  const plot = make("div", "plot", ...groups);
+  const scale = make("div", "scale");
+  const parts = [scale, plot];
+  if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
+  if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));
+  if (names.length > 1) {
+    parts.push(make("div", "legend", ...names.map((name) => make("span", "", make("b"), name))));
+  }
+  view.element.classList.toggle("several", names.length > 1);
+  view.body.replaceChildren(...parts);
+  view.describe = describeBars;
+  [view.plot, view.scale] = [plot, scale];
+  const name = mark.title || mark.axes[1] || "bars";
+  Object.assign(plot, { role: selects(mark) ? "listbox" : "img", ariaLabel: name });
+  if (selects(mark)) groups.forEach((group) => (group.role = "option"));
+  bindItems(view, groups, 1);
+}
+
+/** Writes the texts of the vertical axis at their heights. */
+function drawScale(scale, axis, share) {
+  const texts = Object.entries(axis).map(([text, value]) => {
+    const element = make("span", "", text);
+    element.style.bottom = `${share(value)}%`;
+    return element;
+  });
+  scale.style.setProperty("--wide", `${widest(Object.keys(axis)) + 8}px`);
+  scale.replaceChildren(...texts);
+}
+
+/** The name of a tick and the values at it. */
+function describeBars({ mark, series }, { index }) {
+  if (index >= mark.ticks.length) return "";
+  const tick = `${mark.axes[0]} ${mark.ticks[index]}`.trim();
+  const name = [mark.title, tick].filter(Boolean).join(" · ");
+  const texts = Object.entries(series).map(([each, values]) => {
+    const text = valuesText(values.subarray(index, index + 1), mark.series[each].type, 1);
+    return [each, text];
+  });
+  if (texts.length > 1) return `${name}: ${texts.map((pair) => pair.join(" ")).join(", ")}`;
+  return `${name}: ${mark.numbers[index] || texts[0][1]}`;
+}
+
+/** Letters at points on a canvas: a list box with one option, the caret, that moves. */
+function drawScatter(view, mark) {
+  view.values = decode(mark.points);
+  if (differs(view.body, mark.names)) layScatter(view, mark);
+  view.caret = Math.min(mark.frame ?? view.caret ?? 0, mark.classes.length - 1);
+  view.items[0].ariaLabel = mark.title;
+  const { canvas } = view;
+  canvas.width = canvas.height = mark.side * devicePixelRatio;
+  canvas.style.width = canvas.style.height = `${mark.side}px`;
+  const pen = canvas.getContext("2d");
+  pen.scale(devicePixelRatio, devicePixelRatio);
+  Object.assign(pen, { font: "9px sans-serif", textAlign: "center", textBaseline: "middle" });
+  mark.classes.forEach((each, i) => {
+    pen.fillStyle = LETTERS[each % LETTERS.length];
+    pen.fillText(mark.letters[each], ...pointAt(view, i));
+  });
+  pen.strokeStyle = isDark() ? "#fff" : "#000";
+  mark.marked.forEach((i) => {
+    pen.beginPath();
+    pen.arc(...pointAt(view, i), 6, 0, 7);
+    pen.stroke();
+  });
+  const [x, y] = pointAt(view, view.caret);
+  Object.assign(view.caretBox.style, { left: `${x - 7}px`, top: `${y - 7}px` });
+  view.caretBox.hidden = mark.frame === null;
+  view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
+  view.caretBox.ariaSelected = "true";
+}
+
+/** Where the i-th point lies on the canvas, in pixels; up is more. */
+function pointAt({ values, mark }, i) {
+  const across = mark.side - 2 * SCATTER_EDGE;
+  const top = mark.side - SCATTER_EDGE;
+  return [SCATTER_EDGE + across * values[2 * i], top - across * values[2 * i + 1]];
+}
+
+/** Lays out the canvas and the legend of points. */
+function layScatter(view, mark) {
+  view.canvas = make("canvas");
+  view.caretBox = Object.assign(make("div", "frame point"), { role: "option", id: newId() });
+  const box = focusable(make("div", "sheet", view.canvas, view.caretBox));
+  Object.assign(box, { role: "listbox", tabIndex: 0 });
+  box.setAttribute("aria-activedescendant", view.caretBox.id);
+  const names = mark.names.map((name, i) => {
+    const letter = make("b", "", mark.letters[i]);
+    letter.style.color = LETTERS[i % LETTERS.length];
+    return make("span", "", letter, name === mark.letters[i] ? "" : ` ${name}`);
+  });
+  view.body.replaceChildren(box, make("div", "names", ...names));
+  view.items = [box];
+  view.describe = describeScatter;
+  view.here = () => ({ index: view.caret });
+  view.locate = (event) => pointUnder(view, event);
+  view.hover = ({ index }) => {
+    const [image] = Object.values(resolve(view.mark.select, { index }));
+    if (view.mark.hovers) view.context.pick({ [view.mark.hovers]: image });
+  };
+  view.move = (key) => {
+    view.caret = pointTowards(view, key);
+    view.hover({ index: view.caret });
+  };
+}
+
+/** The point nearest to the pointer, if it is near. */
+function pointUnder(view, { clientX, clientY }) {
+  const box = view.canvas.getBoundingClientRect();
+  const far = (i) => {
+    const [x, y] = pointAt(view, i);
+    return Math.hypot(box.left + x - clientX, box.top + y - clientY);
+  };
+  const index = view.mark.classes.reduce((best, _, i) => (far(i) < far(best) ? i : best), 0);
+  return far(index) <= 8 ? { index } : null;
+}
+
+/** The nearest point in the direction of an arrow key; Home and End lead to the first and last. */
+function pointTowards(view, key) {
+  const last = view.mark.classes.length - 1;
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (!ways[key]) return key === "Home" ? 0 : last;
+  const [x, y] = pointAt(view, view.caret);
+  const [across, up] = ways[key];
+  const cost = (i) => {
+    const [right, down] = [pointAt(view, i)[0] - x, pointAt(view, i)[1] - y];
+    const along = right * across + down * up;
+    const aside = Math.abs(right * up) + Math.abs(down * across);
+    return along > 0.5 && along >= aside ? along + aside : Infinity;
+  };
+  const best = view.mark.classes.reduce((a, _, i) => (cost(i) < cost(a) ? i : a), view.caret);
+  return cost(best) < Infinity ? best : view.caret;
+}
+
+/** The image of a point and its class. */
+function describeScatter({ mark }, { index }) {
+  const wrong = mark.marked.includes(index) ? ", read wrongly" : "";
+  const [image] = Object.values(resolve(mark.select, { index }));
+  return `image ${image}: ${mark.names[mark.classes[index]]}${wrong}`;
+}

@@ -1,0 +1,268 @@
+// Maps: grids of canvases, in the colours of a palette.
+
+const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
+
+/** Maps on canvases: the grid is a list box with one option, the caret, that moves. */
+function drawMaps(view, mark) {
+  view.values = decode(mark.values);
+  const { values, columns, zoom, labels, heads, axes, colour_bar: bar } = mark;
+  if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, bar])) {
+    layMaps(view, mark);
+  }
+  if (!view.layout.joined && differs(view.grid, labels)) writeLabels(view, mark);
+  view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
+  view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
+  const wanted = mark.frames.length;
+  while (view.frames.length > wanted) view.frames.pop().remove();
+  while (view.frames.length < wanted) view.frames.push(make("div", "frame"));
+  mark.frames.forEach(([index, box], i) => putBox(view, view.frames[i], index, box));
+  if (bar) drawColourBar(view, mark);
+  putCaret(view, view.caret);
+}
+
+/** Lays out the canvases of maps, their labels, heads and axis names. */
+function layMaps(view, mark) {
+  const [count, height, width] = mark.values.shape;
+  const hasHeads = mark.heads.some((texts) => texts.length);
+  const joined = !mark.labels.length || hasHeads || count > SPLIT_AT_MOST;
+  const columns = Math.min(mark.columns, count);
+  const gap = joined && height * width > 1 ? 1 : 0;
+  view.layout = { count, height, width, joined, columns, gap };
+  view.frames = [];
+  view.caret = wholeMap(view, Math.min(view.caret?.index ?? 0, count - 1));
+  view.caretBox = Object.assign(make("div", "caret"), { role: "option", id: newId() });
+  view.hoverBox = make("div", "hover");
+  view.sheets = (joined ? [0] : mark.labels).map(() => make("div", "sheet", make("canvas")));
+  const rows = Math.ceil(count / columns);
+  const cells = view.sheets.map((sheet) => {
+    const canvas = sheet.firstChild;
+    canvas.width = joined ? columns * (width + gap) - gap : width;
+    canvas.height = joined ? rows * (height + gap) - gap : height;
+    canvas.style.width = `${canvas.width * mark.zoom}px`;
+    return joined ? sheet : make("div", "map", make("span", "label"), sheet);
+  });
+  const grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
+  Object.assign(grid, { role: "listbox", tabIndex: 0 });
+  grid.setAttribute("aria-activedescendant", view.caretBox.id);
+  grid.style.setProperty("--columns", columns);
+  [view.grid, view.items] = [grid, [grid]];
+  const [over, beside] = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
+  const parts = [
+    make("div", "heads over", ...over),
+    make("div", "heads beside", ...beside),
+    make("div", "axis across", mark.axes[0]),
+    make("div", "axis down", mark.axes[1]),
+  ].filter((part) => part.textContent);
+  if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
+  view.body.replaceChildren(grid, ...parts);
+  bindMaps(view);
+}
+
+/** Writes the labels, and gives each cell the width of its map, or of a word of its label. */
+function writeLabels({ grid, layout }, { labels, zoom }) {
+  const beside = layout.height * layout.width === 1 && layout.columns === 1;
+  const text = widest(beside ? labels : labels.flatMap((label) => label.split(" ")));
+  const side = beside ? layout.width * zoom + text + 6 : Math.max(layout.width * zoom, text);
+  grid.classList.toggle("labelled-beside", beside);
+  grid.style.setProperty("--side", `${Math.ceil(side)}px`);
+  labels.forEach((label, i) => write(grid.children[i].firstChild, label));
+}
+
+/** Left and top of a map in its canvas. */
+function origin({ height, width, joined, columns, gap }, index) {
+  if (!joined) return [0, 0];
+  return [(index % columns) * (width + gap), Math.floor(index / columns) * (height + gap)];
+}
+
+/** Colours the pixels of one canvas: of all maps, or of the i-th. */
+function paintSheet({ mark, values, layout }, canvas, i) {
+  const { count, height, width, joined } = layout;
+  const image = new ImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colour = mark.values.shape.length === 4 ? pixelOfColours : pixelOfLevel;
+  const last = joined ? count : i + 1;
+  for (let index = i; index < last; index++) {
+    const [left, top] = origin(layout, index);
+    const pixel = colour(mark, values, index);
+    for (let row = 0; row < height; row++) {
+      const from = (index * height + row) * width;
+      const to = (top + row) * canvas.width + left;
+      for (let column = 0; column < width; column++) pixels[to + column] = pixel(from + column);
+    }
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
+function pixelOfLevel(mark, values, index) {
+  const table = colourTable(mark.palette);
+  const [low, high] = mark.limits[index] ?? mark.limits[0];
+  const scale = high > low ? 254 / (high - low) : 0;
+  const start = scale === 0 && mark.palette === "signed" ? 127 : 0;
+  return (at) => {
+    const value = values[at];
+    if (value !== value) return 0;
+    return table[Math.max(0, Math.min(254, Math.round(start + (value - low) * scale)))];
+  };
+}
+
+/** The same for values that are themselves red, green and blue in [0, 1]. */
+function pixelOfColours(mark, values) {
+  const byte = (value) => Math.max(0, Math.min(255, Math.round(255 * value)));
+  return (at) => {
+    const [red, green, blue] = values.subarray(3 * at, 3 * at + 3);
+    if (red !== red) return 0;
+    return (255 << 24) | (byte(blue) << 16) | (byte(green) << 8) | byte(red);
+  };
+}
+
+/** The part of a box that lies in a map. */
+function clip([top, left, bottom, right], height, width) {
+  const inside = (value, most) => Math.max(0, Math.min(value, most));
+  return [inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)];
+}
+
+/** Puts a box around a map, or around an area of it, in percent of its canvas. */
+function putBox({ layout, sheets }, box, index, area) {
+  const { height, width, joined } = layout;
+  const sheet = sheets[joined ? 0 : index];
+  const canvas = sheet.firstChild;
+  const [x, y] = origin(layout, index);
+  const [top, left, bottom, right] = clip(area ?? [0, 0, height, width], height, width);
+  if (box.parentNode !== sheet) sheet.append(box);
+  box.style.left = `${(100 * (x + left)) / canvas.width}%`;
+  box.style.top = `${(100 * (y + top)) / canvas.height}%`;
+  box.style.width = `${(100 * (right - left)) / canvas.width}%`;
+  box.style.height = `${(100 * (bottom - top)) / canvas.height}%`;
+}
+
+/** Moves the caret to a map, or to a value in it, and names it for screen readers. */
+function putCaret(view, caret) {
+  const { index, row, column } = caret;
+  const isValue = row !== undefined && view.layout.height * view.layout.width > 1;
+  view.caret = caret;
+  putBox(view, view.caretBox, index, isValue ? [row, column, row + 1, column + 1] : null);
+  view.caretBox.ariaLabel = describeMaps(view, caret);
+  view.caretBox.ariaSetSize = view.layout.count;
+  view.caretBox.ariaPosInSet = index + 1;
+  view.caretBox.ariaSelected = view.mark.frames.some(([framed]) => framed === index);
+}
+
+/** Tells the view where pointer and caret are in maps, and how the caret moves. */
+function bindMaps(view) {
+  view.describe = describeMaps;
+  view.here = () => ({ ...view.caret, width: view.layout.width });
+  view.settle = (place) => {
+    putCaret(view, place);
+    view.context.focus(view, place);
+  };
+  view.locate = (event) => locateInMaps(view, event);
+  view.move = (key, shift) => moveInMaps(view, key, shift);
+  view.grid.onfocus = () => {
+    if (view.layout.count === 1 && view.caret.row === undefined) {
+      putCaret(view, { index: 0, ...middle(view, 0) });
+    }
+  };
+  view.grid.onpointerleave = () => view.hoverBox.remove();
+}
+
+/** The map and the value under the pointer. */
+function locateInMaps(view, { target, clientX, clientY }) {
+  const cell = target.closest(".map, .sheet");
+  const i = view.sheets.findIndex((sheet) => cell?.contains(sheet));
+  if (i < 0) return null;
+  const { count, height, width, joined, columns, gap } = view.layout;
+  const canvas = view.sheets[i].firstChild;
+  const box = canvas.getBoundingClientRect();
+  const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
+  const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
+  const [line, across] = [Math.floor(y / (height + gap)), Math.floor(x / (width + gap))];
+  const index = joined ? line * columns + across : i;
+  const isInside = x >= 0 && x < canvas.width && y >= 0 && y < canvas.height;
+  if (!joined && !isInside) return { ...wholeMap(view, i), width }; // on the label
+  if (!isInside || index >= count) return null;
+  const row = Math.min(y % (height + gap), height - 1);
+  const column = Math.min(x % (width + gap), width - 1);
+  const chosen = Object.values(view.mark.select);
+  const isValue = ["@row", "@column", "@place"].some((name) => chosen.includes(name));
+  const area = isValue ? [row, column, row + 1, column + 1] : null;
+  if (selects(view.mark)) putBox(view, view.hoverBox, index, area);
+  return { index, row, column, width };
+}
+
+/** Moves the caret from map to map; with Shift, or where there is one map, from value to value. */
+function moveInMaps(view, key, shift) {
+  const { count, height, width } = view.layout;
+  const { index } = view.caret;
+  const isInside = height * width > 1 && (shift || count === 1);
+  if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, columnsShown(view))));
+  const from = view.caret.row === undefined ? middle(view, index) : view.caret;
+  const isVertical = key === "ArrowUp" || key === "ArrowDown";
+  const row = isVertical ? step(key, from.row, height, 1) : from.row;
+  const column = isVertical ? from.column : step(key, from.column, width, width);
+  putCaret(view, { index, row, column });
+}
+
+/** The place of a whole map; a map of one value has a row and a column, too. */
+function wholeMap({ layout }, index) {
+  return layout.height * layout.width === 1 ? { index, row: 0, column: 0 } : { index };
+}
+
+/** How many maps stand side by side, for a grid may have wrapped. */
+function columnsShown({ layout, sheets }) {
+  if (layout.joined) return layout.columns;
+  const tops = sheets.map((sheet) => sheet.parentNode.offsetTop);
+  return tops.filter((top) => top === tops[0]).length;
+}
+
+/** The middle of a map's framed box, or of the map. */
+function middle({ mark, layout }, index) {
+  const { height, width } = layout;
+  const [, framed] = mark.frames.find(([each]) => each === index) ?? [];
+  const [top, left, bottom, right] = clip(framed ?? [0, 0, height, width], height, width);
+  return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
+}
+
+/** The name of a place in maps and its value, or the range of a whole map. */
+function describeMaps({ mark, values, layout }, { index, row, column }) {
+  const { count, height, width, columns } = layout;
+  if (index >= count || row >= height || column >= width) return "";
+  const depth = mark.values.shape[3] ?? 1;
+  const [over, beside] = mark.heads;
+  const names = [mark.title];
+  if (over.length) names.push(`${mark.axes[0]} ${over[index % columns]}`);
+  if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / columns)]}`);
+  if (names.length === 1 && count > 1) names.push(`${mark.unit} ${mark.labels[index] ?? index}`);
+  let first = index * height * width;
+  let last = first + height * width;
+  if (row !== undefined) {
+    first += row * width + column;
+    last = first + 1;
+    if (height * width > 1) names.push(`row ${row}`, `column ${column}`);
+  }
+  const text = valuesText(values.subarray(depth * first, depth * last), mark.values.type, depth);
+  return `${names.filter(Boolean).join(" · ")}: ${text}`;
+}
+
+/** One value or colour as text, or the range of many; nan is no value. */
+function valuesText(shown, type, depth) {
+  const numbers = Array.from(shown).filter((value) => !Number.isNaN(value));
+  const text = (value) => numberText(value, DIGITS[type]);
+  if (numbers.length === 0) return "no value";
+  if (shown.length === depth) return numbers.map(text).join(", ");
+  return `${text(Math.min(...numbers))} to ${text(Math.max(...numbers))}`;
+}
+
+/** The colour bar of maps on one scale, its largest value on top. */
+function drawColourBar({ body }, { palette, limits }) {
+  const [canvas, ends] = body.querySelector(".bar").children;
+  const [low, high] = limits[0];
+  const colours = colourTable(palette);
+  if (!differs(canvas, [palette, isDark(), low, high])) return;
+  [canvas.width, canvas.height] = [1, colours.length];
+  const image = new ImageData(1, colours.length);
+  new Uint32Array(image.data.buffer).set(colours.toReversed());
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
+  ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));
+}
