@@ -1,12 +1,12 @@
 """Weights on disk: a plain state_dict, and beside it a card (JSON) that says its origin."""
 
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
 import pickle
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypedDict
 from zipfile import is_zipfile
@@ -78,30 +78,28 @@ def save_checkpoint(
     """
     path = Path(path)
     require_writable(path, "model_save_path")
-    weights = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
+    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     content = buffer.getvalue()
-    versions = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": importlib.metadata.version("torchvision"),
-    }
     card = {
         "architecture": type(model).__name__,
-        "parameters": sum(tensor.numel() for tensor in weights.values()),
+        "parameters": sum(map(torch.numel, weights.values())),
         **figures,
         "config": config.to_dict(),
-        "versions": versions,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": version("torchvision"),
+        },
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(card, indent=2) + "\n"
+    beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load
-    write_files({path: content, card_path(path): text.encode()}, withdraw=card_path(path))
+    write_files({path: content, beside: text.encode()}, withdraw=beside)
     if path.read_bytes() != content:  # nor where another process has saved in between
-        card_path(path).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     return card
 
 
@@ -117,20 +115,24 @@ def load_checkpoint(
         InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one
             the card describes.
     """
-    path, target = Path(path), select_device(device)
+    path = Path(path)
     content = read_file(path, MOST_BYTES, REMEDY)
     weights = decode_tensors(content, path, REMEDY)
     card = read_card(card_path(path))
     model = SimpleCNN()
-    require_fit(str(path), weights, model, REMEDY)
-    found = hashlib.sha256(content).hexdigest()
-    origin = _origin(content) if path.suffix == SAFETENSORS else None
-    if card and card.get("sha256") not in (found, origin):
-        described = f"the file that {card_path(path).name} describes"
-        raise InputError(f"{path} is not {described} (sha256 {found[:12]}…); {REMEDY}.")
+    require_fit(path, weights, model, REMEDY)
+    sha256 = hashlib.sha256(content).hexdigest()
+    origin = None
+    if path.suffix == SAFETENSORS:
+        origin = _origin(content)
+    if card and card.get("sha256") not in (sha256, origin):
+        raise InputError(
+            f"{path} is not the file that {card_path(path).name} describes "
+            f"(sha256 {sha256[:12]}…); {REMEDY}."
+        )
     model.load_state_dict(weights)
     # channels_last is faster for convolutions on a CPU
-    return model.to(target, memory_format=torch.channels_last).eval(), card
+    return model.to(select_device(device), memory_format=torch.channels_last).eval(), card
 
 
 def load_tensors(path: Path, remedy: str) -> object:
@@ -159,12 +161,13 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
             require_small(file, MOST_BYTES)
         elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
             raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
-        file.seek(0)
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            danger = "holds more than plain weights and was not opened, for it could run code"
-            raise InputError(f"{path} {danger}; {remedy}.") from error
+            raise InputError(
+                f"{path} holds more than plain weights and was not opened, for it could run code; "
+                f"{remedy}."
+            ) from error
 
 
 def _origin(content: bytes) -> str | None:
@@ -180,31 +183,39 @@ def read_card(path: Path) -> dict[str, object]:
     Raises:
         InputError: it isn't what `Card` says.
     """
-    remedy = REMEDY.replace(".pth", ".json", 1)
-    return read_json(path, Card, "is no card in JSON", remedy) if os.path.exists(path) else {}
+    if not os.path.exists(path):
+        return {}
+    return read_json(path, Card, "is no card in JSON", REMEDY.replace(".pth", ".json", 1))
 
 
-def require_fit(what: str, weights: object, model: nn.Module, remedy: str) -> None:
+def require_fit(what: object, weights: object, model: nn.Module, remedy: str) -> None:
     """Raises an InputError where `weights` are no state_dict of a model of this form."""
-    kind, expected = type(model).__name__, model.state_dict()
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         raise InputError(f"{what} wraps the weights; give its part state_dict alone.")
-    tensors = weights.values() if isinstance(weights, dict) else [None]
-    if not all(isinstance(tensor, Tensor) for tensor in tensors):
-        given = type(weights).__name__
-        raise InputError(f"{what} is no state_dict (names and tensors), but a {given}; {remedy}.")
+    if isinstance(weights, dict) and all(isinstance(t, Tensor) for t in weights.values()):
+        misfit = _misfit(weights, model)
+    else:
+        misfit = f"is no state_dict (names and tensors), but a {type(weights).__name__}"
+    if misfit:
+        raise InputError(f"{what} {misfit}; {remedy}.")
+
+
+def _misfit(weights: dict, model: nn.Module) -> str:
+    """How the tensors of `weights` differ from what `model` takes, if they do."""
+    expected = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    right_shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     for name in [*expected, *weights]:
-        there = tuple(weights[name].shape) if name in weights else "missing"
-        here = tuple(expected[name].shape) if name in expected else "absent"
-        if there != here:
-            mistake = f"{name} is {there}, but must be {here}"
-            raise InputError(f"{what} is not {kind}'s: {mistake}; {remedy}.")
-        tensor, dtype = weights[name], expected[name].dtype
+        shape = shapes.get(name, "missing")
+        right = right_shapes.get(name, "absent")
+        if shape != right:
+            return f"is not {type(model).__name__}'s: {name} is {shape}, but must be {right}"
+        tensor = weights[name]
+        dtype = expected[name].dtype
         if tensor.is_floating_point() != dtype.is_floating_point:
-            raise InputError(f"{what} has {tensor.dtype} in {name}, not {dtype}; {remedy}.")
+            return f"has {tensor.dtype} in {name}, not {dtype}"
         if tensor.layout != torch.strided or tensor.device.type == "meta":
-            raise InputError(f"{what} has no plain numbers in {name}; {remedy}.")
+            return f"has no plain numbers in {name}"
         if dtype.is_floating_point and not (tensor.to(dtype).abs() <= LARGEST).all():
-            raise InputError(
-                f"{what} has numbers in {name} that are not finite, or too large; {remedy}."
-            )
+            return f"has numbers in {name} that are not finite, or too large"
+    return ""

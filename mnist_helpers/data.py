@@ -6,7 +6,6 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,8 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from mnist_helpers.config import DATA_DIR, Config, InputError
 from mnist_helpers.files import decoding, read_file
 
-MEAN, STD = 0.1307, 0.3081  # of all training pixels in [0, 1]
+MEAN = 0.1307  # of all training pixels in [0, 1]
+STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
@@ -44,6 +44,7 @@ ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
         "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
     },
 }
+STEMS = {"train": ("train",), "test": ("t10k", "test")}  # of the files' names
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 OTHER = "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir"
 
@@ -75,21 +76,25 @@ def read_idx(path: Path) -> Tensor:
             is known.
     """
     content = read_file(path, MOST_BYTES, REMEDY)
-    found, known = hashlib.md5(content, usedforsecurity=False).hexdigest(), _known_md5(path)
-    if known and found != known:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    original = _known_md5(path)
+    if original and md5 != original:
         raise InputError(
-            f"{path} is not the original: its md5 sum is {found}, not {known}; {REMEDY}."
+            f"{path} is not the original: its md5 sum is {md5}, not {original}; {REMEDY}."
         )
-    with decoding(path, f"(md5 sum {found}) is no whole IDX file", REMEDY):
-        packed = io.BytesIO(content)
-        file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+    with decoding(path, f"(md5 sum {md5}) is no whole IDX file", REMEDY):
+        file = io.BytesIO(content)
+        if path.suffix == ".gz":
+            file = gzip.GzipFile(fileobj=file)
         magic = file.read(4)
         if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
             raise ValueError("it does not begin as one")
         shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
         size = math.prod(shape)
-        # no more is unpacked than the header says, and one byte, which must not be there
-        values = file.read(size + 1) if size <= MOST_BYTES else b""
+        values = b""
+        if size <= MOST_BYTES:
+            # no more is unpacked than the header says, and one byte, which must not be there
+            values = file.read(size + 1)
         if len(values) != size:
             raise ValueError(f"its header says {shape}, its length otherwise")
         return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())
@@ -128,46 +133,45 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         InputError: a file is missing or damaged, or the images and labels don't fit the model or
             each other.
     """
-    arrays, paths = [], []
-    for kind in ("images-idx3", "labels-idx1"):
-        stems = ("train",) if part == "train" else ("t10k", "test")
-        with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-            found = [
-                path
-                for path in files_below(data_dir, DEPTH)
-                if any(fnmatch(path.name, f"*{stem}-{kind}-ubyte*") for stem in stems)
-            ]
-        if not found:
-            raise InputError(
-                f"{data_dir} holds no file *{stems[0]}-{kind}-ubyte.gz; give a folder with the "
-                "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
-                "(in the collection, git restore MNIST-Data)."
-            )
-        if (count := len({str(path).removesuffix(".gz") for path in found})) > 1:
-            raise InputError(
-                f"{data_dir} holds {count} data sets; give a folder with one as data_dir."
-            )
-        path = max(found)  # the packed file where both lie there: its content can be checked
-        paths.append(path)
-        arrays.append(read_idx(path))
-    pixels, labels = arrays
-    if (
-        pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE)
-        or labels.ndim != 1
-        or len(pixels) != len(labels)
-    ):
+    images_path = _find_idx(data_dir, part, "images-idx3")
+    labels_path = _find_idx(data_dir, part, "labels-idx1")
+    pixels = read_idx(images_path)
+    labels = read_idx(labels_path)
+    if labels.ndim != 1 or pixels.shape != (len(labels), IMAGE_SIZE, IMAGE_SIZE):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
         raise InputError(
-            f"{paths[0]} and {paths[1].name} have shapes {shapes}, not (N, 28, 28) and (N,); "
+            f"{images_path} and {labels_path.name} have shapes {shapes}, not (N, 28, 28) and (N,); "
             f"{OTHER}."
         )
     if not len(labels):
-        raise InputError(f"{paths[0]} holds no image; {OTHER}.")
-    if int(labels.max()) > 9:
-        raise InputError(f"{paths[1]} has labels up to {int(labels.max())}; {OTHER}.")
-    if paths[0].name.startswith("emnist"):
+        raise InputError(f"{images_path} holds no image; {OTHER}.")
+    if labels.max() > 9:
+        raise InputError(f"{labels_path} has labels up to {labels.max()}; {OTHER}.")
+    if images_path.name.startswith("emnist"):
         pixels = pixels.transpose(1, 2)
     return TensorDataset(normalise(pixels), labels.long())
+
+
+def _find_idx(data_dir: Path, part: str, kind: str) -> Path:
+    """The one file of that kind; the packed one where both lie there: its content can be checked.
+
+    Raises:
+        InputError: there is none, or one of each of several data sets.
+    """
+    names = [f"{stem}-{kind}-ubyte" for stem in STEMS[part]]
+    with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
+        files = files_below(data_dir, DEPTH)
+    paths = [path for path in files if any(name in path.name for name in names)]
+    if not paths:
+        raise InputError(
+            f"{data_dir} holds no file *{names[0]}.gz; give a folder with the "
+            "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
+            "(in the collection, git restore MNIST-Data)."
+        )
+    count = len({str(path).removesuffix(".gz") for path in paths})
+    if count > 1:
+        raise InputError(f"{data_dir} holds {count} data sets; give a folder with one as data_dir.")
+    return max(paths)
 
 
 def split_indices(
@@ -179,8 +183,9 @@ def split_indices(
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     # evenly spaced, so evenly over the classes
     held_out[torch.arange(val_size) * len(labels) // val_size] = True
-    train, val = by_class[~held_out], by_class[held_out]
-    return train.sort().values, val.sort().values  # in the order of the file
+    train = by_class[~held_out].sort().values  # in the order of the file
+    val = by_class[held_out].sort().values
+    return train, val
 
 
 def load_splits(
@@ -213,15 +218,17 @@ class BatchIndices(Sampler[Tensor]):
     """
 
     def __init__(self, count: int, batch_size: int, shuffle: torch.Generator | None) -> None:
-        self.count, self.batch_size, self.shuffle = count, batch_size, shuffle
+        self.count = count
+        self.batch_size = batch_size
+        self.shuffle = shuffle
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.shuffle is None:
-            return iter(torch.arange(self.count).split(self.batch_size))
-        order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
+        order = torch.arange(self.count)
+        if self.shuffle:
+            order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
         return iter(order.split(self.batch_size))
 
 
@@ -249,7 +256,8 @@ def random_affine(images: Tensor, amounts: Tensor, config: Config) -> Tensor:
     scale = 1 + amounts[:, 1] * config.scaling
     shear = amounts[:, 2] * config.shear
     shift = amounts[:, 3:] * config.translation * 2 / IMAGE_SIZE  # affine_grid's frame is 2 wide
-    cos, sin = angle.cos() / scale, angle.sin() / scale
+    cos = angle.cos() / scale
+    sin = angle.sin() / scale
     rows = torch.stack(
         [cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1
     )

@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from mnist_helpers.data import BACKGROUND, MEAN, STD
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREY = "#999999"
 COLOURS = (BLUE, ORANGE, GREY)
 PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
@@ -72,11 +74,16 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch;
             a learning_rate is drawn as well.
     """
+    columns = 2
+    width = 8
     rates = history.get("learning_rate")
-    fig = fig or make_figure(11 if rates else 8, 3.2)
+    if rates:
+        columns = 3
+        width = 11
+    fig = fig or make_figure(width, 3.2)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
-    panels = fig.subplots(1, 3 if rates else 2)
+    panels = fig.subplots(1, columns)
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
         for part, line in (("train", "s-"), ("val", "o-")):
             values = history[f"{part}_{measure}"]
@@ -91,7 +98,8 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         panels[2].grid(alpha=0.3)
     panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     panels[1].legend(frameon=False)
-    loss, accuracy = history["val_loss"][best], history["val_accuracy"][best]
+    loss = history["val_loss"][best]
+    accuracy = history["val_accuracy"][best]
     title = f"Validation loss {loss:.4f}, accuracy {accuracy:.2%}"
     fig.suptitle(f"{title} at the best epoch", fontsize=11)
     return fig
@@ -165,11 +173,13 @@ def plot_confusion_matrix(
     shades = LinearSegmentedColormap.from_list("mistakes", ["white", ORANGE])
     cells = ax.imshow(mistakes, cmap=shades, vmin=0, vmax=max(mistakes.max(), 1))
     for (row, column), count in np.ndenumerate(counts):
-        style = {"color": BLUE, "weight": "bold"} if row == column else {"color": "black"}
-        ax.text(column, row, count or "·", ha="center", va="center", fontsize=9, **style)
+        text = ax.text(column, row, count or "·", ha="center", va="center", fontsize=9)
+        if row == column:
+            text.set(color=BLUE, weight="bold")
     ax.set(xlabel="Predicted digit", ylabel="True digit")
-    across = "vertical" if max(len(str(name)) for name in names) > 2 else "horizontal"
-    ax.set_xticks(range(len(names)), names, rotation=across, parse_math=False)
+    ax.set_xticks(range(len(names)), names, parse_math=False)
+    if max(len(str(name)) for name in names) > 2:
+        ax.tick_params("x", rotation=90)
     ax.set_yticks(range(len(names)), names, parse_math=False)
     ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
@@ -189,7 +199,7 @@ def plot_class_report(
     ax.set_xticks(range(len(names)), names, parse_math=False)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     ax.grid(axis="y", alpha=0.3)
-    ax.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _legend_above(ax, 3)
     return ax
 
 
@@ -207,15 +217,20 @@ def plot_reliability(
     counts, _ = np.histogram(confidence, edges)
     right, _ = np.histogram(np.asarray(confidence)[np.asarray(correct)], edges)
     filled = counts > 0
-    middles, shares = ((edges[:-1] + edges[1:]) / 2)[filled], right[filled] / counts[filled]
+    middles = (edges[:-1] + edges[1:])[filled] / 2
+    shares = right[filled] / counts[filled]
     bars = ax.bar(middles, shares, 0.9 / bins, color=BLUE, label="right answers in the bin")
     ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
     ax.set(xlabel="Confidence", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1.12))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _legend_above(ax, 2)
     return ax
+
+
+def _legend_above(ax: Axes, columns: int) -> None:
+    ax.legend(ncols=columns, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def plot_prediction(
@@ -243,7 +258,7 @@ def plot_prediction(
     right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
     right.invert_yaxis()
     right.spines[["top", "right"]].set_visible(False)
-    right.legend(ncols=2, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _legend_above(right, 2)
     title = title or f"true {names[label]}, predicted {names[predicted]}"
     fig.suptitle(title, fontsize=11, parse_math=False)
     return fig
@@ -278,8 +293,9 @@ def plot_resistance(
     chart.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     chart.grid(alpha=0.3)
     strip = np.concatenate(list(np.asarray(images)[:, 0]), axis=1)
-    frame = {"extent": (-0.5, len(amounts) - 0.5, 0, 1), "aspect": "auto"}
-    below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=(1 - MEAN) / STD, **frame)
-    below.set(xticks=places[::2], xticklabels=[f"{each:g}" for each in amounts[::2]], yticks=[])
+    extent = (-0.5, len(amounts) - 0.5, 0, 1)
+    white = (1 - MEAN) / STD
+    below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=white, extent=extent, aspect="auto")
+    below.set(xticks=places[::2], xticklabels=[f"{amount:g}" for amount in amounts[::2]], yticks=[])
     below.spines[:].set_visible(False)
     return fig
