@@ -244,8 +244,12 @@ def cell(mark: Table, row_index: int, column_index: int, text: str) -> TextArea:
 @mark_box.register
 def bars_box(mark: Bars) -> OffsetBox:
     """Bars over their ticks, beside the texts of the axis; below, what axes and bars are."""
+    axis = DrawingArea(34, CHART + 12)
+    for text, value in mark.axis.items():
+        height = 12 + height_of(value, mark)
+        axis.add_artist(Letters(32, height, text, size=7, ha="right", va="center"))
     groups = [bar_group(mark, index) for index in range(len(mark.ticks))]
-    chart = row([axis_texts(mark), *groups], 2, align="bottom")
+    chart = row([axis, *groups], 2, align="bottom")
     legend = [words(name) for name in mark.axes if name]
     if len(mark.series) > 1:
         for name, colour in zip(mark.series, COLOURS, strict=True):
@@ -275,15 +279,6 @@ def bar_group(mark: Bars, tick_index: int) -> OffsetBox:
         weight = "bold"
     tick = words(mark.ticks[tick_index], weight=weight)
     return column([words(text, 6), area, tick], 1, align="center")
-
-
-def axis_texts(mark: Bars) -> DrawingArea:
-    """The texts of the vertical axis at their heights."""
-    area = DrawingArea(34, CHART + 12)
-    for text, value in mark.axis.items():
-        height = 12 + height_of(value, mark)
-        area.add_artist(Letters(32, height, text, size=7, ha="right", va="center"))
-    return area
 
 
 def height_of(value: float, mark: Bars) -> float:

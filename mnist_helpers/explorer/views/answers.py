@@ -17,8 +17,9 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
 def confusion(look: Look) -> Scene:
     """What is taken for what, how sure the answers are, and the images that the filter leaves."""
+    at = look.at
     subject = look.subject
-    images = subject.chosen(look.at.filter)
+    images = subject.chosen(at.filter)
     order = subject.predictions.losses[images].argsort(descending=True, stable=True)
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
@@ -32,8 +33,16 @@ def confusion(look: Look) -> Scene:
         labels=[answer_text(look, image) for image in images],
         select={"image": images, "view": ["pipeline"] * len(images)},
     )
+    classes = subject.classes
+    labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
+    count = len(labels)
+    select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
+    frame = None
+    if at.digit is not None and at.predicted is not None:
+        frame = at.digit * classes + at.predicted
+    cells = matrix(look, subject.predictions, frame=frame, select=select)
     button = Text(text="All images", select=EVERY)
-    charts = Row([cells(look), Column([by_confidence(look), button])])
+    charts = Row([cells, Column([by_confidence(look), button])])
     accuracy = f"{subject.predictions.accuracy:.2%} of all are read rightly"
     return Scene(Column([charts, pictures]), f"{title}. {accuracy}.")
 
@@ -60,19 +69,6 @@ def matrix(look: Look, answers: Predictions, **fields: object) -> Table:
         title="images: rows true, columns as read",
         **fields,
     )
-
-
-def cells(look: Look) -> Table:
-    """The model's confusion matrix; a click on a cell leaves its images."""
-    at = look.at
-    classes = look.subject.classes
-    labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
-    frame = None
-    if at.digit is not None and at.predicted is not None:
-        frame = at.digit * classes + at.predicted
-    count = len(labels)
-    select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
-    return matrix(look, look.subject.predictions, frame=frame, select=select)
 
 
 def by_confidence(look: Look) -> Bars:

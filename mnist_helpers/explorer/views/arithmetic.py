@@ -29,7 +29,10 @@ RULES = {
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    source = input_channel(look, sums)
+    source = look.at.input_channel  # or else the one that adds the most
+    if source is None and sums.kernel is not None:
+        source = int(np.abs(sums.partial_sums).argmax())
+    source = min(source or 0, len(sums.patch) - 1)
     rule = Text(text=sentence(look, sums), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
@@ -39,15 +42,6 @@ def arithmetic(look: Look) -> Scene:
         rows = [steps, partial_sums(sums, source), rule]
         caption += f" The numbers are those of input channel {sums.source + source}."
     return Scene(Column([places(look, sums, source), *rows]), caption)
-
-
-def input_channel(look: Look, sums: Arithmetic) -> int:
-    """The selected one of the channels that are read, or the one that adds the most."""
-    if look.at.input_channel is not None:
-        return min(look.at.input_channel, len(sums.patch) - 1)
-    if sums.kernel is None:
-        return 0
-    return int(np.abs(sums.partial_sums).argmax())
 
 
 def sentence(look: Look, sums: Arithmetic) -> str:

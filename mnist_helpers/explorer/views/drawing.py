@@ -26,14 +26,6 @@ def drawing(look: Look) -> Scene:
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
         empty = Column([Row([pad, hint]), Row([])])
         return Scene(empty, f"{INVITATION} Chosen: image {look.at.image}.")
-    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
-    features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
-    answer = Column([preparation(look), Row([bars, alike(look, features)])])
-    return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
-
-
-def preparation(look: Look) -> Row:
-    """The steps from the pad to what the network reads."""
     prepared = prepare(pad_ink(look.at.drawing))
     height, width = prepared.fitted.shape
     steps = {
@@ -45,7 +37,11 @@ def preparation(look: Look) -> Row:
     for title, values in steps.items():
         side = SIDE * values.shape[1] // max(values.shape)
         pictures.append(picture(values[None], side, title=title, select={}))
-    return Row([*pictures, picture(look.image, SIDE, title="4. normalised")])
+    pictures.append(picture(look.image, SIDE, title="4. normalised"))
+    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
+    features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
+    answer = Column([Row(pictures), Row([bars, alike(look, features)])])
+    return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
 
 
 def passed(look: Look) -> Row:

@@ -99,7 +99,12 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
 def kernels(look: Look) -> Scene:
     """The kernels of a convolution: those of one output channel large, beside them all."""
     at = look.at
-    name = convolution_at(look)
+    layers = list(look.maps)
+    convolutions = look.subject.network.convolutions
+    name = convolutions[0]  # or else the last one up to the selected layer
+    for layer in layers[: layers.index(at.layer) + 1]:
+        if layer in convolutions:
+            name = layer
     weights = look.subject.kernels(at.quantity, at.weights)[name]
     outs, ins, height, width = weights.shape
     channel = min(at.channel, outs - 1)
@@ -168,17 +173,6 @@ def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) ->
         select={"layer": name, "channel": outputs.tolist(), "input_channel": inputs.tolist()},
         unit="kernel",
     )
-
-
-def convolution_at(look: Look) -> str:
-    """The last convolution up to the selected layer, or else the first."""
-    names = list(look.maps)
-    convolutions = look.subject.network.convolutions
-    convolution = convolutions[0]
-    for name in names[: names.index(look.at.layer) + 1]:
-        if name in convolutions:
-            convolution = name
-    return convolution
 
 
 def feature_maps(look: Look) -> Scene:
