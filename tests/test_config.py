@@ -140,7 +140,7 @@ def test_numbers_of_numpy_and_lists_are_taken_for_what_they_are():
     config = Config(learning_rate=np.float64(0.02), betas=[0.5, 0], rotation=10)
     assert (config.learning_rate, config.betas, config.rotation) == (0.02, (0.5, 0), 10)
     assert type(config.learning_rate) is type(config.rotation) is float
-    with pytest.raises(InputError, match="epochs is .*3.*, but must be a whole number"):
+    with pytest.raises(InputError, match=r"epochs is .*3.*, but must be a whole number"):
         Config(epochs=np.int64(3))
 
 
