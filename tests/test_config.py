@@ -3,6 +3,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -133,6 +134,14 @@ def test_the_largest_and_the_smallest_that_can_be():
     config = Config(epochs=100_000, num_workers=64, warm_up=0.999, anneal="cos", betas=(0, 0.5))
     assert (config.num_workers, config.betas) == (64, (0, 0.5))
     assert Config(tensorboard="events").tensorboard == Path("events")
+
+
+def test_numbers_of_numpy_and_lists_are_taken_for_what_they_are():
+    config = Config(learning_rate=np.float64(0.02), betas=[0.5, 0], rotation=10)
+    assert (config.learning_rate, config.betas, config.rotation) == (0.02, (0.5, 0), 10)
+    assert type(config.learning_rate) is type(config.rotation) is float
+    with pytest.raises(InputError, match=r"epochs is .*3.*, but must be a whole number"):
+        Config(epochs=np.int64(3))
 
 
 def test_a_device_may_have_a_number():
