@@ -84,11 +84,7 @@ class Trainer:
         self.snapshots: list[tuple[float, Weights]] = []  # by epochs, whole or part
         self.interrupted = False
 
-    def run(
-        self,
-        on_epoch: OnEpoch = lambda record: None,
-        on_step: OnStep | None = None,
-    ) -> None:
+    def run(self, on_epoch: OnEpoch = lambda record: None, on_step: OnStep | None = None) -> None:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
         An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the

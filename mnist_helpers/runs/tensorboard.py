@@ -32,31 +32,38 @@ def write_tensorboard(
         raise InputError(
             "TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'."
         ) from error
-    epoch = record.epoch
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
     try:
         # tracing a graph warns of itself, with paths
         with warnings.catch_warnings(action="ignore"), SummaryWriter(folder) as writer:
-            writer.add_scalar("loss/train", record.train_loss, epoch)
-            writer.add_scalar("loss/val", record.val_loss, epoch)
-            writer.add_scalar("accuracy/train", record.train_accuracy, epoch)
-            writer.add_scalar("accuracy/val", record.val_accuracy, epoch)
-            writer.add_scalar("learning_rate", record.learning_rate, epoch)
-            for name, parameter in model.named_parameters():
-                writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
-                if parameter.grad is not None:
-                    writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
-            for name, module in model.named_modules():
-                if isinstance(module, nn.Conv2d):
-                    writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
-            if epoch == 1:
-                writer.add_graph(model, images)
+            _write_epoch(writer, model, record, images)
     except (OSError, UnicodeError) as error:
         what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
         raise InputError(f"{what}; make room or choose another tensorboard.") from error
     finally:
         threading.excepthook = before
+
+
+def _write_epoch(
+    writer: object, model: nn.Module, record: EpochRecord, images: torch.Tensor
+) -> None:
+    """What `write_tensorboard` says of one epoch, by its SummaryWriter."""
+    epoch = record.epoch
+    writer.add_scalar("loss/train", record.train_loss, epoch)
+    writer.add_scalar("loss/val", record.val_loss, epoch)
+    writer.add_scalar("accuracy/train", record.train_accuracy, epoch)
+    writer.add_scalar("accuracy/val", record.val_accuracy, epoch)
+    writer.add_scalar("learning_rate", record.learning_rate, epoch)
+    for name, parameter in model.named_parameters():
+        writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
+        if parameter.grad is not None:
+            writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
+    if epoch == 1:
+        writer.add_graph(model, images)
 
 
 def kernel_grid(kernels: torch.Tensor) -> torch.Tensor:
