@@ -181,6 +181,21 @@ class Choosing(Overwriting):
         return self.conv(images) if images.sum() > 0 else images
 
 
+class Scaled(Overwriting):
+    """Divides by a number that comes from all pixels of all images."""
+
+    def forward(self, images):
+        x = self.conv(images)
+        return (x / x.amax()).mean((2, 3))
+
+
+def test_what_reads_the_image_past_the_layers_has_no_field():
+    network = Network(Scaled(), COLOUR)
+    assert network.layers["truediv"].inputs == ("conv",)
+    assert network.layers["truediv"].receptive_field is None
+    assert network.reads["truediv"] is None
+
+
 class Averaging(Overwriting):
     """One answer for all images together."""
 
