@@ -22,7 +22,7 @@ from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text
 from mnist_helpers.explorer.views import draw
-from mnist_helpers.explorer.views.drawing import INVITATION, preparation
+from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.explorer.widget import encoded, header, trail
 
@@ -134,7 +134,7 @@ def reading(subject, at):
         image, bars = answer.items
         chosen = Row([image, opening(bars)])
         return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
-    steps = preparation(look)
+    steps = drawing.items[1].items[0]
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     return Row([pad, Column([steps, opening(bars)])])
 

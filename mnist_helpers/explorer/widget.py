@@ -115,13 +115,13 @@ class Explorer(VBox):
             error = str(wrong)
             self.scene = Scene(Text(text=error, size="strong"), error)
         look = self.subject.look(shown(self.selection))
-        self.page.state = self.described(look, error)
         self.is_showing = True
         try:
             bring(self.tabs, {"value": self.selection.view})
             self.panel.show(look)
         finally:
             self.is_showing = False
+        self.page.state = self.described(look, error)  # last: what one sees then is in line with it
 
     def described(self, look: Look, error: str) -> dict[str, object]:
         """All that the page needs to draw."""
