@@ -132,6 +132,7 @@ class Desk:
         title = VIEWS[view].title
         self.root.get_by_role("tab", name=title, exact=True).click()
         self.root.get_by_role("tab", name=title, exact=True, selected=True).wait_for()
+        self.root.locator(f".scene[data-view={view}]").wait_for(state="attached")
 
     def slider(self, name):
         return self.root.get_by_role("slider", name=name, exact=True)

@@ -76,6 +76,7 @@ function mount(host, el) {
     drawItems(parts.header, [header], context);
     drawItems(parts.trail, trail.items, context);
     drawItems(parts.scene, [scene.content], context);
+    parts.scene.dataset.view = state.view;
     parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
     speak();
@@ -137,6 +138,7 @@ function attend(box, el, moved) {
   const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
     if (el.contains(event.target)) return;
+    if (event.type === "pointermove" && !event.buttons) return; // nothing is dragged
     if (event.key === "End" && event.target.role === "slider") goToEnd(event);
     moved();
   };
