@@ -35,6 +35,8 @@ LISTS = (
     "limits", "disturbance", "projection", "padding", "stride",
 )  # fmt: skip
 CLASSES = ("digit", "predicted", "target")
+IMAGES = ("position", "play", "image", "digit", "read")  # in a line, with those filters
+FILTERS = ("predicted", "tenth")  # that the view has besides
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
 Traits = dict[str, object]
 
@@ -57,7 +59,7 @@ class Controls(VBox):
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play(interval=500, show_repeat=False)
             jslink((self.fields[name], "value"), (self.fields[walked], trait))
-        self.images = self.line("position", "play", "image", "digit", "read")
+        self.images = self.line()
         self.moments = self.line("moment", "play_moments", "run")
         columns = "repeat(auto-fill, minmax(220px, 1fr))"
         self.grid = GridBox(layout=Layout(grid_template_columns=columns))
@@ -74,6 +76,8 @@ class Controls(VBox):
         grid = grid_fields(look)
         lines = []
         if "image" in view.fields:
+            names = [*IMAGES, *(name for name in FILTERS if name in view.fields)]
+            bring(self.images, {"children": tuple(self.fields[name] for name in names)})
             lines.append(self.images)
         if "weights" in view.fields and look.subject.runs:
             lines.append(self.moments)
@@ -111,7 +115,7 @@ def bring(widget: Widget, traits: Traits) -> None:
 def grid_fields(look: Look) -> list[str]:
     """The fields of the open view that have a control below those of images and moments."""
     alone = len(look.subject.networks) == 1
-    others = {"image", "drawing"}  # the pad is the control of a drawing
+    others = {"image", "drawing", *FILTERS}  # the pad is the control of a drawing
     if alone or look.subject.runs:
         others.add("weights")
     if alone:

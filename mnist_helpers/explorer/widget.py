@@ -217,7 +217,7 @@ def header(look: Look) -> Row:
     names = look.subject.digits
     label = f"label {names[look.subject.labels[at.image]]}" if look.labelled else "no label"
     said = f"{number(probs.max().item(), '.1%')}, {label}"
-    image = picture(look.image, 56, select={})
+    image = picture(look.image, 42, select={})
     return Row([image, Text(text=names[probs.argmax()], size="large", notes=[said])])
 
 

@@ -56,7 +56,7 @@ function largestAt({ data, shape }, given) {
 
 /** The image, small, and the answer, large. */
 function headerOf({ image, answer, notes }) {
-  return row(picture(image, 56, { select: {} }), text(answer, { size: "large", notes }));
+  return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes }));
 }
 
 /** The way from the image to the answer: a button for each layer. */
