@@ -88,7 +88,7 @@ def check_fields(record: object) -> None:
             value = float(value)  # NumPy's are some, too
         try:
             value = msgspec.convert(value, field.type, dec_hook=make_path)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:  # a text may hold half a sign
             rule = field.type.__metadata__[0].description
             raise InputError(f"{field.name} is {value!r:.80}, but must be {rule}.") from error
         object.__setattr__(record, field.name, value)

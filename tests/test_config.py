@@ -111,6 +111,7 @@ def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsy
     ("field", "value", "told", "rule"),
     [
         ("epochs", 100_001, "100001", "a whole number from 1 to 100000"),
+        ("epochs", "\ud800", r"'\ud800'", "a whole number from 1 to 100000"),
         ("warm_up", 1, "1", "from 0 to 0.999"),
         ("learning_rate", 0, "0", "above 0"),
         ("anneal", "x", "'x'", "linear or cos"),
