@@ -407,6 +407,9 @@ class TestControls:
         send(explorer, view="confusion", digit=label, predicted=wrong, tenth=0, read="right")
         assert explorer.controls["position"].disabled
         assert "There is no image" in explorer.scene.caption
+        at = explorer.selection
+        explorer.controls["position"].value = 1  # as a link of one's own may do
+        assert explorer.selection == at
         explorer.controls["image"].value = 7
         assert explorer.selection == Selection(view="confusion", image=7)
 

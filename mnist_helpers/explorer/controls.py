@@ -53,8 +53,12 @@ class Controls(VBox):
     def __init__(self) -> None:
         super().__init__()
         self.add_class("mnist-controls")
-        kinds = dict.fromkeys(NUMBERS, IntSlider) | dict.fromkeys(LISTS, Dropdown)
-        kinds |= dict.fromkeys(STEPS, SelectionSlider) | {"image": BoundedIntText}
+        kinds = {
+            "image": BoundedIntText,
+            **dict.fromkeys(NUMBERS, IntSlider),
+            **dict.fromkeys(STEPS, SelectionSlider),
+            **dict.fromkeys(LISTS, Dropdown),
+        }
         self.fields = {name: make_control(kind, name) for name, kind in kinds.items()}
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play(interval=500, show_repeat=False)
@@ -126,7 +130,7 @@ def grid_fields(look: Look) -> list[str]:
 def settings(look: Look) -> dict[str, Traits]:
     """What each control is set to, and what it can be set to, at a selection."""
     subject, at = look.subject, look.at
-    fields = vars(at) | {"predicted": at.predicted, "tenth": at.tenth}
+    fields = vars(at)
     images = subject.chosen(at.filter)
     position = int(np.searchsorted(images, at.image))
     traits = {"position": sliding(len(images), position)}
@@ -196,7 +200,10 @@ def part_of(subject: Subject, at: Selection, name: str, value: object) -> Traits
     if value == ANY:
         value = None
     if name == "position":
-        return {"image": int(subject.chosen(at.filter)[value])}
+        images = subject.chosen(at.filter)
+        if value >= len(images):  # by a link from elsewhere, where the filter lets nothing through
+            return {}
+        return {"image": int(images[value])}
     if name in ("moment", "run"):
         return {"weights": value}
     return {name: value}
