@@ -52,6 +52,15 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         file.write(header + array.astype(np.uint8).tobytes())
 
 
+def write_data_set(folder: Path, splits: Splits, train: int, test: int = 300) -> None:
+    """Writes the first images of each real part as a data set in MNIST's form."""
+    for part, stem, count in ((splits.train, "train", train), (splits.test, "t10k", test)):
+        images, labels = (tensor[:count] for tensor in part.tensors)
+        pixels = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels)
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+
+
 def peak() -> int:
     """The largest memory of this process since the last call, or ever, in kB."""
     import resource  # here, for Windows has none
@@ -85,11 +94,7 @@ def few(splits) -> Splits:
 def small_data_dir(splits, tmp_path_factory) -> Path:
     """A data set in MNIST's form: 1,000 real training images and 300 real test images."""
     folder = tmp_path_factory.mktemp("small")
-    for part, stem, count in ((splits.train, "train", 1000), (splits.test, "t10k", 300)):
-        images, labels = (tensor[:count] for tensor in part.tensors)
-        pixels = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels)
-        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+    write_data_set(folder, splits, 1000)
     return folder
 
 

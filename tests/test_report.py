@@ -9,7 +9,7 @@ import page as pages
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import write_idx
+from conftest import write_data_set
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks
@@ -146,11 +146,7 @@ def test_what_can_not_be_is_said_before_the_notebook(
 def folder(splits, tmp_path_factory):
     """What the analysis of 5,400 training images (5,000 to validate) and 300 others writes."""
     data = tmp_path_factory.mktemp("data")
-    for part, stem, count in ((splits.train, "train", 5400), (splits.test, "t10k", 300)):
-        images, labels = (tensor[:count] for tensor in part.tensors)
-        shades = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-        write_idx(data / f"{stem}-images-idx3-ubyte.gz", shades)
-        write_idx(data / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
+    write_data_set(data, splits, 5400)
     out = tmp_path_factory.mktemp("report") / "new"
     analyze.run(analyze.Analyze(data_dir=data, out=out, class_names=",".join(NAMES)))
     return out

@@ -62,7 +62,6 @@ function mount(host, el) {
     say(name)(place && view.describe ? { view, place } : null);
   };
   const context = {
-    select,
     busy,
     pick: select,
     complain: say("complaint"),
