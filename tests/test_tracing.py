@@ -65,6 +65,13 @@ def test_other_weights_are_another_network(case):
     assert all(torch.equal(tensor, after[key]) for key, tensor in before.items())
 
 
+def test_many_images_are_answered_as_by_the_model(case):
+    _, network, images = case
+    with torch.inference_mode():
+        expected = network.model(images)
+    assert torch.allclose(network.logits(images), expected, atol=1e-5)
+
+
 def test_parameters_by_hand():
     network = Network(make_model(), images_of(1, 1, 28, 28))
     conv1, conv2 = 16 * (1 * 3 * 3) + 16, 32 * (16 * 3 * 3) + 32

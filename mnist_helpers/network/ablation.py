@@ -59,7 +59,7 @@ class Ablation:
     def _beginning(self, images: Tensor, last: fx.Node) -> Values:
         """What every step up to `last` gives; None: no later step reads it."""
         run = _AblatedRun(self, {})
-        run.run(images.to(self.network.device))
+        run.run(images.to(self.network.device, memory_format=torch.channels_last))
         count = self.steps.index(last) + 1
         later = set(self.steps[count:-1])
         values = dict.fromkeys(self.steps[:count])
