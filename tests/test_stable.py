@@ -8,7 +8,7 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.notebooks import ORDER
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-QUICK = ("convolution_by_hand", "load_model")
+QUICK = ("convolution_by_hand",)
 LONG = [name for name in ORDER if name not in QUICK]
 SUM = """
 import torch
