@@ -142,7 +142,7 @@ def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
         raise InputError(f"{count} mistakes were asked for, but it must be at least 1.")
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
     order = mistakes.argsort(descending=True, stable=True)
-    least = max(int(mistakes[order[count - 1]]), 1)
+    least = max(int(mistakes[order[:count][-1]]), 1)
     return [
         (*divmod(i, len(matrix)), int(mistakes[i])) for i in order.tolist() if mistakes[i] >= least
     ]

@@ -192,7 +192,7 @@ class Trainer:
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
-            self.snapshots = [moment for moment in self.snapshots if moment[0] < epoch]
+            self.snapshots = [moment for moment in self.snapshots if moment[0] <= epoch - 1]
             remedy = "lower learning_rate or weight_decay"
             raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
         return EpochRecord(

@@ -85,17 +85,20 @@ def test_bins_hold_their_upper_edge():
     correct = torch.tensor([True, False, True, True, False, True])
     found = reliability(confidence.double(), correct, 10)
     assert found.counts.sum() == 6
-    for low, high, count, right in zip(
-        found.edges[:-1], found.edges[1:], found.counts, found.right, strict=True
-    ):
-        inside = (confidence.double() > low) & (confidence.double() <= high)
-        assert (count, right) == (inside.sum(), (inside & correct).sum())
+    for place, low in enumerate(np.linspace(0, 0.9, 10)):
+        inside = (confidence.double() > low) & (
+            confidence.double() <= np.linspace(0, 1, 11)[place + 1]
+        )
+        assert found.counts[place] == inside.sum()
+        assert found.right[place] == (inside & correct).sum()
+        assert found.claimed[place] == pytest.approx(confidence[inside].sum().item())
 
 
 def test_the_bins_give_the_calibration_error(guesses):
     found = reliability(guesses.confidence, guesses.correct, 15)
-    place = np.digitize(guesses.confidence.numpy(), found.edges, right=True) - 1
+    place = np.digitize(guesses.confidence.numpy(), np.linspace(0, 1, 16), right=True) - 1
     claimed = np.bincount(place, guesses.confidence.numpy(), 15)
+    np.testing.assert_allclose(found.claimed, claimed)
     error = np.abs(found.right - claimed).sum() / 600
     assert guesses.calibration_error == pytest.approx(error, abs=1e-5)
 
@@ -164,6 +167,12 @@ class TestDisturbances:
             assert changed.isfinite().all()
             if amount != kind.nothing:
                 assert not torch.equal(changed, images)
+
+    @pytest.mark.parametrize("name", DISTURBANCES)
+    def test_an_image_of_one_colour_stays_one(self, network, name):
+        empty = torch.full((1, 1, 28, 28), 0.7)
+        for amount in DISTURBANCES[name].amounts:
+            assert torch.allclose(disturb(network, empty, name, amount), empty)
 
     def test_a_shift_leaves_paper_behind(self, network, images):
         moved = disturb(network, images, "shift", 3.0)

@@ -15,6 +15,7 @@ from torch import nn
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
 from mnist_helpers.explorer.look import largest
+from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
@@ -161,6 +162,15 @@ class TestSubject:
         for fields in ({"compare": "beside"}, {"quantity": "change"}):
             with pytest.raises(InputError, match="there is nothing to compare with; give others"):
                 still(alone, **fields)
+        quantities = explore(alone, view="kernels").controls["quantity"]
+        assert list(quantities.options) == [("weights", "weights"), ("gradient", "gradient")]
+
+    def test_a_network_may_have_the_name_of_what_is_left_open(self, few):
+        others = {"any": make_model(1).state_dict()}
+        explorer = explore(Subject(make_model(0), *few.test.tensors, others=others))
+        explorer.controls["weights"].value = "any"
+        assert explorer.selection.weights == "any"
+        assert explorer.page.state["error"] == ""
 
     @pytest.mark.parametrize(
         ("images", "labels", "complaint"),
@@ -587,6 +597,19 @@ class TestSlowWork:
         asyncio.run(work())
         assert not np.isnan(slow.subject.look(slow.selection).ranked("conv2")).any()
 
+    def test_stopped_in_another_view_nothing_is_measured_at_once(self, slow):
+        async def work():
+            slow.selection = Selection(rank=True)  # as a ranking leaves it
+            send(slow, view="top_images")
+            await asyncio.sleep(0)
+            slow.stop()
+            await asyncio.sleep(0.01)
+
+        asyncio.run(work())
+        assert slow.waiting.layout.display == "none"
+        assert slow.subject.jobs.results == {}
+        assert not slow.selection.rank
+
     def test_without_a_loop_it_is_done_at_once(self, slow):
         send(slow, view="top_images")
         assert shown(slow)["scene"]["caption"].startswith("conv1, channel")
@@ -611,6 +634,16 @@ def runs(few):
     slow = Snapshots(epochs, weights, {"val_loss": [0.4, 0.5]})
     fast = Snapshots(epochs[:3], weights[1:], {"val_loss": [0.5]})
     return Subject(make_model(0), *few.test.tensors, runs={"slow": slow, "fast": fast})
+
+
+def test_moments_of_small_batches_have_names_of_their_own():
+    epochs = [0.0, 1 / 13_750, 2 / 13_750, 1.0]
+    assert moments("mine", Snapshots(epochs, [{}] * 4, {"val_loss": [0.5]})) == {
+        "mine, epoch 0": 0.0,
+        "mine, epoch 0.00007": 1 / 13_750,
+        "mine, epoch 0.00015": 2 / 13_750,
+        "mine, epoch 1": 1.0,
+    }
 
 
 class TestRuns:

@@ -73,6 +73,7 @@ def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
     once = torch.zeros(10, 10, dtype=torch.long)
     once[3, 5] = once[9, 4] = 1
     assert most_confused(once, 5) == [(3, 5, 1), (9, 4, 1)]
+    assert most_confused(once, 101) == [(3, 5, 1), (9, 4, 1)]  # more than there are cells
 
 
 def test_evaluate_goes_through_all_images_in_order_and_keeps_the_mode(few):

@@ -57,6 +57,7 @@ def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
         (["site"], "nbconvert", "notebooks"),
         (["analyze"], "papermill", "notebooks"),
         (["export", "--format", "onnx"], "onnxscript", "export"),
+        (["train", "--tensorboard", "board"], "tensorboard", "tensorboard"),
     ],
 )
 def test_a_command_whose_extra_is_missing_names_it(
@@ -65,6 +66,7 @@ def test_a_command_whose_extra_is_missing_names_it(
     commands = ("commands.analyze", "commands.notebooks", "commands.site")
     for name in ("notebooks", "site.build", *commands):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.delattr(mnist_helpers, "notebooks", raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
     monkeypatch.chdir(tmp_path)

@@ -241,6 +241,10 @@ class TestFeatureMaps:
         assert caption.count("(99th percentile)") == 1
         found, _, _ = show(grey, limits="each", **selection)
         assert [high for _, high in found["conv1"].limits] == pytest.approx(own.max(axis=(1, 2)))
+        vector = selection | {"layer": "fc1"}
+        found, _, _ = show(grey, limits="each", **vector)  # drawn as one map
+        own = outputs_of(grey.network.model, grey.images[4:5])["fc1"].abs().max().item()
+        assert found["fc1"].limits == [pytest.approx((-own, own))]
         found, _, _ = show(grey, limits="all images", **selection)
         every = outputs_of(grey.network.model, grey.images)["conv1"].abs().max().item()
         assert found["conv1"].limits == [pytest.approx((-every, every))]
@@ -783,6 +787,15 @@ class TestNeighbours:
         assert f"a {names[subject.labels[2]]}, read as" in caption
         _, _, marks = show(subject, view="neighbours")
         assert marks[0].letters == list("ABCDEFGHIJ")
+        found, caption, everything = show(subject, view="top_images", layer="fc2", target=3)
+        assert everything[0].title.endswith(", a Three")
+        assert "strongest in images of class Three" in caption
+        assert caption.partition("highest for ")[2].partition(",")[0].rstrip(".") in names
+        found, caption, _ = show(subject, view="attribution", image=2, target=3)
+        assert "What counts for class Three: " in caption
+        assert "trained, class Three" in found
+        _, caption, _ = show(subject, view="ablation", ablated=[("conv1", 3)])
+        assert caption.partition("This image: ")[2].partition(" with")[0] in names
         with pytest.raises(InputError, match="class_names has 2 names, but there are 10 classes"):
             Subject(make_model(0), *few.test.tensors, class_names=["a", "b"])
         for alike in (["a", *names[2:], "a"], [" ", *names[1:]]):

@@ -1,6 +1,7 @@
 """`mnist-helpers train`: a run in a folder of its own, saved, tested once, and resumed."""
 
 import contextlib
+import importlib
 import logging
 import os
 import shlex
@@ -59,6 +60,7 @@ def train(options: Train) -> None:
         require_writable(config.model_save_path, "model_save_path")
     if config.tensorboard:
         require_writable(config.tensorboard / "events", "tensorboard")
+        importlib.import_module("torch.utils.tensorboard")  # told now where it is missing
     splits = load_splits(config.data_dir, config.val_size, config.seed)
     trainer = Trainer(make_model(config.seed), splits, config)
     if options.resume:

@@ -35,6 +35,7 @@ LISTS = (
     "limits", "disturbance", "projection", "padding", "stride",
 )  # fmt: skip
 CLASSES = ("digit", "predicted", "target")
+LEFT_OPEN = (*CLASSES, "tenth")
 IMAGES = ("position", "play", "image", "digit", "read")  # in a line, with those filters
 FILTERS = ("predicted", "tenth")  # that the view has besides
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
@@ -182,13 +183,15 @@ def stepping(names: Sequence[str], values: Sequence, value: object) -> Traits:
 def listed(subject: Subject, name: str, value: object) -> Traits:
     """What a list of values is set to; those that may be left open begin with `ANY`."""
     values = list(subject.known[name])
+    if name == "quantity" and len(subject.networks) == 1:
+        values.remove("change")
     names = list(map(str, values))
     if name in CLASSES:
         names = subject.digits
     if name == "tenth":
         names = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in values]
     options = list(zip(names, values, strict=True))
-    if name in (*CLASSES, "tenth"):
+    if name in LEFT_OPEN:
         options.insert(0, (ANY, ANY))
     if value is None:
         value = ANY
@@ -197,7 +200,7 @@ def listed(subject: Subject, name: str, value: object) -> Traits:
 
 def part_of(subject: Subject, at: Selection, name: str, value: object) -> Traits:
     """The part of a selection that a control changes when it is moved."""
-    if value == ANY:
+    if value == ANY and name in LEFT_OPEN:
         value = None
     if name == "position":
         images = subject.chosen(at.filter)

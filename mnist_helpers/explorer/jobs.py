@@ -1,7 +1,8 @@
 """Slow measurements: done once, in small steps, and left to the caller where that can wait."""
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 # results that are kept of those that take most memory: statistics of 10,000 images take 400 MB
 MOST = {"stats": 2, "maximized": 8}
@@ -43,6 +44,15 @@ class Jobs:
                 raise Unmeasured(text, job)
             deque(job, maxlen=0)
         return self.results[key]
+
+    @contextlib.contextmanager
+    def deferring(self, defers: bool = True) -> Iterator[None]:
+        """Hands jobs to the caller meanwhile."""
+        self.defers = defers
+        try:
+            yield
+        finally:
+            self.defers = False
 
     def _keeping(self, key: tuple, job: Generator) -> Generator[float]:
         try:

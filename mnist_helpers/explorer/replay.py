@@ -19,7 +19,13 @@ FEW = 1000  # images, for the points of a replay
 
 def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
     """The names of a run's moments, each with its epoch."""
-    return {f"{run}, epoch {round(epoch, 4):g}": epoch for epoch in snapshots.epochs}
+    digits = 4
+    while len({round(epoch, digits) for epoch in snapshots.epochs}) < len(snapshots.epochs):
+        digits += 1  # steps are small where batches are
+    texts = [f"{epoch:.{digits}f}".rstrip("0").rstrip(".") for epoch in snapshots.epochs]
+    return {
+        f"{run}, epoch {text}": epoch for text, epoch in zip(texts, snapshots.epochs, strict=True)
+    }
 
 
 def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:

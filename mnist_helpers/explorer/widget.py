@@ -146,21 +146,19 @@ class Explorer(VBox):
 
         What is slow is left to the event loop. A message without a part only nudges the server.
         """
+        if "select" not in content:
+            return
         try:
-            if "select" not in content:
-                return
             self.serial = int(content.get("serial", self.serial))
-            self.subject.jobs.defers = may_wait()
-            after = moved(self.subject, self.selection, content["select"])
-            if after == self.selection:
-                self.show()
-            self.selection = after
+            with self.subject.jobs.deferring(may_wait()):
+                after = moved(self.subject, self.selection, content["select"])
+                if after == self.selection:
+                    self.show()
+                self.selection = after
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             error = f"{type(wrong).__name__}: {wrong}"
             self.page.state = self.page.state | {"error": error, "serial": self.serial}
             raise
-        finally:
-            self.subject.jobs.defers = False
 
     def begin(self, slow: Unmeasured) -> None:
         """Goes on with a job in small steps, between which the kernel answers the page."""
@@ -176,19 +174,17 @@ class Explorer(VBox):
             self.progress.value = fraction
             await asyncio.sleep(0)
         self.waiting.layout.display = "none"
-        self.subject.jobs.defers = True
-        try:
+        with self.subject.jobs.deferring():
             self.show()
-        finally:
-            self.subject.jobs.defers = False
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
+        with self.subject.jobs.deferring(may_wait()):  # what the open view lacks is begun again
+            self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
         self.task = None
         self.waiting.layout.display = "none"
-        self.selection = dataclasses.replace(self.selection, rank=False)
         self.page.state = self.page.state | {
             "error": "Stopped; any change goes on with what is missing."
         }

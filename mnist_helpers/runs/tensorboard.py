@@ -24,14 +24,10 @@ def write_tensorboard(
     that `images` take through `model`.
 
     Raises:
-        InputError: TensorBoard is not installed, or `folder` can't be written.
+        InputError: `folder` can't be written.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError(
-            "TensorBoard is not installed; pip install 'mnist-helpers[tensorboard]'."
-        ) from error
+    from torch.utils.tensorboard import SummaryWriter
+
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
     try:

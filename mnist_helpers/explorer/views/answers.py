@@ -75,14 +75,13 @@ def by_confidence(look: Look) -> Bars:
     """How often answers are right, and claim to be, by tenths of confidence."""
     answers = look.subject.predictions
     bins = reliability(answers.confidence, answers.correct, 10)
-    claimed = np.histogram(answers.confidence, bins.edges, weights=answers.confidence)[0]
     count = np.where(bins.counts, bins.counts, np.nan)
     emphasis = []
     if look.at.tenth is not None:
         emphasis = [look.at.tenth]
     return Bars(
         ticks=[str(percent) for percent in range(10, 101, 10)],
-        series={"are right": bins.right / count, "claim to be": claimed / count},
+        series={"are right": bins.right / count, "claim to be": bins.claimed / count},
         axis={"0%": 0.0, "100%": 1.0},
         axes=("Confidence up to %", ""),
         numbers=[f"{images:,}" if images else "" for images in bins.counts.tolist()],

@@ -48,13 +48,14 @@ def top_images(look: Look) -> Scene:
     subset = "images"
     emphasis = []
     if at.target is not None:
+        name = subject.digits[at.target]
         mask = mask & (subject.labels == at.target)
-        subset = f"images of class {at.target}"
+        subset = f"images of class {name}"
         emphasis = [at.target]
+        if not mask.any():
+            count = f"none of the {int(look.chosen.sum()):,} images"
+            raise InputError(f"{count} is of class {name}; choose another class.")
     images = look.stats.top_images(at.channel, TOP, mask).tolist()
-    if not images:
-        count = f"none of the {int(look.chosen.sum()):,} images"
-        raise InputError(f"{count} is of class {at.target}; choose another class.")
     columns = [top_image(look, image) for image in images]
     start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(at.layer, at.weights, at.channel)
@@ -72,7 +73,9 @@ def top_images(look: Look) -> Scene:
         title="mean activation by class",
     )
     names = ", ".join(map(str, images[:4]))
-    caption = f"{at.layer}, channel {at.channel}: strongest in {subset} {names}. {driving(means)}"
+    caption = (
+        f"{at.layer}, channel {at.channel}: strongest in {subset} {names}. {driving(look, means)}"
+    )
     if not look.chosen.all():
         caption += f" Only {filter_text(subject, at.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
@@ -81,7 +84,7 @@ def top_images(look: Look) -> Scene:
 def top_image(look: Look, image: int) -> Column:
     """One of the images that excite the channel most."""
     value = number(look.stats.max[image, look.at.channel].item(), ".2f")
-    title = f"{value}, a {look.subject.labels[image]}"
+    title = f"{value}, a {look.subject.digits[look.subject.labels[image]]}"
     values = look.subject.images[image].numpy()
     select = {"image": image}
     return excited(look, image, values, title=title, notes=[f"image {image}"], select=select)
@@ -97,10 +100,10 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     return Column([whole, window])
 
 
-def driving(means: np.ndarray) -> str:
+def driving(look: Look, means: np.ndarray) -> str:
     """Which classes a channel answers to most, if it answers to any."""
     order = np.nan_to_num(means, nan=-np.inf).argsort()[::-1]
-    drivers = [str(digit) for digit in order[:3] if means[digit] > 0]
+    drivers = [look.subject.digits[digit] for digit in order[:3] if means[digit] > 0]
     if not drivers:
         return "Its mean is above zero for no class."
     return f"Its mean is highest for {', '.join(drivers)}."
@@ -114,7 +117,8 @@ def attribution(look: Look) -> Scene:
     rows = [attribution_row(look, target, weights) for weights in look.compared]
     scale = "each map from −1 (blue, against it) to 1 (red, for it)"
     signs = "saliency and Grad-CAM have no sign"
-    return Scene(Column(rows), f"{look.title}. What counts for class {target}: {scale}; {signs}.")
+    name = look.subject.digits[target]
+    return Scene(Column(rows), f"{look.title}. What counts for class {name}: {scale}; {signs}.")
 
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
@@ -122,7 +126,8 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
     frames = {}
     if look.at.layer == IMAGE:
         frames = {0: value_box(look)}
-    marks = [picture(look.image, 168, title=f"{weights}, class {target}", frames=frames)]
+    title = f"{weights}, class {look.subject.digits[target]}"
+    marks = [picture(look.image, 168, title=title, frames=frames)]
     methods = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
     for method, values in methods.items():
         maps = grid(
@@ -158,7 +163,7 @@ def ablation(look: Look) -> Scene:
             paired(look, "probability for this image", [full_probs, probs]),
             paired(look, "accuracy by class", accuracies),
         ]
-        reading = f"This image: {probs.argmax()} with {probs.max():.1%}"
+        reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[look.chosen].double().mean()
         text = f"Ablated: {named(at.ablated)}. {reading}. {facts} instead of {full_accuracy:.2%}"
         buttons = [Text(text="All channels on", select={"ablate": None})]

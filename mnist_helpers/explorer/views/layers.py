@@ -13,6 +13,7 @@ from mnist_helpers.explorer.views.parts import (
     colour_limits,
     grid,
     input_picture,
+    is_vector,
     layer_maps,
     limits_text,
     selected_value,
@@ -222,4 +223,6 @@ def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
     axis = 0
     if look.at.limits == "each":
         axis = 1  # a map shares its scale with its neighbour
+        if is_vector(look.values):  # drawn as one map
+            sides = [values.reshape(1, -1, 1) for values in sides]
     return colour_limits(np.concatenate(sides, axis=axis), look.at.limits)

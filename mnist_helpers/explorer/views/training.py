@@ -69,8 +69,8 @@ def network(look: Look, limits: Limits) -> Column:
 def curves(look: Look) -> list[Bars]:
     """Accuracy and loss over the moments of a run, and at the nearest ones of the other.
 
-    The moments stand evenly, for each is about √2 times as far as the one before. The losses go up
-    to that of guessing.
+    The moments stand evenly, for at first each is about √2 times as far as the one before. The
+    losses go up to that of guessing.
     """
     subject = look.subject
     answers, _ = subject.replay
@@ -100,7 +100,7 @@ def curves(look: Look) -> list[Bars]:
             series=series,
             limits=tuple(axis.values()),
             axis=axis,
-            axes=("Epoch, each about √2 times the one before", ""),
+            axes=("Epoch, at first each about √2 times the one before", ""),
             emphasis=[names.index(look.at.weights)],
             select={"weights": names},
         )
