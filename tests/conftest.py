@@ -22,7 +22,8 @@ LONGEST = [  # first those that fork, in a fresh process; then files of more tha
     "test_site.py", "test_cli.py", "test_page_files.py", "test_explorer.py",
     "test_security.py",
 ]  # fmt: skip
-# two tests run at once, each on a core of its own, and so does what they start
+# two cores are busy with three workers, of which one often waits for a browser or a kernel; what
+# they start computes on one core, too
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 # a shell's background jobs ignore Ctrl-C, and would pass that on to the commands under test

@@ -861,7 +861,7 @@ LINES = st.builds(lambda first, tail: [first, *tail], st.sampled_from(COMMANDS) 
 TRAIN = st.tuples(st.just("train"), st.sampled_from(FLAGS[: len(SETTINGS)]), WORDS)
 
 
-@generated(300, words=LINES | TRAIN)
+@generated(300, first=50, words=LINES | TRAIN)
 def test_command_lines_are_understood_or_refused(words, capfd):
     def understood() -> object:
         try:
