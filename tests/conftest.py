@@ -37,7 +37,7 @@ def some_slow(views: list[str]) -> list:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the files that take longest, so that two workers end together."""
+    """Begins with the files that take longest, so that the workers end together."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
 
 
