@@ -150,7 +150,9 @@ class TestMaps:
         maps = make_maps(count=1, colour_bar=True)
         scene = open_page(page, maps)
         page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-        page.wait_for_selector(".mnist-explorer.dark")
+        page.wait_for_function(
+            "getComputedStyle(document.querySelector('.mnist-explorer')).colorScheme === 'dark'"
+        )
         expected = expected_pixels(maps.values[0], (-1, 1), "berlin")
         np.testing.assert_array_equal(pixels(scene.locator(".sheet canvas")), expected)
         top = pixels(scene.locator(".bar canvas"))[0, 0]

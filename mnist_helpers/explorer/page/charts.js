@@ -7,26 +7,21 @@ const SCATTER_EDGE = 10; // the margin of a scatter, in pixels
 /** Items with a roving tab stop: cells or bars. */
 function bindItems(view, items, columns) {
   view.items = items;
-  view.here = () => {
-    const index = view.items.indexOf(document.activeElement);
-    return index < 0 ? null : placeOf(index, columns);
-  };
+  view.here = () => placeOf(items.indexOf(document.activeElement), columns);
   view.locate = ({ target }) => {
-    const index = view.items.findIndex((item) => item.contains(target));
-    return index < 0 || items[index].classList.contains("empty") ? null : placeOf(index, columns);
+    const isHit = (item) => item.contains(target) && !item.classList.contains("empty");
+    return placeOf(items.findIndex(isHit), columns);
   };
-  view.move = (key) => {
-    const index = step(key, view.here().index, view.items.length, columns);
-    view.items[index].focus();
-  };
+  view.move = (key) => items[step(key, view.here().index, items.length, columns)].focus();
   if (!selects(view.mark)) return;
   const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
-  items.forEach((item, i) => (focusable(item).onfocus = () => rove(i)));
+  items.forEach((item, i) => focusable(item, { onfocus: () => rove(i) }));
   rove(0);
 }
 
-/** The place of a cell or bar. */
+/** The place of a cell or bar; none for an index below zero. */
 function placeOf(index, columns) {
+  if (index < 0) return null;
   return { index, row: Math.floor(index / columns), column: index % columns, width: columns };
 }
 
@@ -38,15 +33,14 @@ function drawTable(view, mark) {
   }
   view.table.ariaLabel = mark.title || "numbers";
   const shades = mark.shades ? decode(mark.shades) : view.values;
-  const finite = shades.map(Math.abs).filter(Number.isFinite);
-  const top = finite.reduce((a, b) => Math.max(a, b), 1e-9);
+  const top = Math.max(1e-9, largestOf(shades.map(Math.abs).filter(Number.isFinite)));
   mark.texts.flat().forEach((text, i) => {
-    const [cell, value] = [view.items[i], shades[i]];
-    const share = Number.isFinite(value) ? Math.abs(value) / top : 0;
+    const cell = view.items[i];
+    const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "");
-    cell.classList.toggle("below", value < 0);
+    cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.frame);
     cell.style.setProperty("--share", share.toFixed(3));
     if (selects(mark)) cell.ariaSelected = i === mark.frame;
@@ -57,31 +51,32 @@ function drawTable(view, mark) {
 function layTable(view, mark) {
   const [height, width] = mark.values.shape;
   const head = (text, scope) => Object.assign(make("th", "", text), { scope });
-  const lines = Array.from({ length: height }, (_, row) => {
-    const line = make("tr");
-    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
-    line.append(...Array.from({ length: width }, () => make("td")));
-    return line;
-  });
+  const table = make("table");
   if (mark.columns.length) {
-    const corner = mark.rows.length ? [make("td", "corner")] : [];
-    lines.unshift(make("tr", "", ...corner, ...mark.columns.map((text) => head(text, "col"))));
+    const line = table.insertRow();
+    if (mark.rows.length) line.append(make("td", "corner"));
+    line.append(...mark.columns.map((text) => head(text, "col")));
   }
-  view.table = make("table", "", make("tbody", "", ...lines));
-  if (selects(mark)) view.table.role = "grid";
-  view.body.replaceChildren(view.table);
+  for (let row = 0; row < height; row++) {
+    const line = table.insertRow();
+    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
+    for (let column = 0; column < width; column++) line.insertCell();
+  }
+  if (selects(mark)) table.role = "grid";
+  view.table = table;
+  view.body.replaceChildren(table);
   view.describe = describeTable;
-  bindItems(view, [...view.table.querySelectorAll("td:not(.corner)")], width);
+  bindItems(view, [...table.querySelectorAll("td:not(.corner)")], width);
   if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
 }
 
 /** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
 function makeEditable(view, cell, { row, column }) {
-  const input = focusable(Object.assign(make("input"), { type: "number", step: 0.1 }));
+  const input = focusable(make("input"), { type: "number", step: 0.1 });
   input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
   const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
   const select = () => {
-    const numbers = view.items.map((each) => each.firstChild.valueAsNumber);
+    const numbers = view.items.map((item) => item.firstChild.valueAsNumber);
     if (!numbers.every(isNumber)) return;
     view.context.complain("");
     view.context.pick({ [view.mark.edit]: numbers });
@@ -113,7 +108,7 @@ function makeEditable(view, cell, { row, column }) {
 function showNumber({ firstChild: input }, value, context) {
   const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
   if (isSame || (input.dataset.shown && context.busy())) return;
-  input.value = Number(value.toPrecision(DIGITS.float32));
+  input.value = Number(value.toPrecision(4));
   input.dataset.shown = true;
 }
 
@@ -124,15 +119,14 @@ function describeTable({ mark, values }, { index, row, column }) {
   const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
   const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
   const isExact = Number.isFinite(value) && !mark.percent;
-  const text = isExact ? numberText(value, DIGITS[mark.values.type]) : mark.texts[row][column];
+  const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
   return `${names.filter(Boolean).join(" · ")}: ${text}`;
 }
 
 /** A bar for each tick and series. */
 function drawBars(view, mark) {
-  const series = Object.entries(mark.series).map(([name, array]) => [name, decode(array)]);
-  view.series = Object.fromEntries(series);
-  const names = series.map(([name]) => name);
+  const names = Object.keys(mark.series);
+  view.series = Object.values(mark.series).map(decode);
   if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
   const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
   view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
@@ -142,8 +136,9 @@ function drawBars(view, mark) {
   view.plot.style.setProperty("--zero", `${zero}%`);
   if (differs(view.scale, [mark.axis, mark.limits])) drawScale(view.scale, mark.axis, share);
   view.items.forEach((group, i) => {
-    const shares = series.map(([, values]) => (Number.isNaN(values[i]) ? zero : share(values[i])));
-    group.classList.toggle("emphasised", mark.emphasis.includes(i));
+    const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
+    const isEmphasised = mark.emphasis.includes(i);
+    group.classList.toggle("emphasised", isEmphasised);
     group.querySelectorAll("b").forEach((bar, k) => {
       bar.style.bottom = `${Math.min(shares[k], zero)}%`;
       bar.style.height = `${Math.abs(shares[k] - zero)}%`;
@@ -153,7 +148,7 @@ function drawBars(view, mark) {
     number.style.bottom = `${Math.max(zero, ...shares)}%`;
     if (!selects(mark)) return;
     group.ariaLabel = describeBars(view, { index: i });
-    group.ariaSelected = mark.emphasis.includes(i);
+    group.ariaSelected = isEmphasised;
   });
 }
 
@@ -164,20 +159,18 @@ function layBars(view, mark, names) {
     const area = make("div", "bars-of", ...bars, make("small", "number"));
     return make("div", "group", area, make("small", "tick", tick));
   });
-  const plot = make("div", "plot", ...groups);
-  const scale = make("div", "scale");
-  const parts = [scale, plot];
-  if (mark.axes[1]) parts.push(make("div", "axis down", mark.axes[1]));
-  if (mark.axes[0]) parts.push(make("div", "axis across", mark.axes[0]));
-  if (names.length > 1) {
-    parts.push(make("div", "legend", ...names.map((name) => make("span", "", make("b"), name))));
-  }
+  const [across, down] = mark.axes;
+  const legend = names.map((name) => make("span", "", make("b"), name));
+  view.plot = make("div", "plot", ...groups);
+  view.scale = make("div", "scale");
+  view.body.replaceChildren(view.scale, view.plot);
+  if (down) view.body.append(make("div", "axis down", down));
+  if (across) view.body.append(make("div", "axis across", across));
+  if (names.length > 1) view.body.append(make("div", "legend", ...legend));
   view.element.classList.toggle("several", names.length > 1);
-  view.body.replaceChildren(...parts);
   view.describe = describeBars;
-  [view.plot, view.scale] = [plot, scale];
-  const name = mark.title || mark.axes[1] || "bars";
-  Object.assign(plot, { role: selects(mark) ? "listbox" : "img", ariaLabel: name });
+  view.plot.ariaLabel = mark.title || down || "bars";
+  view.plot.role = selects(mark) ? "listbox" : "img";
   if (selects(mark)) groups.forEach((group) => (group.role = "option"));
   bindItems(view, groups, 1);
 }
@@ -198,12 +191,10 @@ function describeBars({ mark, series }, { index }) {
   if (index >= mark.ticks.length) return "";
   const tick = `${mark.axes[0]} ${mark.ticks[index]}`.trim();
   const name = [mark.title, tick].filter(Boolean).join(" · ");
-  const texts = Object.entries(series).map(([each, values]) => {
-    const text = valuesText(values.subarray(index, index + 1), mark.series[each].type, 1);
-    return [each, text];
-  });
-  if (texts.length > 1) return `${name}: ${texts.map((pair) => pair.join(" ")).join(", ")}`;
-  return `${name}: ${mark.numbers[index] || texts[0][1]}`;
+  const texts = series.map((values) => valuesText(values.subarray(index, index + 1)));
+  if (texts.length === 1) return `${name}: ${mark.numbers[index] || texts[0]}`;
+  const named = Object.keys(mark.series).map((seriesName, i) => `${seriesName} ${texts[i]}`);
+  return `${name}: ${named.join(", ")}`;
 }
 
 /** Letters at points on a canvas: a list box with one option, the caret, that moves. */
@@ -218,9 +209,9 @@ function drawScatter(view, mark) {
   const pen = canvas.getContext("2d");
   pen.scale(devicePixelRatio, devicePixelRatio);
   Object.assign(pen, { font: "9px sans-serif", textAlign: "center", textBaseline: "middle" });
-  mark.classes.forEach((each, i) => {
-    pen.fillStyle = LETTERS[each % LETTERS.length];
-    pen.fillText(mark.letters[each], ...pointAt(view, i));
+  mark.classes.forEach((digit, i) => {
+    pen.fillStyle = LETTERS[digit % LETTERS.length];
+    pen.fillText(mark.letters[digit], ...pointAt(view, i));
   });
   pen.strokeStyle = isDark() ? "#fff" : "#000";
   mark.marked.forEach((i) => {
@@ -232,7 +223,6 @@ function drawScatter(view, mark) {
   Object.assign(view.caretBox.style, { left: `${x - 7}px`, top: `${y - 7}px` });
   view.caretBox.hidden = mark.frame === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
-  view.caretBox.ariaSelected = "true";
 }
 
 /** Where the i-th point lies on the canvas, in pixels; up is more. */
@@ -245,10 +235,9 @@ function pointAt({ values, mark }, i) {
 /** Lays out the canvas and the legend of points. */
 function layScatter(view, mark) {
   view.canvas = make("canvas");
-  view.caretBox = Object.assign(make("div", "frame point"), { role: "option", id: newId() });
-  const box = focusable(make("div", "sheet", view.canvas, view.caretBox));
-  Object.assign(box, { role: "listbox", tabIndex: 0 });
-  box.setAttribute("aria-activedescendant", view.caretBox.id);
+  view.caretBox = make("div", "frame point");
+  view.caretBox.ariaSelected = "true";
+  const box = listBox(make("div", "sheet", view.canvas, view.caretBox), view.caretBox);
   const names = mark.names.map((name, i) => {
     const letter = make("b", "", mark.letters[i]);
     letter.style.color = LETTERS[i % LETTERS.length];
@@ -260,13 +249,17 @@ function layScatter(view, mark) {
   view.here = () => ({ index: view.caret });
   view.locate = (event) => pointUnder(view, event);
   view.hover = ({ index }) => {
-    const [image] = Object.values(resolve(view.mark.select, { index }));
-    if (view.mark.hovers) view.context.pick({ [view.mark.hovers]: image });
+    if (view.mark.hovers) view.context.pick({ [view.mark.hovers]: imageOfPoint(view.mark, index) });
   };
   view.move = (key) => {
     view.caret = pointTowards(view, key);
     view.hover({ index: view.caret });
   };
+}
+
+/** The number of the image that a point is. */
+function imageOfPoint({ select }, index) {
+  return Object.values(resolve(select, { index }))[0];
 }
 
 /** The point nearest to the pointer, if it is near. */
@@ -300,6 +293,5 @@ function pointTowards(view, key) {
 /** The image of a point and its class. */
 function describeScatter({ mark }, { index }) {
   const wrong = mark.marked.includes(index) ? ", read wrongly" : "";
-  const [image] = Object.values(resolve(mark.select, { index }));
-  return `image ${image}: ${mark.names[mark.classes[index]]}${wrong}`;
+  return `image ${imageOfPoint(mark, index)}: ${mark.names[mark.classes[index]]}${wrong}`;
 }

@@ -17,21 +17,72 @@ const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the f
  */
 function mount(host, el) {
   const parts = makeParts();
+  const sender = makeSender(host);
+  const leaving = new AbortController();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
-  let sent = host.get("state").serial;
+  const tell = (changes) => {
+    Object.assign(said, changes);
+    const at = said.pointed ?? said.focused; // the last that moved, pointer or focus
+    const place = at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "";
+    const error = said.complaint || host.get("state").error;
+    parts.readout.classList.toggle("error", Boolean(error));
+    write(parts.readout, error || said.notice || place || HINT);
+  };
+  const context = {
+    busy: sender.busy,
+    pick: sender.select,
+    complain: (complaint) => tell({ complaint }),
+    point: (view, place) => tell({ notice: "", pointed: place && { view, place } }),
+    focus: (view, place) => tell({ notice: "", pointed: null, focused: place && { view, place } }),
+  };
+  const show = () => {
+    const state = host.get("state");
+    const { header, trail, scene } = scenesOf(state);
+    drawItems(parts.header, [header], context);
+    drawItems(parts.trail, trail.items, context);
+    drawItems(parts.scene, [scene.content], context);
+    parts.scene.dataset.view = state.view;
+    parts.scene.ariaLabel = scene.caption;
+    write(parts.caption, scene.caption);
+    tell({});
+  };
+  const answer = () => {
+    sender.flush();
+    show();
+  };
+  parts.reset.onclick = () => sender.select({ reset: true });
+  parts.copy.onclick = async () => tell({ notice: await copy(host.get("state").call, parts.foot) });
+  el.replaceChildren(parts.top, parts.scene, parts.readout, parts.foot);
+  attach(el, sender.nudge, leaving.signal);
+  watchTheme(show, leaving.signal);
+  host.on("change:state", answer);
+  show();
+  return () => {
+    host.off("change:state", answer);
+    sender.stop();
+    leaving.abort();
+    el.replaceChildren();
+  };
+}
+
+/** Sends a host what is selected, one message at a time: what comes in between is merged. */
+function makeSender(host) {
+  let sent = 0;
   let waiting = null;
   let nudging = null;
-  let box = null;
-
-  const busy = () => sent > host.get("state").serial || waiting !== null;
+  const busy = () => sent > host.get("state").serial;
   const flush = () => {
-    if (!waiting || sent > host.get("state").serial) return;
-    sent = Math.max(sent, host.get("state").serial) + 1;
+    if (!waiting || busy()) return;
+    sent = host.get("state").serial + 1;
     host.send({ select: waiting, serial: sent });
     waiting = null;
-    nudge(NUDGE);
+    nudge();
   };
-  const nudge = (delay) => {
+  const select = (part) => {
+    waiting = { ...waiting, ...part };
+    flush();
+  };
+  const nudge = (delay = NUDGE) => {
     clearTimeout(nudging);
     const state = host.get("state");
     const again = () => {
@@ -41,97 +92,29 @@ function mount(host, el) {
     };
     nudging = setTimeout(again, delay);
   };
-  const select = (part) => {
-    waiting = { ...waiting, ...part };
-    flush();
-  };
-  const speak = () => {
-    const at = said.pointed ?? said.focused;
-    const place = at && at.view.element.isConnected ? at.view.describe(at.view, at.place) : "";
-    const error = said.complaint || host.get("state").error;
-    parts.readout.classList.toggle("error", Boolean(error));
-    write(parts.readout, error || said.notice || place || HINT);
-  };
-  const say = (name) => (value) => {
-    said[name] = value;
-    speak();
-  };
-  const at = (name) => (view, place) => {
-    said.notice = "";
-    said.pointed = null; // the last that moved, pointer or focus, is told
-    say(name)(place && view.describe ? { view, place } : null);
-  };
-  const context = {
-    busy,
-    pick: select,
-    complain: say("complaint"),
-    point: at("pointed"),
-    focus: at("focused"),
-  };
-  const show = () => {
-    const state = host.get("state");
-    (box ?? el).classList.toggle("dark", isDark());
-    const { header, trail, scene } = scenesOf(state);
-    drawItems(parts.header, [header], context);
-    drawItems(parts.trail, trail.items, context);
-    drawItems(parts.scene, [scene.content], context);
-    parts.scene.dataset.view = state.view;
-    parts.scene.ariaLabel = scene.caption;
-    write(parts.caption, scene.caption);
-    speak();
-  };
-  const answer = () => {
-    flush();
-    show();
-  };
-
-  parts.reset.onclick = () => select({ reset: true });
-  parts.copy.onclick = async () => say("notice")(await copy(host.get("state").call, parts.foot));
-  el.replaceChildren(...parts.all);
-  const unwatch = watchTheme(show);
-  let leave = () => {};
-  const unattach = whenAttached(el, () => {
-    box = el.closest(".mnist-explorer");
-    if (!box) el.classList.add("mnist-explorer");
-    const showStill = hideStill(el);
-    const forget = box && box !== el ? attend(box, el, () => nudge(NUDGE)) : () => {};
-    leave = () => {
-      forget();
-      showStill();
-    };
-    show();
-  });
-  host.on("change:state", answer);
-  show();
-  return () => {
-    host.off?.("change:state", answer);
-    clearTimeout(nudging);
-    unattach();
-    unwatch();
-    leave();
-  };
+  return { busy, flush, select, nudge, stop: () => clearTimeout(nudging) };
 }
 
-/** Calls `then` as soon as an element is in the page; gives the function that ends the waiting. */
-function whenAttached(el, then) {
-  let frame = null;
-  const look = () => {
-    if (el.isConnected) return then();
-    frame = requestAnimationFrame(look);
-  };
-  look();
-  return () => cancelAnimationFrame(frame);
+/** Attends to the explorer's box as soon as `el` is in it; without a box, `el` is one. */
+function attach(el, moved, signal) {
+  if (signal.aborted) return;
+  if (!el.isConnected) {
+    requestAnimationFrame(() => attach(el, moved, signal));
+    return;
+  }
+  const box = el.closest(".mnist-explorer");
+  if (box) attend(box, el, moved, signal);
+  else el.classList.add("mnist-explorer");
 }
 
 /**
  * Attends to the ipywidgets in an explorer's box: gives them what they lack for keys and screen
- * readers, and calls `moved` when one is moved. Gives the function that ends it.
+ * readers, and calls `moved` when one is moved.
  */
-function attend(box, el, moved) {
-  const [tabs] = box.getElementsByClassName("mnist-tabs");
+function attend(box, el, moved, signal) {
   const name = () => {
     nameControls(box, el);
-    if (tabs) nameTabs(tabs);
+    box.querySelectorAll(".mnist-tabs").forEach(nameTabs);
   };
   const observer = new MutationObserver(name);
   const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
@@ -145,20 +128,17 @@ function attend(box, el, moved) {
     if (!child.contains(el)) observer.observe(child, options);
   }
   name();
-  const events = ["input", "change", "click", "keydown", "pointermove"];
-  events.forEach((event) => box.addEventListener(event, outside, true));
-  return () => {
-    observer.disconnect();
-    events.forEach((event) => box.removeEventListener(event, outside, true));
-  };
+  for (const event of ["input", "change", "click", "keydown", "pointermove"]) {
+    box.addEventListener(event, outside, { capture: true, signal });
+  }
+  signal.addEventListener("abort", () => observer.disconnect());
 }
 
 /** Moves a slider to its end; noUiSlider itself would go to the end that it had at the start. */
 function goToEnd(event) {
   const slider = event.target.closest(".slider").noUiSlider;
   slider.set(slider.options.range.max);
-  event.preventDefault();
-  event.stopPropagation();
+  take(event);
 }
 
 /** Gives the handles of sliders and the buttons that play them their names. */
@@ -196,27 +176,28 @@ function nameTabs(row) {
     if (!MOVES.includes(event.key)) return;
     const index = buttons.indexOf(document.activeElement);
     buttons[step(event.key, index, buttons.length, 1)].focus();
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   };
 }
 
-/** The empty parts of an explorer, from top to bottom. */
+/** The empty parts of an explorer. */
 function makeParts() {
-  const button = (text) => focusable(make("button", "small", text));
-  const parts = {
-    header: make("div", "header"),
-    trail: Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" }),
+  const header = make("div", "header");
+  const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
+  const caption = make("p", "caption");
+  const reset = smallButton("Back to start");
+  const copy = smallButton("Copy call");
+  return {
+    header,
+    trail,
+    caption,
+    reset,
+    copy,
+    top: make("div", "top", header, trail),
     scene: Object.assign(make("div", "scene"), { role: "group" }),
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
-    caption: make("p", "caption"),
-    reset: button("Back to start"),
-    copy: button("Copy call"),
+    foot: make("div", "foot", caption, reset, copy),
   };
-  parts.foot = make("div", "foot", parts.caption, parts.reset, parts.copy);
-  const top = make("div", "top", parts.header, parts.trail);
-  parts.all = [top, parts.scene, parts.readout, parts.foot];
-  return parts;
 }
 
 /** Copies a text, or shows it ready to be copied; gives a sentence that says which. */
@@ -226,32 +207,17 @@ async function copy(text, foot) {
     return `Copied: ${text}`;
   } catch {
     foot.querySelector("input")?.remove();
-    const input = focusable(Object.assign(make("input"), { readOnly: true, value: text }));
-    input.ariaLabel = "The call";
+    const input = focusable(make("input"), { readOnly: true, value: text, ariaLabel: "The call" });
     foot.append(input);
     input.select();
     return "Press Ctrl + C to copy the call.";
   }
 }
 
-/** Calls `show` when the theme changes; gives the function that ends it. */
-function watchTheme(show) {
+/** Calls `show` when the theme changes, until the signal ends it. */
+function watchTheme(show, signal) {
   const observer = new MutationObserver(show);
   observer.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", show);
-  return () => {
-    observer.disconnect();
-    scheme.removeEventListener("change", show);
-  };
-}
-
-/** Hides the picture shown before the widget; gives the function that brings it back. */
-function hideStill(el) {
-  const before = el.closest(".jp-OutputArea-child")?.previousElementSibling;
-  const still = before?.querySelector("img") ? before : null;
-  if (still) still.style.display = "none";
-  return () => {
-    if (still) still.style.display = "";
-  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show, { signal });
+  signal.addEventListener("abort", () => observer.disconnect());
 }

@@ -30,7 +30,7 @@ function layMaps(view, mark) {
   view.layout = { count, height, width, joined, columns, gap };
   view.frames = [];
   view.caret = wholeMap(view, Math.min(view.caret?.index ?? 0, count - 1));
-  view.caretBox = Object.assign(make("div", "caret"), { role: "option", id: newId() });
+  view.caretBox = make("div", "caret");
   view.hoverBox = make("div", "hover");
   view.sheets = (joined ? [0] : mark.labels).map(() => make("div", "sheet", make("canvas")));
   const rows = Math.ceil(count / columns);
@@ -41,11 +41,10 @@ function layMaps(view, mark) {
     canvas.style.width = `${canvas.width * mark.zoom}px`;
     return joined ? sheet : make("div", "map", make("span", "label"), sheet);
   });
-  const grid = focusable(make("div", joined ? "grid joined" : "grid", ...cells));
-  Object.assign(grid, { role: "listbox", tabIndex: 0 });
-  grid.setAttribute("aria-activedescendant", view.caretBox.id);
+  const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
   grid.style.setProperty("--columns", columns);
-  [view.grid, view.items] = [grid, [grid]];
+  view.grid = grid;
+  view.items = [grid];
   const [over, beside] = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
     make("div", "heads over", ...over),
@@ -77,11 +76,10 @@ function origin({ height, width, joined, columns, gap }, index) {
 /** Colours the pixels of one canvas: of all maps, or of the i-th. */
 function paintSheet({ mark, values, layout }, canvas, i) {
   const { count, height, width, joined } = layout;
-  const image = new ImageData(canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
+  const pixels = new Uint32Array(canvas.width * canvas.height);
   const colour = mark.values.shape.length === 4 ? pixelOfColours : pixelOfLevel;
-  const last = joined ? count : i + 1;
-  for (let index = i; index < last; index++) {
+  const end = joined ? count : i + 1;
+  for (let index = i; index < end; index++) {
     const [left, top] = origin(layout, index);
     const pixel = colour(mark, values, index);
     for (let row = 0; row < height; row++) {
@@ -90,7 +88,7 @@ function paintSheet({ mark, values, layout }, canvas, i) {
       for (let column = 0; column < width; column++) pixels[to + column] = pixel(from + column);
     }
   }
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  paint(canvas, pixels);
 }
 
 /** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
@@ -122,6 +120,8 @@ function clip([top, left, bottom, right], height, width) {
   return [inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)];
 }
 
+const boxAt = (row, column) => [row, column, row + 1, column + 1];
+
 /** Puts a box around a map, or around an area of it, in percent of its canvas. */
 function putBox({ layout, sheets }, box, index, area) {
   const { height, width, joined } = layout;
@@ -141,7 +141,7 @@ function putCaret(view, caret) {
   const { index, row, column } = caret;
   const isValue = row !== undefined && view.layout.height * view.layout.width > 1;
   view.caret = caret;
-  putBox(view, view.caretBox, index, isValue ? [row, column, row + 1, column + 1] : null);
+  putBox(view, view.caretBox, index, isValue ? boxAt(row, column) : null);
   view.caretBox.ariaLabel = describeMaps(view, caret);
   view.caretBox.ariaSetSize = view.layout.count;
   view.caretBox.ariaPosInSet = index + 1;
@@ -176,17 +176,15 @@ function locateInMaps(view, { target, clientX, clientY }) {
   const box = canvas.getBoundingClientRect();
   const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
   const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
-  const [line, across] = [Math.floor(y / (height + gap)), Math.floor(x / (width + gap))];
-  const index = joined ? line * columns + across : i;
   const isInside = x >= 0 && x < canvas.width && y >= 0 && y < canvas.height;
   if (!joined && !isInside) return { ...wholeMap(view, i), width }; // on the label
+  const index = i + Math.floor(y / (height + gap)) * columns + Math.floor(x / (width + gap));
   if (!isInside || index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
-  const chosen = Object.values(view.mark.select);
-  const isValue = ["@row", "@column", "@place"].some((name) => chosen.includes(name));
-  const area = isValue ? [row, column, row + 1, column + 1] : null;
-  if (selects(view.mark)) putBox(view, view.hoverBox, index, area);
+  const values = Object.values(view.mark.select);
+  const isValue = ["@row", "@column", "@place"].some((name) => values.includes(name));
+  if (selects(view.mark)) putBox(view, view.hoverBox, index, isValue ? boxAt(row, column) : null);
   return { index, row, column, width };
 }
 
@@ -218,8 +216,8 @@ function columnsShown({ layout, sheets }) {
 /** The middle of a map's framed box, or of the map. */
 function middle({ mark, layout }, index) {
   const { height, width } = layout;
-  const [, framed] = mark.frames.find(([each]) => each === index) ?? [];
-  const [top, left, bottom, right] = clip(framed ?? [0, 0, height, width], height, width);
+  const [, box] = mark.frames.find(([framed]) => framed === index) ?? [];
+  const [top, left, bottom, right] = clip(box ?? [0, 0, height, width], height, width);
   return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
 }
 
@@ -240,16 +238,16 @@ function describeMaps({ mark, values, layout }, { index, row, column }) {
     last = first + 1;
     if (height * width > 1) names.push(`row ${row}`, `column ${column}`);
   }
-  const text = valuesText(values.subarray(depth * first, depth * last), mark.values.type, depth);
+  const text = valuesText(values.subarray(depth * first, depth * last), depth);
   return `${names.filter(Boolean).join(" · ")}: ${text}`;
 }
 
 /** One value or colour as text, or the range of many; nan is no value. */
-function valuesText(shown, type, depth) {
-  const numbers = Array.from(shown).filter((value) => !Number.isNaN(value));
-  const text = (value) => numberText(value, DIGITS[type]);
+function valuesText(values, depth = 1) {
+  const numbers = Array.from(values).filter((value) => !Number.isNaN(value));
+  const text = (value) => numberText(value, digitsOf(values));
   if (numbers.length === 0) return "no value";
-  if (shown.length === depth) return numbers.map(text).join(", ");
+  if (values.length === depth) return numbers.map(text).join(", ");
   return `${text(Math.min(...numbers))} to ${text(Math.max(...numbers))}`;
 }
 
@@ -259,10 +257,8 @@ function drawColourBar({ body }, { palette, limits }) {
   const [low, high] = limits[0];
   const colours = colourTable(palette);
   if (!differs(canvas, [palette, isDark(), low, high])) return;
-  [canvas.width, canvas.height] = [1, colours.length];
-  const image = new ImageData(1, colours.length);
-  new Uint32Array(image.data.buffer).set(colours.toReversed());
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  Object.assign(canvas, { width: 1, height: colours.length });
+  paint(canvas, colours.toReversed());
   const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
   ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));
 }
