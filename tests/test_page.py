@@ -290,12 +290,10 @@ class TestMaps:
         pages.show(page, make_maps(select=select, labels=list("abcd")), serial=1)
         assert selections(page) == [expected[3]]
 
-    def test_a_label_beside_its_value_can_be_clicked(self, page):
+    def test_a_label_can_be_clicked(self, page):
         maps = make_maps(height=1, width=1, columns=1, labels=list("abcd"), select=EVERYWHERE)
         scene = open_page(page, maps)
-        label, value = scene.locator(".label").nth(2), scene.locator(".map canvas").nth(2)
-        assert label.bounding_box()["x"] > value.bounding_box()["x"] + 9
-        label.click()
+        scene.locator(".label").nth(2).click()
         expected = {"channel": 2, "row": 0, "column": 0, "place": 0, "layer": "conv2"}
         assert selections(page) == [expected]
 

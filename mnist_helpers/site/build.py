@@ -128,6 +128,7 @@ def lab_page(subject: Subject) -> str:
             | {"notes": layer_step(look, name).notes, "shape": shape_of(layer)}
             for name, layer in subject.layers.items()
         },
+        "shapes": {name: values.shape for name, values in sorted(weights)},
         "first": look.at.layer,
         "labels": subject.labels,
         "levels": levels,

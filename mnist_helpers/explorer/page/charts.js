@@ -262,32 +262,34 @@ function imageOfPoint({ select }, index) {
   return Object.values(resolve(select, { index }))[0];
 }
 
+/** The point of the least cost, if it is below `limit`; `cost` is a function of its place. */
+function cheapest(view, cost, limit) {
+  const costs = view.mark.classes.map((_, i) => cost(pointAt(view, i)));
+  const least = costs.reduce((a, b) => Math.min(a, b));
+  return least < limit ? costs.indexOf(least) : null;
+}
+
 /** The point nearest to the pointer, if it is near. */
 function pointUnder(view, { clientX, clientY }) {
   const box = view.canvas.getBoundingClientRect();
-  const far = (i) => {
-    const [x, y] = pointAt(view, i);
-    return Math.hypot(box.left + x - clientX, box.top + y - clientY);
-  };
-  const index = view.mark.classes.reduce((best, _, i) => (far(i) < far(best) ? i : best), 0);
-  return far(index) <= 8 ? { index } : null;
+  const distance = ([x, y]) => Math.hypot(box.left + x - clientX, box.top + y - clientY);
+  const index = cheapest(view, distance, 8);
+  return index === null ? null : { index };
 }
 
 /** The nearest point in the direction of an arrow key; Home and End lead to the first and last. */
 function pointTowards(view, key) {
-  const last = view.mark.classes.length - 1;
+  if (key === "Home") return 0;
+  if (key === "End") return view.mark.classes.length - 1;
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  if (!ways[key]) return key === "Home" ? 0 : last;
-  const [x, y] = pointAt(view, view.caret);
-  const [across, up] = ways[key];
-  const cost = (i) => {
-    const [right, down] = [pointAt(view, i)[0] - x, pointAt(view, i)[1] - y];
-    const along = right * across + down * up;
-    const aside = Math.abs(right * up) + Math.abs(down * across);
+  const [across, down] = ways[key];
+  const here = pointAt(view, view.caret);
+  const cost = ([x, y]) => {
+    const along = (x - here[0]) * across + (y - here[1]) * down;
+    const aside = Math.abs((x - here[0]) * down) + Math.abs((y - here[1]) * across);
     return along > 0.5 && along >= aside ? along + aside : Infinity;
   };
-  const best = view.mark.classes.reduce((a, _, i) => (cost(i) < cost(a) ? i : a), view.caret);
-  return cost(best) < Infinity ? best : view.caret;
+  return cheapest(view, cost, Infinity) ?? view.caret;
 }
 
 /** The image of a point and its class. */

@@ -32,23 +32,26 @@ function layMaps(view, mark) {
   view.caret = wholeMap(view, Math.min(view.caret?.index ?? 0, count - 1));
   view.caretBox = make("div", "caret");
   view.hoverBox = make("div", "hover");
-  view.sheets = (joined ? [0] : mark.labels).map(() => make("div", "sheet", make("canvas")));
-  const rows = Math.ceil(count / columns);
-  const cells = view.sheets.map((sheet) => {
-    const canvas = sheet.firstChild;
-    canvas.width = joined ? columns * (width + gap) - gap : width;
-    canvas.height = joined ? rows * (height + gap) - gap : height;
+  const across = joined ? columns : 1;
+  const down = joined ? Math.ceil(count / columns) : 1;
+  const sheets = range(joined ? 1 : count).map(() => {
+    const canvas = make("canvas");
+    canvas.width = across * (width + gap) - gap;
+    canvas.height = down * (height + gap) - gap;
     canvas.style.width = `${canvas.width * mark.zoom}px`;
-    return joined ? sheet : make("div", "map", make("span", "label"), sheet);
+    return make("div", "sheet", canvas);
   });
+  const labelled = (sheet) => make("div", "map", make("span", "label"), sheet);
+  const cells = joined ? sheets : sheets.map(labelled);
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
   grid.style.setProperty("--columns", columns);
+  view.sheets = sheets;
   view.grid = grid;
   view.items = [grid];
-  const [over, beside] = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
+  const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
-    make("div", "heads over", ...over),
-    make("div", "heads beside", ...beside),
+    make("div", "heads over", ...heads[0]),
+    make("div", "heads beside", ...heads[1]),
     make("div", "axis across", mark.axes[0]),
     make("div", "axis down", mark.axes[1]),
   ].filter((part) => part.textContent);
@@ -59,10 +62,8 @@ function layMaps(view, mark) {
 
 /** Writes the labels, and gives each cell the width of its map, or of a word of its label. */
 function writeLabels({ grid, layout }, { labels, zoom }) {
-  const beside = layout.height * layout.width === 1 && layout.columns === 1;
-  const text = widest(beside ? labels : labels.flatMap((label) => label.split(" ")));
-  const side = beside ? layout.width * zoom + text + 6 : Math.max(layout.width * zoom, text);
-  grid.classList.toggle("labelled-beside", beside);
+  const words = labels.flatMap((label) => label.split(" "));
+  const side = Math.max(layout.width * zoom, widest(words));
   grid.style.setProperty("--side", `${Math.ceil(side)}px`);
   labels.forEach((label, i) => write(grid.children[i].firstChild, label));
 }
@@ -114,26 +115,26 @@ function pixelOfColours(mark, values) {
   };
 }
 
-/** The part of a box that lies in a map. */
-function clip([top, left, bottom, right], height, width) {
+/** The part of a box that lies in a map, and all of the map where there is no box. */
+function clip({ height, width }, box) {
+  const [top, left, bottom, right] = box ?? [0, 0, height, width];
   const inside = (value, most) => Math.max(0, Math.min(value, most));
   return [inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)];
 }
 
 const boxAt = (row, column) => [row, column, row + 1, column + 1];
 
-/** Puts a box around a map, or around an area of it, in percent of its canvas. */
-function putBox({ layout, sheets }, box, index, area) {
-  const { height, width, joined } = layout;
-  const sheet = sheets[joined ? 0 : index];
+/** Puts an element around a map, or around a box in it, in percent of its canvas. */
+function putBox({ layout, sheets }, element, index, box) {
+  const sheet = sheets[layout.joined ? 0 : index];
   const canvas = sheet.firstChild;
   const [x, y] = origin(layout, index);
-  const [top, left, bottom, right] = clip(area ?? [0, 0, height, width], height, width);
-  if (box.parentNode !== sheet) sheet.append(box);
-  box.style.left = `${(100 * (x + left)) / canvas.width}%`;
-  box.style.top = `${(100 * (y + top)) / canvas.height}%`;
-  box.style.width = `${(100 * (right - left)) / canvas.width}%`;
-  box.style.height = `${(100 * (bottom - top)) / canvas.height}%`;
+  const [top, left, bottom, right] = clip(layout, box);
+  if (element.parentNode !== sheet) sheet.append(element);
+  element.style.left = `${(100 * (x + left)) / canvas.width}%`;
+  element.style.top = `${(100 * (y + top)) / canvas.height}%`;
+  element.style.width = `${(100 * (right - left)) / canvas.width}%`;
+  element.style.height = `${(100 * (bottom - top)) / canvas.height}%`;
 }
 
 /** Moves the caret to a map, or to a value in it, and names it for screen readers. */
@@ -215,9 +216,8 @@ function columnsShown({ layout, sheets }) {
 
 /** The middle of a map's framed box, or of the map. */
 function middle({ mark, layout }, index) {
-  const { height, width } = layout;
   const [, box] = mark.frames.find(([framed]) => framed === index) ?? [];
-  const [top, left, bottom, right] = clip(box ?? [0, 0, height, width], height, width);
+  const [top, left, bottom, right] = clip(layout, box);
   return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
 }
 
@@ -225,21 +225,20 @@ function middle({ mark, layout }, index) {
 function describeMaps({ mark, values, layout }, { index, row, column }) {
   const { count, height, width, columns } = layout;
   if (index >= count || row >= height || column >= width) return "";
-  const depth = mark.values.shape[3] ?? 1;
   const [over, beside] = mark.heads;
   const names = [mark.title];
   if (over.length) names.push(`${mark.axes[0]} ${over[index % columns]}`);
   if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / columns)]}`);
   if (names.length === 1 && count > 1) names.push(`${mark.unit} ${mark.labels[index] ?? index}`);
-  let first = index * height * width;
-  let last = first + height * width;
-  if (row !== undefined) {
-    first += row * width + column;
-    last = first + 1;
-    if (height * width > 1) names.push(`row ${row}`, `column ${column}`);
+  const depth = mark.values.shape[3] ?? 1;
+  const size = depth * height * width;
+  let numbers = values.subarray(index * size, (index + 1) * size);
+  if (row !== undefined && size > depth) {
+    const start = depth * (row * width + column);
+    numbers = numbers.subarray(start, start + depth);
+    names.push(`row ${row}`, `column ${column}`);
   }
-  const text = valuesText(values.subarray(depth * first, depth * last), depth);
-  return `${names.filter(Boolean).join(" · ")}: ${text}`;
+  return `${names.filter(Boolean).join(" · ")}: ${valuesText(numbers, depth)}`;
 }
 
 /** One value or colour as text, or the range of many; nan is no value. */

@@ -27,29 +27,37 @@ function lookAt(selection) {
   const maps = (name) => ({ data: outputs.get(image)[name], shape: LAYERS[name].shape });
   const values = maps(layer);
   const { value, ...place } = largestAt(values, selection);
+  const at = { ...selection, layer, ...place };
   const probs = maps(SOFTMAX).data;
   const answer = `${indexOfLargest(probs)}`;
   const share = percent(largestOf(probs));
-  const isDrawn = selection.drawing !== null;
-  const label = LAB.labels[selection.image];
-  const name = isDrawn ? "Your drawing" : `Image ${selection.image}`;
-  const title = `${isDrawn ? name : `${name}, a ${label}`}, read as ${answer} with ${share}`;
-  const notes = [`${share}, ${isDrawn ? "no label" : `label ${label}`}`];
-  const at = { ...selection, layer, ...place };
-  return { at, image, weights: network, maps, values, value, probs, name, title, answer, notes };
+  const digit = LAB.labels[selection.image];
+  let name = `Image ${selection.image}`;
+  let title = `${name}, a ${digit}`;
+  let label = `label ${digit}`;
+  if (selection.drawing !== null) {
+    name = "Your drawing";
+    title = name;
+    label = "no label";
+  }
+  title += `, read as ${answer} with ${share}`;
+  return { at, image, maps, values, value, probs, name, title, answer, notes: [`${share}, ${label}`] };
 }
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
 function largestAt({ data, shape }, given) {
-  const [channels, rows, columns] = PLACES.map((name, i) =>
-    given[name] === null ? range(shape[i]) : [Math.min(given[name], shape[i] - 1)],
-  );
-  const valueAt = (channel, row, column) => data[(channel * shape[1] + row) * shape[2] + column];
-  const places = channels.flatMap((channel) =>
-    rows.flatMap((row) =>
-      columns.map((column) => ({ channel, row, column, value: valueAt(channel, row, column) })),
-    ),
-  );
+  const [channels, rows, columns] = PLACES.map((name, i) => {
+    return given[name] === null ? range(shape[i]) : [Math.min(given[name], shape[i] - 1)];
+  });
+  const places = [];
+  for (const channel of channels) {
+    for (const row of rows) {
+      for (const column of columns) {
+        const value = data[(channel * shape[1] + row) * shape[2] + column];
+        places.push({ channel, row, column, value });
+      }
+    }
+  }
   const top = largestOf(places.map(({ value }) => value));
   return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
@@ -125,12 +133,12 @@ function hashOf(selection) {
 function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
   const layer = Object.keys(LAYERS).find((name) => name === texts.layer) ?? LAB.first;
-  const counts = new Map([["image", IMAGES.length], ["input_channel", 32]]);
-  PLACES.forEach((name, i) => counts.set(name, LAYERS[layer].shape[i]));
+  const [channel, row, column] = LAYERS[layer].shape;
+  const counts = { image: IMAGES.length, input_channel: 32, channel, row, column };
   const selection = { ...START };
   for (const [name, text] of Object.entries(texts)) {
-    const known = name === "layer" ? [layer] : range(counts.get(name) ?? 0);
-    const value = known.find((each) => String(each) === text);
+    const known = name === "layer" ? [layer] : range(Object.hasOwn(counts, name) ? counts[name] : 0);
+    const value = known.find((choice) => String(choice) === text);
     if (value === undefined) throw new Error(`there is no ${name.replaceAll("_", " ")} ${text}`);
     selection[name] = value;
   }
@@ -181,7 +189,6 @@ function drawPicker() {
   });
   const context = { pick: (part) => go(moved(host.selection, part)), point() {}, focus() {} };
   drawItems(box, scenesOf(encoded([pictures])), context);
-  box.classList.toggle("dark", isDark());
 }
 
 /** Takes other weights from a file of the reader's; what is wrong with it is said. */

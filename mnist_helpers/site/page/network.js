@@ -1,24 +1,21 @@
 // The network in the page: one forward pass that keeps what every layer puts out, and its weights.
 
 const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
+const SHAPES = LAB.shapes; // of the weights, by name
 const PUBLISHED = bytesOf("weights").buffer;
-const SHAPES = Object.fromEntries(
-  Object.entries(readHeader(PUBLISHED).header).map(([name, { shape }]) => [name, shape]),
-);
 const NUMBER_TYPES = new Map([["F32", Float32Array], ["F16", globalThis.Float16Array]]);
 
 /** The bytes that stand in an element of the page as base64. */
 function bytesOf(id) {
-  const letters = atob(document.getElementById(id).textContent);
-  return Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+  return Uint8Array.fromBase64(document.getElementById(id).textContent);
 }
 
 /** What every layer makes of an image, by name. */
 function forward(image, weights) {
   const outputs = {};
-  for (const layer of Object.values(LAYERS)) {
-    const { name, op, inputs: [before] } = layer;
-    outputs[name] = before ? OPS[op](outputs[before], layer, weights) : image;
+  for (const [name, layer] of Object.entries(LAYERS)) {
+    const [before] = layer.inputs;
+    outputs[name] = before ? OPS[layer.op](outputs[before], layer, weights) : image;
   }
   return outputs;
 }
@@ -105,14 +102,16 @@ function readSafetensors(buffer) {
   const isUnknown = (name) => name !== "__metadata__" && !Object.hasOwn(SHAPES, name);
   const unknown = Object.keys(header).find(isUnknown);
   if (unknown !== undefined) throw new Error(`it holds ${unknown}, which this network doesn't have`);
-  const read = ([name, shape]) => [name, readTensor(buffer, start, name, header[name], shape)];
-  const weights = Object.fromEntries(Object.entries(SHAPES).map(read));
+  const weights = {};
+  for (const [name, shape] of Object.entries(SHAPES)) {
+    weights[name] = readTensor(buffer, start, name, header[name], shape);
+  }
   const places = Object.keys(SHAPES).map((name) => header[name].data_offsets);
   places.sort(([a], [b]) => a - b);
   const ends = [0, ...places.map(([, to]) => to)];
-  const isPacked = places.every(([from], i) => from === ends[i]);
-  const isFull = start + ends.at(-1) === buffer.byteLength;
-  if (!isPacked || !isFull) throw new Error("its numbers overlap, or it holds others");
+  const starts = [...places.map(([from]) => from), buffer.byteLength - start];
+  const isPacked = starts.every((from, i) => from === ends[i]);
+  if (!isPacked) throw new Error("its numbers overlap, or it holds others");
   return weights;
 }
 
@@ -140,19 +139,19 @@ function readHeader(buffer) {
 
 /** One tensor of a file as 32-bit numbers, where type, shape and place are as they must be. */
 function readTensor(buffer, start, name, entry, shape) {
-  const text = (sizes) => [].concat(sizes).join(" × ");
   if (!entry) throw new Error(`it lacks ${name}`);
   const { dtype, shape: found, data_offsets: place } = entry;
+  const text = (sizes) => [].concat(sizes).join(" × ");
+  const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const Numbers = NUMBER_TYPES.get(dtype);
   if (!Numbers) throw new Error(`${name} holds ${dtype}, but must hold F32 or F16`);
-  const areWhole = (numbers) => Array.isArray(numbers) && numbers.every(Number.isSafeInteger);
-  const fits = areWhole(found) && text(found) === text(shape);
-  if (!fits) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
+  if (!isSame(found, shape)) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
   const size = shape.reduce((a, b) => a * b) * Numbers.BYTES_PER_ELEMENT;
-  const [from, to] = areWhole(place) && place.length === 2 ? place : [];
-  const isThere = from >= 0 && to - from === size && start + to <= buffer.byteLength;
+  const from = place?.[0];
+  const isThere = isSame(place, [from, from + size]) && start + from + size <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
-  const numbers = new Float32Array(new Numbers(buffer.slice(start + from, start + to)));
+  const bytes = buffer.slice(start + from, start + from + size);
+  const numbers = new Float32Array(new Numbers(bytes));
   if (!numbers.every(Number.isFinite)) throw new Error(`${name} is not finite everywhere`);
   return numbers;
 }

@@ -13,7 +13,7 @@ function makeGrid(height, width, valueAt) {
 function prepareInk(ink, side) {
   const cropped = crop(ink);
   const scale = FITTED / Math.max(cropped.height, cropped.width);
-  const scaled = (length) => Math.max(1, Math.floor(length * scale + 0.5));
+  const scaled = (length) => Math.max(1, Math.round(length * scale));
   const fitted = shrink(cropped, scaled(cropped.height), scaled(cropped.width));
   const most = largestOf(fitted.values);
   fitted.values = fitted.values.map((value) => value / most);
@@ -25,13 +25,14 @@ function prepareInk(ink, side) {
 /** The part of a grid that holds ink. */
 function crop({ height, width, values }) {
   const least = FAINTEST * largestOf(values);
-  const isInk = (row, column) => values[row * width + column] > least;
+  const inkAt = (row, column) => values[row * width + column];
+  const isInk = (row, column) => inkAt(row, column) > least;
   const rows = range(height).filter((row) => range(width).some((column) => isInk(row, column)));
   const columns = range(width).filter((column) => rows.some((row) => isInk(row, column)));
   const [top] = rows;
   const [left] = columns;
-  const valueAt = (row, column) => values[(top + row) * width + left + column];
-  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, valueAt);
+  const croppedAt = (row, column) => inkAt(top + row, left + column);
+  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, croppedAt);
 }
 
 /** For each of `count` places those of `size` that it averages (Pillow's box filter). */

@@ -8,7 +8,6 @@ const DIGIT_NAMES = [..."0123456789"];
 const VALUE = { channel: "@index", row: "@row", column: "@column" };
 const PIXEL = { layer: IMAGE, channel: 0, row: "@row", column: "@column" };
 
-const range = (count, start = 0) => Array.from({ length: count }, (_, i) => start + i);
 const row = (...items) => ({ kind: "row", items });
 const column = (...items) => ({ kind: "column", items });
 const markOf = (kind, fields) => ({ kind, ...LAB.marks[kind], ...fields }); // the rest by default
@@ -16,7 +15,6 @@ const text = (words, fields) => markOf("text", { ...fields, text: words });
 const array = (data, ...shape) => ({ data: new Float32Array(data), shape });
 const isVector = ([, height, width]) => height * width === 1;
 const sumOf = (values) => values.reduce((a, b) => a + b, 0);
-const largestOf = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 const indexOfLargest = (values) => values.indexOf(largestOf(values));
 
 /** A number as text, with a true minus and without a negative zero; nothing for nan. */
@@ -61,7 +59,8 @@ function inputPicture({ at, image }, side) {
 }
 
 /** Maps of a layer; a vector as one map of all its values. */
-function layerMaps(layer, values, side, limits, fields) {
+function layerMaps(layer, values, side, fields) {
+  const limits = colourLimits(values);
   if (!isVector(values.shape)) {
     return grid(values, side, limits, { select: { layer, ...VALUE }, ...fields });
   }
@@ -75,25 +74,22 @@ function layerMaps(layer, values, side, limits, fields) {
 /** One map of a layer on the scale of all, a box framed; of a vector all, one value framed. */
 function singleMap({ maps }, layer, channel, box, side) {
   const values = maps(layer);
-  const limits = colourLimits(values);
   const title = `${layer} · ${channel}`;
   if (isVector(values.shape)) {
     const frames = [[0, vectorBox(channel, values.shape[0])]];
-    return layerMaps(layer, values, side, limits, { title, frames });
+    return layerMaps(layer, values, side, { title, frames });
   }
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
   const select = { layer, ...VALUE, channel };
-  return grid(map, side, limits, { title, frames: [[0, box]], select });
+  return grid(map, side, colourLimits(values), { title, frames: [[0, box]], select });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
 function vectorBox(channel, count) {
   const columns = gridColumns(count);
-  const top = Math.floor(channel / columns);
-  const left = channel % columns;
-  return [top, left, top + 1, left + 1];
+  return boxAt(Math.floor(channel / columns), channel % columns);
 }
 
 const gridColumns = (count) => (count <= 10 ? count : 2 ** Math.ceil(Math.log2(2 * count) / 2));
@@ -138,7 +134,7 @@ function probabilityBars(probs, digit, title) {
   });
 }
 
-const valueBox = ({ at }) => [at.row, at.column, at.row + 1, at.column + 1];
+const valueBox = ({ at }) => boxAt(at.row, at.column);
 
 /** Where the selected value stands, and what it is. */
 function selectedValue({ at, values, value }) {
@@ -163,12 +159,9 @@ function layerStep(look, { name, shape, notes }) {
   fields.columns = Math.ceil(shape[0] / 8);
   const frame = isVector(shape) ? [0, vectorBox(at.channel, shape[0])] : [at.channel, valueBox(look)];
   if (fields.framed) fields.frames = [frame];
-  const values = look.maps(name);
-  return layerMaps(name, values, (42 / 28) * shape[2], colourLimits(values), fields);
+  return layerMaps(name, look.maps(name), (42 / 28) * shape[2], fields);
 }
 
-const around = (place, size) => range(3, place - 1).map((i) => (i < size ? i : -1));
-const whole = (layer) => [layer, ...layer.shape.map((size) => range(size))];
 const RULES = {
   MaxPool2d: (value) => `the largest is ${value}`,
   ReLU: (value, first) => `max(0, ${first}) = ${value}`,
@@ -176,40 +169,47 @@ const RULES = {
   Softmax: (value, _, { channel }) =>
     `exp of logit ${channel}, divided by the sum of all, is ${value}`,
 };
-// which layer a value reads, and of it which channels, rows and columns; -1 lies outside
-const READS = {
-  Conv2d({ row, column }, before) {
-    const [channels, height, width] = before.shape;
-    return [before, range(channels), around(row, height), around(column, width)];
-  },
-  Linear: (at, before) => whole(before.op === "Flatten" ? LAYERS[before.inputs[0]] : before),
-  MaxPool2d: ({ channel, row, column }, before) =>
-    [before, [channel], range(2, 2 * row), range(2, 2 * column)],
-  ReLU: ({ channel, row, column }, before) => [before, [channel], [row], [column]],
-  Flatten({ channel }, before) {
-    const [, height, width] = before.shape;
-    const line = Math.floor(channel / width);
-    return [before, [Math.floor(line / height)], [line % height], [channel % width]];
-  },
-  Softmax: (at, before) => whole(before),
+const WINDOWS = {
+  Conv2d: { size: 3, stride: 1, padding: 1 },
+  MaxPool2d: { size: 2, stride: 2, padding: 0 },
+  ReLU: { size: 1, stride: 1, padding: 0 },
 };
 
+/** Which layer a value reads, and of it which channels, rows and columns; -1 lies outside. */
+function placesRead({ op, inputs }, { channel, row, column }) {
+  let before = LAYERS[inputs[0]];
+  const [channels, height, width] = before.shape;
+  if (op === "Flatten") {
+    const line = Math.floor(channel / width);
+    return [before, [Math.floor(line / height)], [line % height], [channel % width]];
+  }
+  if (!WINDOWS[op]) {
+    if (before.op === "Flatten") before = LAYERS[before.inputs[0]];
+    return [before, ...before.shape.map((count) => range(count))];
+  }
+  const { size, stride, padding } = WINDOWS[op];
+  const around = (place, end) =>
+    range(size, stride * place - padding).map((i) => (i < end ? i : -1));
+  const sources = op === "Conv2d" ? range(channels) : [channel];
+  return [before, sources, around(row, height), around(column, width)];
+}
+
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
-function explained({ at, maps, weights }) {
-  const { name, op, shape, inputs } = LAYERS[at.layer];
+function explained({ at, maps }) {
+  const { name, shape, inputs } = LAYERS[at.layer];
   if (!inputs.length) return { patch: [] };
-  const [{ name: layer }, channels, rows, columns] = READS[op](at, LAYERS[inputs[0]]);
-  const { data, shape: [, height, width] } = maps(layer);
+  const [before, channels, rows, columns] = placesRead(LAYERS[at.layer], at);
+  const { data, shape: [, height, width] } = maps(before.name);
   const read = (map, i, j) => (i < 0 || j < 0 ? 0 : data[(map * height + i) * width + j]);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
-  const place = { layer, first: channels[0], rows, columns, patch };
-  const matrix = weights[`${name}.weight`];
+  const place = { layer: before.name, first: channels[0], rows, columns, patch };
+  const matrix = network[`${name}.weight`];
   if (!matrix) return place;
   const area = rows.length * columns.length;
   const start = at.channel * (matrix.length / shape[0]);
   const kernel = channels.map((map) => matrix.subarray(start + map * area, start + (map + 1) * area));
   const products = patch.map((numbers, i) => numbers.map((value, k) => value * kernel[i][k]));
-  return { ...place, kernel, products, sums: products.map(sumOf), bias: weights[`${name}.bias`][at.channel] };
+  return { ...place, kernel, products, sums: products.map(sumOf), bias: network[`${name}.bias`][at.channel] };
 }
 
 /** One value: what it reads, what that is multiplied with, and what the products add up to. */
@@ -220,12 +220,13 @@ function arithmeticScene(look) {
   const source = Math.min(look.at.input_channel ?? likeliest, patch.length - 1);
   const rule = sentence(look, place);
   const strong = text(rule, { size: "strong" });
-  const rows = sums
-    ? [productsRow(place, source), sumsTable(sums, source), strong]
-    : [row(...readTables(look, place), strong)];
-  const shown = sums ? ` The numbers are those of input channel ${source}.` : "";
-  const caption = `${look.title}. ${selectedValue(look)}: ${rule}.${shown}`;
-  return { content: column(placesRow(look, place, source), ...rows), caption };
+  const places = placesRow(look, place, source);
+  const caption = `${look.title}. ${selectedValue(look)}: ${rule}.`;
+  if (!sums) return { content: column(places, row(...readTables(look, place), strong)), caption };
+  return {
+    content: column(places, productsRow(place, source), sumsTable(sums, source), strong),
+    caption: `${caption} The numbers are those of input channel ${source}.`,
+  };
 }
 
 /** The rule that makes the value, with its numbers. */
@@ -247,8 +248,10 @@ function placesRow(look, { layer, first, rows, columns, patch }, source) {
   const title = isVector(values.shape) ? "value" : `row ${at.row}, column ${at.column}`;
   const large = text(number(value), { size: "large", title });
   if (!patch.length) return row(inputPicture(look, LARGE), map, large);
-  const [lines, across] = [rows, columns].map((all) => all.filter((i) => i >= 0));
-  const box = [lines[0], across[0], lines.at(-1) + 1, across.at(-1) + 1];
+  const inside = (i) => i >= 0;
+  const bottom = rows.findLast(inside) + 1;
+  const right = columns.findLast(inside) + 1;
+  const box = [rows.find(inside), columns.find(inside), bottom, right];
   const read = singleMap(look, layer, first + source, box, LARGE);
   return row(inputPicture(look, LARGE), read, map, large);
 }
