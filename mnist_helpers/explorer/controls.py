@@ -1,6 +1,6 @@
 """The controls of an explorer: ipywidgets for the fields of its selection, in line with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -54,13 +54,17 @@ class Controls(VBox):
     def __init__(self) -> None:
         super().__init__()
         self.add_class("mnist-controls")
-        kinds = {
-            "image": BoundedIntText,
-            **dict.fromkeys(NUMBERS, IntSlider),
-            **dict.fromkeys(STEPS, SelectionSlider),
-            **dict.fromkeys(LISTS, Dropdown),
-        }
-        self.fields = {name: make_control(kind, name) for name, kind in kinds.items()}
+        self.fields = {"image": BoundedIntText()}
+        for name in NUMBERS:
+            self.fields[name] = IntSlider()
+        for name in STEPS:
+            self.fields[name] = SelectionSlider(options=["", ""])
+        for name in LISTS:
+            self.fields[name] = Dropdown()
+        for name, control in self.fields.items():
+            control.description = control.tooltip = LABELS.get(name, name.capitalize())
+            control.layout.width = "auto"
+        self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play(interval=500, show_repeat=False)
             jslink((self.fields[name], "value"), (self.fields[walked], trait))
@@ -92,17 +96,6 @@ class Controls(VBox):
         bring(self, {"children": tuple(lines)})
 
 
-def make_control(kind: type[Widget], name: str) -> Widget:
-    """A control with its label, which has nothing to choose from yet."""
-    label = LABELS.get(name, name.capitalize())
-    options = {"description": label, "tooltip": label, "layout": Layout(width="auto")}
-    if name == "position":
-        options["readout"] = False  # the number stands beside it
-    if kind is SelectionSlider:
-        options["options"] = ["", ""]
-    return kind(**options)
-
-
 def bring(widget: Widget, traits: Traits) -> None:
     """Gives a widget values that are other than those it has.
 
@@ -119,36 +112,37 @@ def bring(widget: Widget, traits: Traits) -> None:
 
 def grid_fields(look: Look) -> list[str]:
     """The fields of the open view that have a control below those of images and moments."""
-    alone = len(look.subject.networks) == 1
     others = {"image", "drawing", *FILTERS}  # the pad is the control of a drawing
-    if alone or look.subject.runs:
+    if look.subject.runs:
         others.add("weights")
-    if alone:
-        others.add("compare")
+    if len(look.subject.networks) == 1:
+        others.update(("weights", "compare"))
     return [name for name in VIEWS[look.at.view].fields if name not in others]
 
 
 def settings(look: Look) -> dict[str, Traits]:
     """What each control is set to, and what it can be set to, at a selection."""
-    subject, at = look.subject, look.at
-    fields = vars(at)
+    subject = look.subject
+    at = look.at
+    places = look.places
     images = subject.chosen(at.filter)
-    position = int(np.searchsorted(images, at.image))
-    traits = {"position": sliding(len(images), position)}
-    traits["play"] = traits["position"]
-    traits["image"] = {"max": len(subject.images) - 1, "value": at.image}
+    position = sliding(len(images), int(np.searchsorted(images, at.image)))
+    traits = {
+        "position": position,
+        "play": position,
+        "image": {"max": len(subject.images) - 1, "value": at.image},
+        "layer": stepping(subject.layers, subject.layers, at.layer),
+        "amount": stepping(map(str, places["amount"]), places["amount"], at.amount),
+    }
     for name in ("channel", "row", "column"):
-        traits[name] = sliding(len(look.places[name]), fields[name])
+        traits[name] = sliding(len(places[name]), getattr(at, name))
     if "input_channel" in VIEWS[at.view].fields:
         traits["input_channel"] = sliding(len(look.explained.patch), at.input_channel)
-    amounts = look.places["amount"]
-    traits["layer"] = stepping(list(subject.layers), list(subject.layers), at.layer)
-    traits["amount"] = stepping(list(map(str, amounts)), amounts, at.amount)
     if subject.runs:
-        traits |= moment_settings(subject, at.weights)
+        traits.update(moment_settings(subject, at.weights))
     for name in LISTS:
         if name != "run":
-            traits[name] = listed(subject, name, fields[name])
+            traits[name] = listed(subject, name, getattr(at, name))
     return traits
 
 
@@ -171,7 +165,7 @@ def sliding(count: int, value: int | None) -> Traits:
     return {"max": last, "value": min(value or 0, last), "disabled": count < 2}
 
 
-def stepping(names: Sequence[str], values: Sequence, value: object) -> Traits:
+def stepping(names: Iterable[str], values: Iterable, value: object) -> Traits:
     """What a slider over named steps is set to."""
     options = tuple(zip(names, values, strict=True))
     is_alone = len(options) == 1
@@ -223,7 +217,9 @@ def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
     fields = dict(part)
     if "ablate" in fields:
         pair = fields.pop("ablate")
-        fields["ablated"] = toggled(at.ablated, pair)
+        fields["ablated"] = ()
+        if pair is not None:
+            fields["ablated"] = tuple({*at.ablated} ^ {tuple(pair)})
     if "image" in fields:
         fields.update(pointed=None, drawing=None)
     if "disturbance" in fields:
@@ -242,10 +238,3 @@ def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
     if len(images):
         return replace(after, image=int(images[0]))
     return after
-
-
-def toggled(ablated: tuple, channel: Sequence | None) -> tuple:
-    """The ablated channels with one more or one less; none at all for None."""
-    if channel is None:
-        return ()
-    return tuple({*ablated} ^ {tuple(channel)})

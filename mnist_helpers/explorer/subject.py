@@ -224,15 +224,11 @@ class Subject:
             return self.features
         return self.network.features(self.known_images[0], self.hidden)[0].flatten(1)
 
-    @cached_property
-    def principal_points(self) -> np.ndarray:
-        """The features along the two directions in which they differ most, (N, 2)."""
-        return principal(self.features)
-
+    @cached(2)
     def points(self, projection: str) -> np.ndarray:
         """The features in two dimensions, (N, 2)."""
         if projection == "PCA":
-            return self.principal_points
+            return principal(self.features)
         text = f"Arranging {len(self.images):,} images by t-SNE"
         return self.jobs.result(text, ("t-SNE",), partial(neighbour_map, self.features))
 
