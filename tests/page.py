@@ -93,11 +93,11 @@ THEMES = {
 
 
 def palettes() -> dict[str, dict[str, list]]:
-    """The palettes as the page reads them: 255 colours each, by matplotlib."""
+    """The palettes as the page reads them: 255 colours each, by matplotlib, as 32 bits."""
     ramp = np.linspace(0, 1, 255)
     return {
         name: {
-            theme: matplotlib.colormaps[colour_map](ramp, bytes=True)[:, :3].tolist()
+            theme: matplotlib.colormaps[colour_map](ramp, bytes=True).view("<u4").ravel().tolist()
             for theme, colour_map in themes.items()
         }
         for name, themes in COLOUR_MAPS.items()

@@ -329,7 +329,7 @@ def test_clicks_lead_from_the_pipeline_to_the_numbers_and_back(desk, subject):
     desk.shows(view="arithmetic", input_channel=11, **at)
     look = subject.look(Selection(**at))
     desk.mark("patch").locator("td").nth(4).click()  # the middle of a 3 × 3 patch
-    place = {"layer": "pool1", "channel": 11, "row": look.at.row, "column": look.at.column}
+    place = {"layer": "pool1", "channel": 11, "row": look.row, "column": look.column}
     desk.shows(view="arithmetic", input_channel=11, target=7, **place)
 
 

@@ -352,7 +352,7 @@ class TestControls:
         seen = []
         channel.observe(lambda change: seen.append((change.name, change.new)), ["max", "value"])
         send(explorer, layer=after)
-        largest_channel = explorer.subject.look(explorer.selection).at.channel
+        largest_channel = explorer.subject.look(explorer.selection).channel
         assert [name for name, _ in seen] == order
         assert dict(seen)["value"] == largest_channel
 

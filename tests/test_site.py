@@ -34,9 +34,14 @@ NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 STATE = """fields => {
     const state = stateOf({ ...START, ...fields });
-    const letters = ({ buffer, byteOffset, byteLength }) =>
-        [...new Uint8Array(buffer, byteOffset, byteLength)].map(b => String.fromCharCode(b));
-    return { ...state, numbers: state.numbers.map(view => btoa(letters(view).join(""))) };
+    const numbers = [];
+    const plain = (_, value) => {
+        if (!(value?.data instanceof Float32Array)) return value;
+        const { buffer, byteOffset, byteLength } = value.data;
+        numbers.push(new Uint8Array(buffer, byteOffset, byteLength).toBase64());
+        return { array: numbers.length - 1, shape: value.shape };
+    };
+    return { call: state.call, shown: JSON.stringify(state.scenes, plain), numbers };
 }"""
 LOGITS = """text => {
     const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));

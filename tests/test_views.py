@@ -1000,5 +1000,5 @@ class TestTraining:
     def test_the_best_moment_of_the_first_run_stands_for_the_model(self, replay, outputs):
         preds = outputs["slow, epoch 2"]["fc2"].argmax(1)
         assert torch.equal(replay.predictions.preds, preds)
-        assert replay.look(Selection()).at.weights == "slow, epoch 2"
+        assert replay.look(Selection()).weights == "slow, epoch 2"
         assert [replay.best(run) for run in replay.runs] == ["slow, epoch 2", "fast, epoch 1"]

@@ -81,7 +81,7 @@ class Controls(VBox):
         """Brings all in line with a selection, and shows those of its view."""
         for name, traits in settings(look).items():
             bring(self.fields[name], traits)
-        view = VIEWS[look.at.view]
+        view = VIEWS[look.view]
         grid = grid_fields(look)
         lines = []
         if "image" in view.fields:
@@ -117,32 +117,31 @@ def grid_fields(look: Look) -> list[str]:
         others.add("weights")
     if len(look.subject.networks) == 1:
         others.update(("weights", "compare"))
-    return [name for name in VIEWS[look.at.view].fields if name not in others]
+    return [name for name in VIEWS[look.view].fields if name not in others]
 
 
 def settings(look: Look) -> dict[str, Traits]:
     """What each control is set to, and what it can be set to, at a selection."""
     subject = look.subject
-    at = look.at
     places = look.places
-    images = subject.chosen(at.filter)
-    position = sliding(len(images), int(np.searchsorted(images, at.image)))
+    images = subject.chosen(look.filter)
+    position = sliding(len(images), int(np.searchsorted(images, look.image)))
     traits = {
         "position": position,
         "play": position,
-        "image": {"max": len(subject.images) - 1, "value": at.image},
-        "layer": stepping(subject.layers, subject.layers, at.layer),
-        "amount": stepping(map(str, places["amount"]), places["amount"], at.amount),
+        "image": {"max": len(subject.images) - 1, "value": look.image},
+        "layer": stepping(subject.layers, subject.layers, look.layer),
+        "amount": stepping(map(str, places["amount"]), places["amount"], look.amount),
     }
     for name in ("channel", "row", "column"):
-        traits[name] = sliding(len(places[name]), getattr(at, name))
-    if "input_channel" in VIEWS[at.view].fields:
-        traits["input_channel"] = sliding(len(look.explained.patch), at.input_channel)
+        traits[name] = sliding(len(places[name]), getattr(look, name))
+    if "input_channel" in VIEWS[look.view].fields:
+        traits["input_channel"] = sliding(len(look.explained.patch), look.input_channel)
     if subject.runs:
-        traits.update(moment_settings(subject, at.weights))
+        traits.update(moment_settings(subject, look.weights))
     for name in LISTS:
         if name != "run":
-            traits[name] = listed(subject, name, getattr(at, name))
+            traits[name] = listed(subject, name, getattr(look, name))
     return traits
 
 
@@ -226,7 +225,7 @@ def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
         fields["amount"] = None
     after = replace(at, **fields)
     if "layer" in fields:  # what was chosen in another layer moves inside this one
-        place = subject.look(after).at
+        place = subject.look(after)
         for name in ("channel", "row", "column"):
             if getattr(after, name) is not None:
                 after = replace(after, **{name: getattr(place, name)})

@@ -22,38 +22,37 @@ if TYPE_CHECKING:
 TIE = 1e-3  # of the largest value: what differs by less may be in another order elsewhere
 
 
-@dataclass(frozen=True)
-class Look:
+@dataclass(frozen=True, kw_only=True)
+class Look(Selection):
     """A subject at a selection that leaves nothing open: what a view is a function of."""
 
     subject: "Subject"
-    at: Selection
 
     @property
-    def image(self) -> np.ndarray:
+    def pixels(self) -> np.ndarray:
         """The image, (C, H, W)."""
-        return self.subject.image(self.at.source, *self.disturbed)[0].numpy()
+        return self.subject.image(self.source, *self.disturbed)[0].numpy()
 
     @property
     def disturbed(self) -> tuple[str, float]:
         """What is done to it, and how much of it."""
-        return self.at.disturbance, self.at.amount
+        return self.disturbance, self.amount
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """What every layer makes of the image: {name: (C, H, W)}."""
-        return self.subject.maps(self.at.source, self.at.weights, *self.disturbed)
+        return self.subject.maps(self.source, self.weights, *self.disturbed)
 
     @property
     def values(self) -> np.ndarray:
         """What the selected layer makes of it, (C, H, W)."""
-        return self.maps[self.at.layer]
+        return self.maps[self.layer]
 
     @property
     def places(self) -> dict[str, Sequence]:
         """What channel, row and column can be, and the amount of what is done to the image."""
         channels, rows, columns = map(range, self.values.shape)
-        amounts = DISTURBANCES[self.at.disturbance].amounts
+        amounts = DISTURBANCES[self.disturbance].amounts
         return {"channel": channels, "row": rows, "column": columns, "amount": amounts}
 
     @property
@@ -64,38 +63,36 @@ class Look:
     @property
     def stats(self) -> ActivationStats:
         """How the selected layer answers to all images."""
-        return self.subject.stats(self.at.weights)[self.at.layer]
+        return self.subject.stats(self.weights)[self.layer]
 
     @property
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
-        at = self.at
-        outputs = self.subject.outputs(at.source, at.weights, *self.disturbed)
-        network = self.subject.networks[at.weights]
-        return explain(network, outputs, at.layer, at.channel, at.row, at.column)
+        outputs = self.subject.outputs(self.source, self.weights, *self.disturbed)
+        network = self.subject.networks[self.weights]
+        return explain(network, outputs, self.layer, self.channel, self.row, self.column)
 
     @property
     def other(self) -> str:
         """The weights to compare with."""
-        return self.subject.other(self.at.weights)
+        return self.subject.other(self.weights)
 
     @property
     def compared(self) -> list[str]:
         """The weights that are shown: one, or two."""
-        if self.at.compare == "alone":
-            return [self.at.weights]
-        return [self.at.weights, self.other]
+        if self.compare == "alone":
+            return [self.weights]
+        return [self.weights, self.other]
 
     @property
     def title(self) -> str:
         """Which image it is and what the network reads in it."""
-        at = self.at
         names = self.subject.digits
         label = ""
         if self.labelled:
-            label = f", a {names[self.subject.labels[at.image]]}"
-        if at.disturbance != "none":
-            label += f", {at.disturbance} {at.amount:g} {DISTURBANCES[at.disturbance].unit}"
+            label = f", a {names[self.subject.labels[self.image]]}"
+        if self.disturbance != "none":
+            label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
         confidence = f"{self.probs.max():.1%}"
         return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
 
@@ -103,30 +100,30 @@ class Look:
     def chosen(self) -> Tensor:
         """Which images the filter lets through, (N,) bool."""
         mask = torch.zeros(len(self.subject.images), dtype=torch.bool)
-        mask[self.subject.chosen(self.at.filter)] = True
+        mask[self.subject.chosen(self.filter)] = True
         return mask
 
     @property
     def name(self) -> str:
         """What to call what is looked at."""
-        if self.at.drawing is None:
-            return f"Image {self.at.image}"
+        if self.drawing is None:
+            return f"Image {self.image}"
         return "Your drawing"
 
     @property
     def labelled(self) -> bool:
         """Whether a label was given."""
-        return self.subject.given is not None and self.at.drawing is None
+        return self.subject.given is not None and self.drawing is None
 
     def ranked(self, layer: str) -> np.ndarray:
         """How many images are lost without each channel; nan where it was not measured."""
         unknown = [np.nan] * self.subject.layers[layer].shape[0]
-        lost = self.subject.jobs.results.get(("ranking", layer, self.at.weights), unknown)
+        lost = self.subject.jobs.results.get(("ranking", layer, self.weights), unknown)
         return np.array(lost, dtype=float)
 
     def seen(self, row: int, column: int) -> Box | None:
         """What a value of the selected layer sees of the image; None where that isn't known."""
-        field = self.subject.layers[self.at.layer].receptive_field
+        field = self.subject.layers[self.layer].receptive_field
         return field and field.box(row, column)
 
 

@@ -191,11 +191,9 @@ def coloured(mark: Maps, index: int) -> np.ndarray:
 def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
     """Draws the edge of a box into an enlarged map, two pixels wide."""
     top, left, bottom, right = (side * zoom for side in box)
-    colour = matplotlib.colors.to_rgba(ORANGE)
-    for edge in (slice(top, top + 2), slice(bottom - 2, bottom)):
-        pixels[edge, left:right] = colour
-    for edge in (slice(left, left + 2), slice(right - 2, right)):
-        pixels[top:bottom, edge] = colour
+    inside = pixels[top + 2 : bottom - 2, left + 2 : right - 2].copy()
+    pixels[top:bottom, left:right] = matplotlib.colors.to_rgba(ORANGE)
+    pixels[top + 2 : bottom - 2, left + 2 : right - 2] = inside
 
 
 def colour_bar(mark: Maps) -> OffsetBox:

@@ -23,7 +23,6 @@ from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
-from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 from mnist_helpers.runs.snapshots import Snapshots
@@ -249,7 +248,7 @@ class Subject:
         """The model's answers to all images."""
         return Predictions(self.logits, self.labels)
 
-    def stats(self, weights: str) -> dict[str, ActivationStats]:
+    def stats(self, weights: str) -> dict[str, activations.ActivationStats]:
         """How every layer answers to all images."""
         text = f"Measuring {len(self.images):,} images"
         start = partial(activations.activation_stats, self.networks[weights], self.images)
@@ -304,18 +303,14 @@ class Subject:
 
     def look(self, at: Selection) -> Look:
         """The subject at a selection, with what that leaves open filled in."""
-        amount = at.amount
-        if amount is None:
-            amount = DISTURBANCES[at.disturbance].nothing
-        at = replace(
-            at,
-            weights=at.weights or next(iter(self.networks)),
-            layer=at.layer or self.network.convolutions[0],
-            amount=amount,
-        )
-        maps = self.maps(at.source, at.weights, at.disturbance, at.amount)[at.layer]
-        channel, row, column = largest(maps, (at.channel, at.row, at.column))
-        return Look(self, replace(at, channel=channel, row=row, column=column))
+        fields = dict(vars(at), subject=self)
+        fields["weights"] = at.weights or next(iter(self.networks))
+        fields["layer"] = at.layer or self.network.convolutions[0]
+        if at.amount is None:
+            fields["amount"] = DISTURBANCES[at.disturbance].nothing
+        look = Look(**fields)
+        channel, row, column = largest(look.values, (at.channel, at.row, at.column))
+        return replace(look, channel=channel, row=row, column=column)
 
     def check(self, at: Selection) -> None:
         """Refuses a selection that doesn't exist.

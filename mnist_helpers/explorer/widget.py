@@ -50,10 +50,10 @@ def page_script() -> str:
     )
 
 
-def colours(colormap: str) -> list[list[int]]:
-    """The 255 colours of one of matplotlib's colour maps, as red, green and blue."""
+def colours(colormap: str) -> list[int]:
+    """The 255 colours of one of matplotlib's colour maps, as pixels of 32 bits: red comes first."""
     levels = np.linspace(0, 1, 255)
-    return matplotlib.colormaps[colormap](levels, bytes=True)[:, :3].tolist()
+    return matplotlib.colormaps[colormap](levels, bytes=True).view("<u4").ravel().tolist()
 
 
 class Page(anywidget.AnyWidget):
@@ -75,15 +75,18 @@ class Explorer(VBox):
     selection = traitlets.Instance(Selection)
 
     def __init__(self, subject: Subject, selection: Selection) -> None:
-        self.subject, self.serial, self.task, self.scene = subject, 0, None, None
+        self.subject = subject
+        self.serial = 0
+        self.task = None
         self.is_showing = False
         titles = [(view.title, name) for name, view in views_of(subject).items()]
         self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
         self.tabs.add_class("mnist-tabs")
         self.panel = Controls()
         self.controls = self.panel.fields
-        self.task_text, self.progress, stop = Label(), FloatProgress(max=1), Button()
-        stop.description = "Stop"
+        self.task_text = Label()
+        self.progress = FloatProgress(max=1)
+        stop = Button(description="Stop")
         stop.on_click(lambda button: self.stop())
         self.waiting = HBox([self.task_text, self.progress, stop])
         self.waiting.layout.display = "none"
@@ -121,13 +124,8 @@ class Explorer(VBox):
             self.panel.show(look)
         finally:
             self.is_showing = False
-        self.page.state = self.described(look, error)  # last: what one sees then is in line with it
-
-    def described(self, look: Look, error: str) -> dict[str, object]:
-        """All that the page needs to draw."""
-        parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
-        text, numbers = encoded(parts)
-        return {
+        text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
+        self.page.state = {  # last: what one sees then is in line with it
             "view": self.selection.view,
             "shown": text,
             "numbers": numbers,
@@ -146,9 +144,9 @@ class Explorer(VBox):
 
         What is slow is left to the event loop. A message without a part only nudges the server.
         """
-        if "select" not in content:
-            return
         try:
+            if "select" not in content:
+                return
             self.serial = int(content.get("serial", self.serial))
             with self.subject.jobs.deferring(may_wait()):
                 after = moved(self.subject, self.selection, content["select"])
@@ -156,8 +154,7 @@ class Explorer(VBox):
                     self.show()
                 self.selection = after
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
-            error = f"{type(wrong).__name__}: {wrong}"
-            self.page.state = self.page.state | {"error": error, "serial": self.serial}
+            self.say(f"{type(wrong).__name__}: {wrong}")
             raise
 
     def begin(self, slow: Unmeasured) -> None:
@@ -185,9 +182,11 @@ class Explorer(VBox):
             self.task.cancel()
         self.task = None
         self.waiting.layout.display = "none"
-        self.page.state = self.page.state | {
-            "error": "Stopped; any change goes on with what is missing."
-        }
+        self.say("Stopped; any change goes on with what is missing.")
+
+    def say(self, error: str) -> None:
+        """Tells on the page what is wrong, beside what it shows."""
+        self.page.state = dict(self.page.state, error=error, serial=self.serial)
 
     def _ipython_display_(self) -> None:
         """Shows a still, and over it the widget, whose page hides the still while it lives."""
@@ -209,19 +208,21 @@ def may_wait() -> bool:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    at, probs = look.at, look.probs
     names = look.subject.digits
-    label = f"label {names[look.subject.labels[at.image]]}" if look.labelled else "no label"
-    said = f"{number(probs.max().item(), '.1%')}, {label}"
-    image = picture(look.image, 42, select={})
-    return Row([image, Text(text=names[probs.argmax()], size="large", notes=[said])])
+    label = "no label"
+    if look.labelled:
+        label = f"label {names[look.subject.labels[look.image]]}"
+    note = f"{number(look.probs.max().item(), '.1%')}, {label}"
+    answer = Text(text=names[look.probs.argmax()], size="large", notes=[note])
+    return Row([picture(look.pixels, 42, select={}), answer])
 
 
 def trail(look: Look) -> Row:
     """The way from the image to the answer, as far as it is near: a button for each layer."""
-    if "layer" not in VIEWS[look.at.view].fields:
+    if "layer" not in VIEWS[look.view].fields:
         return Row([])
-    names, here = list(look.maps), look.at.layer
+    names = list(look.maps)
+    here = look.layer
     place = names.index(here)
     near = names[max(place - AROUND, 0) : place + AROUND + 1]
     steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in near]
@@ -239,7 +240,7 @@ def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list
         if isinstance(item, np.ndarray):
             arrays.append(item)
             return {"array": len(arrays) - 1, "shape": item.shape}
-        values = {"kind": type(item).__name__.lower()} | vars(item)
+        values = dict(vars(item), kind=type(item).__name__.lower())
         if isinstance(item, Maps):
             values["frames"] = list(item.frames.items())  # JSON's names are texts
         if isinstance(item, Table):
@@ -285,14 +286,17 @@ def still(
     **selection: object,
 ) -> Still:
     """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
-    subject, at = as_subject(model, images, labels, others), selected(selection)
+    subject = as_subject(model, images, labels, others)
+    at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
 
 
 def as_subject(model: nn.Module | Subject, *data: object) -> Subject:
     """A subject of `model`, or `model` itself if it is one."""
-    return model if isinstance(model, Subject) else Subject(model, *data)
+    if isinstance(model, Subject):
+        return model
+    return Subject(model, *data)
 
 
 def selected(fields: dict[str, object]) -> Selection:

@@ -129,7 +129,7 @@ def lab_page(subject: Subject) -> str:
             for name, layer in subject.layers.items()
         },
         "shapes": {name: values.shape for name, values in sorted(weights)},
-        "first": look.at.layer,
+        "first": look.layer,
         "labels": subject.labels,
         "levels": levels,
         "mean": MEAN,

@@ -8,11 +8,11 @@ const SCATTER_EDGE = 10; // the margin of a scatter, in pixels
 function bindItems(view, items, columns) {
   view.items = items;
   view.here = () => placeOf(items.indexOf(document.activeElement), columns);
-  view.locate = ({ target }) => {
+  view.locate = (_, { target }) => {
     const isHit = (item) => item.contains(target) && !item.classList.contains("empty");
     return placeOf(items.findIndex(isHit), columns);
   };
-  view.move = (key) => items[step(key, view.here().index, items.length, columns)].focus();
+  view.move = (_, key) => items[step(key, view.here().index, items.length, columns)].focus();
   if (!selects(view.mark)) return;
   const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
   items.forEach((item, i) => focusable(item, { onfocus: () => rove(i) }));
@@ -33,7 +33,7 @@ function drawTable(view, mark) {
   }
   view.table.ariaLabel = mark.title || "numbers";
   const shades = mark.shades ? decode(mark.shades) : view.values;
-  const top = Math.max(1e-9, largestOf(shades.map(Math.abs).filter(Number.isFinite)));
+  const top = Math.max(1e-9, largestSize(shades));
   mark.texts.flat().forEach((text, i) => {
     const cell = view.items[i];
     const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
@@ -84,17 +84,17 @@ function makeEditable(view, cell, { row, column }) {
   let from = null;
   input.onpointerdown = ({ clientX, clientY, pointerId }) => {
     input.setPointerCapture(pointerId);
-    from = { x: clientX, y: clientY, value: input.valueAsNumber || 0 };
+    from = { place: clientX - clientY, value: input.valueAsNumber || 0 };
   };
-  input.onpointermove = ({ clientX, clientY, buttons }) => {
-    if (!buttons || !from) return;
-    const steps = Math.round((clientX - from.x + from.y - clientY) / DRAG);
+  input.onpointermove = ({ clientX, clientY }) => {
+    if (!from) return;
+    const steps = Math.round((clientX - clientY - from.place) / DRAG);
     const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
     if (steps === 0 || value === input.valueAsNumber) return;
     input.value = Number(value.toFixed(4));
     select();
   };
-  input.onpointerup = () => (from = null);
+  input.onlostpointercapture = () => (from = null);
   input.oninput = select;
   input.onchange = () => {
     if (isNumber(input.valueAsNumber)) return;
@@ -134,7 +134,7 @@ function drawBars(view, mark) {
   const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
   const zero = share(0);
   view.plot.style.setProperty("--zero", `${zero}%`);
-  if (differs(view.scale, [mark.axis, mark.limits])) drawScale(view.scale, mark.axis, share);
+  drawScale(view.scale, mark.axis, share);
   view.items.forEach((group, i) => {
     const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
     const isEmphasised = mark.emphasis.includes(i);
@@ -247,11 +247,11 @@ function layScatter(view, mark) {
   view.items = [box];
   view.describe = describeScatter;
   view.here = () => ({ index: view.caret });
-  view.locate = (event) => pointUnder(view, event);
+  view.locate = pointUnder;
   view.hover = ({ index }) => {
     if (view.mark.hovers) view.context.pick({ [view.mark.hovers]: imageOfPoint(view.mark, index) });
   };
-  view.move = (key) => {
+  view.move = (_, key) => {
     view.caret = pointTowards(view, key);
     view.hover({ index: view.caret });
   };

@@ -151,9 +151,10 @@ function nameControls(box, el) {
     if (handle.ariaValueText !== readout.textContent) handle.ariaValueText = readout.textContent;
     Object.assign(readout, { role: "textbox", ariaLabel: `${label}, as text` });
   }
-  for (const icon of box.querySelectorAll(".widget-play i")) {
-    const name = Object.keys(PLAY).find((kind) => icon.classList.contains(kind));
-    Object.assign(icon.parentElement, { ariaLabel: PLAY[name], title: PLAY[name] });
+  for (const [kind, name] of Object.entries(PLAY)) {
+    for (const icon of box.querySelectorAll(`.widget-play .${kind}`)) {
+      Object.assign(icon.parentElement, { ariaLabel: name, title: name });
+    }
   }
   for (const part of box.querySelectorAll("button, input, select, [tabindex], [contenteditable]")) {
     if (!el.contains(part)) focusable(part);
@@ -163,13 +164,11 @@ function nameControls(box, el) {
 /** Makes a row of ToggleButtons tabs: one of them takes the focus, arrow keys move it. */
 function nameTabs(row) {
   const buttons = [...row.querySelectorAll("button")];
-  const [first] = buttons;
-  if (!first) return;
-  Object.assign(first.parentElement, { role: "tablist", ariaLabel: "Views" });
+  Object.assign(row.lastElementChild, { role: "tablist", ariaLabel: "Views" });
   for (const button of buttons) {
     const isOpen = button.classList.contains("mod-active");
     button.role = "tab";
-    button.ariaSelected = String(isOpen);
+    button.ariaSelected = isOpen;
     button.tabIndex = isOpen ? 0 : -1;
   }
   row.onkeydown = (event) => {

@@ -9,13 +9,11 @@ function drawMaps(view, mark) {
   if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, bar])) {
     layMaps(view, mark);
   }
-  if (!view.layout.joined && differs(view.grid, labels)) writeLabels(view, mark);
+  if (!view.layout.joined) writeLabels(view, mark);
   view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
-  const wanted = mark.frames.length;
-  while (view.frames.length > wanted) view.frames.pop().remove();
-  while (view.frames.length < wanted) view.frames.push(make("div", "frame"));
-  mark.frames.forEach(([index, box], i) => putBox(view, view.frames[i], index, box));
+  view.grid.querySelectorAll(".frame").forEach((frame) => frame.remove());
+  mark.frames.forEach(([index, box]) => putBox(view, make("div", "frame"), index, box));
   if (bar) drawColourBar(view, mark);
   putCaret(view, view.caret);
 }
@@ -28,7 +26,6 @@ function layMaps(view, mark) {
   const columns = Math.min(mark.columns, count);
   const gap = joined && height * width > 1 ? 1 : 0;
   view.layout = { count, height, width, joined, columns, gap };
-  view.frames = [];
   view.caret = wholeMap(view, Math.min(view.caret?.index ?? 0, count - 1));
   view.caretBox = make("div", "caret");
   view.hoverBox = make("div", "hover");
@@ -57,7 +54,12 @@ function layMaps(view, mark) {
   ].filter((part) => part.textContent);
   if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
   view.body.replaceChildren(grid, ...parts);
-  bindMaps(view);
+  view.describe = describeMaps;
+  view.here = () => ({ ...view.caret, width });
+  view.locate = locateInMaps;
+  view.settle = settleInMaps;
+  view.move = moveInMaps;
+  grid.onpointerleave = () => view.hoverBox.remove();
 }
 
 /** Writes the labels, and gives each cell the width of its map, or of a word of its label. */
@@ -94,7 +96,7 @@ function paintSheet({ mark, values, layout }, canvas, i) {
 
 /** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
 function pixelOfLevel(mark, values, index) {
-  const table = colourTable(mark.palette);
+  const table = coloursOf(mark.palette);
   const [low, high] = mark.limits[index] ?? mark.limits[0];
   const scale = high > low ? 254 / (high - low) : 0;
   const start = scale === 0 && mark.palette === "signed" ? 127 : 0;
@@ -140,31 +142,12 @@ function putBox({ layout, sheets }, element, index, box) {
 /** Moves the caret to a map, or to a value in it, and names it for screen readers. */
 function putCaret(view, caret) {
   const { index, row, column } = caret;
-  const isValue = row !== undefined && view.layout.height * view.layout.width > 1;
   view.caret = caret;
-  putBox(view, view.caretBox, index, isValue ? boxAt(row, column) : null);
+  putBox(view, view.caretBox, index, row === undefined ? null : boxAt(row, column));
   view.caretBox.ariaLabel = describeMaps(view, caret);
   view.caretBox.ariaSetSize = view.layout.count;
   view.caretBox.ariaPosInSet = index + 1;
   view.caretBox.ariaSelected = view.mark.frames.some(([framed]) => framed === index);
-}
-
-/** Tells the view where pointer and caret are in maps, and how the caret moves. */
-function bindMaps(view) {
-  view.describe = describeMaps;
-  view.here = () => ({ ...view.caret, width: view.layout.width });
-  view.settle = (place) => {
-    putCaret(view, place);
-    view.context.focus(view, place);
-  };
-  view.locate = (event) => locateInMaps(view, event);
-  view.move = (key, shift) => moveInMaps(view, key, shift);
-  view.grid.onfocus = () => {
-    if (view.layout.count === 1 && view.caret.row === undefined) {
-      putCaret(view, { index: 0, ...middle(view, 0) });
-    }
-  };
-  view.grid.onpointerleave = () => view.hoverBox.remove();
 }
 
 /** The map and the value under the pointer. */
@@ -187,6 +170,12 @@ function locateInMaps(view, { target, clientX, clientY }) {
   const isValue = ["@row", "@column", "@place"].some((name) => values.includes(name));
   if (selects(view.mark)) putBox(view, view.hoverBox, index, isValue ? boxAt(row, column) : null);
   return { index, row, column, width };
+}
+
+/** Moves the caret to the place of a click, which is then told. */
+function settleInMaps(view, place) {
+  putCaret(view, place);
+  view.context.focus(view, place);
 }
 
 /** Moves the caret from map to map; with Shift, or where there is one map, from value to value. */
@@ -254,10 +243,9 @@ function valuesText(values, depth = 1) {
 function drawColourBar({ body }, { palette, limits }) {
   const [canvas, ends] = body.querySelector(".bar").children;
   const [low, high] = limits[0];
-  const colours = colourTable(palette);
-  if (!differs(canvas, [palette, isDark(), low, high])) return;
+  const colours = coloursOf(palette);
   Object.assign(canvas, { width: 1, height: colours.length });
-  paint(canvas, colours.toReversed());
+  paint(canvas, Uint32Array.from(colours.toReversed()));
   const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
   ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));
 }

@@ -17,9 +17,8 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
 def confusion(look: Look) -> Scene:
     """What is taken for what, how sure the answers are, and the images that the filter leaves."""
-    at = look.at
     subject = look.subject
-    images = subject.chosen(at.filter)
+    images = subject.chosen(look.filter)
     order = subject.predictions.losses[images].argsort(descending=True, stable=True)
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
@@ -38,8 +37,8 @@ def confusion(look: Look) -> Scene:
     count = len(labels)
     select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
     frame = None
-    if at.digit is not None and at.predicted is not None:
-        frame = at.digit * classes + at.predicted
+    if look.digit is not None and look.predicted is not None:
+        frame = look.digit * classes + look.predicted
     cells = matrix(look, subject.predictions, frame=frame, select=select)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
@@ -77,8 +76,8 @@ def by_confidence(look: Look) -> Bars:
     bins = reliability(answers.confidence, answers.correct, 10)
     count = np.where(bins.counts, bins.counts, np.nan)
     emphasis = []
-    if look.at.tenth is not None:
-        emphasis = [look.at.tenth]
+    if look.tenth is not None:
+        emphasis = [look.tenth]
     return Bars(
         ticks=[str(percent) for percent in range(10, 101, 10)],
         series={"are right": bins.right / count, "claim to be": bins.claimed / count},
@@ -93,14 +92,13 @@ def by_confidence(look: Look) -> Bars:
 
 def neighbours(look: Look) -> Scene:
     """Where the images lie to the network, and the known images most like one of them."""
-    at = look.at
     subject = look.subject
     answers = subject.predictions
-    image = at.pointed
+    image = look.pointed
     if image is None:
-        image = at.image
-    points = subject.points(at.projection)
-    images = subject.chosen(at.filter).tolist()
+        image = look.image
+    points = subject.points(look.projection)
+    images = subject.chosen(look.filter).tolist()
     frame = None
     if image in images:
         frame = images.index(image)
@@ -117,7 +115,7 @@ def neighbours(look: Look) -> Scene:
         frame=frame,
         select=select,
         hovers="pointed",
-        title=f"{subject.hidden} of {len(images):,} images, by {at.projection}",
+        title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
         notes=["A ring: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"

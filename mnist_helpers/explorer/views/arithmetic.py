@@ -29,7 +29,7 @@ RULES = {
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    source = look.at.input_channel  # or else the one that adds the most
+    source = look.input_channel  # or else the one that adds the most
     if source is None and sums.kernel is not None:
         source = int(np.abs(sums.partial_sums).argmax())
     source = min(source or 0, len(sums.patch) - 1)
@@ -48,10 +48,10 @@ def sentence(look: Look, sums: Arithmetic) -> str:
     """The rule that makes the value, with its numbers."""
     value = number(sums.value)
     if not sums.patch.size:
-        return f"{look.subject.layers[look.at.layer].op} puts out {value}"
+        return f"{look.subject.layers[look.layer].op} puts out {value}"
     if sums.kernel is None:
         first = number(sums.patch.flat[0].item())
-        return RULES[sums.rule].format(value=value, first=first, channel=look.at.channel)
+        return RULES[sums.rule].format(value=value, first=first, channel=look.channel)
     total = number(sums.partial_sums.sum().item())
     text = f"sum of all products {total} + bias {number(sums.bias)} = {value}"
     if sums.rectified:
@@ -61,7 +61,6 @@ def sentence(look: Look, sums: Arithmetic) -> str:
 
 def places(look: Look, sums: Arithmetic, source: int) -> Row:
     """The image, what the layer reads and what it puts out, with the frames of this value."""
-    at = look.at
     marks = [input_picture(look, LARGE)]
     if sums.patch.size:
         rows = sums.rows[sums.rows >= 0]
@@ -70,10 +69,10 @@ def places(look: Look, sums: Arithmetic, source: int) -> Row:
         window = tuple(map(int, corners))
         channel = sums.source + source
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
-    title = f"row {at.row}, column {at.column}"
+    title = f"row {look.row}, column {look.column}"
     if is_vector(look.values):
         title = "value"
-    marks.append(single_map(look, at.layer, at.channel, value_box(look), LARGE))
+    marks.append(single_map(look, look.layer, look.channel, value_box(look), LARGE))
     marks.append(Text(text=number(sums.value), size="large", title=title))
     return Row(marks)
 

@@ -21,17 +21,16 @@ SIDE = 196  # of the image, in pixels
 
 def convolve(look: Look) -> Scene:
     """The map that one kernel makes of the image's first channel, and one value of it in full."""
-    at = look.at
-    pixels = look.image[0]
-    kernel = np.reshape(at.kernel or PRESETS["vertical edges"], (3, 3))
-    padded = np.pad(pixels, at.padding)
-    patches = sliding_window_view(padded, kernel.shape)[:: at.stride, :: at.stride]
+    pixels = look.pixels[0]
+    kernel = np.reshape(look.kernel or PRESETS["vertical edges"], (3, 3))
+    padded = np.pad(pixels, look.padding)
+    patches = sliding_window_view(padded, kernel.shape)[:: look.stride, :: look.stride]
     output = (patches * kernel).sum(axis=(2, 3))
     height, width = output.shape
-    row = min(at.row, height - 1)
-    column = min(at.column, width - 1)
-    top = row * at.stride
-    left = column * at.stride
+    row = min(look.row, height - 1)
+    column = min(look.column, width - 1)
+    top = row * look.stride
+    left = column * look.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
     image = grid(
         padded[None],
@@ -53,7 +52,7 @@ def convolve(look: Look) -> Scene:
     steps = products(patches[row, column], kernel, {}, edit="kernel")
     presets = [Text(text=name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
     sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}"
-    options = f"padding {at.padding}, stride {at.stride}: {sizes}"
+    options = f"padding {look.padding}, stride {look.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(output[row, column])}"
     caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
     images = Row([image, result, learned(look)])
@@ -63,7 +62,7 @@ def convolve(look: Look) -> Scene:
 def learned(look: Look) -> Item:
     """The first kernels of the network, to take over, where they are of 3 × 3."""
     name = look.subject.network.convolutions[0]
-    weights = look.subject.kernels("weights", look.at.weights)[name][:, 0]
+    weights = look.subject.kernels("weights", look.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
         return Row([])
     return grid(

@@ -17,16 +17,16 @@ SIDE = 112  # of a step, in pixels
 
 def drawing(look: Look) -> Scene:
     """A pad, the steps that make its ink an image of MNIST's form, and the answer to it."""
-    if look.image.shape != (1, IMAGE_SIZE, IMAGE_SIZE):
+    if look.pixels.shape != (1, IMAGE_SIZE, IMAGE_SIZE):
         return Scene(Text(text=UNFIT, size="strong"), UNFIT)
-    example = look.subject.images[look.at.image][0].numpy() * STD + MEAN
-    pad = Pad(title="pad", ink=look.at.drawing, example=example)
-    if look.at.drawing is None:
+    example = look.subject.images[look.image][0].numpy() * STD + MEAN
+    pad = Pad(title="pad", ink=look.drawing, example=example)
+    if look.drawing is None:
         hint = Text(text=INVITATION, size="strong")
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
         empty = Column([Row([pad, hint]), Row([])])
-        return Scene(empty, f"{INVITATION} Chosen: image {look.at.image}.")
-    prepared = prepare(pad_ink(look.at.drawing))
+        return Scene(empty, f"{INVITATION} Chosen: image {look.image}.")
+    prepared = prepare(pad_ink(look.drawing))
     height, width = prepared.fitted.shape
     steps = {
         "1. cropped": prepared.cropped[::2, ::2],  # half as fine
@@ -37,7 +37,7 @@ def drawing(look: Look) -> Scene:
     for title, values in steps.items():
         side = SIDE * values.shape[1] // max(values.shape)
         pictures.append(picture(values[None], side, title=title, select={}))
-    pictures.append(picture(look.image, SIDE, title="4. normalised"))
+    pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
     answer = Column([Row(pictures), Row([bars, alike(look, features)])])

@@ -33,34 +33,33 @@ def answer(look: Look) -> Scene:
     emphasis = []
     title = "probability"
     if look.labelled:
-        emphasis = [int(look.subject.labels[look.at.image])]
+        emphasis = [int(look.subject.labels[look.image])]
         title = "probability of each digit; orange: the label"
     bars = probability_bars(look, emphasis, title)
-    image = picture(look.image, 196, title=look.name.lower())
+    image = picture(look.pixels, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
 
 def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
-    at = look.at
     subject = look.subject
     mask = look.chosen
     subset = "images"
     emphasis = []
-    if at.target is not None:
-        name = subject.digits[at.target]
-        mask = mask & (subject.labels == at.target)
+    if look.target is not None:
+        name = subject.digits[look.target]
+        mask = mask & (subject.labels == look.target)
         subset = f"images of class {name}"
-        emphasis = [at.target]
+        emphasis = [look.target]
         if not mask.any():
             count = f"none of the {int(look.chosen.sum()):,} images"
             raise InputError(f"{count} is of class {name}; choose another class.")
-    images = look.stats.top_images(at.channel, TOP, mask).tolist()
+    images = look.stats.top_images(look.channel, TOP, mask).tolist()
     columns = [top_image(look, image) for image in images]
-    start = int(look.stats.max[:, at.channel].argmax())  # gradient ascent began there
-    ascent = subject.maximized(at.layer, at.weights, at.channel)
+    start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
+    ascent = subject.maximized(look.layer, look.weights, look.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
-    means = subject.class_means(at.layer, at.weights)[:, at.channel]
+    means = subject.class_means(look.layer, look.weights)[:, look.channel]
     low = min(0, np.nanmin(means))
     high = max(0, np.nanmax(means)) or 1
     bars = class_bars(
@@ -73,17 +72,16 @@ def top_images(look: Look) -> Scene:
         title="mean activation by class",
     )
     names = ", ".join(map(str, images[:4]))
-    caption = (
-        f"{at.layer}, channel {at.channel}: strongest in {subset} {names}. {driving(look, means)}"
-    )
+    place = f"{look.layer}, channel {look.channel}"
+    caption = f"{place}: strongest in {subset} {names}. {driving(look, means)}"
     if not look.chosen.all():
-        caption += f" Only {filter_text(subject, at.filter)}."
+        caption += f" Only {filter_text(subject, look.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
 
 
 def top_image(look: Look, image: int) -> Column:
     """One of the images that excite the channel most."""
-    value = number(look.stats.max[image, look.at.channel].item(), ".2f")
+    value = number(look.stats.max[image, look.channel].item(), ".2f")
     title = f"{value}, a {look.subject.digits[look.subject.labels[image]]}"
     values = look.subject.images[image].numpy()
     select = {"image": image}
@@ -92,7 +90,7 @@ def top_image(look: Look, image: int) -> Column:
 
 def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Column:
     """An image (C, H, W) with what the largest value sees of it framed, and that enlarged."""
-    place = look.stats.argmax[image, look.at.channel].item()
+    place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
     top, left, bottom, right = box or (0, 0, *values.shape[1:])
     whole = picture(values, SMALL, frames=frame(box), **fields)
@@ -111,7 +109,7 @@ def driving(look: Look, means: np.ndarray) -> str:
 
 def attribution(look: Look) -> Scene:
     """What speaks for a class, by four methods, with one network's weights or two."""
-    target = look.at.target
+    target = look.target
     if target is None:
         target = int(look.probs.argmax())
     rows = [attribution_row(look, target, weights) for weights in look.compared]
@@ -124,11 +122,11 @@ def attribution(look: Look) -> Scene:
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
     frames = {}
-    if look.at.layer == IMAGE:
+    if look.layer == IMAGE:
         frames = {0: value_box(look)}
     title = f"{weights}, class {look.subject.digits[target]}"
-    marks = [picture(look.image, 168, title=title, frames=frames)]
-    methods = look.subject.attributions(look.at.source, target, weights, *look.disturbed)
+    marks = [picture(look.pixels, 168, title=title, frames=frames)]
+    methods = look.subject.attributions(look.source, target, weights, *look.disturbed)
     for method, values in methods.items():
         maps = grid(
             values[None],
@@ -145,19 +143,18 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
 
 def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
-    at = look.at
     subject = look.subject
     convolutions = subject.network.convolutions
-    if at.rank:
+    if look.rank:
         for layer in convolutions:
-            subject.ranking(layer, at.weights)
-    answers = subject.without(at.ablated, at.weights)
+            subject.ranking(layer, look.weights)
+    answers = subject.without(look.ablated, look.weights)
     accuracy = answers.correct[look.chosen].double().mean()
     facts = f"{images_text(look)}: {accuracy:.2%}"
-    if at.ablated:
-        full_answers = subject.without((), at.weights)
-        full_probs = subject.probs_without((), at.weights, at.source)
-        probs = subject.probs_without(at.ablated, at.weights, at.source)
+    if look.ablated:
+        full_answers = subject.without((), look.weights)
+        full_probs = subject.probs_without((), look.weights, look.source)
+        probs = subject.probs_without(look.ablated, look.weights, look.source)
         accuracies = [by_class(look, full_answers), by_class(look, answers)]
         charts = [
             paired(look, "probability for this image", [full_probs, probs]),
@@ -165,13 +162,13 @@ def ablation(look: Look) -> Scene:
         ]
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[look.chosen].double().mean()
-        text = f"Ablated: {named(at.ablated)}. {reading}. {facts} instead of {full_accuracy:.2%}"
+        text = f"Ablated: {named(look.ablated)}. {reading}. {facts} instead of {full_accuracy:.2%}"
         buttons = [Text(text="All channels on", select={"ablate": None})]
     else:
         charts = [input_picture(look, SMALL), Text(text=HINT, size="strong")]
         text = f"{HINT}. {facts}"
         buttons = []
-    if not at.rank:
+    if not look.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking(look, layer) for layer in convolutions]
     return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {text}.")
@@ -183,7 +180,7 @@ def images_text(look: Look) -> str:
     total = len(look.chosen)
     if count == total:
         return f"All {count:,} images"
-    return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.at.filter)}"
+    return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.filter)}"
 
 
 def named(ablated: Sequence[tuple[str, int]]) -> str:
@@ -225,7 +222,7 @@ def ranking(look: Look, name: str) -> Bars:
         axis={f"{count:,}": log_height(count).item() for count in COUNTS if count <= high},
         axes=(f"Channel of {name}", "Images lost"),
         numbers=[number(count, ".0f") for count in lost.tolist()],
-        emphasis=[channel for layer, channel in look.at.ablated if layer == name],
+        emphasis=[channel for layer, channel in look.ablated if layer == name],
         title=title,
         select={"ablate": [[name, channel] for channel in range(len(lost))]},
     )

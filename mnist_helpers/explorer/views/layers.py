@@ -1,6 +1,7 @@
 """What the layers of a network hold: the way of an image, the kernels, the feature maps."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,7 +34,7 @@ QUANTITIES = {
 
 def pipeline(look: Look) -> Scene:
     """One image on its way through all layers, each on its own colour scale."""
-    opened = single_map(look, look.at.layer, look.at.channel, value_box(look), SMALL)
+    opened = single_map(look, look.layer, look.channel, value_box(look), SMALL)
     steps = [
         layer_step(look, name)
         for name, layer in look.subject.layers.items()
@@ -47,7 +48,7 @@ def layer_step(look: Look, name: str) -> Item:
     """What a layer makes of the image, with the facts about it below."""
     layer = look.subject.layers[name]
     values = look.maps[name]
-    framed = name == look.at.layer
+    framed = name == look.layer
     notes = [" × ".join(map(str, layer.shape)), f"sees {seen_size(look, name)}"]
     if layer.parameters:
         notes.append(f"{layer.parameters:,} parameters")
@@ -56,7 +57,7 @@ def layer_step(look: Look, name: str) -> Item:
     frames = {}
     if framed:
         frames = value_frames(look)
-    zoom = 42 / look.image.shape[2]  # the same for all
+    zoom = 42 / look.pixels.shape[2]  # the same for all
     return layer_maps(
         name,
         values,
@@ -83,7 +84,7 @@ def seen_size(look: Look, name: str) -> str:
 def class_table(look: Look, layer: str, **fields: object) -> Table:
     """One value for each class, the chosen class framed, or else the likeliest."""
     values = look.maps[layer].reshape(-1, 1)
-    frame = look.at.target
+    frame = look.target
     if frame is None:
         frame = int(values.argmax())
     return Table(
@@ -99,24 +100,23 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
 
 def kernels(look: Look) -> Scene:
     """The kernels of a convolution: those of one output channel large, beside them all."""
-    at = look.at
     layers = list(look.maps)
     convolutions = look.subject.network.convolutions
     name = convolutions[0]  # or else the last one up to the selected layer
-    for layer in layers[: layers.index(at.layer) + 1]:
+    for layer in layers[: layers.index(look.layer) + 1]:
         if layer in convolutions:
             name = layer
-    weights = look.subject.kernels(at.quantity, at.weights)[name]
+    weights = look.subject.kernels(look.quantity, look.weights)[name]
     outs, ins, height, width = weights.shape
-    channel = min(at.channel, outs - 1)
-    limits = colour_limits(weights.reshape(-1, height, width), at.limits)
+    channel = min(look.channel, outs - 1)
+    limits = colour_limits(weights.reshape(-1, height, width), look.limits)
     limits = [(-high, high) for _, high in limits]  # signed by nature
     marks = [large_kernels(look, name, weights, limits)]
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(name, weights, limits, channel))
-    quantity = QUANTITIES[at.quantity].format(weights=at.weights, other=look.other)
+    quantity = QUANTITIES[look.quantity].format(weights=look.weights, other=look.other)
     shape = f"{outs} × {ins} kernels of {height} × {width}"
-    scale = limits_text(limits, at.limits)
+    scale = limits_text(limits, look.limits)
     caption = f"{name}: {shape}, {quantity}, {scale}. Output channel {channel} is chosen."
     return Scene(Row(marks), caption)
 
@@ -124,7 +124,7 @@ def kernels(look: Look) -> Scene:
 def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
     """The kernels of the selected output channel, or of all if they read a single channel."""
     outs, ins = weights.shape[:2]
-    channel = min(look.at.channel, outs - 1)
+    channel = min(look.channel, outs - 1)
     if ins == 1:
         kernels = weights[:, 0]  # (out, height, width)
         field = "channel"
@@ -135,9 +135,9 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         field = "input_channel"
         first = channel // (outs // look.subject.network.module(name).groups) * ins
         columns = 4
-        if look.at.limits == "each":
+        if look.limits == "each":
             limits = limits[channel * ins :][:ins]
-        channel = look.at.input_channel
+        channel = look.input_channel
     frames = {}
     if channel is not None:
         frames = {min(channel, len(kernels) - 1): None}
@@ -178,27 +178,25 @@ def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) ->
 
 def feature_maps(look: Look) -> Scene:
     """All channels of a layer, with one network's weights or two, on one colour scale."""
-    at = look.at
     sides = {}
     for name in look.compared:
-        maps = look.subject.maps(at.source, name, *look.disturbed)
-        sides[name] = maps[at.layer]
+        sides[name] = replace(look, weights=name).values
     limits = feature_limits(look, list(sides.values()))
-    if at.compare == "difference":
+    if look.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
         limits = [(-high, high) for _, high in limits]
     width = 56
     columns = 4
-    if at.compare == "alone":
+    if look.compare == "alone":
         width = SMALL
         columns = 8
     marks = [input_picture(look, SMALL)]
     for name, values in sides.items():
-        title = f"{at.layer}, {name}"
-        if at.compare == "alone":
-            title = at.layer
+        title = f"{look.layer}, {name}"
+        if look.compare == "alone":
+            title = look.layer
         maps = layer_maps(
-            at.layer,
+            look.layer,
             values,
             width,
             limits,
@@ -206,23 +204,23 @@ def feature_maps(look: Look) -> Scene:
             columns=columns,
             labels=channel_names(len(values)),
             frames=value_frames(look),
-            colour_bar=at.limits != "each" and name == list(sides)[-1],
+            colour_bar=look.limits != "each" and name == list(sides)[-1],
         )
         marks.append(maps)
     shape = " × ".join(map(str, look.values.shape))
-    scale = limits_text(limits, at.limits)
+    scale = limits_text(limits, look.limits)
     return Scene(Row(marks), f"{look.title}. {shape}, {scale}. Framed: {selected_value(look)}.")
 
 
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
     """The ends of the colour scale of feature maps, shared by the weights that are compared."""
-    if look.at.limits == "all images":
+    if look.limits == "all images":
         stats = look.stats
         ends = [stats.max.max().item(), stats.min.min().item()]
         return colour_limits(np.array(ends))
     axis = 0
-    if look.at.limits == "each":
+    if look.limits == "each":
         axis = 1  # a map shares its scale with its neighbour
         if is_vector(look.values):  # drawn as one map
             sides = [values.reshape(1, -1, 1) for values in sides]
-    return colour_limits(np.concatenate(sides, axis=axis), look.at.limits)
+    return colour_limits(np.concatenate(sides, axis=axis), look.limits)

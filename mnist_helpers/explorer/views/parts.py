@@ -101,8 +101,8 @@ def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) 
 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
-    frames = frame(look.seen(look.at.row, look.at.column))
-    return picture(look.image, side, title="image", frames=frames)
+    frames = frame(look.seen(look.row, look.column))
+    return picture(look.pixels, side, title="image", frames=frames)
 
 
 def frame(box: Box | None) -> dict[int, Box]:
@@ -200,25 +200,24 @@ def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
 
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
-    row = look.at.row
-    column = look.at.column
+    row = look.row
+    column = look.column
     return row, column, row + 1, column + 1
 
 
 def value_frames(look: Look) -> dict[int, Box]:
     """The frame of that value among the maps of its layer, as `layer_maps` draws them."""
     if is_vector(look.values):
-        return {0: vector_box(look.at.channel, len(look.values))}
-    return {look.at.channel: value_box(look)}
+        return {0: vector_box(look.channel, len(look.values))}
+    return {look.channel: value_box(look)}
 
 
 def selected_value(look: Look) -> str:
     """Where the selected value stands, and what it is."""
-    at = look.at
-    place = f"{at.layer}, channel {at.channel}"
+    place = f"{look.layer}, channel {look.channel}"
     if not is_vector(look.values):
-        place += f", row {at.row}, column {at.column}"
-    return f"{place}: {number(look.values[at.channel, at.row, at.column])}"
+        place += f", row {look.row}, column {look.column}"
+    return f"{place}: {number(look.values[look.channel, look.row, look.column])}"
 
 
 def filter_text(subject: Subject, only: ImageFilter) -> str:

@@ -22,7 +22,6 @@ from mnist_helpers.metrics import class_report
 
 def training(look: Look) -> Scene:
     """The runs over time, and their networks at the chosen moment."""
-    at = look.at
     subject = look.subject
     answers, _ = subject.replay
     probs = {}
@@ -30,38 +29,37 @@ def training(look: Look) -> Scene:
     sides = []
     accuracies = []
     for run in subject.runs:
-        name = subject.nearest(run, at.weights)
-        probs[run] = answers[name].probs[at.image].numpy()
+        name = subject.nearest(run, look.weights)
+        probs[run] = answers[name].probs[look.image].numpy()
         recalls[run] = class_report(answers[name])["recall"].numpy()
-        sides.append(replace(look, at=replace(at, weights=name)))
+        sides.append(replace(look, weights=name))
         accuracies.append(f"{answers[name].accuracy:.0%} at {name}")
     axes = ("Digit", "")
     digits = [
         class_bars(look, ".0%", probs, title="probability, this image", axes=axes),
         class_bars(look, ".0%", recalls, title="accuracy by digit", axes=axes),
     ]
-    best = subject.best(subject.run_of(at.weights))
+    best = subject.best(subject.run_of(look.weights))
     button = Text(text="Best epoch", select={"weights": best})
     limits = colour_limits(np.concatenate([side.values for side in sides]))
     networks = [network(side, limits) for side in sides]
     charts = Row([Column([*curves(look), button]), Column(digits)])
     count = f"Read rightly of {len(subject.images):,} images"
-    caption = f"{look.title} at {at.weights}. {count}: {'; '.join(accuracies)}."
+    caption = f"{look.title} at {look.weights}. {count}: {'; '.join(accuracies)}."
     return Scene(Column([charts, Row(networks)]), caption)
 
 
 def network(look: Look, limits: Limits) -> Column:
     """One network: its kernels, what it makes of the image, its mistakes, where images lie."""
-    at = look.at
     answers, points = look.subject.replay
-    maps = layer_maps(at.layer, look.values, 36, limits, title=at.layer, colour_bar=True)
+    maps = layer_maps(look.layer, look.values, 36, limits, title=look.layer, colour_bar=True)
     return Column(
         [
-            Text(text=at.weights, size="strong"),
+            Text(text=look.weights, size="strong"),
             first_kernels(look),
             maps,
-            matrix(look, answers[at.weights]),
-            cloud(look, points[at.weights]),
+            matrix(look, answers[look.weights]),
+            cloud(look, points[look.weights]),
         ]
     )
 
@@ -74,7 +72,7 @@ def curves(look: Look) -> list[Bars]:
     """
     subject = look.subject
     answers, _ = subject.replay
-    epochs = subject.moments[subject.run_of(look.at.weights)]
+    epochs = subject.moments[subject.run_of(look.weights)]
     accuracies = {}
     losses = {}
     for run in subject.runs:
@@ -101,7 +99,7 @@ def curves(look: Look) -> list[Bars]:
             limits=tuple(axis.values()),
             axis=axis,
             axes=("Epoch, at first each about √2 times the one before", ""),
-            emphasis=[names.index(look.at.weights)],
+            emphasis=[names.index(look.weights)],
             select={"weights": names},
         )
         for title, series, axis in charts
@@ -115,7 +113,7 @@ def first_kernels(look: Look) -> Maps:
     kernels = {}
     for weights in subject.networks:
         kernels[weights] = subject.kernels("weights", weights)[name].mean(axis=1)
-    own = kernels[look.at.weights]
+    own = kernels[look.weights]
     return grid(
         own,
         36,
@@ -131,8 +129,8 @@ def cloud(look: Look, points: np.ndarray) -> Scatter:
     """Where the first images lie, on the axes of the run's last moment."""
     subject = look.subject
     frame = None
-    if look.at.image < len(points):
-        frame = look.at.image
+    if look.image < len(points):
+        frame = look.image
     return Scatter(
         points=points,
         classes=subject.labels[:FEW].tolist(),

@@ -7,8 +7,8 @@ const drawn = { ink: null, steps: null }; // the last drawing, and what it becam
 /** The steps of a drawing's preparation, the last of them normalised; kept while it stays. */
 function preparedOf(ink) {
   if (drawn.ink !== ink) {
-    const bytes = Uint8Array.fromBase64(ink);
-    const steps = prepareInk(makeGrid(INK, INK, (row, column) => bytes[row * INK + column] / 255), 28);
+    const values = Float32Array.from(Uint8Array.fromBase64(ink), (byte) => byte / 255);
+    const steps = prepareInk({ height: INK, width: INK, values }, 28);
     steps.image = steps.image.map((value) => (value - LAB.mean) / LAB.std);
     Object.assign(drawn, { ink, steps });
   }

@@ -46,20 +46,18 @@ function lookAt(selection) {
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
 function largestAt({ data, shape }, given) {
-  const [channels, rows, columns] = PLACES.map((name, i) => {
-    return given[name] === null ? range(shape[i]) : [Math.min(given[name], shape[i] - 1)];
+  const [, height, width] = shape;
+  const placeAt = (i) => ({
+    channel: Math.floor(i / (height * width)),
+    row: Math.floor(i / width) % height,
+    column: i % width,
   });
-  const places = [];
-  for (const channel of channels) {
-    for (const row of rows) {
-      for (const column of columns) {
-        const value = data[(channel * shape[1] + row) * shape[2] + column];
-        places.push({ channel, row, column, value });
-      }
-    }
-  }
-  const top = largestOf(places.map(({ value }) => value));
-  return places.find(({ value }) => value >= top - TIE * Math.abs(top));
+  const fits = (place) =>
+    PLACES.every((name, k) => place[name] === Math.min(given[name] ?? place[name], shape[k] - 1));
+  const inside = range(data.length).filter((i) => fits(placeAt(i)));
+  const top = largestOf(inside.map((i) => data[i]));
+  const first = inside.find((i) => data[i] >= top - TIE * Math.abs(top));
+  return { ...placeAt(first), value: data[first] };
 }
 
 /** The image, small, and the answer, large. */
@@ -92,23 +90,11 @@ function moved(at, { reset, ...part }) {
   return next;
 }
 
-/** Scenes as JSON, and the bytes of the arrays in them, to which it refers by number. */
-function encoded(parts) {
-  const numbers = [];
-  const plain = (_, value) => {
-    if (!(value?.data instanceof Float32Array)) return value;
-    const { buffer, byteOffset, byteLength } = value.data;
-    numbers.push(new DataView(buffer, byteOffset, byteLength));
-    return { array: numbers.length - 1, shape: value.shape };
-  };
-  return { shown: JSON.stringify(parts, plain), numbers };
-}
-
 /** All that the page needs to draw. */
 function stateOf(selection, serial = 0, error = "") {
   const look = lookAt(selection);
-  const parts = { header: headerOf(look), trail: trailOf(look), scene: sceneOf(look) };
-  return { ...encoded(parts), call: callOf(selection), error, serial };
+  const scenes = { header: headerOf(look), trail: trailOf(look), scene: sceneOf(look) };
+  return { scenes, call: callOf(selection), error, serial };
 }
 
 /** The names of the fields that are not as at the start, but for a drawing: it would fill pages. */
@@ -188,7 +174,7 @@ function drawPicker() {
     select: { image: "@index" },
   });
   const context = { pick: (part) => go(moved(host.selection, part)), point() {}, focus() {} };
-  drawItems(box, scenesOf(encoded([pictures])), context);
+  drawItems(box, [pictures], context);
 }
 
 /** Takes other weights from a file of the reader's; what is wrong with it is said. */

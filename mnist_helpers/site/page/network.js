@@ -125,15 +125,13 @@ function areTame(weights) {
 
 /** The header of a .safetensors file, and where the numbers begin. */
 function readHeader(buffer) {
-  const length = buffer.byteLength < 8 ? Infinity : new DataView(buffer).getBigUint64(0, true);
-  if (length > buffer.byteLength - 8) throw new Error("it is no .safetensors file, or only a part");
-  const start = 8 + Number(length);
   try {
+    const start = 8 + Number(new DataView(buffer).getBigUint64(0, true));
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
     const header = JSON.parse(decoder.decode(buffer.slice(8, start)));
     return { header: Object(header), start };
   } catch {
-    throw new Error("it is no .safetensors file");
+    throw new Error("it is no .safetensors file, or only a part");
   }
 }
 

@@ -28,7 +28,7 @@ const percent = (share) => `${number(100 * share, 1)}%`;
 
 /** The ends of the colour scale of maps; zero in its middle if some are below. */
 function colourLimits({ data }) {
-  const end = largestOf(data.map(Math.abs)) || 1;
+  const end = largestSize(data) || 1;
   return [[data.some((value) => value < 0) ? -end : 0, end]];
 }
 
@@ -104,8 +104,8 @@ function inRows(values, most = 16) {
 /** Numbers in tinted cells, written with four digits of the largest value. */
 function table(values, fields) {
   const [height, width] = values.shape;
-  const top = largestOf(values.data.filter((value) => !Number.isNaN(value)).map(Math.abs));
-  const digits = Math.max(2, Math.min(4, 3 - Math.floor(Math.log10(Math.max(top, 1e-9)))));
+  const top = Math.max(1e-9, largestSize(values.data));
+  const digits = Math.max(2, Math.min(4, 3 - Math.floor(Math.log10(top))));
   const write = (value) => (fields.percent ? percent(value) : number(value, digits));
   const all = Array.from(values.data, write);
   const texts = range(height).map((i) => all.slice(i * width, (i + 1) * width));
@@ -116,8 +116,13 @@ function table(values, fields) {
 function classTable({ maps }, layer, fields) {
   const { data } = maps(layer);
   const select = { layer, channel: "@index", target: "@index" };
-  const named = { rows: DIGIT_NAMES, percent: layer === SOFTMAX };
-  return table(array(data, data.length, 1), { ...named, frame: indexOfLargest(data), select, ...fields });
+  return table(array(data, data.length, 1), {
+    rows: DIGIT_NAMES,
+    percent: layer === SOFTMAX,
+    frame: indexOfLargest(data),
+    select,
+    ...fields,
+  });
 }
 
 /** A bar for the probability of each digit, one of them pointed out. */
