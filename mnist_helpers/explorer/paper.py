@@ -53,7 +53,7 @@ MARGIN = 8  # pixels around the scene
 PAPER = 1000  # its width before a row wraps, in pixels
 COLOURS = (BLUE, ORANGE)  # of the series of bars
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
-SIZES = {"normal": 8, "strong": 9, "large": 15}  # of texts
+FONTS = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}  # of texts
 
 
 class Still:
@@ -330,7 +330,5 @@ def text_box(mark: Text) -> OffsetBox:
     text = textwrap.fill(mark.text, 100)
     if mark.select:
         text = ""
-    weight = "bold"
-    if mark.size == "normal":
-        weight = "normal"
-    return words(text, SIZES[mark.size], weight=weight)
+    size, weight = FONTS[mark.size]
+    return words(text, size, weight=weight)

@@ -1,7 +1,6 @@
 """The site: the lab, the notebooks as saved, the documents, a start page; the report's page."""
 
 import base64
-import dataclasses
 import html
 import json
 import re
@@ -18,10 +17,9 @@ from nbformat import NotebookNode
 from mnist_helpers.config import PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
-from mnist_helpers.explorer.scene import Bars, Maps, Mark, Pad, Table, Text
+from mnist_helpers.explorer.scene import Bars, Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
-from mnist_helpers.network.tracing import Layer
 from mnist_helpers.notebooks import notebook_paths
 
 PAGE = Path(__file__).parent / "page"
@@ -99,35 +97,25 @@ def filled(template: str, **parts: str) -> str:
     return Template(shared[template]).substitute(shared, **parts)
 
 
-def shape_of(layer: Layer) -> list[int]:
-    """Channels, height and width of what a layer puts out; those of a vector are 1 × 1."""
-    return [*layer.shape, 1, 1][:3]
-
-
-def defaults(kind: type[Mark]) -> dict[str, object]:
-    """What the fields of a mark are where nothing is said of them."""
-    values = {}
-    for field in dataclasses.fields(kind):
-        if field.default is not dataclasses.MISSING:
-            values[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            values[field.name] = field.default_factory()
-    return values
-
-
 def lab_page(subject: Subject) -> str:
     """A page that reads digits with a network of its own: one file that needs no kernel."""
     look = subject.look(Selection())
     weights = subject.network.weights.items()
     content = safetensors.torch.save({name: values.contiguous() for name, values in weights})
     levels, pixels = subject.images.unique(return_inverse=True)
+    layers = {}
+    for name, layer in subject.layers.items():
+        shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
+        layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
     facts = {
-        "marks": {kind.__name__.lower(): defaults(kind) for kind in (Bars, Maps, Pad, Table, Text)},
-        "layers": {
-            name: layer._asdict()
-            | {"notes": layer_step(look, name).notes, "shape": shape_of(layer)}
-            for name, layer in subject.layers.items()
+        "marks": {  # what their fields are where nothing is said of them
+            "bars": vars(Bars(ticks=(), series={})),
+            "maps": vars(Maps(values=None, limits=())),
+            "pad": vars(Pad(ink=None, example=None)),
+            "table": vars(Table(values=None)),
+            "text": vars(Text(text="")),
         },
+        "layers": layers,
         "shapes": {name: values.shape for name, values in sorted(weights)},
         "first": look.layer,
         "labels": subject.labels,

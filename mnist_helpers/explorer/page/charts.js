@@ -208,7 +208,9 @@ function drawScatter(view, mark) {
   canvas.style.width = canvas.style.height = `${mark.side}px`;
   const pen = canvas.getContext("2d");
   pen.scale(devicePixelRatio, devicePixelRatio);
-  Object.assign(pen, { font: "9px sans-serif", textAlign: "center", textBaseline: "middle" });
+  pen.font = "9px sans-serif";
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
   mark.classes.forEach((digit, i) => {
     pen.fillStyle = LETTERS[digit % LETTERS.length];
     pen.fillText(mark.letters[digit], ...pointAt(view, i));

@@ -25,7 +25,7 @@ function mount(host, el) {
     const at = said.pointed ?? said.focused; // the last that moved, pointer or focus
     const place = at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "";
     const error = said.complaint || host.get("state").error;
-    parts.readout.classList.toggle("error", Boolean(error));
+    parts.readout.classList.toggle("error", error !== "");
     write(parts.readout, error || said.notice || place || HINT);
   };
   const context = {

@@ -244,7 +244,8 @@ function drawColourBar({ body }, { palette, limits }) {
   const [canvas, ends] = body.querySelector(".bar").children;
   const [low, high] = limits[0];
   const colours = coloursOf(palette);
-  Object.assign(canvas, { width: 1, height: colours.length });
+  canvas.width = 1;
+  canvas.height = colours.length;
   paint(canvas, Uint32Array.from(colours.toReversed()));
   const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
   ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));

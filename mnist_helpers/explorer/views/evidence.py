@@ -162,7 +162,8 @@ def ablation(look: Look) -> Scene:
         ]
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[look.chosen].double().mean()
-        text = f"Ablated: {named(look.ablated)}. {reading}. {facts} instead of {full_accuracy:.2%}"
+        channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
+        text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
         buttons = [Text(text="All channels on", select={"ablate": None})]
     else:
         charts = [input_picture(look, SMALL), Text(text=HINT, size="strong")]
@@ -181,11 +182,6 @@ def images_text(look: Look) -> str:
     if count == total:
         return f"All {count:,} images"
     return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.filter)}"
-
-
-def named(ablated: Sequence[tuple[str, int]]) -> str:
-    """The ablated channels in words."""
-    return ", ".join(f"{layer} {channel}" for layer, channel in ablated)
 
 
 def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:

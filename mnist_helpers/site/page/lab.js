@@ -46,18 +46,17 @@ function lookAt(selection) {
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
 function largestAt({ data, shape }, given) {
-  const [, height, width] = shape;
-  const placeAt = (i) => ({
-    channel: Math.floor(i / (height * width)),
-    row: Math.floor(i / width) % height,
-    column: i % width,
-  });
-  const fits = (place) =>
-    PLACES.every((name, k) => place[name] === Math.min(given[name] ?? place[name], shape[k] - 1));
-  const inside = range(data.length).filter((i) => fits(placeAt(i)));
-  const top = largestOf(inside.map((i) => data[i]));
-  const first = inside.find((i) => data[i] >= top - TIE * Math.abs(top));
-  return { ...placeAt(first), value: data[first] };
+  const [channels, rows, columns] = PLACES.map((name, i) =>
+    given[name] === null ? range(shape[i]) : [Math.min(given[name], shape[i] - 1)],
+  );
+  const valueAt = (channel, row, column) => data[(channel * shape[1] + row) * shape[2] + column];
+  const places = channels.flatMap((channel) =>
+    rows.flatMap((row) =>
+      columns.map((column) => ({ channel, row, column, value: valueAt(channel, row, column) })),
+    ),
+  );
+  const top = largestOf(places.map(({ value }) => value));
+  return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
 
 /** The image, small, and the answer, large. */
@@ -166,7 +165,7 @@ function drawPicker() {
   if (!differs(box, [side, image, isDark()])) return;
   const pixels = array(ALL_PIXELS, IMAGES.length, 28, 28);
   const pictures = grid(pixels, side, [[LAB.levels[0], LAB.levels.at(-1)]], {
-    labels: IMAGES.map((_, i) => String(i)),
+    labels: Object.keys(IMAGES),
     frames: [[image, null]],
     columns: 50,
     palette: "ink",
