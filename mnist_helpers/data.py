@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
-DEPTH = 2  # folders below data_dir in which the files may lie: not in all of a disk
+PLACES = ("", "*/", "*/*/")  # in data_dir, where the files may lie: not in all of a disk
 ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
     "MNIST": {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -108,21 +107,6 @@ def _known_md5(path: Path) -> str | None:
     return ORIGINALS[names.pop()].get(path.name)
 
 
-def files_below(folder: Path, depth: int) -> list[Path]:
-    """What lies in a folder, and at most `depth` folders below it, but for the folders."""
-    try:
-        entries = list(folder.iterdir())
-    except OSError:  # another user's folder, a broken link: the files may lie beside it
-        return []
-    files = []
-    for entry in entries:
-        if not os.path.isdir(entry):
-            files.append(entry)
-        elif depth:
-            files += files_below(entry, depth - 1)
-    return files
-
-
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     """Loads "train" or "test" from the IDX files in `data_dir` or at most two folders below it.
 
@@ -158,13 +142,15 @@ def _find_idx(data_dir: Path, part: str, kind: str) -> Path:
     Raises:
         InputError: there is none, or one of each of several data sets.
     """
-    names = [f"{stem}-{kind}-ubyte" for stem in STEMS[part]]
+    paths = []
     with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-        files = files_below(data_dir, DEPTH)
-    paths = [path for path in files if any(name in path.name for name in names)]
+        for place in PLACES:
+            for stem in STEMS[part]:
+                paths += data_dir.glob(f"{place}*{stem}-{kind}-ubyte*")
+    paths = [path for path in paths if not path.is_dir()]
     if not paths:
         raise InputError(
-            f"{data_dir} holds no file *{names[0]}.gz; give a folder with the "
+            f"{data_dir} holds no file *{STEMS[part][0]}-{kind}-ubyte.gz; give a folder with the "
             "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
             "(in the collection, git restore MNIST-Data)."
         )

@@ -1,11 +1,11 @@
 """MNIST's four files from torchvision's mirrors: gone on with where they broke off, and checked."""
 
-import hashlib
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 from torchvision.datasets import MNIST
+from torchvision.datasets.utils import check_integrity
 from tqdm import tqdm
 
 from mnist_helpers.config import InputError
@@ -25,17 +25,10 @@ def download(data_dir: Path) -> Path:
     """
     folder = Path(data_dir) / "MNIST" / "raw"
     for name, md5 in MNIST.resources:
-        if not is_whole(folder / name, md5):
+        if not check_integrity(folder / name, md5):
             require_writable(folder / name, "data_dir")
             download_file(folder / name, md5)
     return folder
-
-
-def is_whole(path: Path, md5: str) -> bool:
-    """Whether a file is there, with this md5 sum."""
-    if not path.is_file():
-        return False
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == md5
 
 
 def download_file(path: Path, md5: str) -> None:
@@ -44,9 +37,9 @@ def download_file(path: Path, md5: str) -> None:
     failures = {}
     for mirror in [*MNIST.mirrors, *MNIST.mirrors]:  # the second time goes on, or begins anew
         try:
-            if not is_whole(part, md5):
+            if not check_integrity(part, md5):
                 fetch(mirror + path.name, part)
-            if is_whole(part, md5):
+            if check_integrity(part, md5):
                 part.replace(path)
                 return
             part.unlink()

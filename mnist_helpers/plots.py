@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from mnist_helpers.data import BACKGROUND, MEAN, STD
 
@@ -38,7 +39,7 @@ def plot_images(
     images: np.ndarray, titles: Sequence[object], columns: int = 8, *, fig: Figure | None = None
 ) -> Figure:
     """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
-    rows = max(1, -(-len(images) // columns))
+    rows = max(1, math.ceil(len(images) / columns))
     fig = fig or make_figure(8, 1.3 * rows)
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
@@ -60,9 +61,9 @@ def plot_class_counts(
         shares[f"{part} ({total:,})"] = np.asarray(count) / total
     colours = [PARTS[part] for part in counts]
     ax.grouped_bar(shares, group_spacing=0.75, colors=colours)
-    ax.set_xticks(range(len(names)), names, parse_math=False)
+    _name_ticks(ax.xaxis, names)
     ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(ncols=3, frameon=False, loc="upper center")
     return ax
 
@@ -96,7 +97,7 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         panels[2].plot(epochs, rates, "o-", color=GREY, markersize=4)
         panels[2].set(xlabel="Epoch", ylabel="Learning rate", ylim=(0, None))
         panels[2].grid(alpha=0.3)
-    panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    panels[1].yaxis.set_major_formatter("{x:.1%}")
     panels[1].legend(frameon=False)
     loss = history["val_loss"][best]
     accuracy = history["val_accuracy"][best]
@@ -144,9 +145,8 @@ def tiled(maps: np.ndarray) -> np.ndarray:
     """Maps (N, height, width) side by side in a square, with a line of nan between them."""
     side = math.ceil(math.sqrt(len(maps)))
     maps = np.pad(maps, ((0, side**2 - len(maps)), (0, 1), (0, 1)), constant_values=np.nan)
-    height, width = maps.shape[1:]
-    rows = maps.reshape(side, side, height, width).swapaxes(1, 2)
-    return rows.reshape(side * height, side * width)[:-1, :-1]
+    rows = [np.hstack(row) for row in np.split(maps, side)]
+    return np.vstack(rows)[:-1, :-1]
 
 
 def plot_lr_find(
@@ -177,10 +177,10 @@ def plot_confusion_matrix(
         if row == column:
             text.set(color=BLUE, weight="bold")
     ax.set(xlabel="Predicted digit", ylabel="True digit")
-    ax.set_xticks(range(len(names)), names, parse_math=False)
+    _name_ticks(ax.xaxis, names)
     if max(len(str(name)) for name in names) > 2:
         ax.tick_params("x", rotation=90)
-    ax.set_yticks(range(len(names)), names, parse_math=False)
+    _name_ticks(ax.yaxis, names)
     ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
     return ax
 
@@ -196,8 +196,8 @@ def plot_class_report(
     lowest = min(float(min(scores)) for scores in report.values())
     margin = max((1 - lowest) / 4, 1e-4)
     ax.set(xlabel="Digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
-    ax.set_xticks(range(len(names)), names, parse_math=False)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
+    _name_ticks(ax.xaxis, names)
+    ax.yaxis.set_major_formatter("{x:.2%}")
     ax.grid(axis="y", alpha=0.3)
     _legend_above(ax, 3)
     return ax
@@ -215,7 +215,7 @@ def plot_reliability(
     ax = ax or make_figure(8, 3.4).subplots()
     edges = np.linspace(0, 1, bins + 1)
     counts, _ = np.histogram(confidence, edges)
-    right, _ = np.histogram(np.asarray(confidence)[np.asarray(correct)], edges)
+    right, _ = np.histogram(confidence[correct], edges)
     filled = counts > 0
     middles = (edges[:-1] + edges[1:])[filled] / 2
     shares = right[filled] / counts[filled]
@@ -223,10 +223,15 @@ def plot_reliability(
     ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
     ax.set(xlabel="Confidence", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1.12))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
     _legend_above(ax, 2)
     return ax
+
+
+def _name_ticks(axis: Axis, names: Sequence[object]) -> None:
+    """Writes the names of the classes; a $ is no formula."""
+    axis.set_ticks(range(len(names)), names, parse_math=False)
 
 
 def _legend_above(ax: Axes, columns: int) -> None:
@@ -254,7 +259,7 @@ def plot_prediction(
     percent = [f"{100 * prob:.4g} %" for prob in probs]
     right.bar_label(bars, percent, padding=3, fontsize=8)
     right.set(xlabel="Probability", ylabel="Predicted digit")
-    right.set_yticks(range(len(names)), names, parse_math=False)
+    _name_ticks(right.yaxis, names)
     right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
     right.invert_yaxis()
     right.spines[["top", "right"]].set_visible(False)
@@ -270,8 +275,8 @@ def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None)
     ax.plot(coverage, risk, color=BLUE)
     ax.set(xlabel="Share of images answered, the surest first", ylabel="Share that is wrong")
     ax.set(xlim=(0.9, 1), ylim=(0, None))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.xaxis.set_major_formatter("{x:.1%}")
+    ax.yaxis.set_major_formatter("{x:.1%}")
     ax.grid(alpha=0.3)
     return ax
 
@@ -290,9 +295,9 @@ def plot_resistance(
     places = range(len(amounts))
     chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
     chart.set(title=title, ylabel="Accuracy", ylim=(0, 1.05))
-    chart.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    chart.yaxis.set_major_formatter("{x:.0%}")
     chart.grid(alpha=0.3)
-    strip = np.concatenate(list(np.asarray(images)[:, 0]), axis=1)
+    strip = np.hstack(np.asarray(images)[:, 0])
     extent = (-0.5, len(amounts) - 0.5, 0, 1)
     white = (1 - MEAN) / STD
     below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=white, extent=extent, aspect="auto")
