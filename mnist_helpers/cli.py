@@ -6,19 +6,18 @@ Arguments are parsed first; then the command that they ask for is imported, and 
 import argparse
 import importlib
 import importlib.metadata
-import io
-import logging
 import re
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import NoReturn
 
 import tyro
 from packaging.requirements import Requirement
 from tyro.conf import OmitArgPrefixes
 
 from mnist_helpers.commands import options
-from mnist_helpers.commands.console import Console, OneLine
+from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
@@ -62,22 +61,14 @@ def extra_with(module: str | None) -> str | None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with a sentence on stderr and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    handler = Console(sys.stdout)
-    handler.setFormatter(OneLine())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
-    for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    console = start_console()
     try:
         try:
             command = parse(sys.argv[1:] if args is None else args)
             name = type(command).__name__.lower()
             importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
         finally:
-            handler.finish()
+            console.finish()
     except BrokenPipeError:
         pass  # who reads the output, such as head, has enough
     except ModuleNotFoundError as error:
@@ -85,15 +76,17 @@ def main(args: Sequence[str] | None = None) -> None:
         if extra is None:
             raise
         remedy = f"pip install 'mnist-helpers[{extra}]'"
-        print(f"mnist-helpers: {error.name} is not installed; {remedy}.", file=sys.stderr)
-        sys.exit(2)
+        fail(f"{error.name} is not installed; {remedy}.")
     except InputError as error:
-        print(f"mnist-helpers: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error))
     except OSError as error:  # a full disk, most of all
         what = f"{printable(str(error.filename or 'the output'))} ({reason(error)})"
-        print(f"mnist-helpers: {what}; make room or choose another place.", file=sys.stderr)
-        sys.exit(2)
+        fail(f"{what}; make room or choose another place.")
     except KeyboardInterrupt:
-        print("mnist-helpers: interrupted", file=sys.stderr)
-        sys.exit(130)
+        fail("interrupted", 130)
+
+
+def fail(text: str, code: int = 2) -> NoReturn:
+    """Ends the command with a sentence on stderr."""
+    print(f"mnist-helpers: {text}", file=sys.stderr)
+    sys.exit(code)

@@ -57,8 +57,6 @@ def select_device(name: str = "auto") -> "torch.device":
     Raises:
         InputError: no such device here.
     """
-    if not isinstance(name, str):
-        raise InputError(f"device is {name!r:.80}, but must be a name; use auto.")
     import torch  # here, for most of what needs the defaults needs no device
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -67,13 +65,14 @@ def select_device(name: str = "auto") -> "torch.device":
     counts = {"cpu": 1}
     if accelerator is not None:
         counts[accelerator.type] = torch.accelerator.device_count()
-    kind, _, index = name.partition(":")
-    indices = [str(number) for number in range(counts.get(kind, 0))]
-    if kind not in counts or index not in ("", *indices):
+    names = list(counts)
+    for kind, count in counts.items():
+        names += [f"{kind}:{index}" for index in range(count)]
+    if name not in names:
         raise InputError(
             f"device is {name!r:.80}, but this machine has {' and '.join(counts)}; use auto."
         )
-    return torch.device(name.removesuffix(":"))
+    return torch.device(name)
 
 
 def check_fields(record: object) -> None:
@@ -113,6 +112,7 @@ def up_to(high: float) -> Meta:
 
 PATH = Meta(description="a path")
 Count = Annotated[int, whole(1, 2**31)]
+Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, up_to(0.999)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 Switch = Annotated[bool, Meta(description="True or False")]
@@ -140,7 +140,7 @@ class Config:
     """Epochs without a lower validation loss before training stops."""
     val_size: Annotated[int, whole(10, 2**31)] = 5_000
     """Images held out of the training file to choose the best epoch."""
-    seed: Annotated[int, whole(0, 2**63 - 1)] = 0
+    seed: Seed = 0
     """Fixes the split, the initial weights, the order of images and the augmentation."""
     device: Annotated[str, Meta(description="a name; use auto")] = "auto"
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""

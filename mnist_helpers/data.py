@@ -183,15 +183,15 @@ def load_splits(
         InputError: as `load_idx_part`, or `val_size` leaves no image to train on.
     """
     data_dir = Path(data_dir)
-    images, labels = load_idx_part(data_dir, "train").tensors
-    if val_size >= len(labels):
+    images = load_idx_part(data_dir, "train")
+    if val_size >= len(images):
         raise InputError(
-            f"val_size is {val_size}, but {data_dir} has only {len(labels)} training images."
+            f"val_size is {val_size}, but {data_dir} has only {len(images)} training images."
         )
-    train, val = split_indices(labels, val_size, torch.Generator().manual_seed(seed))
+    train, val = split_indices(images.tensors[1], val_size, torch.Generator().manual_seed(seed))
     return Splits(
-        TensorDataset(images[train], labels[train]),
-        TensorDataset(images[val], labels[val]),
+        TensorDataset(*images[train]),
+        TensorDataset(*images[val]),
         load_idx_part(data_dir, "test"),
     )
 

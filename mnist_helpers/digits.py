@@ -19,7 +19,8 @@ BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass 
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
 PAD = 140  # sides of a sheet to draw on, in pixels
 SIDE = 1000  # pixels to which a larger picture is shrunk first
-MOST_BYTES, MOST_PIXELS = 100_000_000, 64_000_000  # of a picture's file, and of what it unpacks to
+MOST_BYTES = 100_000_000  # of a picture's file
+MOST_PIXELS = 64_000_000  # of what it unpacks to
 REMEDY = "give a PNG or JPEG file of at most 64 million pixels"
 TOPS = (1, 255, 65_535)  # what white can be in a picture of decimals or of 16 bits
 
@@ -107,7 +108,7 @@ def _in_bytes(picture: Image.Image) -> Image.Image:
     if picture.mode[0] not in "FI":
         return picture
     values = np.nan_to_num(np.asarray(picture, np.float32))
-    top = next((each for each in TOPS if values.max() <= each), values.max())
+    top = next((top for top in TOPS if values.max() <= top), values.max())
     return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
 
 
@@ -127,10 +128,14 @@ def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
 def _centre(digit: np.ndarray) -> np.ndarray:
     """Places `digit`, at most 20×20, in 28×28: its mass centred below and right of the middle."""
     canvas = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    corner = []
-    for axis, size in enumerate(digit.shape):
-        mass = digit.sum(axis=1 - axis)
-        middle = (mass * (np.arange(size) + 0.5)).sum() / mass.sum()
-        corner.append(int(np.clip(math.ceil(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - size)))
-    canvas[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
+    height, width = digit.shape
+    top = _corner(digit.sum(axis=1))
+    left = _corner(digit.sum(axis=0))
+    canvas[top : top + height, left : left + width] = digit
     return canvas
+
+
+def _corner(mass: np.ndarray) -> int:
+    """Where a digit begins along one axis, by the sums of its ink across it."""
+    middle = (mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum()
+    return int(np.clip(math.ceil(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - len(mass)))

@@ -23,7 +23,7 @@ def download(data_dir: Path) -> Path:
     Raises:
         InputError: a file can't be written, or no mirror has it.
     """
-    folder = Path(data_dir) / "MNIST" / "raw"
+    folder = data_dir / "MNIST" / "raw"
     for name, md5 in MNIST.resources:
         if not check_integrity(folder / name, md5):
             require_writable(folder / name, "data_dir")
@@ -35,7 +35,7 @@ def download_file(path: Path, md5: str) -> None:
     """Gets the file of that name from the first mirror that has it."""
     part = path.with_name(f".{md5}.part")  # a name under which nobody looks for data
     failures = {}
-    for mirror in [*MNIST.mirrors, *MNIST.mirrors]:  # the second time goes on, or begins anew
+    for mirror in MNIST.mirrors * 2:  # the second time goes on, or begins anew
         try:
             if not check_integrity(part, md5):
                 fetch(mirror + path.name, part)

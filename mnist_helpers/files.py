@@ -43,7 +43,7 @@ def read_file(path: Path, most: int, remedy: str) -> bytes:
 
 @contextlib.contextmanager
 def decoding(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Makes one sentence of whatever a decoder raises; its warnings, of code lines, are dropped."""
+    """Makes one sentence of whatever is raised inside; warnings, of code lines, are dropped."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -61,9 +61,9 @@ def read_json(path: Path, kind: object, what: str, remedy: str) -> object:
     """
     content = read_file(path, MOST_JSON, remedy)
     with decoding(path, what, remedy):
-        found = msgspec.json.decode(content)
-        msgspec.convert(found, kind)
-        return found
+        value = msgspec.json.decode(content)
+        msgspec.convert(value, kind)
+        return value
 
 
 def require_small(file: IO[bytes], most: int) -> None:
@@ -75,9 +75,9 @@ def require_small(file: IO[bytes], most: int) -> None:
 
 def reason(error: Exception) -> str:
     """What an error says, on one line and not for long."""
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    plain = re.sub(r" <[^<>]* at 0x\w+>", "", said)  # an object of Python says nothing
-    return " ".join(plain.split())[:160]
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = re.sub(r" <[^<>]* at 0x\w+>", "", text)  # an object of Python says nothing
+    return " ".join(text.split())[:160]
 
 
 def require_writable(path: Path, setting: str) -> None:
@@ -86,16 +86,12 @@ def require_writable(path: Path, setting: str) -> None:
     Raises:
         InputError: it can't.
     """
-    try:
+    with decoding(path, "can't be written", f"choose another {setting}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
         if path.is_dir():
             raise IsADirectoryError("a folder of that name is in the way")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} can't be written ({reason(error)}); choose another {setting}."
-        ) from error
 
 
 def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import nbformat
 import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
@@ -36,18 +37,15 @@ class NotebookRun(NamedTuple):
     error: str
 
 
-def known_parameters(notebook: Path) -> dict[str, object]:
-    """The names in the `parameters` cell of `notebook`, with papermill's description of each."""
-    return papermill.inspect_notebook(notebook)
-
-
 def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -> None:
     """Papermill would only warn of a misspelt parameter, so this refuses it.
 
     Raises:
         InputError: none of `notebooks` has a parameter of that name.
     """
-    known = {name for notebook in notebooks for name in known_parameters(notebook)}
+    known: set[str] = set()
+    for notebook in notebooks:
+        known.update(papermill.inspect_notebook(notebook))
     for name in parameters:
         if name not in known:
             raise InputError(
@@ -79,7 +77,7 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
         InputError: `target` can't be written.
     """
     require_writable(target, "output_dir")
-    known = known_parameters(source)
+    known = papermill.inspect_notebook(source)
     started = time.perf_counter()
     beside = unfinished(target, target.suffix)  # papermill writes cell by cell
     try:
@@ -113,22 +111,26 @@ def hidden_errors(notebook: NotebookNode) -> list[str]:
     """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
     kind = "application/vnd.jupyter.widget-state+json"
     widgets = notebook.metadata.get("widgets", {}).get(kind, {}).get("state", {})
-    found = []
+    errors = []
     for widget in widgets.values():
         traits = widget.get("state", {})
-        errors = [out for out in traits.get("outputs", ()) if out.get("output_type") == "error"]
-        found += [f"{error.ename}: {error.evalue}" for error in errors]
+        errors += [
+            f"{output.ename}: {output.evalue}"
+            for output in traits.get("outputs", ())
+            if output.get("output_type") == "error"
+        ]
         explorer = traits.get("state")
         if isinstance(explorer, dict) and explorer.get("error"):
-            found.append(explorer["error"])
-    return found
+            errors.append(explorer["error"])
+    return errors
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """Takes out of an executed notebook, in place, all that differs between equal runs.
 
-    Out go papermill's times and paths, widget states and views; cells are numbered 1..n and named
-    after their place. A picture without a text alternative gets one: which part it belongs to.
+    Out go papermill's times and paths, widget states and views; cells are named after their place,
+    and what was printed in a row becomes one text. A picture without a text alternative gets one:
+    which part it belongs to.
     """
     notebook.metadata = {
         "kernelspec": {
@@ -139,49 +141,27 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         # whole, as the kernel wrote it: JupyterLab would fill in what is missing, and ask to save
         "language_info": notebook.metadata.get("language_info", {"name": "python"}),
     }
-    count, heading = 0, ""
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    heading = ""
     for place, cell in enumerate(notebook.cells):
         cell.id = f"cell-{place:02}"
-        tags = [tag for tag in cell.metadata.get("tags", []) if not tag.startswith("papermill")]
+        tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type != "code":
-            for found in re.findall("^#+ (.+)", cell.source, re.MULTILINE):
-                heading = found
-            continue
-        count += 1
-        cell.execution_count = count
-        cell.outputs = joined(cell.outputs)
-        for output in cell.outputs:
-            if "execution_count" in output:
-                output.execution_count = count
+            headings = re.findall("^#+ (.+)", cell.source, re.MULTILINE)
+            heading = [heading, *headings][-1]
+        for output in cell.get("outputs", ()):
             if "data" in output:
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
-                said = {"alt": f"Picture of the part “{heading}”."}
-                said |= output.metadata.get("image/png", {})
-                output.metadata = {"image/png": said} if "image/png" in output.data else {}
+                picture = {"alt": f"Picture of the part “{heading}”."}
+                picture.update(output.metadata.get("image/png", {}))
+                output.metadata = {"image/png": picture} if "image/png" in output.data else {}
     return notebook
-
-
-def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs in which what was printed in a row is one text, in however many parts it came."""
-    whole: list[NotebookNode] = []
-    for output in outputs:
-        before = whole[-1] if whole else {}
-        if output.get("name") and output.get("name") == before.get("name"):
-            before.text += output.text
-        else:
-            whole.append(output)
-    return whole
 
 
 def refresh(source: Path, executed: Path) -> None:
     """Puts the normalised outputs of `executed` in the place of `source`."""
     notebook = normalise(nbformat.read(executed, as_version=4))
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
     write_files({source: (nbformat.writes(notebook) + "\n").encode()})
 
 

@@ -24,8 +24,7 @@ def metrics(
     """The numbers under their stable names, which docs/metrics.md explains.
 
     Args:
-        test: the answers that are judged.
-        val: the answers that the temperature is fitted to.
+        test: the answers that are judged; the temperature is fitted to those of `val`.
         withstood: what `resistance` yields, by name.
     """
     temperature = calibration.fit_temperature(val)

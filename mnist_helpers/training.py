@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import msgspec
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -64,6 +65,7 @@ class Trainer:
         self.augment = torch.Generator(self.device).manual_seed(config.seed)
         train = TensorDataset(*(tensor.to(self.device) for tensor in splits.train.tensors))
         self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
+        self.epoch_steps = len(self.loader)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             config.learning_rate,
@@ -74,7 +76,7 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             config.learning_rate,
-            total_steps=config.epochs * len(self.loader),
+            total_steps=config.epochs * self.epoch_steps,
             pct_start=config.warm_up,
             anneal_strategy=config.anneal,
             cycle_momentum=False,
@@ -125,9 +127,8 @@ class Trainer:
         if on_step:
             yield on_step
             return
-        steps = len(self.loader)
-        total = self.config.epochs * steps
-        done = len(self.history) * steps
+        total = self.config.epochs * self.epoch_steps
+        done = len(self.history) * self.epoch_steps
         # disable=None: shown in a terminal or a notebook
         with tqdm(total=total, initial=done, desc="Training", unit="batch", disable=None) as bar:
             yield lambda loss: bar.update()
@@ -224,9 +225,9 @@ class Trainer:
             self.schedule.step()
             correct = (logits.argmax(dim=1) == labels).sum()
             sums += torch.stack([share_loss.detach(), correct])
-            done = (epoch - 1) * len(self.loader) + step
-            if done in MOMENTS and step < len(self.loader):
-                self.take_snapshot(done / len(self.loader))
+            done = (epoch - 1) * self.epoch_steps + step
+            if done in MOMENTS and step < self.epoch_steps:
+                self.take_snapshot(done / self.epoch_steps)
             on_step(loss.detach())
             if self.interrupted:
                 raise KeyboardInterrupt
@@ -272,7 +273,6 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "generators": [self.shuffle.get_state(), self.augment.get_state()],
             "history": [asdict(record) for record in self.history],
             "best_weights": self.best_weights,
@@ -295,7 +295,7 @@ class Trainer:
             require_fit("The state of the run", weights, self.model, "start the run anew")
         self.model.load_state_dict(state["model"])
         # only numbers of the right form: the fused optimizer reads and writes memory without a look
-        steps = len(self.history) * len(self.loader)
+        steps = len(self.history) * self.epoch_steps
         optimizer = self.optimizer.state_dict()
         for i, name in enumerate(names):
             optimizer["state"][i] = {
@@ -347,12 +347,11 @@ def lr_find(
         has quadrupled.
     """
     trainer = Trainer(copy.deepcopy(model), splits, config)
-    rates = []
+    rates = np.geomspace(low, high, steps).tolist()
     losses = []
     batches = itertools.chain.from_iterable(itertools.repeat(trainer.loader))
-    for step, (images, labels) in zip(range(steps), batches, strict=False):
-        rates.append(low * (high / low) ** (step / (steps - 1)))
-        trainer.optimizer.param_groups[0]["lr"] = rates[-1]
+    for rate, (images, labels) in zip(rates, batches, strict=False):
+        trainer.optimizer.param_groups[0]["lr"] = rate
         loss = F.cross_entropy(
             trainer.model(images), labels, label_smoothing=config.label_smoothing
         )
@@ -362,7 +361,7 @@ def lr_find(
         losses.append(loss.item())
         if not losses[-1] <= 4 * min(losses):  # a loss that is no number ends it, too
             break
-    return rates, losses
+    return rates[: len(losses)], losses
 
 
 def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """`mnist-helpers analyze`: what a checkpoint gets right and wrong, as a page and as numbers."""
 
 import json
-import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +10,7 @@ from nbformat import NotebookNode
 from mnist_helpers import notebooks
 from mnist_helpers.analysis.disturbance import resistance
 from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Analyze, Notebooks
 from mnist_helpers.config import Config, InputError
@@ -22,8 +22,6 @@ from mnist_helpers.report import metrics
 from mnist_helpers.site.build import report_page
 
 SOME = 1000  # images that are disturbed, as in the notebook
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Analyze) -> None:
@@ -49,8 +47,7 @@ def measured(options: Analyze) -> dict[str, object]:
     test = evaluate(model, splits.test)
     log.info("test %s", describe(test))
     val = evaluate(model, splits.val)
-    some = (tensor[:SOME] for tensor in splits.test.tensors)
-    withstood = dict(resistance(subject.network, *some))
+    withstood = dict(resistance(subject.network, *splits.test[:SOME]))
     return metrics(test, val, withstood, subject.digits)
 
 

@@ -1,6 +1,7 @@
 """What commands say: a line each, on the console and in a run's log."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -38,6 +39,20 @@ class OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The message on one line."""
         return printable(super().format(record))
+
+
+def start_console() -> Console:
+    """Lets what is logged stand on stdout, without the chatter of libraries."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
+    console = Console(sys.stdout)
+    console.setFormatter(OneLine())
+    logging.basicConfig(handlers=[console], level=logging.INFO, force=True)
+    logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
+    for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    return console
 
 
 @contextlib.contextmanager

@@ -1,11 +1,8 @@
 """`mnist-helpers download`: MNIST's four files."""
 
-import logging
-
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Download
 from mnist_helpers.download import download
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Download) -> None:

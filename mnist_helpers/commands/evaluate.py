@@ -1,13 +1,10 @@
 """`mnist-helpers evaluate`: a checkpoint on the test images."""
 
-import logging
-
 from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Evaluate
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import Predictions, evaluate
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Evaluate) -> None:

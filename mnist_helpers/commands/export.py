@@ -1,13 +1,10 @@
 """`mnist-helpers export`: a checkpoint in another format."""
 
-import logging
-
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Export
 from mnist_helpers.config import PROJECT_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.export import export_checkpoint
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Export) -> None:

@@ -1,6 +1,5 @@
 """`mnist-helpers notebooks`: the notebooks run unattended, some at once."""
 
-import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +8,10 @@ from pathlib import Path
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mnist_helpers import notebooks
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Notebooks
 from mnist_helpers.config import InputError
 from mnist_helpers.files import sweep
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Notebooks) -> None:
@@ -28,7 +26,7 @@ def run(options: Notebooks) -> None:
     values = {name: notebooks.parse_value(value) for name, value in options.parameters}
     notebooks.check_parameters(paths, values)
     jobs = min(options.jobs, len(paths))
-    threads = max((os.cpu_count() or 1) // jobs, 1)
+    threads = max(os.cpu_count() // jobs, 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
 
     def execute(path: Path) -> notebooks.NotebookRun:

@@ -1,15 +1,12 @@
 """`mnist-helpers predict`: which digit each picture shows."""
 
-import logging
-
 import torch
 
 from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Predict
 from mnist_helpers.config import InputError
 from mnist_helpers.digits import load_digit
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Predict) -> None:

@@ -1,16 +1,13 @@
 """`mnist-helpers site`: the lab and the notebooks as pages that need no kernel."""
 
-import logging
-
 from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Site
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject
 from mnist_helpers.files import require_writable
 from mnist_helpers.notebooks import notebook_paths
 from mnist_helpers.site.build import write_site
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Site) -> None:

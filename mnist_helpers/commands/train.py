@@ -14,7 +14,7 @@ import torch.distributed as dist
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mnist_helpers.checkpoint import save_checkpoint
-from mnist_helpers.commands.console import log_file
+from mnist_helpers.commands.console import log, log_file
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Train
 from mnist_helpers.config import InputError
@@ -25,8 +25,6 @@ from mnist_helpers.model import make_model
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, run_figures
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Train) -> None:
@@ -43,8 +41,9 @@ def process_group() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    log.setLevel(logging.INFO if dist.get_rank() == 0 else logging.ERROR)
+    dist.init_process_group()
+    if dist.get_rank() > 0:
+        log.setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -53,7 +52,7 @@ def process_group() -> Iterator[None]:
 
 def train(options: Train) -> None:
     """Trains, saves and tests."""
-    config, state = options.config, None
+    config = options.config
     if options.resume:
         config, state = load_run(options.resume)
     if config.model_save_path:
@@ -81,7 +80,6 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         InputError: training could not go on; the best weights so far are saved all the same.
     """
     failure = None
-
     board = trainer.config.tensorboard
     image = splits.val.tensors[0][:1].to(trainer.device)
 
@@ -97,7 +95,8 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if not trainer.best_weights:
             raise
         failure = error
-    interrupted, inside = trainer.interrupted, folder / "model.pth"
+    interrupted = trainer.interrupted
+    inside = folder / "model.pth"
     path = trainer.config.model_save_path or inside
     with trainer.noting_interrupts():  # what has been trained is saved first
         predictions = {"validation": evaluate(trainer.model, splits.val)}

@@ -1,8 +1,7 @@
 """`mnist-helpers visualize`: the views into the network as PNGs."""
 
-import logging
-
 from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Visualize
 from mnist_helpers.config import Config
 from mnist_helpers.data import load_idx_part
@@ -10,8 +9,6 @@ from mnist_helpers.explorer import Subject, still
 from mnist_helpers.explorer.views import views_of
 from mnist_helpers.files import require_writable
 from mnist_helpers.model import make_model
-
-log = logging.getLogger("mnist_helpers")
 
 
 def run(options: Visualize) -> None:

@@ -15,20 +15,21 @@ KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
 Values = dict[fx.Node, Tensor | None]
 
 
-class Ablation:
+class Ablation(fx.Interpreter):
     """Asks `network` for all `images` (N, C, H, W) with channels ablated: their maps are all 0.
 
     What comes before the first of them is computed once and kept.
     """
 
     def __init__(self, network: Network, images: Tensor, labels: Tensor) -> None:
+        traced = copy.deepcopy(network.traced)
+        traced.load_state_dict(network.weights, strict=False)
+        super().__init__(traced, garbage_collect_values=False, graph=network.traced.graph)
         self.network = network
         self.images = images
         self.labels = labels
-        self.traced = copy.deepcopy(network.traced)
-        self.traced.load_state_dict(network.weights, strict=False)
-        self.graph = network.traced.graph
         self.steps = list(self.graph.nodes)
+        self.masks: dict[fx.Node, list[int]] = {}
         self.beginnings: dict[fx.Node, list[Values]] = {}
 
     def _cut(self, layer: str) -> fx.Node:
@@ -41,24 +42,35 @@ class Ablation:
     @torch.inference_mode()
     def predictions(self, channels: Iterable[tuple[str, int]] = ()) -> Predictions:
         """The answers to all images without some channels, each (convolution, channel)."""
-        masks: dict[fx.Node, list[int]] = {}
+        self.masks = {}
         for layer, channel in channels:
-            masks.setdefault(self._cut(layer), []).append(channel)
+            self.masks.setdefault(self._cut(layer), []).append(channel)
         last = self._cut(self.network.convolutions[-1])
-        first = min(masks, key=self.steps.index, default=last)
+        first = min(self.masks, key=self.steps.index, default=last)
         if first not in self.beginnings:
             self.beginnings[first] = [self._beginning(b, first) for b in self.images.split(250)]
-        run = _AblatedRun(self, masks)
         logits = []
         for beginning in self.beginnings[first]:
             values = dict(beginning)
-            values[first] = run.ablate(first, values[first])
-            logits.append(run.run(initial_env=values)[self.network.answer].cpu())
+            values[first] = self._ablate(first, values[first])
+            logits.append(self.run(initial_env=values)[self.network.answer].cpu())
+        self.env = {}  # or what all layers put out for a batch would stay in memory
         return Predictions(torch.cat(logits), self.labels)
+
+    def run_node(self, node: fx.Node) -> object:
+        """What a step gives, its ablated channels at zero."""
+        return self._ablate(node, super().run_node(node))
+
+    def _ablate(self, node: fx.Node, output: Tensor) -> Tensor:
+        """`output` with the channels of `node` at zero."""
+        if node not in self.masks:
+            return output
+        channels = torch.tensor(self.masks[node], device=output.device)
+        return output.index_fill(1, channels, 0.0)
 
     def _beginning(self, images: Tensor, last: fx.Node) -> Values:
         """What every step up to `last` gives; None: no later step reads it."""
-        run = _AblatedRun(self, {})
+        run = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
         run.run(images.to(self.network.device, memory_format=torch.channels_last))
         count = self.steps.index(last) + 1
         later = set(self.steps[count:-1])
@@ -77,21 +89,3 @@ class Ablation:
             losses.append(right - int(self.predictions([(layer, channel)]).correct.sum()))
             yield (channel + 1) / channels
         return losses
-
-
-class _AblatedRun(fx.Interpreter):
-    """Runs a graph with some channels of some steps at zero."""
-
-    def __init__(self, ablation: Ablation, masks: dict[fx.Node, list[int]]) -> None:
-        super().__init__(ablation.traced, garbage_collect_values=False, graph=ablation.graph)
-        self.masks = masks
-
-    def run_node(self, node: fx.Node) -> object:
-        return self.ablate(node, super().run_node(node))
-
-    def ablate(self, node: fx.Node, output: Tensor) -> Tensor:
-        """`output` with the channels of `node` at zero."""
-        if node not in self.masks:
-            return output
-        channels = torch.tensor(self.masks[node], device=output.device)
-        return output.index_fill(1, channels, 0.0)

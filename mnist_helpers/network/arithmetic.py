@@ -94,13 +94,12 @@ class Place(NamedTuple):
         users = [self.network.layers[user] for user in self.network.users(self.layer.name)]
         rows = np.array(rows)
         columns = np.array(columns)
-        patch = self.maps(layer)[np.ix_(channels, np.maximum(rows, 0), np.maximum(columns, 0))]
-        patch[:, rows < 0] = np.nan
-        patch[:, :, columns < 0] = np.nan
+        # PADDING and BEYOND find nan at the end
+        maps = np.pad(self.maps(layer), ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
         return Arithmetic(
             rule=RULES.get(self.layer.op, ""),
             value=self.value,
-            patch=patch,
+            patch=maps[np.ix_(channels, rows, columns)],
             layer=layer,
             rows=rows,
             columns=columns,

@@ -15,6 +15,7 @@ from torch import nn
 
 PADDING = -1  # instead of an index
 BEYOND = -2  # the same, for what isn't counted
+NOTHING = [[np.iinfo(int).max, 0]] * 2  # the intervals that these two find at the end of a list
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores
@@ -29,8 +30,9 @@ GATHERING = {
     "amax", "flatten", "linear", "logsoftmax", "mean", "reshape", "softmax", "sum", "view",
 }  # fmt: skip
 
+Shape = tuple[int, ...]
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
-AxisReads = Callable[[nn.Module | None, int, int, int], np.ndarray]  # of module, axis, two sizes
+AxisReads = Callable[[int, int], np.ndarray]  # of the sizes of input and output
 
 
 class Field(NamedTuple):
@@ -55,9 +57,9 @@ class Field(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """The largest height and the largest width that a value sees."""
-        heights = self.rows[:, 1] - self.rows[:, 0]
-        widths = self.columns[:, 1] - self.columns[:, 0]
-        return int(heights.max()), int(widths.max())
+        height = np.diff(self.rows).max()
+        width = np.diff(self.columns).max()
+        return int(height), int(width)
 
     @property
     def whole(self) -> bool:
@@ -67,18 +69,17 @@ class Field(NamedTuple):
 
     def through(self, reads: Reads) -> "Field":
         """What values see that read values of this map."""
-        rows = _union(self.rows, reads[0])
-        columns = _union(self.columns, reads[1])
-        return Field(rows, columns, self.frame)
+        rows, columns = reads
+        return Field(_through(self.rows, rows), _through(self.columns, columns), self.frame)
 
     def join(self, other: "Field") -> "Field":
         """The bounding boxes of what is seen through either of two maps of one size."""
-        rows = _hull(self.rows, other.rows)
-        columns = _hull(self.columns, other.columns)
+        rows = _hull(np.stack((self.rows, other.rows)))
+        columns = _hull(np.stack((self.columns, other.columns)))
         return Field(rows, columns, self.frame)
 
 
-def map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def map_shape(shape: Shape) -> tuple[int, int, int]:
     """The shape of a layer's output as maps: (C, 1, 1) of (C,), (1, A, B) of (A, B)."""
     if len(shape) < 2:
         return math.prod(shape), 1, 1
@@ -87,39 +88,38 @@ def map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return *shape[:2], math.prod(shape[2:])
 
 
-def own_places(shape: tuple[int, ...]) -> Field:
+def own_places(shape: Shape) -> Field:
     """The field of the values of a layer (or image) of this shape that see themselves."""
     _, height, width = map_shape(shape)
-    return Field(_own_intervals(height), _own_intervals(width), (height, width))
+    rows = np.arange(height)[:, None] + [0, 1]
+    columns = np.arange(width)[:, None] + [0, 1]
+    return Field(rows, columns, (height, width))
 
 
-def reads(
-    op: str, module: nn.Module | None, shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> Reads | None:
+def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) -> Reads | None:
     """The rows and the columns of its input that a layer reads; None: not known.
 
     Returns:
         Indices into the input, or `PADDING`, or `BEYOND` for what isn't counted.
     """
-    if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        axis_reads = _slide
-    elif isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
-        axis_reads = _divide
-    else:
-        axis_reads = _without_window(op, module, shape, output_shape)
-    if axis_reads is None:
-        return None
     _, height, width = map_shape(shape)
     _, output_height, output_width = map_shape(output_shape)
-    rows = axis_reads(module, 0, height, output_height)
-    columns = axis_reads(module, 1, width, output_width)
-    return rows, columns
+    if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        rows = _slide(module, 0, height, output_height)
+        columns = _slide(module, 1, width, output_width)
+        return rows, columns
+    axis_reads = _without_window(op, module, shape, output_shape)
+    if axis_reads is None:
+        return None
+    return axis_reads(height, output_height), axis_reads(width, output_width)
 
 
 def _without_window(
-    op: str, module: nn.Module | None, shape: tuple[int, ...], output_shape: tuple[int, ...]
+    op: str, module: nn.Module | None, shape: Shape, output_shape: Shape
 ) -> AxisReads | None:
     """What tells the reads of a layer that slides no window along its input."""
+    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        return _divide
     name = op.lower().replace("_", "")
     size = map_shape(shape)[1:]
     output_size = map_shape(output_shape)[1:]
@@ -160,7 +160,7 @@ def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndar
     return indices[starts + np.arange(0, span + 1, dilation)]
 
 
-def _divide(_: nn.Module, axis: int, size: int, output_size: int) -> np.ndarray:
+def _divide(size: int, output_size: int) -> np.ndarray:
     """The windows of adaptive pooling: equal shares of the input, which may overlap."""
     shares = np.arange(output_size + 1) * size
     starts = shares[:-1] // output_size
@@ -169,33 +169,23 @@ def _divide(_: nn.Module, axis: int, size: int, output_size: int) -> np.ndarray:
     return np.where(indices < ends[:, None], indices, BEYOND)
 
 
-def _stay(_: nn.Module | None, axis: int, size: int, output_size: int) -> np.ndarray:
+def _stay(size: int, output_size: int) -> np.ndarray:
     """The same place, or the only one."""
     return np.minimum(np.arange(output_size), size - 1)[:, None]
 
 
-def _gather(_: nn.Module | None, axis: int, size: int, output_size: int) -> np.ndarray:
+def _gather(size: int, output_size: int) -> np.ndarray:
     """All places, for each."""
     return np.tile(np.arange(size), (output_size, 1))
 
 
-def _union(intervals: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def _through(intervals: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """For each row of `indices` (n, k), the interval (n, 2) that holds those of its indices."""
-    read = intervals[np.maximum(indices, 0)]  # (n, k, 2)
-    outside = indices < 0
-    first = np.where(outside, np.iinfo(int).max, read[..., 0]).min(axis=1)
-    last = np.where(outside, 0, read[..., 1]).max(axis=1)
-    return np.stack((first, last), axis=1)
+    return _hull(np.concatenate((intervals, NOTHING))[indices.T])
 
 
-def _hull(intervals: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The intervals (n, 2) that hold two each."""
-    first = np.minimum(intervals[:, 0], others[:, 0])
-    last = np.maximum(intervals[:, 1], others[:, 1])
-    return np.stack((first, last), axis=1)
-
-
-def _own_intervals(count: int) -> np.ndarray:
-    """The interval of each place alone, (count, 2)."""
-    places = np.arange(count)
-    return np.stack((places, places + 1), axis=1)
+def _hull(intervals: np.ndarray) -> np.ndarray:
+    """The intervals (n, 2) that hold k each, (k, n, 2)."""
+    first = intervals[..., 0].min(axis=0)
+    last = intervals[..., 1].max(axis=0)
+    return np.column_stack((first, last))

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.fx.node import map_arg
 
 from mnist_helpers.config import InputError
-from mnist_helpers.network.receptive_field import Field, Reads, map_shape, own_places, reads
+from mnist_helpers.network.receptive_field import Field, Reads, Shape, map_shape, own_places, reads
 
 IMAGE = "image"
 SOFTMAX = "softmax"
@@ -44,7 +44,7 @@ class Layer(NamedTuple):
 
     name: str
     op: str
-    shape: tuple[int, ...]
+    shape: Shape
     parameters: int
     inputs: tuple[str, ...]
     receptive_field: Field | None
@@ -103,7 +103,7 @@ class Network:
                 f"{kind} must answer each image with logits of its own, from it alone."
             )
         names = _layer_names(layers)
-        hidden = {node for node in carriers if node not in names}
+        hidden = set(carriers).difference(names)
         self.nodes = {name: node for node, name in names.items()}
         self.modules = {name: self._module(node, values) for name, node in self.nodes.items()}
         self.layers: dict[str, Layer] = {}
@@ -133,18 +133,18 @@ class Network:
     def run(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, with gradients where they are enabled."""
         used = {name: self.weights[name].to(self.device) for name in self.traced.state_dict()}
-        return functional_call(self.traced, used, (images.to(self.device),), tie_weights=False)
+        return functional_call(self.traced, used, images.to(self.device), tie_weights=False)
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 
-    def features(self, images: Tensor, *layers: str, batch_size: int = 250) -> list[Tensor]:
+    def features(self, images: Tensor, *layers: str) -> list[Tensor]:
         """What some layers put out for any number of images, (N, ...) each, in one pass."""
         batches = []
         # the order of memory in which a CPU is quickest at convolutions
-        for batch in images.to(memory_format=torch.channels_last).split(batch_size):
+        for batch in images.to(memory_format=torch.channels_last).split(250):
             outputs = self.outputs(batch)
             batches.append([outputs[layer] for layer in layers])
         return [torch.cat(features) for features in zip(*batches, strict=True)]
@@ -197,7 +197,7 @@ class Network:
         options = {n: value for n, value in options.items() if n != "input" and value != []}
         return MODULES[node.target](**options)
 
-    def _measure(self, name: str, shape: tuple[int, ...], inputs: list[str], known: bool) -> None:
+    def _measure(self, name: str, shape: Shape, inputs: list[str], known: bool) -> None:
         """Adds a layer to those before it; `known`: whether what it reads can be told."""
         target = self.nodes[name].target
         op = getattr(target, "__name__", target)
@@ -207,12 +207,16 @@ class Network:
             op = type(module).__name__
             parameters = sum(parameter.numel() for parameter in module.parameters())
         op = OPS.get(name, op)
-        layer_reads = [reads(op, module, self.layers[before].shape, shape) for before in inputs]
+        layers = [self.layers[before] for before in inputs]
+        fields = [layer.receptive_field for layer in layers]
+        layer_reads = [reads(op, module, layer.shape, shape) for layer in layers]
         if not known or None in layer_reads:
             layer_reads = None
-        field = own_places(shape)
-        if inputs:
-            field = _field([self.layers[before].receptive_field for before in inputs], layer_reads)
+        field = None
+        if not inputs:
+            field = own_places(shape)
+        elif layer_reads and None not in fields:
+            field = functools.reduce(Field.join, map(Field.through, fields, layer_reads))
         self.layers[name] = Layer(name, op, shape, parameters, tuple(inputs), field)
         self.reads[name] = layer_reads
 
@@ -285,13 +289,6 @@ def _inputs(node: fx.Node, names: dict[fx.Node, str]) -> list[str]:
         else:
             inputs += _inputs(before, names)
     return list(dict.fromkeys(inputs))
-
-
-def _field(fields: list[Field | None], layer_reads: list[Reads] | None) -> Field | None:
-    """What a layer sees of the image through the fields of its inputs."""
-    if layer_reads is None or None in fields:
-        return None
-    return functools.reduce(Field.join, map(Field.through, fields, layer_reads))
 
 
 def as_maps(output: Tensor) -> np.ndarray:

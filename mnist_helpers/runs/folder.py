@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
-from mnist_helpers.files import decoding, read_json, reason, sweep, write_files
+from mnist_helpers.files import decoding, read_json, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 REMEDY = "give a folder that train has made"
+COLUMNS = [field.name for field in dataclasses.fields(EpochRecord)]  # of a history
 
 
 def new_run(config: Config) -> Path:
@@ -29,14 +30,10 @@ def new_run(config: Config) -> Path:
     Raises:
         InputError: no folder can be made there.
     """
-    try:
+    with decoding(config.runs_dir, "can't hold a run", "choose another runs_dir"):
         config.runs_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=config.runs_dir))
         folder.chmod(0o755)  # mkdtemp's are private
-    except OSError as error:
-        raise InputError(
-            f"{config.runs_dir} can't hold a run ({reason(error)}); choose another runs_dir."
-        ) from error
     text = json.dumps(dataclasses.asdict(config), indent=2, default=path_text)
     write_files({folder / "config.json": text.encode()})
     return folder
@@ -62,15 +59,14 @@ def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: state.pt, history.csv and history.json."""
     rows = [dataclasses.asdict(record) for record in trainer.history]
     table = io.StringIO()
-    names = [field.name for field in dataclasses.fields(EpochRecord)]
-    writer = csv.DictWriter(table, names, lineterminator="\n")
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_files({folder / "history.csv": table.getvalue().encode()})
     write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
-    buffer = io.BytesIO()
-    torch.save(trainer.state_dict(), buffer)
-    write_files({folder / "state.pt": buffer.getvalue()})
+    state = io.BytesIO()
+    torch.save(trainer.state_dict(), state)
+    write_files({folder / "state.pt": state.getvalue()})
 
 
 def save_moments(folder: Path, trainer: Trainer) -> None:
@@ -90,7 +86,8 @@ def read_config(folder: Path) -> Config:
     what = "holds no run to resume"
     fields = read_json(folder / "config.json", dict[str, object], what, REMEDY)
     with decoding(folder, what, REMEDY):
-        return Config(**fields | {"betas": tuple(fields["betas"])})
+        fields["betas"] = tuple(fields["betas"])
+        return Config(**fields)
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
@@ -99,10 +96,9 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     Raises:
         InputError: there is none.
     """
-    path, what = folder / "history.json", "holds no history of a run"
-    records = read_json(path, list[EpochRecord], what, REMEDY)
-    names = [field.name for field in dataclasses.fields(EpochRecord)]
-    return {name: [float(record[name]) for record in records] for name in names}
+    path = folder / "history.json"
+    records = read_json(path, list[EpochRecord], "holds no history of a run", REMEDY)
+    return {name: [float(record[name]) for record in records] for name in COLUMNS}
 
 
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:

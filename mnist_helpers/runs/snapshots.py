@@ -15,7 +15,8 @@ from torch import Tensor
 from mnist_helpers.files import decoding, read_file, require_small, write_files
 from mnist_helpers.metrics import EpochRecord
 
-FINEST, COARSEST = 1 / 4096, 1 / 128  # steps to which the change of a moment is rounded
+FINEST = 1 / 4096  # the smallest step to which the change of a moment is rounded
+COARSEST = 1 / 128  # and the largest
 FIRST = 1 / 1024  # the step of the first moment, from which all others go on
 MOST_BYTES = 2**27  # of the file, and of what it unpacks to: 320 moments
 REMEDY = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
@@ -59,15 +60,21 @@ def save_snapshots(path: Path, snapshots: Snapshots) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    write_files({Path(path): buffer.getvalue()})
+    write_files({path: buffer.getvalue()})
 
 
 def in_steps(moments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The step of each moment, (T,), and the change to it in such steps, (T, ...)."""
-    reached, steps, changes = np.zeros_like(moments[0]), [], []
+    reached = np.zeros_like(moments[0])
+    steps = []
+    changes = []
     for values in moments:
         change = values - reached
-        coarsest = FINEST if values.size <= FEW else COARSEST if steps else FIRST
+        coarsest = COARSEST
+        if values.size <= FEW:
+            coarsest = FINEST
+        elif not steps:
+            coarsest = FIRST
         step = np.clip(np.sqrt(np.mean(change**2)), FINEST, coarsest).astype(np.float32)
         count = np.clip(np.round(change / step), -32_767, 32_767)
         reached = reached + count * step
@@ -90,11 +97,9 @@ def load_snapshots(path: Path) -> Snapshots:
             epochs = msgspec.convert(arrays["epochs"].tolist(), list[Epoch])
             history = msgspec.json.decode(str(arrays["history"]), type=dict[str, list[float]])
             names = [name.removeprefix("steps/") for name in arrays.files if "steps/" in name]
-            moments = {name: from_steps(arrays, name) for name in names}
-        weights = [
-            {name: torch.from_numpy(values[at]) for name, values in moments.items()}
-            for at in range(len(epochs))
-        ]
+            series = [torch.from_numpy(from_steps(arrays, name)) for name in names]
+        moments = zip(epochs, *series, strict=True)
+        weights = [dict(zip(names, tensors, strict=True)) for _, *tensors in moments]
         for values in zip(*history.values(), strict=True):
             EpochRecord(**dict(zip(history, values, strict=True)))  # raises where a field is amiss
         snapshots = Snapshots(epochs, weights, history)

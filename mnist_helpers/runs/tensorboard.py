@@ -1,14 +1,13 @@
 """TensorBoard, which is an optional extra."""
 
 import threading
-import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from mnist_helpers.config import InputError
-from mnist_helpers.files import reason
+from mnist_helpers.files import decoding
 from mnist_helpers.metrics import EpochRecord
 
 
@@ -30,13 +29,13 @@ def write_tensorboard(
 
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
+    remedy = "make room or choose another tensorboard"
     try:
-        # tracing a graph warns of itself, with paths
-        with warnings.catch_warnings(action="ignore"), SummaryWriter(folder) as writer:
+        with (
+            decoding(folder, "can't hold TensorBoard's files", remedy),
+            SummaryWriter(folder) as writer,
+        ):
             _write_epoch(writer, model, record, images)
-    except (OSError, UnicodeError) as error:
-        what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
-        raise InputError(f"{what}; make room or choose another tensorboard.") from error
     finally:
         threading.excepthook = before
 
@@ -45,6 +44,8 @@ def _write_epoch(
     writer: object, model: nn.Module, record: EpochRecord, images: torch.Tensor
 ) -> None:
     """What `write_tensorboard` says of one epoch, by its SummaryWriter."""
+    from torchvision.utils import make_grid  # here, for training without TensorBoard needs it not
+
     epoch = record.epoch
     writer.add_scalar("loss/train", record.train_loss, epoch)
     writer.add_scalar("loss/val", record.val_loss, epoch)
@@ -57,14 +58,8 @@ def _write_epoch(
             writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            writer.add_image(f"kernels/{name}", kernel_grid(module.weight.detach()), epoch)
+            tiles = module.weight.detach().flatten(0, 1).unsqueeze(1)  # (out · in, 1, H, W)
+            grid = make_grid(tiles, nrow=module.weight.shape[1], padding=1, normalize=True)
+            writer.add_image(f"kernels/{name}", grid, epoch)
     if epoch == 1:
         writer.add_graph(model, images)
-
-
-def kernel_grid(kernels: torch.Tensor) -> torch.Tensor:
-    """Kernels (out, in, height, width) as one picture in [0, 1], a row an output channel."""
-    from torchvision.utils import make_grid  # here, for training without TensorBoard needs it not
-
-    tiles = kernels.flatten(0, 1).unsqueeze(1)  # (out · in, 1, height, width)
-    return make_grid(tiles, nrow=kernels.shape[1], padding=1, normalize=True)

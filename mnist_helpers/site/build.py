@@ -50,9 +50,9 @@ def write_site(subject: Subject, out: Path) -> None:
     for path in notebook_paths(()):
         pages[path.stem] = notebook_body(nbformat.read(path, as_version=4))
     ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
-    pages["index"] = read(PAGE / "start.html") + ways
+    pages["index"] = (PAGE / "start.html").read_text("utf-8") + ways
     for path in DOCS.glob("*.md"):
-        pages[path.stem] = markdown2html(read(path))
+        pages[path.stem] = markdown2html(path.read_text("utf-8"))
     for name, body in pages.items():
         text = changed(filled("page", title=name, body=body), CHANGES)
         write_files({out / f"{name}.html": text.encode()})
@@ -86,14 +86,9 @@ def changed(page: str, changes: Mapping[str, str]) -> str:
     return page
 
 
-def read(path: Path) -> str:
-    """What stands in a file."""
-    return path.read_text("utf-8")
-
-
 def filled(template: str, **parts: str) -> str:
     """A template with its parts, and with the files of the site by their names."""
-    shared = {path.stem: read(path) for path in PAGE.iterdir()}
+    shared = {path.stem: path.read_text("utf-8") for path in PAGE.iterdir()}
     return Template(shared[template]).substitute(shared, **parts)
 
 
@@ -125,7 +120,7 @@ def lab_page(subject: Subject) -> str:
     }
     return filled(
         "lab_page",
-        explorer_style=read(widget.PAGE / "explorer.css"),
+        explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),
         weights=base64.b64encode(content).decode(),
