@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mnist_helpers.config import InputError
 from mnist_helpers.files import decoding
 from mnist_helpers.metrics import EpochRecord
 
