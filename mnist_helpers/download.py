@@ -23,7 +23,7 @@ def download(data_dir: Path) -> Path:
     Raises:
         InputError: a file can't be written, or no mirror has it.
     """
-    folder = data_dir / "MNIST" / "raw"
+    folder = Path(data_dir) / "MNIST" / "raw"
     for name, md5 in MNIST.resources:
         if not check_integrity(folder / name, md5):
             require_writable(folder / name, "data_dir")
