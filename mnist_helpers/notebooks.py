@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import nbconvert
 import nbformat
 import papermill
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
@@ -141,7 +141,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         # whole, as the kernel wrote it: JupyterLab would fill in what is missing, and ask to save
         "language_info": notebook.metadata.get("language_info", {"name": "python"}),
     }
-    CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    nbconvert.preprocessors.CoalesceStreamsPreprocessor().preprocess(notebook, {})
     heading = ""
     for place, cell in enumerate(notebook.cells):
         cell.id = f"cell-{place:02}"

@@ -165,6 +165,16 @@ class TestSubject:
         quantities = explore(alone, view="kernels").controls["quantity"]
         assert list(quantities.options) == [("weights", "weights"), ("gradient", "gradient")]
 
+    def test_chosen_weights_stay_through_every_move(self, explorer):
+        explorer.controls["weights"].value = "other"
+        explorer.controls["channel"].value = 3
+        explorer.controls["layer"].value = "conv2"
+        send(explorer, image=2)
+        send(explorer, view="feature_maps")
+        send(explorer, digit=4)
+        assert explorer.selection.weights == "other"
+        assert explorer.controls["weights"].value == "other"
+
     def test_a_network_may_have_the_name_of_what_is_left_open(self, few):
         others = {"any": make_model(1).state_dict()}
         explorer = explore(Subject(make_model(0), *few.test.tensors, others=others))

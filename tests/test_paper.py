@@ -180,6 +180,10 @@ class TestBars:
         assert [each.get_facecolor() for each in rectangles] == [BLUE, ORANGE] * 3
         assert heights[1] == pytest.approx(heights[0] / 2)
         assert texts(self.bars(series=series))[-3:] == ["■ first", "■ second", "a sentence"]
+        legend = [
+            text for text in drawn(self.bars(series=series), Letters) if "■" in text.get_text()
+        ]
+        assert [to_rgba(text.get_color()) for text in legend] == [BLUE, ORANGE]
         emphasised, _ = self.heights(self.bars(emphasis=[1]))
         assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE, BLUE]
         emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))

@@ -57,7 +57,7 @@ def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
         (["site"], "nbconvert", "notebooks"),
         (["analyze"], "papermill", "notebooks"),
         (["export", "--format", "onnx"], "onnxscript", "export"),
-        (["train", "--tensorboard", "board"], "tensorboard", "tensorboard"),
+        (["train", "--tensorboard", "board", "--runs-dir", "runs"], "tensorboard", "tensorboard"),
     ],
 )
 def test_a_command_whose_extra_is_missing_names_it(
@@ -74,6 +74,7 @@ def test_a_command_whose_extra_is_missing_names_it(
         main([*args, "--out", str(tmp_path / "x.onnx")] if extra == "export" else args)
     remedy = f"{module} is not installed; pip install 'mnist-helpers[{extra}]'"
     assert capsys.readouterr().err == f"mnist-helpers: {remedy}.\n"
+    assert not (tmp_path / "runs").exists()  # told before the work begins
 
 
 def test_requirements_name_no_registry():

@@ -794,6 +794,8 @@ class TestNeighbours:
         found, caption, _ = show(subject, view="attribution", image=2, target=3)
         assert "What counts for class Three: " in caption
         assert "trained, class Three" in found
+        found, _, _ = show(subject, view="pipeline", image=2)
+        assert found["fc2"].rows == found["softmax"].rows == names
         _, caption, _ = show(subject, view="ablation", ablated=[("conv1", 3)])
         assert caption.partition("This image: ")[2].partition(" with")[0] in names
         with pytest.raises(InputError, match="class_names has 2 names, but there are 10 classes"):
