@@ -969,7 +969,7 @@ def test_selections(subject, fields):
     def looked() -> Selection:
         at = Selection(**fields)
         subject.check(at)
-        return subject.look(at).at
+        return subject.look(at)
 
     found = outcome(looked, *fields, "drawn", "drawing", "ablated")
     if not refused(found):

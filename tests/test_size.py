@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tokenize
 
 import pytest
@@ -119,6 +120,9 @@ def test_the_table_limits_all_that_is_measured(sizes):
     assert limits().keys() == sizes.keys()
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="tokenize then counts what stands inside of f-strings"
+)
 @pytest.mark.parametrize("name", limits())
 def test_it_stays_small(sizes, name):
     assert sizes[name] <= limits()[name], "see 'How much there is to read' in CONTRIBUTING.md"

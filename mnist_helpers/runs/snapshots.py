@@ -60,7 +60,7 @@ def save_snapshots(path: Path, snapshots: Snapshots) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    write_files({path: buffer.getvalue()})
+    write_files({Path(path): buffer.getvalue()})
 
 
 def in_steps(moments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
