@@ -78,7 +78,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/layers.py", "frames=value_frames(look),", "frames={},"),
     ("site/page/views.js", "if (fields.framed) fields.frames = [frame];", ""),
     ("site/page/views.js", "const frame = isVector(shape) ?", "const frame = false ?"),
-    ("checkpoint.py", "file.metadata() or {}", "file.metadata()"),
+    ("checkpoint.py", 'get("__metadata__") or {}', 'get("__metadata__", {})'),
     # the mirrors
     ("download.py", '"ab" if resumed else "wb"', '"ab"'),
     ("download.py", '"ab" if resumed else "wb"', '"wb"'),
@@ -371,7 +371,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("training.py", "self.interrupted = False  # by", "pass  # by"),
     ("notebooks.py", "beside.unlink(missing_ok=True)", "pass"),
     ("notebooks.py", "except (OSError, ValueError) as failure", "except ValueError as failure"),
-    ("runs/tensorboard.py", 'decoding(folder, "can\'t hold TensorBoard\'s files", remedy)', "contextlib.nullcontext()"),
+    ("runs/tensorboard.py", "except (OSError, UnicodeError) as error", "except UnicodeError as error"),
     ("runs/tensorboard.py", "threading.excepthook = lambda failure: None", "pass"),
     ("commands/train.py", "with trainer.noting_interrupts():", "with contextlib.nullcontext():"),
     ("commands/train.py", "dict.fromkeys([path, inside])", "[inside, path]"),

@@ -6,6 +6,7 @@ import pickle
 import platform
 import re
 import struct
+import sys
 
 import pytest
 import safetensors.torch
@@ -213,6 +214,15 @@ def test_safetensors_without_metadata_load(tmp_path):
         model, card = load_checkpoint(path)
         assert card == {}
         assert torch.equal(model.fc2.weight, weights["fc2.weight"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_safetensors_whose_name_is_no_text_load(tmp_path):
+    weights = make_model(5).state_dict()
+    path = tmp_path / os.fsdecode(b"\xff.safetensors")
+    path.write_bytes(safetensors.torch.save(weights))
+    model, _ = load_checkpoint(path)
+    assert torch.equal(model.fc2.weight, weights["fc2.weight"])
 
 
 def test_weights_in_a_wrapping_are_named(saved):

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
-from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.metrics import EpochRecord, best_record, evaluate
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, train
 
@@ -205,6 +205,12 @@ def test_the_test_images_are_never_touched(few):
     without = few._replace(test=None)
     model = make_model()
     assert len(train(model, without, config, on_step=no_bar)) == 1
+
+
+def test_what_is_no_fault_of_the_disk_is_not_called_one(few, tmp_path):
+    record = EpochRecord(1, 0.5, 0.8, 0.4, 0.9, 0.01, 1.0)
+    with pytest.raises(RuntimeError):  # images that the network doesn't take
+        write_tensorboard(tmp_path, make_model(), torch.zeros(1, 3, 9, 9), record)
 
 
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):

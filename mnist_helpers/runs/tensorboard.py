@@ -1,12 +1,14 @@
 """TensorBoard, which is an optional extra."""
 
 import threading
+import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from mnist_helpers.files import decoding
+from mnist_helpers.config import InputError
+from mnist_helpers.files import reason
 from mnist_helpers.metrics import EpochRecord
 
 
@@ -28,13 +30,13 @@ def write_tensorboard(
 
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
-    remedy = "make room or choose another tensorboard"
     try:
-        with (
-            decoding(folder, "can't hold TensorBoard's files", remedy),
-            SummaryWriter(folder) as writer,
-        ):
+        # tracing a graph warns of itself, with paths
+        with warnings.catch_warnings(action="ignore"), SummaryWriter(folder) as writer:
             _write_epoch(writer, model, record, images)
+    except (OSError, UnicodeError) as error:
+        what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
+        raise InputError(f"{what}; make room or choose another tensorboard.") from error
     finally:
         threading.excepthook = before
 
@@ -52,12 +54,12 @@ def _write_epoch(
     writer.add_scalar("accuracy/val", record.val_accuracy, epoch)
     writer.add_scalar("learning_rate", record.learning_rate, epoch)
     for name, parameter in model.named_parameters():
-        writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
+        writer.add_histogram(f"weights/{name}", parameter, epoch)
         if parameter.grad is not None:
             writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            tiles = module.weight.detach().flatten(0, 1).unsqueeze(1)  # (out · in, 1, H, W)
+            tiles = module.weight.flatten(0, 1).unsqueeze(1)  # (out · in, 1, H, W)
             grid = make_grid(tiles, nrow=module.weight.shape[1], padding=1, normalize=True)
             writer.add_image(f"kernels/{name}", grid, epoch)
     if epoch == 1:
