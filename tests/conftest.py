@@ -32,7 +32,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def some_slow(views: list[str]) -> list:
     """Views as parameters: those that measure all images first are asked by make test-all."""
-    long = ("top_images", "attribution", "confusion", "ablation")
+    long = ("top_images", "attribution", "confusion", "ablation", "neighbours")
     return [pytest.param(view, marks=pytest.mark.slow) if view in long else view for view in views]
 
 

@@ -12,6 +12,7 @@ import page as pages
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from conftest import some_slow
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
@@ -241,7 +242,7 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     desk.open("pipeline")
 
 
-@pytest.mark.parametrize("view", ALWAYS)
+@pytest.mark.parametrize("view", some_slow(ALWAYS))
 def test_every_view_shows_what_the_package_computes(desk, view):
     desk.open(view)
     desk.shows(view=view)

@@ -25,8 +25,15 @@ def test_an_image_of_mnist_is_left_almost_as_it_is(few, tmp_path):
     assert kept >= 98
 
 
-@pytest.mark.parametrize("name", ["digit.png", "digit.jpg"])
-@pytest.mark.parametrize("ground", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "ground"),
+    [
+        ("digit.png", "light"),
+        ("digit.jpg", "dark"),
+        pytest.param("digit.png", "dark", marks=pytest.mark.slow),
+        pytest.param("digit.jpg", "light", marks=pytest.mark.slow),
+    ],
+)
 def test_large_pictures_on_light_and_dark_ground_are_read(few, tmp_path, name, ground):
     model, _ = load_checkpoint(CHECKPOINT_PATH)
     images, labels = (tensor[:100] for tensor in few.test.tensors)

@@ -683,6 +683,7 @@ def worker_dies(sign: Path) -> None:
 
 
 @needs_linux
+@pytest.mark.slow
 def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp_path):
     out = tmp_path / "said"
     runs = tmp_path / "runs"
@@ -766,7 +767,9 @@ def finished(config, damage, epoch: int, monkeypatch) -> tuple[Path, Trainer, st
     return folder, trainer, str(error.value)
 
 
-@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "damage", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.slow)]
+)
 def test_a_loss_that_is_no_number_keeps_the_last_good_weights(short, tmp_path, monkeypatch, damage):
     config = dataclasses.replace(
         short, epochs=5, runs_dir=tmp_path / "runs", model_save_path=None, snapshots=damage > 0
@@ -876,7 +879,7 @@ def test_a_run_at_its_end_is_not_interrupted(
     assert {"validation", "test"} <= card.keys()
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("again", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp_path, monkeypatch):
     folder = torn(runs_dir=tmp_path / "my runs")
     with monkeypatch.context() as patch:

@@ -58,7 +58,9 @@ def whole(small_data_dir) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_ends_with_the_same_bits(config, whole, stop):
     folder, first = new_run(config), start(config)
 
