@@ -330,6 +330,18 @@ class TestControls:
         other.controls["layer"].value = "relu1"
         assert explorer.selection.layer == "relu1"
 
+    def test_the_input_channel_shown_is_the_one_that_adds_most(self, explorer, subject):
+        send(explorer, view="arithmetic", layer="conv2", channel=5, row=4, column=6)
+        model = subject.network.model
+        read = model.pool1(model.relu1(model.conv1(subject.images[:1])))[0, :, 3:6, 5:8]
+        sums = (read * model.conv2.weight[5]).sum(dim=(1, 2))
+        assert explorer.controls["input_channel"].value == sums.abs().argmax() != 0
+        assert explorer.selection.input_channel is None
+        explorer.controls["input_channel"].value = 3
+        assert explorer.selection.input_channel == 3
+        send(explorer, layer="image")
+        assert explorer.controls["input_channel"].value == 0
+
     def test_a_layout_of_ones_own_stays(self, explorer):
         explorer.controls["layer"].layout.width = "400px"
         layer = explorer.controls["layer"]

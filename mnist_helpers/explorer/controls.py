@@ -136,7 +136,7 @@ def settings(look: Look) -> dict[str, Traits]:
     for name in ("channel", "row", "column"):
         traits[name] = sliding(len(places[name]), getattr(look, name))
     if "input_channel" in VIEWS[look.view].fields:
-        traits["input_channel"] = sliding(len(look.explained.patch), look.input_channel)
+        traits["input_channel"] = sliding(len(look.explained.patch), look.read_channel)
     if subject.runs:
         traits.update(moment_settings(subject, look.weights))
     for name in LISTS:

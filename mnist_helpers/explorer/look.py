@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,12 +66,21 @@ class Look(Selection):
         """How the selected layer answers to all images."""
         return self.subject.stats(self.weights)[self.layer]
 
-    @property
+    @cached_property
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
         outputs = self.subject.outputs(self.source, self.weights, *self.disturbed)
         network = self.subject.networks[self.weights]
         return explain(network, outputs, self.layer, self.channel, self.row, self.column)
+
+    @property
+    def read_channel(self) -> int:
+        """Which of the channels that the value reads is chosen, or else adds the most to it."""
+        sums = self.explained
+        channel = self.input_channel
+        if channel is None and sums.kernel is not None:
+            channel = int(np.abs(sums.partial_sums).argmax())
+        return max(0, min(channel or 0, len(sums.patch) - 1))
 
     @property
     def other(self) -> str:

@@ -29,10 +29,7 @@ RULES = {
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    source = look.input_channel  # or else the one that adds the most
-    if source is None and sums.kernel is not None:
-        source = int(np.abs(sums.partial_sums).argmax())
-    source = min(source or 0, len(sums.patch) - 1)
+    source = look.read_channel
     rule = Text(text=sentence(look, sums), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
