@@ -217,25 +217,24 @@ class Trainer:
             InputError: its weights are not this model's; other errors, where it is no state at all.
         """
         self.history = msgspec.convert(state["history"], list[EpochRecord])
+        steps = len(self.history) * self.epoch_steps
+        optimizer = self.optimizer.state_dict()
         means = {}
         squares = {}
         for index, (name, _) in enumerate(self.model.named_parameters()):
             moments = state["optimizer"]["state"][index]
             means[name] = moments["exp_avg"].clone()
             squares[name] = moments["exp_avg_sq"].clone()
-        snapshots = [weights for _, weights in state["snapshots"]]
-        # only numbers of the right form: the fused optimizer reads and writes memory without a look
-        for weights in (state["model"], state["best_weights"], means, squares, *snapshots):
-            require_fit("The state of the run", weights, self.model, "start the run anew")
-        self.model.load_state_dict(state["model"])
-        steps = len(self.history) * self.epoch_steps
-        optimizer = self.optimizer.state_dict()
-        for index, name in enumerate(means):
             optimizer["state"][index] = {
                 "step": torch.tensor(float(steps)),
                 "exp_avg": means[name],
                 "exp_avg_sq": squares[name],
             }
+        snapshots = [weights for _, weights in state["snapshots"]]
+        # only numbers of the right form: the fused optimizer reads and writes memory without a look
+        for weights in (state["model"], state["best_weights"], means, squares, *snapshots):
+            require_fit("The state of the run", weights, self.model, "start the run anew")
+        self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps})
         self.schedule.step()

@@ -1,10 +1,8 @@
 """`mnist-helpers train`: a run in a folder of its own, saved, tested once, and resumed."""
 
-import contextlib
 import importlib
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from torch.utils.data import TensorDataset
@@ -24,7 +22,7 @@ from mnist_helpers.model import make_model
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import OnStep, Trainer, run_figures
+from mnist_helpers.training import Trainer, run_figures
 
 
 def run(options: Train) -> None:
@@ -71,9 +69,11 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board, trainer.model, image, record)
 
+    steps = trainer.config.epochs * trainer.epoch_steps
+    done = len(trainer.history) * trainer.epoch_steps
     try:
-        with progress(trainer) as on_step:
-            trainer.run(keep, on_step)
+        with tqdm(total=steps, initial=done, desc="Training", unit="batch", disable=None) as bar:
+            trainer.run(keep, lambda loss: bar.update())
     except InputError:
         if trainer.best_weights:
             save_best(trainer, folder, validation=splits.val)
@@ -84,16 +84,6 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         log.info("interrupted; go on with: mnist-helpers train --resume %s", again)
         sys.exit(130)  # what the shell expects of an interrupted command
     save_best(trainer, folder, validation=splits.val, test=splits.test)
-
-
-@contextlib.contextmanager
-def progress(trainer: Trainer) -> Iterator[OnStep]:
-    """A bar in a terminal, and what moves it."""
-    total = trainer.config.epochs * trainer.epoch_steps
-    done = len(trainer.history) * trainer.epoch_steps
-    # disable=None: not where nobody watches
-    with tqdm(total=total, initial=done, desc="Training", unit="batch", disable=None) as bar:
-        yield lambda loss: bar.update()
 
 
 def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
