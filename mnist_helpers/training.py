@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 import msgspec
 import numpy as np
@@ -42,6 +41,7 @@ class Trainer:
         self.device = select_device(config.device)
         # channels_last is faster for convolutions on a CPU
         self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.network = self.model  # what batches go through
         self.val = splits.val
         self.shuffle = torch.Generator(self.device).manual_seed(config.seed)
         self.augment = torch.Generator(self.device).manual_seed(config.seed)
@@ -94,7 +94,7 @@ class Trainer:
 
             try:
                 while len(self.history) < self.config.epochs and not self.out_of_patience():
-                    record = self.train_epoch(len(self.history) + 1, after_step)
+                    record = self.train_epoch(after_step)
                     self.keep(record)
                     on_epoch(record)
             except KeyboardInterrupt:
@@ -127,8 +127,9 @@ class Trainer:
         self.history = history
         self.best_weights = weights
 
-    def train_epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
+    def train_epoch(self, on_step: OnStep) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""
+        epoch = len(self.history) + 1
         started = time.perf_counter()
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
@@ -150,12 +151,11 @@ class Trainer:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
+        seen = 0
         for step, (images, labels, count) in enumerate(self.batches(), 1):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
-                logits = self.forward(images)
-            smoothing = self.config.label_smoothing
+            logits = self.network(images)
             loss_sum = F.cross_entropy(
-                logits.float(), labels, label_smoothing=smoothing, reduction="sum"
+                logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum"
             )
             loss = loss_sum / count
             self.optimizer.zero_grad()
@@ -164,28 +164,22 @@ class Trainer:
             self.schedule.step()
             correct = (logits.argmax(dim=1) == labels).sum()
             sums += torch.stack([loss_sum.detach(), correct])
+            seen += count
             on_step(loss.detach())
             done = (epoch - 1) * self.epoch_steps + step
             if done in MOMENTS or step == self.epoch_steps:
                 self.take_snapshot(done / self.epoch_steps)
-        loss_mean, accuracy = (sums / len(self.loader.dataset)).tolist()
-        return loss_mean, accuracy
+        mean_loss, accuracy = (sums / seen).tolist()
+        return mean_loss, accuracy
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
-        """The images and labels of every batch, and the count that its mean loss is over."""
+        """The images of every batch, augmented if the run augments, their labels and count."""
         for images, labels in self.loader:
-            yield self.augmented(images), labels, len(labels)
-
-    def augmented(self, images: Tensor) -> Tensor:
-        """The images, each moved a little at random, if the run augments."""
-        if not self.config.augments:
-            return images
-        draws = torch.rand(len(images), 5, generator=self.augment, device=self.device)
-        return random_affine(images, 2 * draws - 1, self.config)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The logits of images."""
-        return self.model(images)
+            count = len(labels)
+            if self.config.augments:
+                draws = torch.rand(count, 5, generator=self.augment, device=self.device)
+                images = random_affine(images, 2 * draws - 1, self.config)
+            yield images, labels, count
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images."""
@@ -205,7 +199,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generators": [self.shuffle.get_state(), self.augment.get_state()],
-            "history": [asdict(record) for record in self.history],
+            "history": msgspec.to_builtins(self.history),
             "best_weights": self.best_weights,
             "snapshots": self.snapshots,
         }

@@ -69,10 +69,10 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board, trainer.model, image, record)
 
-    steps = trainer.config.epochs * trainer.epoch_steps
-    done = len(trainer.history) * trainer.epoch_steps
+    steps = (trainer.config.epochs - len(trainer.history)) * trainer.epoch_steps
     try:
-        with tqdm(total=steps, initial=done, desc="Training", unit="batch", disable=None) as bar:
+        # disable=None: shown in a terminal alone
+        with tqdm(total=steps, desc="Training", unit="batch", disable=None) as bar:
             trainer.run(keep, lambda loss: bar.update())
     except InputError:
         if trainer.best_weights:

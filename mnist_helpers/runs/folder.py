@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import torch
 from filelock import FileLock, Timeout
 
@@ -55,8 +56,8 @@ def owned(folder: Path) -> Iterator[None]:
 
 def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: history.json and state.pt."""
-    rows = [dataclasses.asdict(record) for record in trainer.history]
-    write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
+    history = msgspec.json.encode(trainer.history)
+    write_files({folder / "history.json": msgspec.json.format(history)})
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
     write_files({folder / "state.pt": state.getvalue()})
@@ -79,7 +80,6 @@ def read_config(folder: Path) -> Config:
     what = "holds no run to resume"
     fields = read_json(folder / "config.json", dict[str, object], what, REMEDY)
     with decoding(folder, what, REMEDY):
-        fields["betas"] = tuple(fields["betas"])
         return Config(**fields)
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import TensorDataset
 
 from mnist_helpers.config import Config
 from mnist_helpers.data import Splits
@@ -23,43 +22,34 @@ class RankTrainer(Trainer):
     """
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
-        self.ranks = dist.get_world_size()
-        self.share = slice(dist.get_rank(), None, self.ranks)  # of a batch: every so many images
-        self.val_count = len(splits.val)
-        val = TensorDataset(*splits.val[self.share])
-        super().__init__(model, splits._replace(val=val), config)
-        self.parallel = DistributedDataParallel(self.model)
+        super().__init__(model, splits, config)
+        self.network = DistributedDataParallel(self.model)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """Of every batch the images and labels of this rank, and how many a rank has on average.
 
-        Every rank draws the whole batch. DistributedDataParallel takes the mean of the gradients
-        over the ranks, so the last batch's uneven shares weigh as they should.
+        DistributedDataParallel takes the mean of the gradients over the ranks, so a share that is
+        smaller than the others weighs as it should.
         """
+        ranks = dist.get_world_size()
+        share = slice(dist.get_rank(), None, ranks)
         for images, labels, count in super().batches():
-            yield images[self.share], labels[self.share], count / self.ranks
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The logits, by the model that adds up gradients over the ranks."""
-        return self.parallel(images)
+            yield images[share], labels[share], count / ranks
 
     def train_pass(self, epoch: int, on_step: OnStep) -> tuple[float, float]:
-        """Loss and accuracy of all ranks together: each has divided by the number of all images."""
-        loss, accuracy = super().train_pass(epoch, on_step)
-        return self.add_up(loss, accuracy)
+        """Mean loss and accuracy over the images of all ranks."""
+        return self.mean_of_ranks(super().train_pass(epoch, on_step))
 
     def validate(self) -> tuple[float, float]:
-        """Loss and accuracy over all validation images, each rank looking at its share."""
-        loss, accuracy = super().validate()
-        weight = len(self.val) / self.val_count
-        return self.add_up(loss * weight, accuracy * weight)
+        """The same on every rank, to the bit: else one could stop while another waits for it."""
+        return self.mean_of_ranks(super().validate())
 
-    def add_up(self, loss: float, accuracy: float) -> tuple[float, float]:
-        """The sums of both over the ranks, the same on each: none stops or chooses alone."""
-        sums = torch.tensor([loss, accuracy], device=self.device)
+    def mean_of_ranks(self, means: tuple[float, float]) -> tuple[float, float]:
+        """The means of loss and accuracy over the ranks."""
+        sums = torch.tensor(means, device=self.device)
         dist.all_reduce(sums)
-        loss_sum, accuracy_sum = sums.tolist()
-        return loss_sum, accuracy_sum
+        loss, accuracy = (sums / dist.get_world_size()).tolist()
+        return loss, accuracy
 
 
 @contextlib.contextmanager
