@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from mnist_helpers.config import Config, InputError
 from mnist_helpers.files import reason
@@ -12,11 +12,10 @@ NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of to
 
 
 @contextlib.contextmanager
-def delayed_interrupts() -> Iterator[Callable[[], None]]:
-    """Lets an interrupt (Ctrl-C, the stop button) wait; a second one doesn't wait.
+def delayed_interrupts() -> Iterator[threading.Event]:
+    """Lets an interrupt (Ctrl-C, the stop button) only set what this yields; a second one raises.
 
-    Raised at once it could fall into a destructor, where Python ignores exceptions. What this
-    yields raises it where it does no harm; if nobody asks, it is forgotten.
+    Raised at once the first could fall into a destructor, where Python ignores exceptions.
     """
     interrupt = threading.Event()
 
@@ -24,16 +23,12 @@ def delayed_interrupts() -> Iterator[Callable[[], None]]:
         interrupt.set()
         signal.signal(signal.SIGINT, before)
 
-    def raise_delayed() -> None:
-        if interrupt.is_set():
-            raise KeyboardInterrupt
-
     if threading.current_thread() is not threading.main_thread():
-        yield raise_delayed  # only the main thread has signals
+        yield interrupt  # only the main thread has signals
         return
     before = signal.signal(signal.SIGINT, note) or signal.default_int_handler
     try:
-        yield raise_delayed
+        yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)
 

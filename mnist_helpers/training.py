@@ -73,8 +73,7 @@ class Trainer:
     ) -> None:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
-        An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the
-        best so far, as does whatever else goes wrong.
+        After the first epoch an interrupt, or whatever else goes wrong, keeps the best so far.
 
         Args:
             on_epoch: is called after every epoch.
@@ -86,11 +85,12 @@ class Trainer:
         if not self.history:
             self.take_snapshot(0)
         self.interrupted = False
-        with explained(self.config), delayed_interrupts() as raise_delayed:
+        with explained(self.config), delayed_interrupts() as interrupt:
 
             def after_step(loss: Tensor) -> None:
                 on_step(loss)
-                raise_delayed()
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
 
             try:
                 while len(self.history) < self.config.epochs and not self.out_of_patience():

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,8 +32,8 @@ def new_run(config: Config) -> Path:
         config.runs_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=config.runs_dir))
         folder.chmod(0o755)  # mkdtemp's are private
-    text = json.dumps(dataclasses.asdict(config), indent=2, default=path_text)
-    write_files({folder / "config.json": text.encode()})
+    fields = msgspec.json.encode(config, enc_hook=path_text)
+    write_files({folder / "config.json": msgspec.json.format(fields)})
     return folder
 
 
@@ -80,6 +79,7 @@ def read_config(folder: Path) -> Config:
     what = "holds no run to resume"
     fields = read_json(folder / "config.json", dict[str, object], what, REMEDY)
     with decoding(folder, what, REMEDY):
+        fields["betas"] = tuple(fields["betas"])
         return Config(**fields)
 
 
