@@ -148,6 +148,13 @@ def test_the_first_interrupt_waits_and_the_second_does_not():
     assert passed == [True]
 
 
+def test_afterwards_interrupts_are_what_they_were():
+    handler = signal.getsignal(signal.SIGINT)
+    with delayed_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not handler
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_an_interrupted_trainer_goes_on_to_its_end(few):
     def stop(record):
         raise KeyboardInterrupt
