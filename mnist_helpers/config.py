@@ -62,15 +62,14 @@ def select_device(name: str = "auto") -> "torch.device":
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator or torch.device("cpu")
-    counts = {"cpu": 1}
+    names = ["cpu", "cpu:0"]
     if accelerator is not None:
-        counts[accelerator.type] = torch.accelerator.device_count()
-    names = list(counts)
-    for kind, count in counts.items():
-        names += [f"{kind}:{index}" for index in range(count)]
+        kind = accelerator.type
+        count = torch.accelerator.device_count()
+        names += [kind, *(f"{kind}:{index}" for index in range(count))]
     if name not in names:
         raise InputError(
-            f"device is {name!r:.80}, but this machine has {' and '.join(counts)}; use auto."
+            f"device is {name!r:.80}, but this machine has {', '.join(names)}; use auto."
         )
     return torch.device(name)
 
@@ -156,8 +155,6 @@ class Config:
     """AdamW's decoupled weight decay."""
     label_smoothing: Share = 0.1
     """Share of the target that is spread over all classes."""
-    autocast: Switch = False
-    """Multiply in bfloat16: faster on accelerators and processors made for it, else slower."""
     rotation: Annotated[float, up_to(180)] = 0.0
     """Augmentation: largest turn, in degrees."""
     scaling: Share = 0.0

@@ -197,13 +197,12 @@ def load_splits(
 
 
 class BatchIndices(Sampler[Tensor]):
-    """The indices of one batch after another, as tensors: a data set is indexed where it lies.
+    """The indices of one batch after another, as tensors, in a new order for each pass.
 
-    Args:
-        shuffle: draws a new order for each pass; without it the order is the data set's.
+    So a data set is indexed where it lies.
     """
 
-    def __init__(self, count: int, batch_size: int, shuffle: torch.Generator | None) -> None:
+    def __init__(self, count: int, batch_size: int, shuffle: torch.Generator) -> None:
         self.count = count
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -212,19 +211,14 @@ class BatchIndices(Sampler[Tensor]):
         return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = torch.arange(self.count)
-        if self.shuffle:
-            order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
-        return iter(order.split(self.batch_size))
+        order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
+        yield from order.split(self.batch_size)  # drawn once, though worker processes ask twice
 
 
 def make_loader(
-    dataset: TensorDataset,
-    batch_size: int,
-    shuffle: torch.Generator | None = None,
-    num_workers: int = 0,
+    dataset: TensorDataset, batch_size: int, shuffle: torch.Generator, num_workers: int = 0
 ) -> DataLoader:
-    """Batches of `dataset` as (images, labels), in an order drawn by `shuffle`, or in its own."""
+    """Batches of `dataset` as (images, labels), in an order that `shuffle` draws for each pass."""
     # batch_size=None: the sampler's whole tensor of indices goes to the data set at once
     indices = BatchIndices(len(dataset), batch_size, shuffle)
     return DataLoader(dataset, sampler=indices, batch_size=None, num_workers=num_workers)

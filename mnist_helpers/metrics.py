@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from mnist_helpers.config import InputError
-from mnist_helpers.data import make_loader
 
 NUM_CLASSES = 10
 
@@ -103,7 +102,8 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    logits = [model(images.to(device)).cpu() for images, _ in make_loader(dataset, batch_size)]
+    batches = dataset.tensors[0].split(batch_size)
+    logits = [model(images.to(device)).cpu() for images in batches]
     model.train(was_training)
     return Predictions(torch.cat(logits), dataset.tensors[1])
 

@@ -1,37 +1,29 @@
 """The training loop, and all that it has to remember."""
 
-import contextlib
 import copy
 import itertools
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 import msgspec
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
-from tqdm.auto import tqdm
 
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.files import reason
+from mnist_helpers.faults import delayed_interrupts, explained
 from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
 
 log = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
-NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of too little of it
 GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -40,26 +32,16 @@ CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_
 class Trainer:
     """Trains `model` in place, without the test images, and holds all that a run must remember.
 
-    On a CPU the same seed and number of threads give the same weights again, bit for bit. Under
-    torchrun every process makes a Trainer; each takes its share of every batch, and all end with
-    the weights that one process would have.
+    On a CPU the same seed and number of threads give the same weights again, bit for bit.
+    `runs.ranks` has the trainer of several processes.
     """
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
         self.config = config
-        self.rank = 0
-        self.ranks = 1
-        if dist.is_initialized():
-            self.rank = dist.get_rank()
-            self.ranks = dist.get_world_size()
-        # of every batch, and of the validation images
-        self.share = slice(self.rank, None, self.ranks)
         self.device = select_device(config.device)
         # channels_last is faster for convolutions on a CPU
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.parallel = self.model
-        if self.ranks > 1:
-            self.parallel = DistributedDataParallel(self.model)
+        self.network = self.model  # what batches go through
         self.val = splits.val
         self.shuffle = torch.Generator(self.device).manual_seed(config.seed)
         self.augment = torch.Generator(self.device).manual_seed(config.seed)
@@ -86,33 +68,39 @@ class Trainer:
         self.snapshots: list[tuple[float, Weights]] = []  # by epochs, whole or part
         self.interrupted = False
 
-    def run(self, on_epoch: OnEpoch = lambda record: None, on_step: OnStep | None = None) -> None:
+    def run(
+        self, on_epoch: OnEpoch = lambda record: None, on_step: OnStep = lambda loss: None
+    ) -> None:
         """Trains until the last epoch or the end of patience; leaves the weights of the best epoch.
 
-        An interrupt (Ctrl-C, the stop button) after the first epoch ends it early and keeps the
-        best so far, as does whatever else goes wrong.
+        After the first epoch an interrupt, or whatever else goes wrong, keeps the best so far.
 
         Args:
             on_epoch: is called after every epoch.
-            on_step: is called after every step with the mean loss of its batch; by default a bar
-                shows in a terminal or a notebook.
+            on_step: is called after every step with the mean loss of its batch.
 
         Raises:
             InputError: the loss is no longer a number, or the machine can't do what is asked.
         """
         if not self.history:
             self.take_snapshot(0)
-        with self.progress(on_step) as step, self.noting_interrupts(), self.explaining():
+        self.interrupted = False
+        with explained(self.config), delayed_interrupts() as interrupt:
+
+            def after_step(loss: Tensor) -> None:
+                on_step(loss)
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
+
             try:
                 while len(self.history) < self.config.epochs and not self.out_of_patience():
-                    record = self.train_epoch(len(self.history) + 1, step)
+                    record = self.train_epoch(after_step)
                     self.keep(record)
                     on_epoch(record)
-                self.interrupted = False  # by what came too late to stop anything
             except KeyboardInterrupt:
-                self.interrupted = len(self.history) < self.config.epochs
                 if not self.best_weights:
                     raise
+                self.interrupted = len(self.history) < self.config.epochs
                 if self.interrupted:
                     log.warning("interrupted: keeping the best epoch of %d", len(self.history))
             finally:
@@ -120,18 +108,6 @@ class Trainer:
                     self.model.load_state_dict(self.best_weights)
         if best_record(self.history).val_loss > GUESSING:
             log.warning("no better than guessing (loss %.2f); lower learning_rate", GUESSING)
-
-    @contextlib.contextmanager
-    def progress(self, on_step: OnStep | None) -> Iterator[OnStep]:
-        """What is called after every step: `on_step`, or else what moves a bar."""
-        if on_step:
-            yield on_step
-            return
-        total = self.config.epochs * self.epoch_steps
-        done = len(self.history) * self.epoch_steps
-        # disable=None: shown in a terminal or a notebook
-        with tqdm(total=total, initial=done, desc="Training", unit="batch", disable=None) as bar:
-            yield lambda loss: bar.update()
 
     def out_of_patience(self) -> bool:
         """Whether the validation loss has not fallen for too many epochs."""
@@ -147,48 +123,13 @@ class Trainer:
         weights = self.best_weights
         if best_record(history) is record:
             weights = copy.deepcopy(self.model.state_dict())
-        # in one statement, for an interrupt must not leave one without the other
-        self.history, self.best_weights = history, weights
+        # nothing is called in between: an interrupt must not leave one without the other
+        self.history = history
+        self.best_weights = weights
 
-    @contextlib.contextmanager
-    def explaining(self) -> Iterator[None]:
-        """Makes one sentence of what the machine can't do."""
-        try:
-            yield
-        except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
-            forking = isinstance(error, OSError) and self.config.num_workers
-            crowded = any(word in repr(error).lower() for word in NO_ROOM)
-            if crowded and not forking:
-                batch = f"batch_size is {self.config.batch_size}, and such a batch"
-                raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
-            if forking or "worker" in reason(error):
-                failed = f"a process that loads batches failed ({reason(error)})"
-                raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
-            raise
-
-    @contextlib.contextmanager
-    def noting_interrupts(self) -> Iterator[None]:
-        """Lets an interrupt wait for the end of a step; a second one doesn't wait.
-
-        Raised at once it could fall into a destructor, where Python ignores exceptions.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread has signals
-            return
-
-        def note(*args: object) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, before)
-
-        self.interrupted = False
-        before = signal.signal(signal.SIGINT, note) or signal.default_int_handler
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def train_epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
+    def train_epoch(self, on_step: OnStep) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""
+        epoch = len(self.history) + 1
         started = time.perf_counter()
         train_loss, train_accuracy = self.train_pass(epoch, on_step)
         val_loss, val_accuracy = self.validate()
@@ -210,56 +151,40 @@ class Trainer:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
+        seen = 0
         for step, (images, labels, count) in enumerate(self.batches(), 1):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
-                logits = self.parallel(images)
-            smoothing = self.config.label_smoothing
-            share_loss = F.cross_entropy(
-                logits.float(), labels, label_smoothing=smoothing, reduction="sum"
+            logits = self.network(images)
+            loss_sum = F.cross_entropy(
+                logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum"
             )
-            # DistributedDataParallel takes the mean over the ranks
-            loss = share_loss * self.ranks / count
+            loss = loss_sum / count
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             self.schedule.step()
             correct = (logits.argmax(dim=1) == labels).sum()
-            sums += torch.stack([share_loss.detach(), correct])
-            done = (epoch - 1) * self.epoch_steps + step
-            if done in MOMENTS and step < self.epoch_steps:
-                self.take_snapshot(done / self.epoch_steps)
+            sums += torch.stack([loss_sum.detach(), correct])
+            seen += count
             on_step(loss.detach())
-            if self.interrupted:
-                raise KeyboardInterrupt
-        self.take_snapshot(epoch)
-        return self.means(sums, len(self.loader.dataset))
+            done = (epoch - 1) * self.epoch_steps + step
+            if done in MOMENTS or step == self.epoch_steps:
+                self.take_snapshot(done / self.epoch_steps)
+        mean_loss, accuracy = (sums / seen).tolist()
+        return mean_loss, accuracy
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """The images and labels of this rank in every batch, and how many those of all ranks are.
-
-        Every rank draws the whole batch, and takes its share.
-        """
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """The images of every batch, augmented if the run augments, their labels and count."""
         for images, labels in self.loader:
             count = len(labels)
-            amounts = 2 * torch.rand(count, 5, generator=self.augment, device=self.device) - 1
-            share = images[self.share]
             if self.config.augments:
-                share = random_affine(share, amounts[self.share], self.config)
-            yield share, labels[self.share], count
+                draws = torch.rand(count, 5, generator=self.augment, device=self.device)
+                images = random_affine(images, 2 * draws - 1, self.config)
+            yield images, labels, count
 
     def validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy on the validation images, each rank looking at its share."""
-        answers = evaluate(self.model, TensorDataset(*self.val[self.share]))
-        loss_sum = answers.loss(self.config.label_smoothing) * len(answers.labels)
-        sums = torch.tensor([loss_sum, float(answers.correct.sum())], device=self.device)
-        return self.means(sums, len(self.val))
-
-    def means(self, sums: Tensor, count: int) -> tuple[float, float]:
-        """Loss and accuracy over `count` images, of the sums (2,) over those of each rank."""
-        if self.ranks > 1:
-            dist.all_reduce(sums)
-        loss, accuracy = (sums / count).tolist()
-        return loss, accuracy
+        """Mean loss and accuracy on the validation images."""
+        answers = evaluate(self.model, self.val)
+        return answers.loss(self.config.label_smoothing), answers.accuracy
 
     def take_snapshot(self, epoch: float) -> None:
         """Remembers the weights in half precision, if the run keeps snapshots."""
@@ -274,7 +199,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generators": [self.shuffle.get_state(), self.augment.get_state()],
-            "history": [asdict(record) for record in self.history],
+            "history": msgspec.to_builtins(self.history),
             "best_weights": self.best_weights,
             "snapshots": self.snapshots,
         }
@@ -286,23 +211,24 @@ class Trainer:
             InputError: its weights are not this model's; other errors, where it is no state at all.
         """
         self.history = msgspec.convert(state["history"], list[EpochRecord])
-        names = [name for name, _ in self.model.named_parameters()]
-        moments = state["optimizer"]["state"]
-        means = {name: moments[i]["exp_avg"].clone() for i, name in enumerate(names)}
-        squares = {name: moments[i]["exp_avg_sq"].clone() for i, name in enumerate(names)}
-        snapshots = [weights for _, weights in state["snapshots"]]
-        for weights in (state["model"], state["best_weights"], means, squares, *snapshots):
-            require_fit("The state of the run", weights, self.model, "start the run anew")
-        self.model.load_state_dict(state["model"])
-        # only numbers of the right form: the fused optimizer reads and writes memory without a look
         steps = len(self.history) * self.epoch_steps
         optimizer = self.optimizer.state_dict()
-        for i, name in enumerate(names):
-            optimizer["state"][i] = {
+        means = {}
+        squares = {}
+        for index, (name, _) in enumerate(self.model.named_parameters()):
+            moments = state["optimizer"]["state"][index]
+            means[name] = moments["exp_avg"].clone()
+            squares[name] = moments["exp_avg_sq"].clone()
+            optimizer["state"][index] = {
                 "step": torch.tensor(float(steps)),
                 "exp_avg": means[name],
                 "exp_avg_sq": squares[name],
             }
+        snapshots = [weights for _, weights in state["snapshots"]]
+        # only numbers of the right form: the fused optimizer reads and writes memory without a look
+        for weights in (state["model"], state["best_weights"], means, squares, *snapshots):
+            require_fit("The state of the run", weights, self.model, "start the run anew")
+        self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps})
         self.schedule.step()
@@ -318,7 +244,7 @@ def train(
     splits: Splits,
     config: Config,
     on_epoch: OnEpoch = lambda record: None,
-    on_step: OnStep | None = None,
+    on_step: OnStep = lambda loss: None,
 ) -> list[EpochRecord]:
     """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 

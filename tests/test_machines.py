@@ -82,7 +82,7 @@ def written(folder: Path) -> set[str]:
 
 WRITTEN = {
     "sièben.png", "böst.pth", "böst.json", "kernels.png", "log.txt", "config.json", "state.pt",
-    "history.csv", "history.json", "model.pth", "model.json", "snapshots.npz", ".lock",
+    "history.json", "model.pth", "model.json", "snapshots.npz", ".lock",
 }  # fmt: skip
 
 

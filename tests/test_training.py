@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
+from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import EpochRecord, best_record, evaluate
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, train
@@ -130,6 +131,40 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
     assert trainer.interrupted
     assert [record.epoch for record in trainer.history] == [1]
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_the_first_interrupt_waits_and_the_second_does_not():
+    passed = []
+
+    def interrupt_twice():
+        with delayed_interrupts() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            passed.append(interrupt.is_set())
+            os.kill(os.getpid(), signal.SIGINT)
+            passed.append("the second one waited")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert passed == [True]
+
+
+def test_afterwards_interrupts_are_what_they_were():
+    handler = signal.getsignal(signal.SIGINT)
+    with delayed_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not handler
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupted_trainer_goes_on_to_its_end(few):
+    def stop(record):
+        raise KeyboardInterrupt
+
+    trainer = Trainer(make_model(), few, QUICK)
+    trainer.run(stop)
+    assert trainer.interrupted
+    trainer.run()
+    assert not trainer.interrupted
+    assert [record.epoch for record in trainer.history] == [1, 2]
 
 
 def test_an_interrupt_keeps_the_best_so_far(few):

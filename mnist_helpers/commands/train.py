@@ -1,16 +1,12 @@
 """`mnist-helpers train`: a run in a folder of its own, saved, tested once, and resumed."""
 
-import contextlib
 import importlib
-import logging
-import os
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
+from torch.utils.data import TensorDataset
+from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mnist_helpers.checkpoint import save_checkpoint
@@ -19,38 +15,23 @@ from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Train
 from mnist_helpers.config import InputError
 from mnist_helpers.data import Splits, load_splits
+from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, run_figures
 
 
 def run(options: Train) -> None:
     """Trains, saves and tests, together with the other processes of torchrun, if any."""
-    with process_group():
-        train(options)
+    with process_group() as trainer_class:
+        train(options, trainer_class)
 
 
-@contextlib.contextmanager
-def process_group() -> Iterator[None]:
-    """Joins the other processes of torchrun, if any; all but the first say nothing but errors."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group()
-    if dist.get_rank() > 0:
-        log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
-def train(options: Train) -> None:
+def train(options: Train, trainer_class: type[Trainer]) -> None:
     """Trains, saves and tests."""
     config = options.config
     if options.resume:
@@ -61,12 +42,12 @@ def train(options: Train) -> None:
         require_writable(config.tensorboard / "events", "tensorboard")
         importlib.import_module("torch.utils.tensorboard")  # told now where it is missing
     splits = load_splits(config.data_dir, config.val_size, config.seed)
-    trainer = Trainer(make_model(config.seed), splits, config)
+    trainer = trainer_class(make_model(config.seed), splits, config)
     if options.resume:
         with decoding(options.resume, "holds no state of such a run", "start the run anew"):
             trainer.load_state_dict(state)
-    if trainer.rank:
-        trainer.run(on_step=lambda loss: None)  # only the first process prints and writes
+    if not is_first():
+        trainer.run()
         return
     folder = options.resume or new_run(config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
@@ -79,7 +60,6 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     Raises:
         InputError: training could not go on; the best weights so far are saved all the same.
     """
-    failure = None
     board = trainer.config.tensorboard
     image = splits.val.tensors[0][:1].to(trainer.device)
 
@@ -89,19 +69,31 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board, trainer.model, image, record)
 
+    steps = (trainer.config.epochs - len(trainer.history)) * trainer.epoch_steps
     try:
-        trainer.run(keep)
-    except InputError as error:
-        if not trainer.best_weights:
-            raise
-        failure = error
-    interrupted = trainer.interrupted
+        # disable=None: shown in a terminal alone
+        with tqdm(total=steps, desc="Training", unit="batch", disable=None) as bar:
+            trainer.run(keep, lambda loss: bar.update())
+    except InputError:
+        if trainer.best_weights:
+            save_best(trainer, folder, validation=splits.val)
+        raise
+    if trainer.interrupted:
+        save_best(trainer, folder, validation=splits.val)
+        again = shlex.quote(str(folder))
+        log.info("interrupted; go on with: mnist-helpers train --resume %s", again)
+        sys.exit(130)  # what the shell expects of an interrupted command
+    save_best(trainer, folder, validation=splits.val, test=splits.test)
+
+
+def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
+    """Saves the weights of the best epoch, with a card that says how they answer these parts."""
     inside = folder / "model.pth"
     path = trainer.config.model_save_path or inside
-    with trainer.noting_interrupts():  # what has been trained is saved first
-        predictions = {"validation": evaluate(trainer.model, splits.val)}
-        if not interrupted and not failure:
-            predictions["test"] = evaluate(trainer.model, splits.test)
+    predictions = {}
+    with delayed_interrupts():  # what has been trained is saved first
+        for part, dataset in parts.items():
+            predictions[part] = evaluate(trainer.model, dataset)
         figures = run_figures(trainer.history, **predictions)
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
@@ -109,9 +101,3 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
-    if failure:
-        raise failure
-    if interrupted:
-        again = shlex.quote(str(folder))
-        log.info("interrupted; go on with: mnist-helpers train --resume %s", again)
-        sys.exit(130)  # what the shell expects of an interrupted command

@@ -1,15 +1,14 @@
 """A run on disk: a folder of its own, whole after every epoch, from which it can be resumed."""
 
 import contextlib
-import csv
 import dataclasses
 import io
-import json
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import torch
 from filelock import FileLock, Timeout
 
@@ -21,7 +20,6 @@ from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 REMEDY = "give a folder that train has made"
-COLUMNS = [field.name for field in dataclasses.fields(EpochRecord)]  # of a history
 
 
 def new_run(config: Config) -> Path:
@@ -34,8 +32,8 @@ def new_run(config: Config) -> Path:
         config.runs_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=config.runs_dir))
         folder.chmod(0o755)  # mkdtemp's are private
-    text = json.dumps(dataclasses.asdict(config), indent=2, default=path_text)
-    write_files({folder / "config.json": text.encode()})
+    fields = msgspec.json.encode(config, enc_hook=path_text)
+    write_files({folder / "config.json": msgspec.json.format(fields)})
     return folder
 
 
@@ -56,14 +54,9 @@ def owned(folder: Path) -> Iterator[None]:
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:
-    """Writes what `trainer` has reached: state.pt, history.csv and history.json."""
-    rows = [dataclasses.asdict(record) for record in trainer.history]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_files({folder / "history.csv": table.getvalue().encode()})
-    write_files({folder / "history.json": json.dumps(rows, indent=2).encode()})
+    """Writes what `trainer` has reached: history.json and state.pt."""
+    history = msgspec.json.encode(trainer.history)
+    write_files({folder / "history.json": msgspec.json.format(history)})
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
     write_files({folder / "state.pt": state.getvalue()})
@@ -98,7 +91,10 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     """
     path = folder / "history.json"
     records = read_json(path, list[EpochRecord], "holds no history of a run", REMEDY)
-    return {name: [float(record[name]) for record in records] for name in COLUMNS}
+    history = {}
+    for field in dataclasses.fields(EpochRecord):
+        history[field.name] = [float(record[field.name]) for record in records]
+    return history
 
 
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:

@@ -1,0 +1,50 @@
+"""What can befall a long run: an interrupt, and a machine that can't do what is asked."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+from mnist_helpers.config import Config, InputError
+from mnist_helpers.files import reason
+
+NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of too little of it
+
+
+@contextlib.contextmanager
+def delayed_interrupts() -> Iterator[threading.Event]:
+    """Lets an interrupt (Ctrl-C, the stop button) only set what this yields; a second one raises.
+
+    Raised at once the first could fall into a destructor, where Python ignores exceptions.
+    """
+    interrupt = threading.Event()
+
+    def note(*args: object) -> None:
+        interrupt.set()
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt  # only the main thread has signals
+        return
+    before = signal.signal(signal.SIGINT, note) or signal.default_int_handler
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def explained(config: Config) -> Iterator[None]:
+    """Makes one sentence of what the machine can't do, with the setting to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
+        forking = isinstance(error, OSError) and config.num_workers
+        crowded = any(word in repr(error).lower() for word in NO_ROOM)
+        if crowded and not forking:
+            batch = f"batch_size is {config.batch_size}, and such a batch"
+            raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
+        if forking or "worker" in reason(error):
+            failed = f"a process that loads batches failed ({reason(error)})"
+            raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
+        raise
