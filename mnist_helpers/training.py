@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
+from tqdm.auto import tqdm
 
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, select_device
@@ -153,9 +154,10 @@ class Trainer:
         sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
         seen = 0
         for step, (images, labels, count) in enumerate(self.batches(), 1):
-            logits = self.network(images)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
+                logits = self.network(images)
             loss_sum = F.cross_entropy(
-                logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum"
+                logits.float(), labels, label_smoothing=self.config.label_smoothing, reduction="sum"
             )
             loss = loss_sum / count
             self.optimizer.zero_grad()
@@ -244,15 +246,27 @@ def train(
     splits: Splits,
     config: Config,
     on_epoch: OnEpoch = lambda record: None,
-    on_step: OnStep = lambda loss: None,
+    on_step: OnStep | None = None,
 ) -> list[EpochRecord]:
     """Trains `model` in place, as `Trainer.run` does, and returns one record for each epoch.
 
-    `best_record` picks the one whose weights the model has.
+    `best_record` picks the one whose weights the model has. Without an `on_step` a bar shows in a
+    terminal or a notebook.
     """
     trainer = Trainer(model, splits, config)
-    trainer.run(on_epoch, on_step)
+    if on_step:
+        trainer.run(on_epoch, on_step)
+    else:
+        with progress_bar(trainer) as bar:
+            trainer.run(on_epoch, lambda loss: bar.update())
     return trainer.history
+
+
+def progress_bar(trainer: Trainer) -> tqdm:
+    """A bar over the steps that a trainer has before it, shown in a terminal or a notebook."""
+    epochs = trainer.config.epochs - len(trainer.history)
+    total = epochs * trainer.epoch_steps
+    return tqdm(total=total, desc="Training", unit="batch", disable=None)
 
 
 def lr_find(

@@ -118,6 +118,7 @@ def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsy
         ("betas", (0.9,), "(0.9,)", "two numbers in [0, 1)"),
         ("betas", 0.9, "0.9", "two numbers in [0, 1)"),
         ("snapshots", 1, "1", "True or False"),
+        ("autocast", 1, "1", "True or False"),
         ("data_dir", None, "None", "a path"),
         ("runs_dir", "a\0", r"'a\x00'", "a path"),
         ("model_save_path", "x.pt", "x.pt", "a file name ending in .pth"),

@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -240,6 +241,26 @@ def test_the_test_images_are_never_touched(few):
     without = few._replace(test=None)
     model = make_model()
     assert len(train(model, without, config, on_step=no_bar)) == 1
+
+
+def test_bfloat16_is_coarser_and_learns_all_the_same(few):
+    config = dataclasses.replace(QUICK, epochs=2)
+    plain = make_model()
+    coarse = make_model()
+    history = train(plain, few, config, on_step=no_bar)
+    again = train(coarse, few, dataclasses.replace(config, autocast=True), on_step=no_bar)
+    assert coarse.fc1.weight.dtype == torch.float32
+    assert not torch.equal(plain.fc1.weight, coarse.fc1.weight)
+    assert again[-1].train_loss == pytest.approx(history[-1].train_loss, abs=0.05)
+
+
+def test_a_bar_counts_the_steps(few, monkeypatch):
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", out)
+    train(make_model(), few, dataclasses.replace(QUICK, epochs=1))
+    steps = -(-len(few.train) // QUICK.batch_size)
+    assert f"{steps}/{steps}" in out.getvalue()
 
 
 def test_what_is_no_fault_of_the_disk_is_not_called_one(few, tmp_path):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from torch.utils.data import TensorDataset
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mnist_helpers.checkpoint import save_checkpoint
@@ -22,7 +21,7 @@ from mnist_helpers.model import make_model
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import Trainer, run_figures
+from mnist_helpers.training import Trainer, progress_bar, run_figures
 
 
 def run(options: Train) -> None:
@@ -69,10 +68,8 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board, trainer.model, image, record)
 
-    steps = (trainer.config.epochs - len(trainer.history)) * trainer.epoch_steps
     try:
-        # disable=None: shown in a terminal alone
-        with tqdm(total=steps, desc="Training", unit="batch", disable=None) as bar:
+        with progress_bar(trainer) as bar:
             trainer.run(keep, lambda loss: bar.update())
     except InputError:
         if trainer.best_weights:
