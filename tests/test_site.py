@@ -252,7 +252,9 @@ def test_the_answers_at_a_moment_are_those_of_pytorch(opened, splits, run):
         assert np.abs(found - logits).max() <= 1e-4
         assert (found.argmax(1) == logits.argmax(1)).all()
         for i in (0, 6, 33):
-            page.evaluate("fields => go({ ...START, ...fields })", {"image": 3 * i, "weights": moment})
+            page.evaluate(
+                "fields => go({ ...START, ...fields })", {"image": 3 * i, "weights": moment}
+            )
             share = torch.tensor(logits[i]).softmax(0).max()
             told = f", read as {logits[i].argmax()} with {share:.1%}."
             assert told in page.locator(".caption").inner_text()

@@ -102,7 +102,7 @@ def lab_page(subject: Subject) -> str:
     look = subject.look(Selection())
     weights = subject.network.weights.items()
     content = safetensors.torch.save({name: values.contiguous() for name, values in weights})
-    with np.load(RUN) as run:
+    with np.load(RUN, allow_pickle=False) as run:
         steps = {name: run[f"steps/{name}"] for name, _ in weights}
         changes = [run[f"changes/{name}"] for name in steps]
     levels, pixels = subject.images.unique(return_inverse=True)

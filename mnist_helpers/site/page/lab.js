@@ -116,10 +116,18 @@ function hashOf(selection) {
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
-  const layer = Object.keys(LAYERS).find((name) => name === texts.layer) ?? LAB.first;
+  const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : LAB.first;
   const [channel, row, column] = LAYERS[layer].shape.map((count) => range(count));
   const image = range(IMAGES.length);
-  const known = { image, layer: [layer], channel, row, column, input_channel: range(32), weights: LAB.moments };
+  const known = {
+    image,
+    layer: [layer],
+    channel,
+    row,
+    column,
+    input_channel: range(32),
+    weights: LAB.moments,
+  };
   const selection = { ...START };
   for (const [name, text] of Object.entries(texts)) {
     const choices = Object.hasOwn(known, name) ? known[name] : [];
