@@ -351,6 +351,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/lab.js", "const weights = networks.get(selection.weights)", "const weights = networks.get(null)"),
     ("site/page/network.js", "values[k] += Math.fround(changes", "values[k] = Math.fround(changes"),
     ("site/page/network.js", "changes[at] * steps[i]", "changes[at] * steps[0]"),
+    ("site/page/network.js", "Math.fround(changes[at] * steps[i])", "changes[at] * steps[i]"),
     ("site/page/network.js", "value !== asked[i]", "i === 0 && value !== asked[i]"),
     ("site/page/lab.js", 'select: { image: "@index" }', 'select: { image: "@column" }'),
     ("site/page/lab.js", 'addEventListener("hashchange", goThere);', ""),
