@@ -25,12 +25,13 @@ STEPS = 90
 PREDICT = """text => {
     const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
     const numbers = new Float32Array(bytes.buffer);
-    return predict(Array.from({ length: numbers.length / 784 }, (_, i) =>
-        numbers.subarray(784 * i, 784 * (i + 1))));
+    const images = Array.from({ length: numbers.length / 784 }, (_, i) =>
+        numbers.subarray(784 * i, 784 * (i + 1)));
+    return images.map((image) => [...forward(image, networks.get(null)).fc2]);
 }"""
 HALVES = """() => {
     const halve = ([name, numbers]) => [name, Float32Array.from(new Float16Array(numbers))];
-    network = Object.fromEntries(Object.entries(network).map(halve));
+    networks.set(null, Object.fromEntries(Object.entries(networks.get(null)).map(halve)));
 }"""
 TIMES = """([steps, code]) => Array.from({ length: steps }, (_, i) => {
     const began = performance.now();
@@ -38,7 +39,7 @@ TIMES = """([steps, code]) => Array.from({ length: steps }, (_, i) => {
     document.body.offsetHeight; // lays out
     return performance.now() - began;
 })"""
-MOVE = "outputs = new WeakMap(); go({ ...START, layer: 'conv2', image: i + 1 })"
+MOVE = "go({ ...START, layer: 'conv2', image: i + 1 })"
 
 
 def main() -> None:
@@ -52,9 +53,10 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(f"{Path(folder).as_uri()}/lab.html")
+        page.locator(".caption").wait_for()
         size = Path(folder, "lab.html").stat().st_size
         print(f"lab.html: {size:,} bytes")
-        forward = page.evaluate(TIMES, [STEPS, "forward(IMAGES[i], network)"])
+        forward = page.evaluate(TIMES, [STEPS, "forward(IMAGES[i], networks.get(null))"])
         print(f"one forward pass: {statistics.median(forward):.1f} ms")
         times = sorted(page.evaluate(TIMES, [STEPS, MOVE]))
         slow = times[int(0.95 * STEPS)]

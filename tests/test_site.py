@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import json
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 import page as pages
@@ -20,11 +20,14 @@ from mnist_helpers.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.explorer.widget import encoded, header, trail
+from mnist_helpers.runs.snapshots import load_snapshots
+from mnist_helpers.site.build import RUN
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
@@ -43,13 +46,15 @@ STATE = """fields => {
     };
     return { call: state.call, shown: JSON.stringify(state.scenes, plain), numbers };
 }"""
-LOGITS = """text => {
+LOGITS = """([text, weights]) => {
     const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
     const numbers = new Float32Array(bytes.buffer);
     const images = Array.from({ length: numbers.length / 784 }, (_, i) =>
         numbers.subarray(784 * i, 784 * (i + 1)));
-    return predict(images);
+    return images.map(image => [...forward(image, networks.get(weights)).fc2]);
 }"""
+WEIGHTS = """moment => Object.entries(networks.get(moment)).map(([name, values]) =>
+    [name, new Uint8Array(values.buffer).toBase64()])"""
 SMALL_TARGETS = """() => [...document.querySelectorAll(
         "main :is(button, select, input, summary, [tabindex], .group[role=option])")]
     .filter(element => element.checkVisibility() && !element.matches("pre"))
@@ -72,8 +77,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def subject(splits):
-    return Subject(load_checkpoint()[0], *(part[:100] for part in splits.test.tensors))
+def run():
+    """The weights at each moment of the quick run, by name."""
+    snapshots = load_snapshots(RUN)
+    return dict(zip(moments("quick", snapshots), snapshots.weights, strict=True))
+
+
+@pytest.fixture(scope="module")
+def subject(splits, run):
+    images, labels = (part[:100] for part in splits.test.tensors)
+    return Subject(load_checkpoint()[0], images, labels, others=run)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +108,8 @@ def opened(browser, folder):
         page.on("console", lambda message: heard.append(message.text))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{folder.as_uri()}/{address}")
+        if address.startswith("lab"):
+            page.locator(".caption").wait_for()
         return page
 
     yield open_page
@@ -160,8 +175,8 @@ def expected(subject, at):
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 
-def selections(layers, inks):
-    """Ten images or drawings with other coordinates; every layer; sums below zero."""
+def selections(layers, inks, weights):
+    """Ten images or drawings with other coordinates and weights; every layer; sums below zero."""
     for i, image in enumerate(IMAGES):
         for k in range(4):
             chosen = {"image": image, "layer": layers[(5 * i + 3 * k) % len(layers)]}
@@ -171,6 +186,8 @@ def selections(layers, inks):
                 chosen["input_channel"] = i
             if (i + k) % 4 == 0:
                 chosen["drawing"] = inks[i]
+            if k % 2 == 0:
+                chosen["weights"] = weights[(2 * i + k) % len(weights)]
             yield chosen
     for layer in layers:
         yield {"layer": layer, "image": 5}
@@ -181,13 +198,13 @@ def selections(layers, inks):
 
 
 @pytest.mark.parametrize(("every", "count"), [(4, 15), pytest.param(1, 58, marks=pytest.mark.slow)])
-def test_scenes_and_calls_are_those_of_python(opened, subject, every, count):
+def test_scenes_and_calls_are_those_of_python(opened, subject, run, every, count):
     page = opened()
     start = page.evaluate("START")
     plain = vars(Selection())
     assert start == {name: plain[name] for name in start}
     inks = [drawn(image) for image in subject.images[50:60]]
-    looks = list(selections(list(subject.layers), inks))[::every]
+    looks = list(selections(list(subject.layers), inks, list(run)))[::every]
     assert len(looks) == count
     for fields in looks:
         at = Selection(view="arithmetic", **fields)
@@ -205,10 +222,93 @@ def test_logits_are_those_of_pytorch(opened, splits):
     model, images = load_checkpoint()[0], splits.test.tensors[0][9500:]
     with torch.inference_mode():
         logits = model(images).numpy()
-    text = base64.b64encode(images.numpy().tobytes()).decode()
-    found = np.array(opened().evaluate(LOGITS, text))
+    found = np.array(opened().evaluate(LOGITS, [text_of(images), None]))
     assert np.abs(found - logits).max() <= 1e-4
     assert (found.argmax(1) == logits.argmax(1)).all()
+
+
+def text_of(images):
+    return base64.b64encode(images.numpy().tobytes()).decode()
+
+
+def test_the_weights_of_every_moment_are_those_of_the_run_bit_for_bit(opened, run):
+    page = opened()
+    assert page.evaluate("LAB.moments") == list(run)
+    for moment, weights in run.items():
+        found = dict(page.evaluate(WEIGHTS, moment))
+        wanted = {name: text_of(values) for name, values in weights.items()}
+        assert found == wanted, moment
+
+
+def test_the_answers_at_a_moment_are_those_of_pytorch(opened, splits, run):
+    model, images = make_model(0).eval(), splits.test.tensors[0][:100:3]
+    names = list(run)
+    page = opened()
+    for moment in (names[0], names[1], names[9], names[-1]):
+        model.load_state_dict(run[moment])
+        with torch.inference_mode():
+            logits = model(images).numpy()
+        found = np.array(page.evaluate(LOGITS, [text_of(images), moment]))
+        assert np.abs(found - logits).max() <= 1e-4
+        assert (found.argmax(1) == logits.argmax(1)).all()
+        for i in (0, 6, 33):
+            page.evaluate(
+                "fields => go({ ...START, ...fields })", {"image": 3 * i, "weights": moment}
+            )
+            share = torch.tensor(logits[i]).softmax(0).max()
+            told = f", read as {logits[i].argmax()} with {share:.1%}."
+            assert told in page.locator(".caption").inner_text()
+
+
+def test_the_slider_goes_through_the_run_and_ends_with_the_published_weights(opened, run):
+    names = list(run)
+    page = opened("lab.html#image=3&layer=conv2")
+    slider = page.get_by_role("slider", name="Network")
+    answer, reader = page.locator(".top .text").first, page.locator("#reader")
+    published = answer.inner_text()
+    assert slider.input_value() == str(len(names))
+    assert reader.inner_text() == "published weights"
+
+    def is_at(moment, said):
+        place = f"#image=3&layer=conv2{moment and '&weights='}{quote(moment, safe=',')}"
+        page.wait_for_function("hash => location.hash === hash", arg=place)
+        assert reader.inner_text() == said
+        assert slider.get_attribute("aria-valuetext") == said
+
+    slider.focus()
+    page.keyboard.press("Home")
+    is_at(names[0], "quick run, epoch 0")
+    assert answer.inner_text() != published
+    page.keyboard.press("ArrowRight")
+    is_at(names[1], f"quick run, epoch {names[1].split()[-1]}")
+    page.keyboard.press("End")
+    is_at("", "published weights")
+    assert answer.inner_text() == published
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 7, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=3)
+    assert reader.inner_text().startswith("quick run, epoch 0.")  # while it is dragged
+    assert "weights" not in page.evaluate("location.hash")
+    page.mouse.up()
+    is_at(names[11], f"quick run, epoch {names[11].split()[-1]}")
+    page.get_by_role("button", name="Back to start").click()
+    page.wait_for_function("location.hash === ''")
+    assert reader.inner_text() == "published weights"
+    assert slider.input_value() == str(len(names))
+
+
+def test_an_address_opens_a_moment(opened, run):
+    moment = list(run)[5]
+    page = opened(f"lab.html#weights={quote(moment)}&image=2")
+    said = f"quick run, epoch {moment.split()[-1]}"
+    assert page.locator("#reader").inner_text() == said
+    assert page.locator("#moment").input_value() == "5"
+    assert page.evaluate("host.selection.weights") == moment
+    for wrong in ("quick, epoch 3", "null", "5"):
+        page.evaluate("weights => { location.hash = `weights=${weights}`; }", wrong)
+        page.get_by_text(f"This address leads nowhere: there are no weights {wrong}.").wait_for()
+        assert page.locator("#reader").inner_text() == said
 
 
 def test_the_way_by_keyboard_alone(opened):
@@ -325,8 +425,18 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         page.evaluate(DROP, [base64.b64encode(save(tensors)).decode(), name])
         page.get_by_text(f"{name} is read").wait_for()
         assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
-        found = np.array(page.evaluate("predict(IMAGES)"))
+        found = np.array(page.evaluate(LOGITS, [text_of(subject.images), None]))
         assert np.abs(found - logits).max() <= 1e-4
+        reader = page.locator("#reader")
+        assert reader.inner_text() == "your own weights"
+        own = caption.inner_text()
+        page.locator("#moment").press("ArrowLeft")
+        assert reader.inner_text() == "quick run, epoch 2"
+        assert caption.inner_text() != own
+        page.locator("#moment").press("End")
+        assert reader.inner_text() == "your own weights"
+        assert caption.inner_text() == own
+        page.locator("#moment").press("Home")  # the next file leads away from there
 
 
 @pytest.mark.parametrize(
@@ -340,7 +450,8 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
 def test_axe_finds_nothing(opened, subject, scheme, looks, other):
     page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
     ink = drawn(subject.images[3])
-    for fields in ({"layer": "fc1", "drawing": ink}, {}, {"layer": "pool2"})[looks]:
+    first = {"layer": "fc1", "drawing": ink, "weights": "quick, epoch 0"}
+    for fields in (first, {}, {"layer": "pool2"})[looks]:
         page.evaluate("fields => go({ ...START, ...fields })", fields)
         results = Axe().run(page, None, RULES)
         assert results.violations_count == 0, results.generate_report()
@@ -430,7 +541,7 @@ def test_explorers_lead_to_the_lab(folder):
 
 
 def test_sizes(folder):
-    assert (folder / "lab.html").stat().st_size <= 1_500_000
+    assert (folder / "lab.html").stat().st_size <= 4_000_000
 
 
 def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):

@@ -4,26 +4,31 @@ import base64
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
 import nbformat
+import numpy as np
 import safetensors.torch
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from mnist_helpers.config import PROJECT_DIR, printable
+from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
+from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import Bars, Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
+from mnist_helpers.runs.snapshots import load_snapshots
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
+RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 CHANGES = {  # in all pages but the lab
     "<title>index": "<title>Start",
     r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
@@ -97,6 +102,9 @@ def lab_page(subject: Subject) -> str:
     look = subject.look(Selection())
     weights = subject.network.weights.items()
     content = safetensors.torch.save({name: values.contiguous() for name, values in weights})
+    with np.load(RUN, allow_pickle=False) as run:
+        steps = {name: run[f"steps/{name}"] for name, _ in weights}
+        changes = [run[f"changes/{name}"] for name in steps]
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
     for name, layer in subject.layers.items():
@@ -112,6 +120,8 @@ def lab_page(subject: Subject) -> str:
         },
         "layers": layers,
         "shapes": {name: values.shape for name, values in sorted(weights)},
+        "moments": list(moments(RUN.stem, load_snapshots(RUN))),
+        "steps": steps,
         "first": look.layer,
         "labels": subject.labels,
         "levels": levels,
@@ -123,6 +133,12 @@ def lab_page(subject: Subject) -> str:
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),
-        weights=base64.b64encode(content).decode(),
-        pixels=base64.b64encode(pixels.byte().numpy()).decode(),
+        weights=packed(content),
+        changes=packed(np.concatenate(changes, axis=None)),
+        pixels=packed(pixels.byte().numpy()),
     )
+
+
+def packed(content: bytes | np.ndarray) -> str:
+    """Bytes as the page reads them: deflated, in base64."""
+    return base64.b64encode(zlib.compress(content, level=9)).decode()

@@ -2,18 +2,14 @@
 
 const INVITATION = "Draw a digit on the pad, or lay the chosen image on it.";
 const STEP = 112; // side of a step's picture, in pixels
-const drawn = { ink: null, steps: null }; // the last drawing, and what it became
 
-/** The steps of a drawing's preparation, the last of them normalised; kept while it stays. */
-function preparedOf(ink) {
-  if (drawn.ink !== ink) {
-    const values = Float32Array.from(Uint8Array.fromBase64(ink), (byte) => byte / 255);
-    const steps = prepareInk({ height: INK, width: INK, values }, 28);
-    steps.image = steps.image.map((value) => (value - LAB.mean) / LAB.std);
-    Object.assign(drawn, { ink, steps });
-  }
-  return drawn.steps;
-}
+/** The steps of a drawing's preparation, the last of them normalised. */
+const preparedOf = keeping((ink) => {
+  const values = Float32Array.from(Uint8Array.fromBase64(ink), (byte) => byte / 255);
+  const steps = prepareInk({ height: INK, width: INK, values }, 28);
+  steps.image = steps.image.map((value) => (value - LAB.mean) / LAB.std);
+  return steps;
+});
 
 /** The pad, and beside it what is read and the answer to it; the pad stays in its place. */
 function readingRow(look) {

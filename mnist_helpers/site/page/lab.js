@@ -1,30 +1,29 @@
 // The lab: a host for the page's scene whose network is in the page. The selection is in the address.
 
 const PLACES = ["channel", "row", "column"];
-const START = { image: 0, drawing: null, layer: null, channel: null, row: null, column: null, input_channel: null };
+const START = { image: 0, drawing: null, layer: null, channel: null, row: null, column: null, input_channel: null, weights: null };
 const TIE = 1e-3; // of the largest value: what differs by less counts as equal, as in Python
 const MOST_BYTES = 10_000_000; // of a file with weights; the published ones are 0.8 MB
-const ALL_PIXELS = Float32Array.from(bytesOf("pixels"), (level) => LAB.levels[level]);
+const ALL_PIXELS = new Float32Array(784 * LAB.labels.length);
 const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1)));
-let network = readSafetensors(PUBLISHED); // the weights by name
-let outputs = new WeakMap(); // what every layer makes of an image
+const MOMENTS = [...LAB.moments, null]; // of the run; and the page's own weights
+const networks = new Map(MOMENTS.map((moment) => [moment, {}]));
+const outputsOf = keeping(forward);
+const slider = document.getElementById("moment");
+const own = document.getElementById("own"); // whose weights stand at its end
 
 /** The image of a selection: the one place that says where it comes from. */
 function imageOf({ drawing, image }) {
   return drawing ? preparedOf(drawing).image : IMAGES[image];
 }
 
-/** The logits of images, each 784 normalised numbers. */
-function predict(images) {
-  return images.map((image) => [...forward(image, network)[LAYERS[SOFTMAX].inputs[0]]]);
-}
-
 /** The network at a selection, with what that leaves open filled in. */
 function lookAt(selection) {
   const layer = selection.layer ?? LAB.first;
   const image = imageOf(selection);
-  if (!outputs.has(image)) outputs.set(image, forward(image, network));
-  const maps = (name) => ({ data: outputs.get(image)[name], shape: LAYERS[name].shape });
+  const weights = networks.get(selection.weights);
+  const outputs = outputsOf(image, weights);
+  const maps = (name) => ({ data: outputs[name], shape: LAYERS[name].shape });
   const values = maps(layer);
   const { value, ...place } = largestAt(values, selection);
   const at = { ...selection, layer, ...place };
@@ -41,7 +40,7 @@ function lookAt(selection) {
     label = "no label";
   }
   title += `, read as ${answer} with ${share}`;
-  return { at, image, maps, values, value, probs, name, title, answer, notes: [`${share}, ${label}`] };
+  return { at, image, weights, maps, values, value, probs, name, title, answer, notes: [`${share}, ${label}`] };
 }
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
@@ -117,14 +116,24 @@ function hashOf(selection) {
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
-  const layer = Object.keys(LAYERS).find((name) => name === texts.layer) ?? LAB.first;
-  const [channel, row, column] = LAYERS[layer].shape;
-  const counts = { image: IMAGES.length, input_channel: 32, channel, row, column };
+  const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : LAB.first;
+  const [channel, row, column] = LAYERS[layer].shape.map((count) => range(count));
+  const image = range(IMAGES.length);
+  const known = {
+    image,
+    layer: [layer],
+    channel,
+    row,
+    column,
+    input_channel: range(32),
+    weights: LAB.moments,
+  };
   const selection = { ...START };
   for (const [name, text] of Object.entries(texts)) {
-    const known = name === "layer" ? [layer] : range(Object.hasOwn(counts, name) ? counts[name] : 0);
-    const value = known.find((choice) => String(choice) === text);
-    if (value === undefined) throw new Error(`there is no ${name.replaceAll("_", " ")} ${text}`);
+    const choices = Object.hasOwn(known, name) ? known[name] : [];
+    const value = choices.find((choice) => String(choice) === text);
+    const are = name === "weights" ? "are" : "is";
+    if (value === undefined) throw new Error(`there ${are} no ${name.replaceAll("_", " ")} ${text}`);
     selection[name] = value;
   }
   return selection;
@@ -139,13 +148,19 @@ const host = {
   },
 };
 
-/** Shows a selection and writes it into the address, unless that was wrong. */
-function go(selection, serial = host.state?.serial, error = "") {
+/** Shows a selection, or says what was wrong with the address. */
+function show(selection, serial = host.state?.serial, error = "") {
   host.selection = selection;
-  if (!error) history.replaceState(null, "", `#${hashOf(selection)}`);
   host.state = stateOf(selection, serial, error);
   host.tell?.();
   drawPicker();
+  drawSlider();
+}
+
+/** Shows a selection and writes it into the address. */
+function go(selection, serial) {
+  show(selection, serial);
+  history.replaceState(null, "", `#${hashOf(selection)}`);
 }
 
 /** Goes where the address leads; what doesn't exist is said, and nothing else changes. */
@@ -153,7 +168,7 @@ function goThere() {
   try {
     go(selectionOf(location.hash.slice(1)));
   } catch (wrong) {
-    go(host.selection, undefined, `This address leads nowhere: ${oneLine(wrong.message)}.`);
+    show(host.selection, undefined, `This address leads nowhere: ${oneLine(wrong.message)}.`);
   }
 }
 
@@ -176,16 +191,25 @@ function drawPicker() {
   drawItems(box, [pictures], context);
 }
 
+/** The slider at the moment whose weights read, and their name beside it. */
+function drawSlider() {
+  const { weights } = host.selection;
+  const name = weights?.replace(",", " run,") ?? `${own.textContent} weights`;
+  const value = MOMENTS.indexOf(weights);
+  Object.assign(slider, { max: LAB.moments.length, value, ariaValueText: name });
+  write(document.getElementById("reader"), name);
+}
+
 /** Takes other weights from a file of the reader's; what is wrong with it is said. */
 async function takeWeights(file) {
-  let sentence = "is read: what you see now is its network.";
+  let sentence = "is read: the slider now ends with its network.";
   try {
     if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
     const weights = readSafetensors(await file.arrayBuffer());
     if (!areTame(weights)) throw new Error("its numbers are too large to reckon with");
-    network = weights;
-    outputs = new WeakMap();
-    go(host.selection);
+    networks.set(null, weights);
+    write(own, "your own");
+    go({ ...host.selection, weights: null });
   } catch (wrong) {
     const cause = wrong.constructor === Error ? wrong.message : "it can't be read"; // or a folder
     sentence = `was not taken: ${oneLine(cause)}. Nothing has changed.`;
@@ -194,11 +218,17 @@ async function takeWeights(file) {
 }
 
 /** Puts everything on the page. */
-function start() {
+async function start() {
+  const levels = new Uint8Array(await bytesOf("pixels"));
+  ALL_PIXELS.set(Array.from(levels, (level) => LAB.levels[level]));
+  addChanges(new Int16Array(await bytesOf("changes")), networks);
+  networks.set(null, readSafetensors(await bytesOf("weights")));
   goThere();
   mount(host, document.getElementById("explorer"));
   addEventListener("hashchange", goThere);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPicker);
+  slider.oninput = () => show({ ...host.selection, weights: MOMENTS[slider.value] });
+  slider.onchange = () => go(host.selection); // at rest: browsers allow few addresses a second
   const input = document.getElementById("file");
   input.onchange = () => input.files.length && takeWeights(input.files[0]);
   document.ondragover = (event) => event.preventDefault();

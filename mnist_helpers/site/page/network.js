@@ -2,12 +2,25 @@
 
 const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
 const SHAPES = LAB.shapes; // of the weights, by name
-const PUBLISHED = bytesOf("weights").buffer;
+const sizeOf = (shape) => shape.reduce((a, b) => a * b);
 const NUMBER_TYPES = new Map([["F32", Float32Array], ["F16", globalThis.Float16Array]]);
 
-/** The bytes that stand in an element of the page as base64. */
+/** A function that keeps its last answer until it is asked for another. */
+function keeping(make) {
+  let asked = [];
+  let answer;
+  return (...given) => {
+    if (given.some((value, i) => value !== asked[i])) answer = make(...given);
+    asked = given;
+    return answer;
+  };
+}
+
+/** The bytes that stand in an element of the page, deflated and in base64. */
 function bytesOf(id) {
-  return Uint8Array.fromBase64(document.getElementById(id).textContent);
+  const packed = Uint8Array.fromBase64(document.getElementById(id).textContent);
+  const inflating = new DecompressionStream("deflate");
+  return new Response(new Blob([packed]).stream().pipeThrough(inflating)).arrayBuffer();
 }
 
 /** What every layer makes of an image, by name. */
@@ -96,6 +109,21 @@ const OPS = {
   Softmax: softmax,
 };
 
+/** Fills in the weights at every moment of the run, added up in 32 bits as Python does it. */
+function addChanges(changes, networks) {
+  let at = 0;
+  for (const [name, steps] of Object.entries(LAB.steps)) {
+    const values = new Float32Array(sizeOf(SHAPES[name]));
+    for (const [i, moment] of LAB.moments.entries()) {
+      for (let k = 0; k < values.length; k++) {
+        values[k] += Math.fround(changes[at] * steps[i]);
+        at++;
+      }
+      networks.get(moment)[name] = values.slice();
+    }
+  }
+}
+
 /** Weights by name of a .safetensors file of the network's form; an Error says what is wrong. */
 function readSafetensors(buffer) {
   const { header, start } = readHeader(buffer);
@@ -144,7 +172,7 @@ function readTensor(buffer, start, name, entry, shape) {
   const Numbers = NUMBER_TYPES.get(dtype);
   if (!Numbers) throw new Error(`${name} holds ${dtype}, but must hold F32 or F16`);
   if (!isSame(found, shape)) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
-  const size = shape.reduce((a, b) => a * b) * Numbers.BYTES_PER_ELEMENT;
+  const size = sizeOf(shape) * Numbers.BYTES_PER_ELEMENT;
   const from = place?.[0];
   const isThere = isSame(place, [from, from + size]) && start + from + size <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);

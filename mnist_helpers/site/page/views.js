@@ -200,7 +200,7 @@ function placesRead({ op, inputs }, { channel, row, column }) {
 }
 
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
-function explained({ at, maps }) {
+function explained({ at, maps, weights }) {
   const { name, shape, inputs } = LAYERS[at.layer];
   if (!inputs.length) return { patch: [] };
   const [before, channels, rows, columns] = placesRead(LAYERS[at.layer], at);
@@ -208,13 +208,13 @@ function explained({ at, maps }) {
   const read = (map, i, j) => (i < 0 || j < 0 ? 0 : data[(map * height + i) * width + j]);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
   const place = { layer: before.name, first: channels[0], rows, columns, patch };
-  const matrix = network[`${name}.weight`];
+  const matrix = weights[`${name}.weight`];
   if (!matrix) return place;
   const area = rows.length * columns.length;
   const start = at.channel * (matrix.length / shape[0]);
   const kernel = channels.map((map) => matrix.subarray(start + map * area, start + (map + 1) * area));
   const products = patch.map((numbers, i) => numbers.map((value, k) => value * kernel[i][k]));
-  return { ...place, kernel, products, sums: products.map(sumOf), bias: network[`${name}.bias`][at.channel] };
+  return { ...place, kernel, products, sums: products.map(sumOf), bias: weights[`${name}.bias`][at.channel] };
 }
 
 /** One value: what it reads, what that is multiplied with, and what the products add up to. */
