@@ -56,7 +56,7 @@ def finished(ax: Axes, **properties: object) -> Axes:
         ax.grid(alpha=0.3)
     _, labels = ax.get_legend_handles_labels()
     if labels:
-        legend = ax.legend(ncols=3, columnspacing=1, fontsize=9, frameon=False)
+        legend = ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False)
         legend.set(loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
 

@@ -9,19 +9,17 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import (
-    DrawingArea,
     HPacker,
     OffsetBox,
     OffsetImage,
     TextArea,
     VPacker,
 )
-from matplotlib.patches import Rectangle
-from matplotlib.text import Text as Letters
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
@@ -40,12 +38,15 @@ from mnist_helpers.explorer.scene import (
     number,
 )
 from mnist_helpers.files import write_files
-from mnist_helpers.plots import COLOURS, INK, ORANGE, SIGNED, figure_png
+from mnist_helpers.plots import COLOURS, INK, ORANGE, SIGNED, figure_png, finished, make_figure
 
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
-CHART = 76  # height of bars, in points
+CHART = 180  # height of a chart of bars, in pixels
+CHART_WIDTHS = (430, 2**15)
+AXIS = 50  # width of what stands beside the bars
+LETTER = 6  # width of one
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN = 8  # pixels around the scene
@@ -229,59 +230,50 @@ def tints(mark: Table) -> np.ndarray:
     return colours * (1, 1, 1, 0.35)
 
 
+def chart_box(fig: Figure) -> OffsetImage:
+    """A chart as a picture of its natural size."""
+    fig.set_dpi(DPI)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    return OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT, interpolation="nearest")
+
+
 @mark_box.register
 def bars_box(mark: Bars) -> OffsetBox:
-    """Bars over their ticks, beside the texts of the axis; below, what axes and bars are."""
-    axis = DrawingArea(34, CHART + 12)
-    for text, value in mark.axis.items():
-        height = 12 + height_of(value, mark)
-        axis.add_artist(Letters(32, height, text, size=7, ha="right", va="center"))
-    groups = [bar_group(mark, index) for index in range(len(mark.ticks))]
-    chart = row([axis, *groups], 2, align="bottom")
-    legend = [words(name) for name in mark.axes if name]
-    if len(mark.series) > 1:
-        for name, colour in zip(mark.series, COLOURS, strict=False):
-            legend.append(words(f"■ {name}", color=colour))
-    return column([chart, row(legend, 12)], 3)
+    """Bars as in every chart."""
+    return chart_box(bar_chart(mark).figure)
 
 
-def bar_group(mark: Bars, tick_index: int) -> OffsetBox:
-    """The bars of one tick between their number and their tick."""
-    width = max(7, min(28, 420 // len(mark.ticks)))
-    area = DrawingArea(width, CHART)
-    thickness = width / len(mark.series)
-    emphasised = tick_index in mark.emphasis
-    base = height_of(0.0, mark)
-    for index, values in enumerate(mark.series.values()):
-        top = height_of(np.nan_to_num(values[tick_index]), mark)
-        corner = (index * thickness, min(base, top))
-        colour = COLOURS[index]
-        if emphasised and len(mark.series) == 1:
-            colour = ORANGE
-        area.add_artist(Rectangle(corner, thickness, abs(top - base), facecolor=colour))
-    text = ""
-    if mark.numbers:
-        text = mark.numbers[tick_index]
-    weight = "normal"
-    if emphasised:
-        weight = "bold"
-    tick = words(mark.ticks[tick_index], weight=weight)
-    return column([words(text, 6), area, tick], 1, align="center")
-
-
-def height_of(value: float, mark: Bars) -> float:
-    """How high a value stands in the chart, in points."""
+@matplotlib.rc_context({"font.size": 7})
+def bar_chart(mark: Bars) -> Axes:
+    """Bars over their ticks, in a figure in which no text is wider than its place."""
+    letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
+    width = np.clip(AXIS + LETTER * letters * len(mark.ticks), *CHART_WIDTHS)
+    ax = make_figure(width / DPI, CHART / DPI).subplots()
+    series = ax.grouped_bar(mark.series, group_spacing=0.25, colors=COLOURS)
+    first, *others = series.bar_containers
+    if not others:
+        first.set_label("")  # one needs no legend
+        for place in mark.emphasis:
+            first[place].set_color(ORANGE)
+    ax.set_xticks(range(len(mark.ticks)), mark.ticks, parse_math=False)
+    for place in mark.emphasis:
+        ax.get_xticklabels()[place].set_weight("bold")
+    ax.set_yticks(list(mark.axis.values()), list(mark.axis))
     low, high = mark.limits
-    return CHART * (np.clip(value, low, high) - low) / (high - low)
+    for place, text in enumerate(mark.numbers):
+        ax.text(place, high, text, size=6, ha="center", va="bottom")
+    top = high + 0.15 * (high - low)  # the numbers stand over the bars
+    ax.margins(x=0.02)
+    xlabel, ylabel = mark.axes
+    return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, top))
 
 
 @mark_box.register
 def scatter_box(mark: Scatter) -> OffsetBox:
     """Letters at their points, the marked in a ring, the chosen in a frame."""
-    fig = Figure((mark.side / DPI, mark.side / DPI), dpi=DPI)
-    canvas = FigureCanvasAgg(fig)
-    ax = fig.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    fig = Figure((mark.side / DPI, mark.side / DPI))
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.axis("off")
     legend = []
     for place, name in enumerate(mark.names):
@@ -296,8 +288,7 @@ def scatter_box(mark: Scatter) -> OffsetBox:
     if mark.frame is not None:
         point = mark.points[mark.frame]
         ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
-    canvas.draw()
-    boxes = [OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)]
+    boxes = [chart_box(fig)]
     if legend:
         boxes.append(column(legend, 3))
     return row(boxes, 6, align="top")
