@@ -237,9 +237,9 @@ def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None)
     ax.plot(coverage, risk, color=BLUE)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
-    ax.set(xlim=(0.9, 1), ylim=(0, None))
     label = "Share of images answered, the surest first"
-    return finished(ax, xlabel=label, ylabel="Share that is wrong")
+    ax.set_xlim(0.9, 1)
+    return finished(ax, xlabel=label, ylabel="Share that is wrong", ylim=(0, None))
 
 
 def plot_resistance(

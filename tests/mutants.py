@@ -59,7 +59,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
         "test_notebooks.py",
     ],
     "runs/live": ["test_live.py"],
-    "plots": ["test_plots.py", "test_live.py"],
+    "plots": ["test_plots.py", "test_live.py", "test_paper.py"],
     "metrics": ["test_metrics.py"],
     "training": ["test_training.py", "test_found.py", "test_bad_input.py", "test_faults.py"],
 }

@@ -13,13 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import (
-    HPacker,
-    OffsetBox,
-    OffsetImage,
-    TextArea,
-    VPacker,
-)
+from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPacker
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
