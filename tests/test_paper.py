@@ -165,7 +165,7 @@ class TestBars:
         assert ends == {"low": 0, "high": 1}
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("across", "up")
         numbers = {text.get_text(): text.get_position() for text in ax.texts}
-        assert (numbers["5"], numbers["10"]) == ((0, 1), (1, 1))
+        assert (numbers["5"], numbers["10"]) == ((0, 1.03), (1, 1.03))
         assert ax.get_legend() is None
 
     def test_negative_ones_hang_from_zero(self):
@@ -173,6 +173,12 @@ class TestBars:
         bars, heights = self.heights(self.bars(series=series, limits=(-1, 1)))
         assert heights.tolist() == [-1, 1, 0]
         assert [bar.get_y() for bar in bars] == [0, 0, 0]
+
+    def test_a_tick_without_a_bar_keeps_its_place(self):
+        series = {"first": np.array([np.nan, 1.0, np.nan])}
+        left, right = bar_chart(self.bars(series=series)).get_xlim()
+        assert left < -0.5
+        assert right > 2.5
 
     def test_they_end_at_the_limits(self):
         ax = bar_chart(self.bars(limits=(-1.0, 3.0)))
@@ -212,7 +218,7 @@ class TestBars:
             assert ax.figure.bbox.contains(box.x0, box.y0)
             assert ax.figure.bbox.contains(box.x1, box.y1)
         lowest = min(text.get_window_extent().y0 for text in ax.texts)
-        assert lowest >= max(bar.get_window_extent().y1 for bar in ax.patches) - 1
+        assert lowest >= max(bar.get_window_extent().y1 for bar in ax.patches)
         assert not any(text.get_parse_math() for text in ax.get_xticklabels())
 
     def test_on_paper_they_are_the_chart(self):

@@ -254,13 +254,13 @@ def bar_chart(mark: Bars) -> Axes:
     for place in mark.emphasis:
         ax.get_xticklabels()[place].set_weight("bold")
     ax.set_yticks(list(mark.axis.values()), list(mark.axis))
+    ax.set_xlim(-0.6, len(mark.ticks) - 0.4)  # the first and the last may have no bar
     low, high = mark.limits
+    room = 0.15 * (high - low)  # for the numbers over the bars
     for place, text in enumerate(mark.numbers):
-        ax.text(place, high, text, size=6, ha="center", va="bottom")
-    top = high + 0.15 * (high - low)  # the numbers stand over the bars
-    ax.margins(x=0.02)
+        ax.text(place, high + room / 5, text, size=6, ha="center")
     xlabel, ylabel = mark.axes
-    return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, top))
+    return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, high + room))
 
 
 @mark_box.register
