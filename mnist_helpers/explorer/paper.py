@@ -249,7 +249,7 @@ def bar_chart(mark: Bars) -> Axes:
     if not others:
         first.set_label("")  # one needs no legend
         for place in mark.emphasis:
-            first[place].set_color(ORANGE)
+            first[place].set_facecolor(ORANGE)
     ax.set_xticks(range(len(mark.ticks)), mark.ticks, parse_math=False)
     for place in mark.emphasis:
         ax.get_xticklabels()[place].set_weight("bold")
