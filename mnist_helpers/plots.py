@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -20,6 +18,7 @@ GREY = "#999999"
 COLOURS = (BLUE, ORANGE, GREY)
 PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
+SIGNED = "RdBu_r"  # of weights and differences, centred on zero
 DIGITS = range(10)
 
 
@@ -50,6 +49,18 @@ def plot_images(
     return fig
 
 
+def finished(ax: Axes, **properties: object) -> Axes:
+    """A chart in the look of all: its legend above it, a faint grid behind, `properties` set."""
+    ax.set(axisbelow=True, **properties)
+    if not ax.texts:  # a line must not run through numbers
+        ax.grid(alpha=0.3)
+    _, labels = ax.get_legend_handles_labels()
+    if labels:
+        legend = ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False)
+        legend.set(loc="lower center", bbox_to_anchor=(0.5, 1))
+    return ax
+
+
 def plot_class_counts(
     counts: dict[str, np.ndarray], names: Sequence[object] = DIGITS, *, ax: Axes | None = None
 ) -> Axes:
@@ -61,11 +72,9 @@ def plot_class_counts(
         shares[f"{part} ({total:,})"] = np.asarray(count) / total
     colours = [PARTS[part] for part in counts]
     ax.grouped_bar(shares, group_spacing=0.75, colors=colours)
-    _name_ticks(ax.xaxis, names)
-    ax.set(xlabel="True digit", ylabel="Share of images", yticks=(0, 0.05, 0.1), ylim=(0, 0.14))
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.legend(ncols=3, frameon=False, loc="upper center")
-    return ax
+    ax.set_xticks(range(len(names)), names, parse_math=False)
+    ax.yaxis.set_major_formatter("{x:.1%}")
+    return finished(ax, xlabel="True digit", ylabel="Share of images")
 
 
 def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = None) -> Figure:
@@ -76,29 +85,25 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
             a learning_rate is drawn as well.
     """
     columns = 2
-    width = 8
-    rates = history.get("learning_rate")
-    if rates:
+    if "learning_rate" in history:
         columns = 3
-        width = 11
-    fig = fig or make_figure(width, 3.2)
+    fig = fig or make_figure(3 * columns + 2, 3.2)
+    panels = fig.subplots(1, columns)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
-    panels = fig.subplots(1, columns)
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
         for part, line in (("train", "s-"), ("val", "o-")):
             values = history[f"{part}_{measure}"]
             ax.plot(epochs, values, line, color=PARTS[part], markersize=4, label=part)
         ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
-        ax.set(xlabel="Epoch", ylabel=measure.capitalize())
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-    if rates:
-        panels[2].plot(epochs, rates, "o-", color=GREY, markersize=4)
-        panels[2].set(xlabel="Epoch", ylabel="Learning rate", ylim=(0, None))
-        panels[2].grid(alpha=0.3)
+        finished(ax, ylabel=measure.capitalize())
     panels[1].yaxis.set_major_formatter("{x:.1%}")
-    panels[1].legend(frameon=False)
+    if columns == 3:
+        panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
+        finished(panels[2], ylabel="Learning rate", ylim=(0, None))
+    for ax in panels:
+        ax.set_xlabel("Epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     loss = history["val_loss"][best]
     accuracy = history["val_accuracy"][best]
     title = f"Validation loss {loss:.4f}, accuracy {accuracy:.2%}"
@@ -131,11 +136,9 @@ def plot_steps(
     ax.plot(epochs[width - 1 :], smooth, color=PARTS["train"], label="train, mean of 20 steps")
     steps = np.array(list(val_losses)) / epoch_steps
     ax.plot(steps, list(val_losses.values()), "o-", color=PARTS["val"], markersize=4, label="val")
-    ax.set(xlabel="Epoch", ylabel="Loss")
-    ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
+    finished(ax, xlabel="Epoch", ylabel="Loss")
     end = np.abs(kernels).max()
-    beside.imshow(tiled(kernels[:, 0]), cmap="RdBu_r", vmin=-end, vmax=end)
+    beside.imshow(tiled(kernels[:, 0]), cmap=SIGNED, vmin=-end, vmax=end)
     beside.set_title(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
     beside.axis("off")
     return fig
@@ -144,7 +147,8 @@ def plot_steps(
 def tiled(maps: np.ndarray) -> np.ndarray:
     """Maps (N, height, width) side by side in a square, with a line of nan between them."""
     side = math.ceil(math.sqrt(len(maps)))
-    maps = np.pad(maps, ((0, side**2 - len(maps)), (0, 1), (0, 1)), constant_values=np.nan)
+    lacking = side**2 - len(maps)
+    maps = np.pad(maps, ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
     rows = [np.hstack(row) for row in np.split(maps, side)]
     return np.vstack(rows)[:-1, :-1]
 
@@ -156,33 +160,7 @@ def plot_lr_find(
     ax = ax or make_figure(8, 2.6).subplots()
     ax.semilogx(rates, losses, color=PARTS["train"])
     ax.axvline(chosen, color="black", linestyle=":", label=f"chosen: {chosen:g}")
-    ax.set(xlabel="Learning rate", ylabel="Loss")
-    ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
-    return ax
-
-
-def plot_confusion_matrix(
-    matrix: np.ndarray, names: Sequence[object] = DIGITS, *, ax: Axes | None = None
-) -> Axes:
-    """Draws counts (10, 10), rows true, columns predicted; the mistakes alone are shaded."""
-    ax = ax or make_figure(6, 5.4).subplots()
-    counts = np.asarray(matrix)
-    mistakes = counts - np.diag(counts.diagonal())
-    # no darker than ORANGE, so that black digits can be read on every shade
-    shades = LinearSegmentedColormap.from_list("mistakes", ["white", ORANGE])
-    cells = ax.imshow(mistakes, cmap=shades, vmin=0, vmax=max(mistakes.max(), 1))
-    for (row, column), count in np.ndenumerate(counts):
-        text = ax.text(column, row, count or "·", ha="center", va="center", fontsize=9)
-        if row == column:
-            text.set(color=BLUE, weight="bold")
-    ax.set(xlabel="Predicted digit", ylabel="True digit")
-    _name_ticks(ax.xaxis, names)
-    if max(len(str(name)) for name in names) > 2:
-        ax.tick_params("x", rotation=90)
-    _name_ticks(ax.yaxis, names)
-    ax.figure.colorbar(cells, ax=ax, label="Images mistaken", shrink=0.8)
-    return ax
+    return finished(ax, xlabel="Learning rate", ylabel="Loss")
 
 
 def plot_class_report(
@@ -193,14 +171,9 @@ def plot_class_report(
     for i, (name, scores) in enumerate(report.items()):
         beside = np.arange(len(names)) + 0.2 * (i - 1)
         ax.plot(beside, scores, "os^"[i], color=COLOURS[i], label=name)
-    lowest = min(float(min(scores)) for scores in report.values())
-    margin = max((1 - lowest) / 4, 1e-4)
-    ax.set(xlabel="Digit", ylabel="Score", ylim=(lowest - margin, 1 + margin / 4))
-    _name_ticks(ax.xaxis, names)
+    ax.set_xticks(range(len(names)), names, parse_math=False)
     ax.yaxis.set_major_formatter("{x:.2%}")
-    ax.grid(axis="y", alpha=0.3)
-    _legend_above(ax, 3)
-    return ax
+    return finished(ax, xlabel="Digit", ylabel="Score")
 
 
 def plot_reliability(
@@ -213,29 +186,20 @@ def plot_reliability(
         correct: (N,), bool.
     """
     ax = ax or make_figure(8, 3.4).subplots()
-    edges = np.linspace(0, 1, bins + 1)
-    counts, _ = np.histogram(confidence, edges)
-    right, _ = np.histogram(confidence[correct], edges)
+    # a bin has its upper edge and not its lower, as for the calibration error; in NumPy the reverse
+    inside = np.nextafter(np.asarray(confidence, float), 0)
+    counts, edges = np.histogram(inside, bins, (0, 1))
+    right, _ = np.histogram(inside[correct], edges)
     filled = counts > 0
-    middles = (edges[:-1] + edges[1:])[filled] / 2
     shares = right[filled] / counts[filled]
-    bars = ax.bar(middles, shares, 0.9 / bins, color=BLUE, label="right answers in the bin")
+    bars = ax.bar(edges[:-1][filled], shares, 1 / bins, align="edge", color=BLUE, edgecolor="white")
+    bars.set_label("right answers in the bin")
     ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
-    ax.set(xlabel="Confidence", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1.12))
+    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
-    _legend_above(ax, 2)
-    return ax
-
-
-def _name_ticks(axis: Axis, names: Sequence[object]) -> None:
-    """Writes the names of the classes; a $ is no formula."""
-    axis.set_ticks(range(len(names)), names, parse_math=False)
-
-
-def _legend_above(ax: Axes, columns: int) -> None:
-    ax.legend(ncols=columns, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return finished(ax, xlabel="Confidence", ylabel="Share that is right")
 
 
 def plot_prediction(
@@ -258,12 +222,10 @@ def plot_prediction(
     bars[label].set(color=BLUE, label="true digit")
     percent = [f"{100 * prob:.4g} %" for prob in probs]
     right.bar_label(bars, percent, padding=3, fontsize=8)
-    right.set(xlabel="Probability", ylabel="Predicted digit")
-    _name_ticks(right.yaxis, names)
-    right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
+    right.set_yticks(range(len(names)), names, parse_math=False)
     right.invert_yaxis()
-    right.spines[["top", "right"]].set_visible(False)
-    _legend_above(right, 2)
+    right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
+    finished(right, xlabel="Probability", ylabel="Predicted digit")
     title = title or f"true {names[label]}, predicted {names[predicted]}"
     fig.suptitle(title, fontsize=11, parse_math=False)
     return fig
@@ -273,12 +235,11 @@ def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None)
     """Draws which share of the answers given is wrong, by the share of images answered, (N,)."""
     ax = ax or make_figure(8, 2.6).subplots()
     ax.plot(coverage, risk, color=BLUE)
-    ax.set(xlabel="Share of images answered, the surest first", ylabel="Share that is wrong")
-    ax.set(xlim=(0.9, 1), ylim=(0, None))
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
-    ax.grid(alpha=0.3)
-    return ax
+    label = "Share of images answered, the surest first"
+    ax.set_xlim(0.9, 1)
+    return finished(ax, xlabel=label, ylabel="Share that is wrong", ylim=(0, None))
 
 
 def plot_resistance(
@@ -294,9 +255,8 @@ def plot_resistance(
     chart, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     places = range(len(amounts))
     chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
-    chart.set(title=title, ylabel="Accuracy", ylim=(0, 1.05))
     chart.yaxis.set_major_formatter("{x:.0%}")
-    chart.grid(alpha=0.3)
+    finished(chart, title=title, ylabel="Accuracy", ylim=(0, 1.05))
     strip = np.hstack(np.asarray(images)[:, 0])
     extent = (-0.5, len(amounts) - 0.5, 0, 1)
     white = (1 - MEAN) / STD

@@ -9,11 +9,10 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.offsetbox import OffsetImage
-from matplotlib.patches import Rectangle
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.paper import Still
+from mnist_helpers.explorer.paper import Still, bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
@@ -149,45 +148,87 @@ class TestBars:
         )
 
     def heights(self, item):
-        rectangles = [
-            each for each in drawn(item, Rectangle) if each.get_facecolor() in (BLUE, ORANGE)
-        ]
-        return rectangles, np.array([each.get_height() for each in rectangles])
+        bars = bar_chart(item).patches
+        return bars, np.array([bar.get_height() for bar in bars])
 
     def test_they_are_as_high_as_their_values(self):
-        rectangles, heights = self.heights(self.bars())
-        assert heights / heights[1] == pytest.approx([0.5, 1, 0])
-        assert [each.get_y() for each in rectangles] == [0, 0, 0]
-        assert texts(self.bars(numbers=["5", "10", ""]))[:7] == [
-            "low",
-            "high",
-            "5",
-            "a",
-            "10",
-            "b",
-            "c",
-        ]
+        ax = bar_chart(self.bars(numbers=["5", "10", ""], axes=("across", "up")))
+        assert [bar.get_height() for bar in ax.patches] == pytest.approx(
+            [0.5, 1, np.nan], nan_ok=True
+        )
+        assert [bar.get_y() for bar in ax.patches] == [0, 0, 0]
+        centres = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
+        assert centres == pytest.approx([0, 1, 2])
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b", "c"]
+        assert ax.get_xticks().tolist() == [0, 1, 2]
+        ends = {text.get_text(): text.get_position()[1] for text in ax.get_yticklabels()}
+        assert ends == {"low": 0, "high": 1}
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("across", "up")
+        numbers = {text.get_text(): text.get_position() for text in ax.texts}
+        assert (numbers["5"], numbers["10"]) == ((0, 1.03), (1, 1.03))
+        assert ax.get_legend() is None
 
     def test_negative_ones_hang_from_zero(self):
         series = {"first": np.array([-1.0, 1.0, 0.0])}
-        rectangles, heights = self.heights(self.bars(series=series, limits=(-1, 1)))
-        assert heights[0] == heights[1] > 0
-        assert rectangles[0].get_y() + heights[0] == pytest.approx(rectangles[1].get_y())
+        bars, heights = self.heights(self.bars(series=series, limits=(-1, 1)))
+        assert heights.tolist() == [-1, 1, 0]
+        assert [bar.get_y() for bar in bars] == [0, 0, 0]
+
+    def test_a_tick_without_a_bar_keeps_its_place(self):
+        series = {"first": np.array([np.nan, 1.0, np.nan])}
+        left, right = bar_chart(self.bars(series=series)).get_xlim()
+        assert left < -0.5
+        assert right > 2.5
+
+    def test_they_end_at_the_limits(self):
+        ax = bar_chart(self.bars(limits=(-1.0, 3.0)))
+        assert ax.get_ylim() == pytest.approx((-1, 3.6))  # with room for numbers
 
     def test_series_and_emphasis_have_their_colours(self):
         series = {"first": np.ones(3), "second": np.ones(3) / 2}
-        rectangles, heights = self.heights(self.bars(series=series))
-        assert [each.get_facecolor() for each in rectangles] == [BLUE, ORANGE] * 3
-        assert heights[1] == pytest.approx(heights[0] / 2)
-        assert texts(self.bars(series=series))[-3:] == ["■ first", "■ second", "a sentence"]
-        legend = [
-            text for text in drawn(self.bars(series=series), Letters) if "■" in text.get_text()
-        ]
-        assert [to_rgba(text.get_color()) for text in legend] == [BLUE, ORANGE]
-        emphasised, _ = self.heights(self.bars(emphasis=[1]))
-        assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE, BLUE]
+        bars, heights = self.heights(self.bars(series=series))
+        assert [bar.get_facecolor() for bar in bars] == [BLUE] * 3 + [ORANGE] * 3
+        assert heights.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
+        for left, right in zip(bars[:3], bars[3:], strict=True):
+            assert left.get_x() + left.get_width() == pytest.approx(right.get_x())
+        legend = bar_chart(self.bars(series=series)).get_legend()
+        assert [text.get_text() for text in legend.texts] == ["first", "second"]
+        assert [handle.get_facecolor() for handle in legend.legend_handles] == [BLUE, ORANGE]
+        emphasised = bar_chart(self.bars(emphasis=[1]))
+        assert [bar.get_facecolor() for bar in emphasised.patches] == [BLUE, ORANGE, BLUE]
+        weights = [text.get_weight() for text in emphasised.get_xticklabels()]
+        assert weights == ["normal", "bold", "normal"]
         emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))
-        assert [each.get_facecolor() for each in emphasised] == [BLUE, ORANGE] * 3  # each its own
+        assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [ORANGE] * 3  # its own
+
+    @pytest.mark.parametrize("tick", ["a", "Ankle boot", "$\\frac{1}{0}$"])
+    def test_no_text_lies_over_another_or_out_of_the_chart(self, tick):
+        numbers = ["100.0%"] * 10
+        series = {"first": np.ones(10), "second": np.zeros(10)}
+        axes = ("Epoch, at first each about √2 times the one before", "Probability")
+        ax = bar_chart(
+            Bars(ticks=[tick] * 10, series=series, numbers=numbers, axes=axes, axis={"100%": 1.0})
+        )
+        ax.figure.draw_without_rendering()
+        titles = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().texts]
+        texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts, *titles]
+        boxes = [text.get_window_extent() for text in texts]
+        for index, box in enumerate(boxes):
+            assert box.count_overlaps(boxes[index + 1 :]) == 0
+            assert ax.figure.bbox.contains(box.x0, box.y0)
+            assert ax.figure.bbox.contains(box.x1, box.y1)
+        lowest = min(text.get_window_extent().y0 for text in ax.texts)
+        assert lowest >= max(bar.get_window_extent().y1 for bar in ax.patches)
+        assert not any(text.get_parse_math() for text in ax.get_xticklabels())
+
+    def test_on_paper_they_are_the_chart(self):
+        (picture,) = drawn(self.bars(emphasis=[1]), OffsetImage)
+        pixels = np.asarray(picture.get_data()) / 255
+        counts = [
+            np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() for colour in (BLUE, ORANGE)
+        ]
+        assert counts[0] * 2 == pytest.approx(counts[1], rel=0.1)  # half as high
+        assert counts[1] > 1000
 
 
 class TestStill:

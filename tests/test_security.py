@@ -144,7 +144,6 @@ class TestFigures:
         shares, images = np.full(10, 0.1), np.zeros((10, 1, 28, 28))
         scores = dict.fromkeys(("precision", "recall", "f1"), shares)
         figures = [
-            plots.plot_confusion_matrix(np.eye(10, dtype=int), NAMES).figure,
             plots.plot_class_report(scores, NAMES).figure,
             plots.plot_class_counts({"train": np.arange(1, 11)}, NAMES).figure,
             plots.plot_prediction(images[0], shares, 3, names=NAMES),

@@ -1,7 +1,6 @@
 """A scene on paper, by matplotlib: for saved notebooks, GitHub and files."""
 
 import base64
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -10,19 +9,11 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import (
-    DrawingArea,
-    HPacker,
-    OffsetBox,
-    OffsetImage,
-    TextArea,
-    VPacker,
-)
-from matplotlib.patches import Rectangle
-from matplotlib.text import Text as Letters
+from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPacker
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
@@ -41,17 +32,19 @@ from mnist_helpers.explorer.scene import (
     number,
 )
 from mnist_helpers.files import write_files
-from mnist_helpers.plots import BLUE, INK, ORANGE
+from mnist_helpers.plots import COLOURS, INK, ORANGE, SIGNED, figure_png, finished, make_figure
 
-PALETTES = {"ink": INK, "signed": "RdBu_r", "unsigned": "viridis"}
-DPI = 100
+PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
+DPI = 100  # of figure_png
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
-CHART = 76  # height of bars, in points
+CHART = 180  # height of a chart of bars, in pixels
+CHART_WIDTHS = (430, 2**15)
+AXIS = 50  # width of what stands beside the bars
+LETTER = 6  # width of one
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
 MARGIN = 8  # pixels around the scene
 PAPER = 1000  # its width before a row wraps, in pixels
-COLOURS = (BLUE, ORANGE)  # of the series of bars
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
 FONTS = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}  # of texts
 
@@ -77,9 +70,7 @@ class Still:
 
     def png(self) -> bytes:
         """The picture's bytes."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return figure_png(self.figure)
 
     def save(self, path: Path) -> None:
         """Writes the picture."""
@@ -93,19 +84,22 @@ class Still:
         return textwrap.fill(self.scene.caption, 80)
 
 
-def words(text: str, size: float = 7, colour: str = BLACK, **style: object) -> TextArea:
-    """A text of one or more lines."""
-    return TextArea(text, textprops=dict(style, size=size, color=colour, parse_math=False))
+def words(text: str, size: float = 7, *, framed: bool = False, **style: object) -> TextArea:
+    """A text of one or more lines, in another colour where what it names is framed."""
+    style.setdefault("color", BLACK)
+    if framed:
+        style["color"] = ACCENT
+    return TextArea(text, textprops=dict(style, size=size, parse_math=False))
 
 
-def column(boxes: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:
+def column(boxes: list[OffsetBox], gap: float, **style: object) -> OffsetBox:
     """Boxes one below the other."""
-    return VPacker(children=list(boxes), pad=0, sep=gap, **style)
+    return VPacker(children=boxes, sep=gap, **style)
 
 
-def row(boxes: Sequence[OffsetBox], gap: float, **style: object) -> OffsetBox:
+def row(boxes: list[OffsetBox], gap: float, **style: object) -> OffsetBox:
     """Boxes side by side."""
-    return HPacker(children=list(boxes), pad=0, sep=gap, **style)
+    return HPacker(children=boxes, sep=gap, **style)
 
 
 def item_box(item: Item, fig: Figure) -> OffsetBox:
@@ -116,10 +110,7 @@ def item_box(item: Item, fig: Figure) -> OffsetBox:
         return column([item_box(child, fig) for child in item.items], 10)
     boxes = [mark_box(item)]
     if item.title:
-        colour = BLACK
-        if item.framed:
-            colour = ACCENT
-        boxes.insert(0, words(item.title, 8, colour, weight="bold"))
+        boxes.insert(0, words(item.title, 8, framed=item.framed, weight="bold"))
     if item.notes:
         boxes.append(words("\n".join(item.notes)))
     return column(boxes, 3)
@@ -151,10 +142,8 @@ def maps_box(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        colour = BLACK
-        if index in mark.frames:
-            colour = ACCENT
-        tiles[index] = column([words(label.replace(", ", ",\n"), colour=colour), tiles[index]], 1)
+        text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
+        tiles[index] = column([text, tiles[index]], 1)
     starts = range(0, len(tiles), mark.columns)
     grid = column([row(tiles[start : start + mark.columns], 2) for start in starts], 2)
     if any(mark.axes):
@@ -171,8 +160,8 @@ def tile(mark: Maps, index: int) -> OffsetImage:
     zoom = math.ceil(mark.zoom)
     pixels = coloured(mark, index).repeat(zoom, axis=0).repeat(zoom, axis=1)
     if index in mark.frames:
-        height, width = mark.values.shape[1:3]
-        draw_frame(pixels, mark.frames[index] or (0, 0, height, width), zoom)
+        whole = (0, 0, *mark.values.shape[1:3])
+        draw_frame(pixels, mark.frames[index] or whole, zoom)
     return OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
 
 
@@ -181,19 +170,18 @@ def coloured(mark: Maps, index: int) -> np.ndarray:
     values = mark.values[index]
     if values.ndim == 3:
         return np.dstack([values, np.ones(values.shape[:2])])
-    low, high = mark.limits[min(index, len(mark.limits) - 1)]
-    if high <= low:
-        high = low + 1
-    shares = Normalize(low, high)(np.ma.masked_invalid(values))
-    return matplotlib.colormaps[PALETTES[mark.palette]](shares)
+    scale = Normalize(*mark.limits[min(index, len(mark.limits) - 1)])
+    palette = matplotlib.colormaps[PALETTES[mark.palette]]
+    return palette(scale(np.ma.masked_invalid(values)))
 
 
 def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
     """Draws the edge of a box into an enlarged map, two pixels wide."""
     top, left, bottom, right = (side * zoom for side in box)
-    inside = pixels[top + 2 : bottom - 2, left + 2 : right - 2].copy()
-    pixels[top:bottom, left:right] = matplotlib.colors.to_rgba(ORANGE)
-    pixels[top + 2 : bottom - 2, left + 2 : right - 2] = inside
+    framed = pixels[top:bottom, left:right]
+    inside = framed[2:-2, 2:-2].copy()
+    framed[:] = matplotlib.colors.to_rgba(ORANGE)
+    framed[2:-2, 2:-2] = inside
 
 
 def colour_bar(mark: Maps) -> OffsetBox:
@@ -210,88 +198,76 @@ def table_box(mark: Table) -> OffsetBox:
     width = max(len(text) for texts in [*mark.texts, mark.columns] for text in texts)
     rows = []
     if mark.columns:
-        heads = [words(f"{name:>{width}}", 8, family="monospace") for name in mark.columns]
+        heads = [words(name.rjust(width), 8, family="monospace") for name in mark.columns]
         rows.append(row(heads, 6))
+    colours = tints(mark)
     for row_index, texts in enumerate(mark.texts):
         cells = []
         if mark.rows:
             cells.append(words(mark.rows[row_index]))
         for column_index, text in enumerate(texts):
-            cells.append(cell(mark, row_index, column_index, f"{text:>{width}}"))
+            ground = {"facecolor": colours[row_index, column_index], "edgecolor": "none", "pad": 2}
+            if mark.frame == row_index * len(texts) + column_index:
+                ground["edgecolor"] = ORANGE
+            cells.append(words(text.rjust(width), 8, family="monospace", bbox=ground))
         rows.append(row(cells, 6))
     return column(rows, 6, align="right")
 
 
-def cell(mark: Table, row_index: int, column_index: int, text: str) -> TextArea:
-    """A number on its tint: blue below zero, red above."""
+def tints(mark: Table) -> np.ndarray:
+    """What tells sign and size of cells, (H, W, 4): blue below zero, red above, else nothing."""
     shades = mark.shades
     if shades is None:
         shades = mark.values
-    value = np.nan_to_num(shades[row_index, column_index], neginf=0)
-    top = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
-    tint = "none"
-    if text.strip():
-        tint = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2, alpha=0.35)
-    edge = "none"
-    if mark.frame == row_index * mark.values.shape[1] + column_index:
-        edge = ORANGE
-    ground = {"facecolor": tint, "edgecolor": edge, "pad": 2}
-    return words(text, 8, family="monospace", bbox=ground)
+    end = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
+    colours = coloured(Maps(values=shades[None], limits=[(-end, end)], palette="signed"), 0)
+    return colours * (1, 1, 1, 0.35)
+
+
+def chart_box(fig: Figure) -> OffsetImage:
+    """A chart as a picture of its natural size."""
+    fig.set_dpi(DPI)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    return OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT, interpolation="nearest")
 
 
 @mark_box.register
 def bars_box(mark: Bars) -> OffsetBox:
-    """Bars over their ticks, beside the texts of the axis; below, what axes and bars are."""
-    axis = DrawingArea(34, CHART + 12)
-    for text, value in mark.axis.items():
-        height = 12 + height_of(value, mark)
-        axis.add_artist(Letters(32, height, text, size=7, ha="right", va="center"))
-    groups = [bar_group(mark, index) for index in range(len(mark.ticks))]
-    chart = row([axis, *groups], 2, align="bottom")
-    legend = [words(name) for name in mark.axes if name]
-    if len(mark.series) > 1:
-        for name, colour in zip(mark.series, COLOURS, strict=True):
-            legend.append(words(f"■ {name}", colour=colour))
-    return column([chart, row(legend, 12)], 3)
+    """Bars as in every chart."""
+    return chart_box(bar_chart(mark).figure)
 
 
-def bar_group(mark: Bars, tick_index: int) -> OffsetBox:
-    """The bars of one tick between their number and their tick."""
-    width = max(7, min(28, 420 // len(mark.ticks)))
-    area = DrawingArea(width, CHART)
-    thickness = width / len(mark.series)
-    emphasised = tick_index in mark.emphasis
-    base = height_of(0.0, mark)
-    for index, values in enumerate(mark.series.values()):
-        top = height_of(np.nan_to_num(values[tick_index]), mark)
-        corner = (index * thickness, min(base, top))
-        colour = COLOURS[index]
-        if emphasised and len(mark.series) == 1:
-            colour = ORANGE
-        area.add_artist(Rectangle(corner, thickness, abs(top - base), facecolor=colour))
-    text = ""
-    if mark.numbers:
-        text = mark.numbers[tick_index]
-    weight = "normal"
-    if emphasised:
-        weight = "bold"
-    tick = words(mark.ticks[tick_index], weight=weight)
-    return column([words(text, 6), area, tick], 1, align="center")
-
-
-def height_of(value: float, mark: Bars) -> float:
-    """How high a value stands in the chart, in points."""
+@matplotlib.rc_context({"font.size": 7})
+def bar_chart(mark: Bars) -> Axes:
+    """Bars over their ticks, in a figure in which no text is wider than its place."""
+    letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
+    width = np.clip(AXIS + LETTER * letters * len(mark.ticks), *CHART_WIDTHS)
+    ax = make_figure(width / DPI, CHART / DPI).subplots()
+    series = ax.grouped_bar(mark.series, group_spacing=0.25, colors=COLOURS)
+    first, *others = series.bar_containers
+    if not others:
+        first.set_label("")  # one needs no legend
+        for place in mark.emphasis:
+            first[place].set_facecolor(ORANGE)
+    ax.set_xticks(range(len(mark.ticks)), mark.ticks, parse_math=False)
+    for place in mark.emphasis:
+        ax.get_xticklabels()[place].set_weight("bold")
+    ax.set_yticks(list(mark.axis.values()), list(mark.axis))
+    ax.set_xlim(-0.6, len(mark.ticks) - 0.4)  # the first and the last may have no bar
     low, high = mark.limits
-    return CHART * (min(max(value, low), high) - low) / (high - low)
+    room = 0.15 * (high - low)  # for the numbers over the bars
+    for place, text in enumerate(mark.numbers):
+        ax.text(place, high + room / 5, text, size=6, ha="center")
+    xlabel, ylabel = mark.axes
+    return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, high + room))
 
 
 @mark_box.register
 def scatter_box(mark: Scatter) -> OffsetBox:
     """Letters at their points, the marked in a ring, the chosen in a frame."""
-    fig = Figure((mark.side / DPI, mark.side / DPI), dpi=DPI)
-    canvas = FigureCanvasAgg(fig)
-    ax = fig.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    fig = Figure((mark.side / DPI, mark.side / DPI))
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.axis("off")
     legend = []
     for place, name in enumerate(mark.names):
@@ -300,14 +276,13 @@ def scatter_box(mark: Scatter) -> OffsetBox:
         colour = LETTERS[place % len(LETTERS)]
         ax.scatter(*points.T, s=18, marker=f"${letter}$", color=colour, linewidths=0.2)
         if letter != name:
-            legend.append(words(f"{letter}  {name}", colour=colour))
+            legend.append(words(f"{letter}  {name}", color=colour))
     rings = mark.points[list(mark.marked)]
     ax.scatter(*rings.T, s=70, edgecolors="black", facecolors="none")
     if mark.frame is not None:
         point = mark.points[mark.frame]
         ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
-    canvas.draw()
-    boxes = [OffsetImage(np.asarray(canvas.buffer_rgba()), zoom=POINT)]
+    boxes = [chart_box(fig)]
     if legend:
         boxes.append(column(legend, 3))
     return row(boxes, 6, align="top")
