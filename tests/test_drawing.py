@@ -9,6 +9,7 @@ import pytest
 import torch
 from networks import build, drawn, images_of
 from PIL import Image, ImageDraw
+from torch import nn
 
 from mnist_helpers import InputError, load_checkpoint
 from mnist_helpers.digits import pad_ink, prepare
@@ -48,6 +49,15 @@ def marks(item):
 
 def named(scene):
     return {mark.title: mark for mark in marks(scene.content)}
+
+
+def test_all_layers_behind_the_last_pooling_are_shown(few):
+    layers = (nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 2, 1))
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 14 * 14, 10)).eval()
+    subject = Subject(model, few.test.tensors[0][:5])
+    scene = draw(subject, Selection(view="drawing", drawing=drawn(few.test.tensors[0][0])))
+    row = scene.content.items[-1]
+    assert [mark.title for mark in marks(row)] == ["1", "2", "4", "softmax"]
 
 
 class TestPreparation:

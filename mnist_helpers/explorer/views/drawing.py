@@ -49,6 +49,6 @@ def passed(look: Look) -> Row:
     layers = look.subject.layers
     names = [name for name, layer in layers.items() if layer.op == "MaxPool2d"]
     if names:
-        behind = list(layers).index(names[-1]) + 2
-        names += list(layers)[behind:]
+        behind = list(layers.values())[list(layers).index(names[-1]) + 1 :]
+        names += [layer.name for layer in behind if layer.op != "Flatten"]
     return Row([layer_step(look, name) for name in names])
