@@ -25,14 +25,14 @@ setup: $(READY) ## make .venv with the pinned versions, once
 run: $(READY) ## execute the notebooks into outputs/
 	$(BIN)/mnist-helpers notebooks
 
-# three workers for two cores: one often waits for a browser or a kernel
+# four workers for two cores: two often wait for a browser or a kernel
 test: $(READY) ## ruff, pytest, and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -n 3 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks tests
+	$(BIN)/pytest -n 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks tests
 
 test-all: test ## the same, then what is long and seldom fails
-	$(BIN)/pytest -n 3 --dist loadfile -m slow tests
+	$(BIN)/pytest -n 4 --dist loadfile -m slow tests
 
 stable: $(READY) ## do the notebooks say the same under noise, and on other processors?
 	$(BIN)/python tests/stable.py

@@ -22,7 +22,7 @@ LONGEST = [  # first those that fork, in a fresh process; then files of more tha
     "test_site.py", "test_cli.py", "test_page_files.py", "test_explorer.py",
     "test_security.py",
 ]  # fmt: skip
-# two cores are busy with three workers, of which one often waits for a browser or a kernel; what
+# two cores are busy with four workers, of which two often wait for a browser or a kernel; what
 # they start computes on one core, too
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
