@@ -55,7 +55,7 @@ def take_lab() -> None:
     images, labels = load_idx_part(DATA_DIR, "test").tensors
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
         write_site(Subject(model, images[:100], labels[:100]), Path(folder))
-        page = chromium.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5)
+        page = chromium.new_page(viewport={"width": WIDTH, "height": 2400}, device_scale_factor=1.5)
         page.goto(f"{Path(folder).as_uri()}/lab.html#layer=conv2")
         pad = page.locator(".sheet-of-pad").bounding_box()
         for step, (x, y) in enumerate(TWO):
@@ -65,6 +65,7 @@ def take_lab() -> None:
         page.mouse.up()
         page.locator(".caption", has_text="Your drawing, read as 2").wait_for()
         page.mouse.move(0, 0)
+        page.add_style_tag(content="h1, main > p:not(.moment), details, section { display: none }")
         save(page.locator("main"), "lab.png")
 
 
