@@ -209,6 +209,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/arithmetic.py", "values=patch * kernel", "values=patch + kernel"),
     ("explorer/look.py", "np.abs(sums.partial_sums).argmax()", "sums.partial_sums.argmin()"),
     ("explorer/controls.py", "look.read_channel)", "look.input_channel)"),
+    ("explorer/controls.py", 'dlink((self.fields[name], "value"), (', 'print((self.fields[name], "value"), ('),
     ("explorer/views/arithmetic.py", "max(sums.value, 0.0)", "min(sums.value, 0.0)"),
     ("explorer/views/arithmetic.py", "range(sums.source, sums.source + count", "range(0, count"),
     ("explorer/views/arithmetic.py", "rows.min(), columns.min(), rows.max() + 1", "columns.min(), rows.min(), rows.max() + 1"),

@@ -342,6 +342,15 @@ class TestControls:
         send(explorer, layer="image")
         assert explorer.controls["input_channel"].value == 0
 
+    def test_play_moves_the_image_and_starts_where_it_is(self, explorer):
+        send(explorer, view="feature_maps", digit=7)
+        sevens = (explorer.subject.labels == 7).nonzero().flatten().tolist()
+        explorer.controls["play"].value = 2
+        assert explorer.selection.image == sevens[2]
+        assert explorer.controls["position"].value == 2
+        explorer.controls["position"].value = 4
+        assert explorer.controls["play"].value == 4
+
     def test_a_layout_of_ones_own_stays(self, explorer):
         explorer.controls["layer"].layout.width = "400px"
         layer = explorer.controls["layer"]
@@ -691,6 +700,9 @@ class TestRuns:
             assert explorer.selection.weights == value
             assert slider.value == value
             assert explorer.page.state["error"] == ""
+        assert explorer.controls["play_moments"].value == 3
+        explorer.controls["play_moments"].value = 1
+        assert explorer.selection.weights == "slow, epoch 0.5"
 
     def test_the_other_run_at_the_nearest_moment(self, explorer):
         explorer.controls["moment"].value = "slow, epoch 2"

@@ -15,7 +15,7 @@ from ipywidgets import (
     SelectionSlider,
     VBox,
     Widget,
-    jslink,
+    dlink,
 )
 
 from mnist_helpers.explorer.look import Look
@@ -67,7 +67,7 @@ class Controls(VBox):
         self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play(interval=500, show_repeat=False)
-            jslink((self.fields[name], "value"), (self.fields[walked], trait))
+            dlink((self.fields[name], "value"), (self.fields[walked], trait))
         self.images = self.line()
         self.moments = self.line("moment", "play_moments", "run")
         columns = "repeat(auto-fill, minmax(220px, 1fr))"
