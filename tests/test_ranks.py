@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import HANG, no_bar
+from conftest import HANG
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.data import Splits
@@ -87,8 +87,3 @@ def test_without_torchrun_there_is_no_group(monkeypatch):
         assert is_first()
         assert not dist.is_initialized()
     assert "TORCHELASTIC_RUN_ID" not in os.environ
-
-
-def test_the_plain_trainer_knows_no_bar(few, capsys):
-    Trainer(make_model(), few, dataclasses.replace(RECIPE, epochs=1)).run(on_step=no_bar)
-    assert capsys.readouterr().err == ""
