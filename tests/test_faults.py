@@ -56,6 +56,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
+def slow(*values) -> object:
+    """Values of a parameter that only make test-all tries."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def forked(work, *args) -> Process:
     """Starts `work(*args)` in a fork of this warm process."""
     process = multiprocessing.get_context("fork").Process(target=work, args=args)
@@ -319,6 +324,7 @@ def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
     assert {"model.pth"} <= visible <= {"model.pth", "model.json"}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_sweeps_at_once_what_a_killed_one_left(torn, tmp_path):
     folder = torn()
     (folder / ".state.pt.1.part").write_text("half")
@@ -379,7 +385,7 @@ OLD = {  # what is there before, of the kind that is written
     "safetensors": "x.safetensors", "onnx": "x.onnx", "pt2": "x.pt2", "site": "lab.html",
     "notebooks": "load_model.ipynb",
 }  # fmt: skip
-KINDS = ["model", "run", "visualize", "safetensors"]
+KINDS = ["run", slow("model"), slow("visualize"), slow("safetensors")]
 KINDS += [
     pytest.param(kind, marks=pytest.mark.soak)
     for kind in ("analyze", "onnx", "pt2", "site", "notebooks")
@@ -452,6 +458,7 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(torn, whole, mounted, t
     assert_goes_on(folder, whole, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_weights_have_a_place_of_their_own_where_the_run_has_no_room(torn, mounted, tmp_path):
     disk, path = mounted("size=9m"), tmp_path / "elsewhere.pth"
     folder = torn(runs_dir=disk, model_save_path=path)
@@ -462,6 +469,7 @@ def test_weights_have_a_place_of_their_own_where_the_run_has_no_room(torn, mount
     assert not (folder / "model.pth").exists()
 
 
+@pytest.mark.slow
 def test_snapshots_on_a_full_disk_leave_the_old_ones(torn, tmp_path):
     folder = torn(snapshots=True)
     (folder / "snapshots.npz").write_text("old")
@@ -625,7 +633,7 @@ def save_often(path: Path, seed: int, count: int) -> None:
         save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [slow(5), pytest.param(200, marks=pytest.mark.soak)])
 def test_two_at_once_with_one_path_leave_one_of_both(rounds, tmp_path):
     path = tmp_path / "model.pth"
     for _ in range(rounds):
@@ -640,6 +648,7 @@ def test_two_at_once_with_one_path_leave_one_of_both(rounds, tmp_path):
 # the clock
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_harms_nothing(short, capsys, tmp_path, monkeypatch):
     jumps, real = itertools.count(), time.time
     monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(jumps))
@@ -858,11 +867,11 @@ def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1) -> None
 @pytest.mark.parametrize(
     ("owner", "name", "at", "times"),
     [
-        (Trainer, "validate", 2, 1),
-        (train, "save_run", 2, 1),
+        slow(Trainer, "validate", 2, 1),
+        slow(train, "save_run", 2, 1),
         (train, "save_run", 2, 2),  # the second one does not wait
-        (train, "evaluate", 1, 1),
-        (train, "evaluate", 2, 1),
+        slow(train, "evaluate", 1, 1),
+        slow(train, "evaluate", 2, 1),
         (train, "save_checkpoint", 1, 1),
     ],
 )
@@ -879,7 +888,7 @@ def test_a_run_at_its_end_is_not_interrupted(
     assert {"validation", "test"} <= card.keys()
 
 
-@pytest.mark.parametrize("again", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("again", [slow(False), True])
 def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp_path, monkeypatch):
     folder = torn(runs_dir=tmp_path / "my runs")
     with monkeypatch.context() as patch:
@@ -991,14 +1000,14 @@ def shell(line: str) -> subprocess.CompletedProcess:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("args", [pytest.param("predict {}", marks=pytest.mark.slow), "--help"])
+@pytest.mark.parametrize("args", [slow("predict {}"), "--help"])
 def test_an_output_closed_early_is_no_error(args, digit):
     done = shell(f"mnist-helpers {args.format(digit)} | head -c 0")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("args", [pytest.param("predict {}", marks=pytest.mark.slow), "--help"])
+@pytest.mark.parametrize("args", [slow("predict {}"), "--help"])
 def test_an_answer_that_has_no_room_is_told(args, digit):
     done = shell(f"mnist-helpers {args.format(digit)} > /dev/full")
     assert_one_sentence(done.returncode, done.stderr, "No space left on device")

@@ -257,7 +257,7 @@ def deflated(path: Path, parts: dict[str, bytes], name: str, zeros: int, said: i
 @pytest.mark.parametrize(
     ("zeros", "said", "complaint"),
     [
-        (480 * 2**20, 480 * 2**20, "is damaged|must be"),
+        pytest.param(480 * 2**20, 480 * 2**20, "is damaged|must be", marks=pytest.mark.slow),
         pytest.param(480 * 2**20, 36, "is damaged|must be", marks=pytest.mark.slow),
         (0, 2**30, "it unpacks to more than 536,870,912 bytes"),
     ],
@@ -610,6 +610,7 @@ def test_preset_without_a_value_is_told_by_tyro(capsys):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_view_of_flatten_takes_seconds(tmp_path, small_data_dir, capsys):
     """An image that excites it was made for each of 1,568 channels, to show one."""
     options = ("--view", "top_images", "--layer", "flatten", "--data-dir", small_data_dir)

@@ -271,7 +271,6 @@ def more(quick, long):
 @pytest.mark.parametrize(
     "count",
     [
-        30,
         pytest.param(150, marks=pytest.mark.slow),
         pytest.param(600, marks=pytest.mark.soak),
     ],

@@ -99,6 +99,7 @@ def test_a_dilated_pooling():  # average pooling has none, so no gradient shows 
     assert (field.size, field.box(1, 4)) == ((2, 5), (2, 4, 4, 9))
 
 
+@pytest.mark.slow
 def test_resnet():
     network = check(build_resnet(), images_of(1, 3, 48, 48))
     sizes = {layer.name: layer.receptive_field.size for layer in network.layers.values()}

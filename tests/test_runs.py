@@ -83,6 +83,7 @@ def test_a_resumed_run_ends_with_the_same_bits(config, whole, stop):
     assert [epoch for epoch, _ in whole.snapshots] == [epoch for epoch, _ in second.snapshots]
 
 
+@pytest.mark.slow
 def test_patience_counts_on_over_a_resume(config):
     config = dataclasses.replace(config, epochs=9, patience=2, snapshots=False)
 
@@ -257,7 +258,7 @@ def train_in(folder, last: int | None = None) -> None:
     ("epochs", "last_events"),
     [
         # in the first epoch, as state.pt is to be moved, after history.json of the second epoch
-        (3, [7, EVENTS - 1, EVENTS + STEPS + 2]),
+        pytest.param(3, [7, EVENTS - 1, EVENTS + STEPS + 2], marks=pytest.mark.slow),
         pytest.param(12, random.Random(0).choices(range(1, 50), k=30), marks=pytest.mark.slow),
     ],
 )
