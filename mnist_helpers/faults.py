@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from mnist_helpers.config import Config, InputError
 from mnist_helpers.files import reason
 
-NO_ROOM = ("memory", "bad_alloc", "create a primitive")  # what torch says of too little of it
+NO_ROOM = (  # what is said of too little memory; "illegal memory access" is another fault
+    "out of memory", "allocate memory", "memoryerror", "bad_alloc", "create a primitive",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ class EpochRecord:
     """One line of the history: means over images, losses in nats and accuracies as fractions.
 
     Both losses are what training minimises, cross-entropy with the run's label smoothing: an
-    untouched cross-entropy would rise again as the smoothed network learns to be less sure.
+    untouched cross-entropy would rise again as the smoothed network learns to be less sure. The
+    learning rate is that of the last step.
     """
 
     epoch: int

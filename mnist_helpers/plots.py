@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mnist_helpers.data import BACKGROUND, MEAN, STD
+
+if TYPE_CHECKING:
+    from mnist_helpers.analysis.calibration import Bins
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE = "#0072B2"
@@ -176,25 +180,20 @@ def plot_class_report(
     return finished(ax, xlabel="Digit", ylabel="Score")
 
 
-def plot_reliability(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, ax: Axes | None = None
-) -> Axes:
+def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     """Draws how often the answers of each confidence are right, and how many there are of them.
 
     Args:
-        confidence: (N,) in [0, 1], put into `bins` of equal width.
-        correct: (N,), bool.
+        bins: what `calibration.reliability` gives.
     """
     ax = ax or make_figure(8, 3.4).subplots()
-    # a bin has its upper edge and not its lower, as for the calibration error; in NumPy the reverse
-    inside = np.nextafter(np.asarray(confidence, float), 0)
-    counts, edges = np.histogram(inside, bins, (0, 1))
-    right, _ = np.histogram(inside[correct], edges)
-    filled = counts > 0
-    shares = right[filled] / counts[filled]
-    bars = ax.bar(edges[:-1][filled], shares, 1 / bins, align="edge", color=BLUE, edgecolor="white")
+    size = len(bins.counts)
+    (filled,) = bins.counts.nonzero()
+    counts = bins.counts[filled]
+    shares = bins.right[filled] / counts
+    bars = ax.bar(filled / size, shares, 1 / size, align="edge", color=BLUE, edgecolor="white")
     bars.set_label("right answers in the bin")
-    ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
+    ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
     ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     ax.xaxis.set_major_formatter("{x:.0%}")

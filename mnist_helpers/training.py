@@ -144,7 +144,7 @@ class Trainer:
             train_accuracy=train_accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
-            learning_rate=self.schedule.get_last_lr()[0],
+            learning_rate=self.learning_rate,
             seconds=time.perf_counter() - started,
         )
 
@@ -163,6 +163,7 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+            (self.learning_rate,) = self.schedule.get_last_lr()
             self.schedule.step()
             correct = (logits.argmax(dim=1) == labels).sum()
             sums += torch.stack([loss_sum.detach(), correct])

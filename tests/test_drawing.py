@@ -11,7 +11,7 @@ from networks import build, drawn, images_of
 from PIL import Image, ImageDraw
 from torch import nn
 
-from mnist_helpers import InputError, load_checkpoint
+from mnist_helpers import InputError, load_checkpoint, make_model
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.paper import Still
@@ -154,6 +154,20 @@ class TestView:
         assert scene.caption == f"Your drawing, read as {probs.argmax()} with {probs.max():.1%}."
         assert found["pool1"].values.shape == (16, 14, 14)
         assert isinstance(found["softmax"], Table)
+
+    def test_whatever_weights_answer_the_models_own_tell_what_is_alike(self, few):
+        images, labels = (part[:100] for part in few.test.tensors)
+        others = {"other": make_model(1).state_dict()}
+        subject = Subject(load_checkpoint()[0], images, labels, others=others)
+        ink = drawn(images[4])
+        found = [
+            named(draw(subject, Selection(view="drawing", drawing=ink, weights=weights)))
+            for weights in subject.networks
+        ]
+        near = [marks["most like it, by these features"].labels for marks in found]
+        assert near[0] == near[1]
+        bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
+        assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))

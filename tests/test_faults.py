@@ -45,6 +45,7 @@ from mnist_helpers.commands import train, visualize
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.paper import Still
 from mnist_helpers.export import export_checkpoint
+from mnist_helpers.faults import explained
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.notebooks import execute
@@ -838,6 +839,8 @@ main({[str(each) for each in [*options, "--batch-size", 900]]})
         MemoryError(),
         RuntimeError("std::bad_alloc"),
         RuntimeError("could not create a primitive"),
+        OSError(12, "Cannot allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
     ],
 )
 def test_every_word_for_too_little_memory_is_known(few, error):
@@ -847,6 +850,12 @@ def test_every_word_for_too_little_memory_is_known(few, error):
     trainer = Trainer(make_model(), few, Config(batch_size=70, device="cpu"))
     with pytest.raises(InputError, match="batch_size is 70, and such a batch needs too much"):
         trainer.run(on_step=fail)
+
+
+def test_a_fault_that_is_not_of_too_little_memory_keeps_its_name():
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal"), explained(Config()):
+        raise error
 
 
 # interrupts

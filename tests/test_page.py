@@ -702,6 +702,21 @@ class TestExplorer:
         pages.show(page, marks, serial=7)
         assert page.evaluate("host.sent.filter(m => m.select).length") == 2
 
+    def test_what_counts_each_time_is_neither_merged_nor_held_back(self, page):
+        bars = make_bars(select={"ablate": [["conv1", place] for place in range(3)]})
+        layers = make_bars(select={"layer": INDEX})
+        scene = open_page(page, Row([bars, layers]))
+        for place in (0, 4, 1, 1):  # a channel, a layer, another channel twice
+            scene.locator(".group").nth(place).click()
+        page.get_by_role("button", name="Back to start").click()
+        messages = page.evaluate("host.sent.filter(m => m.select)")
+        assert messages == [
+            {"select": {"ablate": ["conv1", 0]}, "serial": 1},
+            {"select": {"layer": 1, "ablate": ["conv1", 1]}, "serial": 2},
+            {"select": {"ablate": ["conv1", 1]}, "serial": 3},
+            {"select": {"reset": True}, "serial": 4},
+        ]
+
     def test_a_stale_answer_does_not_take_back_what_was_typed(self, page):
         kernel = Table(values=np.zeros((3, 3)), title="kernel", edit="kernel")
         open_page(page, kernel, serial=5)

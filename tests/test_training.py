@@ -47,6 +47,13 @@ def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal,
     assert rates[99] < 1e-6
 
 
+def test_the_rate_of_an_epoch_is_that_of_its_last_step(few):
+    config = dataclasses.replace(QUICK, learning_rate=0.01, warm_up=0.5, anneal="linear")
+    peak, end = train(make_model(0), few, config, on_step=no_bar)  # the 11th and the 22nd step
+    assert peak.learning_rate == pytest.approx(0.01)
+    assert end.learning_rate == pytest.approx(0.01 / 25 / 1e4)  # PyTorch's own factors
+
+
 def test_training_figures_are_means_over_images_not_over_batches(few):
     uneven = dataclasses.replace(
         QUICK, batch_size=600

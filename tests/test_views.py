@@ -629,7 +629,9 @@ def test_answer(grey):
     )
 
 
-@pytest.mark.parametrize("view", ["pipeline", "feature_maps", "attribution", "answer"])
+@pytest.mark.parametrize(
+    "view", ["pipeline", "feature_maps", "attribution", "answer", "top_images"]
+)
 def test_a_filter_without_images_says_so(grey, few, view):
     subject = Subject(make_model(0), few.test.tensors[0][:3], few.test.tensors[1][:3])
     absent = next(digit for digit in range(10) if digit not in subject.labels)
@@ -765,6 +767,20 @@ class TestNeighbours:
         np.testing.assert_array_equal(scatter.points, everything[sevens])
         assert scatter.frame == 2
         assert set(scatter.classes) == {7}
+
+    def test_where_the_filter_hides_what_was_pointed_at_the_image_is_framed(self, grey):
+        sevens = (grey.labels == 7).nonzero().flatten().tolist()
+        other = int((grey.labels != 7).nonzero()[0])
+        _, caption, marks = show(grey, view="neighbours", digit=7, image=sevens[1], pointed=other)
+        assert marks[0].frame == 1
+        assert f"Framed: image {sevens[1]}: 7" in caption
+
+    def test_a_few_images_are_shown_or_refused_in_a_sentence(self, grey):
+        alike = Subject(make_model(0), grey.images[[0, 0, 0, 1]])
+        assert np.isfinite(show(alike, view="neighbours")[2][0].points).all()
+        two = Subject(make_model(0), grey.images[:2])
+        with pytest.raises(InputError, match="three images or more; give a Subject more"):
+            show(two, view="neighbours")
 
     def test_known_images_are_looked_among(self, few, splits):
         images, labels = (part[:200] for part in splits.train.tensors)

@@ -51,7 +51,7 @@ class Selection(ImageFilter):
     column: int | None = None
     """Column of the layer's map."""
     input_channel: int | None = None
-    """Channel of what the layer reads."""
+    """Channel of what the layer reads, counted from the first of its group."""
     target: int | None = None
     """The class that is asked for."""
     weights: str | None = None

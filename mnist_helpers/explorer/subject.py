@@ -226,6 +226,8 @@ class Subject:
     @cached(2)
     def points(self, projection: str) -> np.ndarray:
         """The features in two dimensions, (N, 2)."""
+        if len(self.images) < 3:
+            raise InputError("two dimensions need three images or more; give a Subject more.")
         if projection == "PCA":
             return principal(self.features)
         text = f"Arranging {len(self.images):,} images by t-SNE"

@@ -65,32 +65,34 @@ function mount(host, el) {
   };
 }
 
-/** Sends a host what is selected, one message at a time: what comes in between is merged. */
+/**
+ * Sends a host what is selected, one message at a time: what comes in between is merged. What turns
+ * a channel on or off, or leads back to the start, goes at once, for it counts each time.
+ */
 function makeSender(host) {
-  let sent = 0;
-  let waiting = null;
-  let nudging = null;
+  let sent = host.get("state").serial;
+  let waiting;
+  let nudging;
   const busy = () => sent > host.get("state").serial;
-  const flush = () => {
-    if (!waiting || busy()) return;
-    sent = host.get("state").serial + 1;
+  const flush = (atOnce) => {
+    if (!waiting || (!atOnce && busy())) return;
+    sent += 1;
     host.send({ select: waiting, serial: sent });
     waiting = null;
     nudge();
   };
   const select = (part) => {
     waiting = { ...waiting, ...part };
-    flush();
+    flush("ablate" in part || "reset" in part);
   };
   const nudge = (delay = NUDGE) => {
     clearTimeout(nudging);
     const state = host.get("state");
-    const again = () => {
+    nudging = setTimeout(() => {
       if (host.get("state") !== state || delay > LAST_NUDGE) return;
       host.send({});
       nudge(2 * delay);
-    };
-    nudging = setTimeout(again, delay);
+    }, delay);
   };
   return { busy, flush, select, nudge, stop: () => clearTimeout(nudging) };
 }

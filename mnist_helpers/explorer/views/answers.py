@@ -94,11 +94,11 @@ def neighbours(look: Look) -> Scene:
     """Where the images lie to the network, and the known images most like one of them."""
     subject = look.subject
     answers = subject.predictions
-    image = look.pointed
-    if image is None:
-        image = look.image
     points = subject.points(look.projection)
     images = subject.chosen(look.filter).tolist()
+    image = look.pointed
+    if image not in images:
+        image = look.image
     frame = None
     if image in images:
         frame = images.index(image)
@@ -108,7 +108,7 @@ def neighbours(look: Look) -> Scene:
     low = points.min(axis=0)
     wrong = (~answers.correct[images]).nonzero().flatten().tolist()
     scatter = Scatter(
-        points=(points[images] - low) / (points.max(axis=0) - low),
+        points=(points[images] - low) / np.maximum(np.ptp(points, axis=0), 1e-9),
         classes=answers.labels[images].tolist(),
         names=subject.digits,
         marked=wrong,

@@ -1,7 +1,5 @@
 """A digit of the reader's own: how it is prepared, and what the network makes of it."""
 
-import torch
-
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.look import Look
@@ -39,8 +37,9 @@ def drawing(look: Look) -> Scene:
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
-    features = torch.from_numpy(look.maps[look.subject.hidden].reshape(1, -1))
-    answer = Column([Row(pictures), Row([bars, alike(look, features)])])
+    subject = look.subject  # whose own weights tell what is alike, whatever weights answer
+    (features,) = subject.network.features(subject.image(look.source), subject.hidden)
+    answer = Column([Row(pictures), Row([bars, alike(look, features.flatten(1))])])
     return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
 
 
