@@ -99,8 +99,8 @@ def test_names_ops_and_inputs():
     ]
     assert network.convolutions == ["stem", "wide", "head"]
     assert network.users("act") == ["wide", "add"]
-    assert network.module("add") is None
-    assert network.module("stem") is network.model.stem
+    assert network.modules["add"] is None
+    assert network.modules["stem"] is network.model.stem
     assert network.model.act.inplace  # the model itself is not changed
 
 
@@ -113,7 +113,7 @@ def test_functions_are_layers_like_modules():
         "MaxPool2d",
         "AvgPool2d",
     ]
-    assert network.module("max_pool2d").kernel_size == 2
+    assert network.modules["max_pool2d"].kernel_size == 2
     assert network.layers["view"].inputs == ("avg_pool2d",)  # its size is no layer
     assert "size" not in ops
     assert network.outputs(COLOUR)["fc1"].min() < 0  # nothing was overwritten

@@ -35,7 +35,7 @@ class Ablation(fx.Interpreter):
     def _cut(self, layer: str) -> fx.Node:
         """The last step after a convolution at which its channels can still be ablated."""
         users = self.network.users(layer)
-        if len(users) == 1 and isinstance(self.network.module(users[0]), KEEPS_ZERO):
+        if len(users) == 1 and isinstance(self.network.modules[users[0]], KEEPS_ZERO):
             return self._cut(users[0])
         return self.network.nodes[layer]
 

@@ -73,7 +73,7 @@ class Place(NamedTuple):
     @property
     def module(self) -> nn.Module | None:
         """The layer's, or one that does the same."""
-        return self.network.module(self.layer.name)
+        return self.network.modules[self.layer.name]
 
     def maps(self, name: str) -> np.ndarray:
         """What a layer puts out, (C, H, W)."""

@@ -27,7 +27,7 @@ def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.n
     from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency
 
     black = image.min().item()
-    last = network.module(network.convolutions[-1])
+    last = network.modules[network.convolutions[-1]]
 
     def decide(images: Tensor) -> Tensor:
         return network.run(images)[network.answer].log_softmax(dim=1)

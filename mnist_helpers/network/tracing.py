@@ -72,7 +72,9 @@ class Network:
         classes: how many logits there are.
         weights: parameters and buffers by name, at first the model's own.
         answer: the name of the layer that puts out the logits.
+        traced: the trace, which puts out what every layer does, by name.
         nodes: the step of the trace that each layer is.
+        modules: the module of each layer, or one that does the same; None for other functions.
         reads: for each layer and each of its inputs the places that it reads; None: not known.
 
     Args:
@@ -115,10 +117,6 @@ class Network:
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
         self.traced.graph.output_node().args = (self.nodes,)
         self.traced.recompile()
-
-    def module(self, layer: str) -> nn.Module | None:
-        """The module of a layer, or one that does the same; None for other functions."""
-        return self.modules[layer]
 
     def users(self, layer: str) -> list[str]:
         """The layers that read a layer."""

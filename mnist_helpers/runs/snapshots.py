@@ -103,8 +103,9 @@ def load_snapshots(path: Path) -> Snapshots:
         for values in zip(*history.values(), strict=True):
             EpochRecord(**dict(zip(history, values, strict=True)))  # raises where a field is amiss
         snapshots = Snapshots(epochs, weights, history)
-        if not names or len(set(epochs)) < len(epochs) or snapshots.best < 0:
+        if not names or len(set(epochs)) < len(epochs):
             raise ValueError("its moments are not those of a run")
+        _ = snapshots.best  # raises where no moment is the end of the best epoch
         return snapshots
 
 

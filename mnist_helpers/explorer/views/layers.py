@@ -133,7 +133,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
     else:
         kernels = weights[channel]  # (in, height, width)
         field = "input_channel"
-        first = channel // (outs // look.subject.network.module(name).groups) * ins
+        first = channel // (outs // look.subject.network.modules[name].groups) * ins
         columns = 4
         if look.limits == "each":
             limits = limits[channel * ins :][:ins]
