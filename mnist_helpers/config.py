@@ -105,7 +105,7 @@ def whole(low: int, high: int) -> Meta:
 
 
 def up_to(high: float) -> Meta:
-    """Numbers from 0 on."""
+    """Numbers from 0 to another, for check_fields."""
     return Meta(ge=0, le=high, description=f"from 0 to {high}")
 
 
@@ -146,7 +146,7 @@ class Config:
     data_dir: Annotated[Path, PATH] = DATA_DIR
     """Folder of MNIST, or of a data set in its IDX form."""
     model_save_path: Annotated[Path | None, PATH] = None
-    """Where the best weights go, with their card beside them; by default the run's own folder."""
+    """Where the best weights and their card go, besides the run's own folder."""
     num_workers: Annotated[int, whole(0, 64)] = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: Annotated[tuple[Decay, Decay], Meta(description="two numbers in [0, 1)")] = (0.8, 0.95)

@@ -98,10 +98,11 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     """Writes files that are whole at every moment: first all beside their places, then moved.
 
     Args:
-        withdraw: is removed in between.
+        withdraw: is removed once all are written beside, before the first is moved.
 
     Raises:
-        InputError: they can't be written; what was there before stays.
+        InputError: they can't be written. What was there before stays if they can't be written
+            beside, as on a full disk; moving them afterwards hardly ever fails.
     """
     beside = {path: unfinished(path) for path in contents}
     try:

@@ -43,7 +43,7 @@ def best_record(history: list[EpochRecord]) -> EpochRecord:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answers to N images: `logits` (N, 10) and true `labels` (N,), on the CPU."""
+    """What a model answers to N images: `logits` (N, classes), true `labels` (N,); on the CPU."""
 
     logits: Tensor
     labels: Tensor
@@ -55,17 +55,17 @@ class Predictions:
 
     @cached_property
     def probs(self) -> Tensor:
-        """Softmax of the logits, (N, 10); each row sums to 1."""
+        """Softmax of the logits, (N, classes); each row sums to 1."""
         return self.logits.softmax(dim=1)
 
     @cached_property
     def preds(self) -> Tensor:
-        """The likeliest digit for each image, (N,)."""
+        """The likeliest class for each image, (N,)."""
         return self.logits.argmax(dim=1)
 
     @cached_property
     def confidence(self) -> Tensor:
-        """The probability of the likeliest digit, (N,), in [0.1, 1]."""
+        """The probability of the likeliest class, (N,), in [1 / classes, 1]."""
         return self.probs.amax(dim=1)
 
     @cached_property
@@ -79,7 +79,7 @@ class Predictions:
         return F.cross_entropy(self.logits, self.labels, reduction="none")
 
     def loss(self, label_smoothing: float = 0.0) -> float:
-        """Mean cross-entropy in nats, `label_smoothing` of each target spread over all digits."""
+        """Mean cross-entropy in nats, `label_smoothing` of each target spread over all classes."""
         return F.cross_entropy(self.logits, self.labels, label_smoothing=label_smoothing).item()
 
     @cached_property
@@ -110,7 +110,7 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
-    """Counts of images, (10, 10): row the true digit, column the predicted one."""
+    """Counts of images, (classes, classes): row the true class, column the predicted one."""
     from torchmetrics.functional import classification
 
     return classification.multiclass_confusion_matrix(
@@ -119,7 +119,7 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
 
 
 def class_report(predictions: Predictions) -> dict[str, Tensor]:
-    """Precision, recall and F1 of each digit, (10,) in [0, 1]; 0 where a digit never occurs."""
+    """Precision, recall and F1 of each class, (classes,) in [0, 1]; 0 where it never occurs."""
     from torchmetrics.functional import classification
 
     scores = {

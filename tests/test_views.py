@@ -173,6 +173,8 @@ class TestKernels:
         assert small.heads == ([str(i) for i in range(32)], [str(i) for i in range(16)])
         assert selected(small, 5 * 32 + 11) == {"layer": "conv2", "channel": 11, "input_channel": 5}
         assert selected(large, 6) == {"layer": "conv2", "input_channel": 6}
+        if quantity == "gradient":
+            assert f"gradient of the loss of the first {len(grey.images)} images" in caption
         top = np.abs(values).max()
         assert small.limits == [pytest.approx((-top, top), rel=1e-4)] == large.limits
         assert caption.startswith("conv2: 32 × 16 kernels of 3 × 3, ")

@@ -62,7 +62,7 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
     board = trainer.config.tensorboard
     image = splits.val.tensors[0][:1].to(trainer.device)
 
-    def keep(record: EpochRecord) -> None:
+    def save_epoch(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
         if board:
@@ -70,7 +70,7 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
 
     try:
         with progress_bar(trainer) as bar:
-            trainer.run(keep, lambda loss: bar.update())
+            trainer.run(save_epoch, lambda loss: bar.update())
     except InputError:
         if trainer.best_weights:
             save_best(trainer, folder, validation=splits.val)

@@ -14,7 +14,7 @@ from mnist_helpers.runs.snapshots import Snapshots
 if TYPE_CHECKING:
     from mnist_helpers.explorer.subject import Subject
 
-FEW = 1000  # images, for the points of a replay
+FEW = 1000  # images: for the points of a replay, and the gradient of kernels
 
 
 def moments(run: str, snapshots: Snapshots) -> dict[str, float]:

@@ -13,7 +13,11 @@ MOST_WEIGHT = 100  # in a kernel of one's own
 
 @dataclass(frozen=True)
 class ImageFilter:
-    """Which images one looks at: those that agree with all that is not left open."""
+    """Which images one looks at: those that agree with all that is not left open.
+
+    What they are read as, and how surely, is the answer of the subject's first weights, whichever
+    are chosen.
+    """
 
     digit: int | None = None
     """Only images of this class."""
@@ -29,8 +33,9 @@ class ImageFilter:
 class Selection(ImageFilter):
     """Where one looks: a view, an image, a value of what a network makes of it, a class.
 
-    What is None is left to the view, which says what it took: the layer is then the first
-    convolution, and channel, row, column and input channel are those of the largest value.
+    What is None is filled in later. `Subject.look` takes the first weights, the first convolution,
+    the channel, row and column of the largest value, and the amount that changes nothing; the input
+    channel is that of the largest partial sum; the rest is left to the view.
 
     Raises:
         InputError: `ablated` is no list of pairs, `kernel` not nine numbers, or `drawing` no ink.
@@ -61,7 +66,8 @@ class Selection(ImageFilter):
     quantity: Literal["weights", "gradient", "change"] = "weights"
     """What is drawn of the kernels."""
     limits: Literal["layer", "robust", "each", "all images"] = "layer"
-    """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images."""
+    """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images
+    (of kernels: as of the layer)."""
     ablated: tuple[tuple[str, int], ...] = ()
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False

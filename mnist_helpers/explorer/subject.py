@@ -199,7 +199,7 @@ class Subject:
 
     @cached_property
     def hidden(self) -> str:
-        """The linear layer before that of the logits, or else what that reads."""
+        """The last but one layer with weights that gives a vector, or else what the last reads."""
         layers = self.layers.values()
         linear = [layer.name for layer in layers if layer.parameters and len(layer.shape) == 1]
         if len(linear) > 1:

@@ -176,7 +176,7 @@ class Explorer(VBox):
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring(may_wait()):  # what the open view lacks is begun again
+        with self.subject.jobs.deferring(may_wait()):  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()

@@ -1,4 +1,4 @@
-"""The views: pure functions of a subject and a selection, each with the fields that it shows."""
+"""The views: functions of a `Look` that may raise `Unmeasured`, each with the fields it shows."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,9 @@ from mnist_helpers.explorer.views.training import training
 class View(NamedTuple):
     """A view: the title of its tab, its function, and the fields of the selection it shows.
 
-    `needs` names what a subject must have been given; without that there is no tab.
+    The fields make the controls, and more: with "image" a view is not drawn where the filter lets
+    nothing through, without "drawing" or "disturbance" `shown` takes these away, and "layer" brings
+    the trail. `needs` names what a subject must have been given; without that there is no tab.
     """
 
     title: str

@@ -15,7 +15,7 @@ from mnist_helpers.explorer.views.parts import (
 )
 from mnist_helpers.network.arithmetic import Arithmetic
 
-RULES = {
+SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
     "max": "the largest is {value}",
     "mean": "the mean is {value}",
     "relu": "max(0, {first}) = {value}",
@@ -48,7 +48,7 @@ def sentence(look: Look, sums: Arithmetic) -> str:
         return f"{look.subject.layers[look.layer].op} puts out {value}"
     if sums.kernel is None:
         first = number(sums.patch.flat[0].item())
-        return RULES[sums.rule].format(value=value, first=first, channel=look.channel)
+        return SENTENCES[sums.rule].format(value=value, first=first, channel=look.channel)
     total = number(sums.partial_sums.sum().item())
     text = f"sum of all products {total} + bias {number(sums.bias)} = {value}"
     if sums.rectified:

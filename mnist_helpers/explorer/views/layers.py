@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_helpers.explorer.look import Look
+from mnist_helpers.explorer.replay import FEW
 from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene, Table
 from mnist_helpers.explorer.views.parts import (
     SMALL,
@@ -27,7 +28,7 @@ from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 MOST_KERNELS = 2048  # that are drawn at once
 QUANTITIES = {
     "weights": "{weights} weights",
-    "gradient": "gradient of the loss of the first 1,000 images",
+    "gradient": "gradient of the loss of the first {count:,} images",
     "change": "change from {other} to {weights}",
 }
 
@@ -114,7 +115,9 @@ def kernels(look: Look) -> Scene:
     marks = [large_kernels(look, name, weights, limits)]
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(name, weights, limits, channel))
-    quantity = QUANTITIES[look.quantity].format(weights=look.weights, other=look.other)
+    quantity = QUANTITIES[look.quantity].format(
+        weights=look.weights, other=look.other, count=len(look.subject.images[:FEW])
+    )
     shape = f"{outs} × {ins} kernels of {height} × {width}"
     scale = limits_text(limits, look.limits)
     caption = f"{name}: {shape}, {quantity}, {scale}. Output channel {channel} is chosen."

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.replay import FEW
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Text
 from mnist_helpers.explorer.views.answers import matrix
 from mnist_helpers.explorer.views.parts import (
@@ -133,7 +132,7 @@ def cloud(look: Look, points: np.ndarray) -> Scatter:
         frame = look.image
     return Scatter(
         points=points,
-        classes=subject.labels[:FEW].tolist(),
+        classes=subject.labels[: len(points)].tolist(),
         names=subject.digits,
         frame=frame,
         side=300,
