@@ -30,7 +30,7 @@ from tqdm import tqdm
 from mnist_helpers import load_checkpoint, load_splits
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject
-from mnist_helpers.explorer.controls import PLAYED, part_of
+from mnist_helpers.explorer.controls import PLAYED, changes_of
 from mnist_helpers.notebooks import execute
 from mnist_helpers.runs.snapshots import load_snapshots
 
@@ -70,8 +70,8 @@ def a_change(explorer: Explorer, dice: random.Random) -> dict[str, object]:
     if control.disabled or dice.random() < 0.4:
         return dice.choice(others)
     if isinstance(control, IntSlider | BoundedIntText):
-        return part_of(subject, explorer.selection, name, dice.randint(0, control.max))
-    return part_of(subject, explorer.selection, name, dice.choice(control.options)[1])
+        return changes_of(subject, explorer.selection, name, dice.randint(0, control.max))
+    return changes_of(subject, explorer.selection, name, dice.choice(control.options)[1])
 
 
 def selections() -> bool:

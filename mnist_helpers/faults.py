@@ -36,7 +36,7 @@ def delayed_interrupts() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def explained(config: Config) -> Iterator[None]:
+def explaining_faults(config: Config) -> Iterator[None]:
     """Makes one sentence of what the machine can't do, with the setting to lower."""
     try:
         yield

@@ -158,12 +158,12 @@ def tiled(maps: np.ndarray) -> np.ndarray:
 
 
 def plot_lr_find(
-    rates: Sequence[float], losses: Sequence[float], chosen: float, *, ax: Axes | None = None
+    rates: Sequence[float], losses: Sequence[float], rate: float, *, ax: Axes | None = None
 ) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
     ax = ax or make_figure(8, 2.6).subplots()
     ax.semilogx(rates, losses, color=PARTS["train"])
-    ax.axvline(chosen, color="black", linestyle=":", label=f"chosen: {chosen:g}")
+    ax.axvline(rate, color="black", linestyle=":", label=f"chosen: {rate:g}")
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
 
 

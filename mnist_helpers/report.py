@@ -18,14 +18,14 @@ COVERAGE = (1.0, 0.99, 0.98, 0.95)
 def metrics(
     test: Predictions,
     val: Predictions,
-    withstood: Mapping[str, Sequence[Tensor]],
+    correct_by_disturbance: Mapping[str, Sequence[Tensor]],
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.
 
     Args:
         test: the answers that are judged; the temperature is fitted to those of `val`.
-        withstood: what `resistance` yields, by name.
+        correct_by_disturbance: what `resistance` yields, by name.
     """
     temperature = calibration.fit_temperature(val)
     calibrated = calibration.with_temperature(test, temperature)
@@ -50,27 +50,29 @@ def metrics(
         "resistance": {
             name: {
                 "amounts": DISTURBANCES[name].amounts,
-                "accuracies": [correct.double().mean().item() for correct in answers],
+                "accuracies": [correct.double().mean().item() for correct in correct_by_amount],
             }
-            for name, answers in withstood.items()
+            for name, correct_by_amount in correct_by_disturbance.items()
         },
     }
 
 
 def plot_withstood(
-    network: Network, image: Tensor, withstood: Mapping[str, Sequence[Tensor]]
+    network: Network, image: Tensor, correct_by_disturbance: Mapping[str, Sequence[Tensor]]
 ) -> Figure:
     """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
 
     Args:
-        withstood: what `resistance` yields, by name.
+        correct_by_disturbance: what `resistance` yields, by name.
     """
     fig = plots.make_figure(9, 8)
     panels = fig.subfigures(3, 3).ravel()
-    for panel, (name, answers) in zip(panels, withstood.items(), strict=True):
+    for panel, (name, correct_by_amount) in zip(
+        panels, correct_by_disturbance.items(), strict=True
+    ):
         kind = DISTURBANCES[name]
         title = f"{name} ({kind.unit})"
         digits = [disturb(network, image, name, amount) for amount in kind.amounts]
-        shares = [correct.float().mean() for correct in answers]
+        shares = [correct.float().mean() for correct in correct_by_amount]
         plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), fig=panel)
     return fig

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.faults import delayed_interrupts, explained
+from mnist_helpers.faults import delayed_interrupts, explaining_faults
 from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Trainer:
         if not self.history:
             self.take_snapshot(0)
         self.interrupted = False
-        with explained(self.config), delayed_interrupts() as interrupt:
+        with explaining_faults(self.config), delayed_interrupts() as interrupt:
 
             def after_step(loss: Tensor) -> None:
                 on_step(loss)
@@ -219,9 +219,9 @@ class Trainer:
         means = {}
         squares = {}
         for index, (name, _) in enumerate(self.model.named_parameters()):
-            moments = state["optimizer"]["state"][index]
-            means[name] = moments["exp_avg"].clone()
-            squares[name] = moments["exp_avg_sq"].clone()
+            adam_state = state["optimizer"]["state"][index]
+            means[name] = adam_state["exp_avg"].clone()
+            squares[name] = adam_state["exp_avg_sq"].clone()
             optimizer["state"][index] = {
                 "step": torch.tensor(float(steps)),
                 "exp_avg": means[name],

@@ -71,7 +71,7 @@ def test_the_ranking_counts_images():
     right = sure[7:].sum().item()
     assert right >= 25
     ablation = Ablation(Network(model, images), images, labels)
-    fractions, losses = finish(ablation.ranking("conv1"))
+    fractions, losses = finish(ablation.lost_without_each("conv1"))
     assert fractions == pytest.approx([(channel + 1) / 16 for channel in range(16)])
     for channel, loss in enumerate(losses):
         logits = expected_logits(model, ["conv1"], images, [("conv1", channel)])

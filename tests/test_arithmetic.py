@@ -37,7 +37,7 @@ def by_rule(made: Arithmetic, channel: int) -> float:
 
 def check_patch(made: Arithmetic, outputs: dict[str, torch.Tensor]) -> None:
     """What lies inside of the frame is what the layer of the patch puts out there."""
-    channels = as_maps(outputs[made.layer][0])[made.source :][: len(made.patch)]
+    channels = as_maps(outputs[made.layer][0])[made.first_channel :][: len(made.patch)]
     assert (len(made.rows), len(made.columns)) == made.patch.shape[1:]
     for (channel, row, column), value in np.ndenumerate(made.patch):
         y, x = made.rows[row], made.columns[column]
@@ -124,7 +124,7 @@ def test_a_group_reads_its_own_channels():
     network = Network(model, COLOUR)
     outputs = network.outputs(COLOUR[:1])
     made = explain(network, outputs, "1", 11, 2, 3)
-    assert (made.source, made.layer) == (6, "0")
+    assert (made.first_channel, made.layer) == (6, "0")
     assert np.array_equal(made.patch, outputs["0"][0, 6:8, 2:5, 3:6])
 
 
@@ -137,7 +137,7 @@ def test_a_linear_layer_reads_the_maps_before_the_flattening():
     assert np.array_equal(made.patch, outputs["pool2"][0])
     assert np.array_equal(made.kernel.ravel(), network.model.fc1.weight.detach()[17])
     made = explain(network, outputs, "flatten", 100)
-    assert (made.source, made.rows[0], made.columns[0]) == (2, 0, 2)
+    assert (made.first_channel, made.rows[0], made.columns[0]) == (2, 0, 2)
 
 
 def test_branches():
@@ -145,7 +145,7 @@ def test_branches():
     network = Network(build("branching"), images)
     outputs = network.outputs(images[:1])
     made = explain(network, outputs, "cat", 7, 3, 4)
-    assert (made.layer, made.source, made.rule) == ("right", 1, "copy")
+    assert (made.layer, made.first_channel, made.rule) == ("right", 1, "copy")
     assert explain(network, outputs, "cat", 5, 3, 4).layer == "left"
     made = explain(network, outputs, "add_1", 2, 3, 1)
     terms = [outputs[name][0, 2, 3, 1] for name in ("ragged", "add")]

@@ -110,7 +110,7 @@ def subject(splits):
 def whole_subject(splits):
     subject = make_subject(splits, len(splits.test))
     for layer in subject.network.convolutions:
-        subject.ranking(layer, "trained")
+        subject.lost_without_each(layer, "trained")
     return subject
 
 
@@ -485,7 +485,7 @@ def test_from_a_cell_to_its_images_to_one_in_the_pipeline_by_mouse(desk, subject
     desk.says(draw(subject, Selection(view="confusion")).caption)
     cells.nth(9 * 10 + 4).click()
     chosen = {"digit": 9, "predicted": 4}
-    numbers = subject.chosen(Selection(**chosen).filter).tolist()
+    numbers = subject.image_numbers(Selection(**chosen).filter).tolist()
     at = Selection(view="confusion", image=numbers[0], **chosen)
     desk.shows(**vars(at))
     assert float(desk.slider("Image").get_attribute("aria-valuemax")) == len(numbers) - 1
@@ -504,7 +504,7 @@ def test_from_a_cell_to_its_images_by_key(desk, subject):
     cells.nth(0).focus()
     for key in ["ArrowDown"] * 5 + ["ArrowRight"] * 3 + ["Enter"]:
         desk.page.keyboard.press(key)
-    numbers = subject.chosen(Selection(digit=5, predicted=3).filter).tolist()
+    numbers = subject.image_numbers(Selection(digit=5, predicted=3).filter).tolist()
     desk.shows(view="confusion", digit=5, predicted=3, image=numbers[0])
     desk.root.locator(".scene .maps .grid").focus()
     desk.page.keyboard.press("Enter")

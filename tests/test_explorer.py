@@ -111,7 +111,7 @@ class TestSubject:
             for read, mask in (("all", right | True), ("right", right), ("wrong", ~right)):
                 among = mask if digit is None else mask & (subject.labels == digit)
                 wanted = among.nonzero().flatten().tolist()
-                assert subject.chosen(ImageFilter(digit=digit, read=read)).tolist() == wanted
+                assert subject.image_numbers(ImageFilter(digit=digit, read=read)).tolist() == wanted
 
     def test_without_labels_the_models_answers_stand_for_them(self, subject):
         bare = Subject(subject.network.model, subject.images[:20])
@@ -389,7 +389,7 @@ class TestControls:
 
     def test_play_walks_the_same_range(self, explorer):
         send(explorer, read="wrong")
-        send(explorer, image=explorer.subject.chosen(ImageFilter(read="wrong"))[-1])
+        send(explorer, image=explorer.subject.image_numbers(ImageFilter(read="wrong"))[-1])
         play = explorer.controls["play"]
         position = explorer.controls["position"]
         assert (play.value, play.max) == (position.value, position.max)

@@ -433,7 +433,7 @@ class TestTable:
     values = np.array([[0.5, -1.0], [np.nan, np.inf]])
 
     def test_cells_hold_the_texts(self, page):
-        table = Table(values=self.values, rows=["r0", "r1"], columns=["c0", "c1"], frame=1)
+        table = Table(values=self.values, rows=["r0", "r1"], columns=["c0", "c1"], framed_cell=1)
         scene = open_page(page, table)
         assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.500", "−1.000", "", "none"]
         assert scene.locator("th[scope=col]").all_inner_texts() == ["c0", "c1"]
@@ -912,7 +912,7 @@ def realistic():
     table = Table(
         values=rng.normal(size=(2, 8)),
         select={"input_channel": INDEX},
-        frame=3,
+        framed_cell=3,
         columns=[str(i) for i in range(8)],
         rows=["0 to 7", "8 to 15"],
         title="sums by input channel",
@@ -977,7 +977,7 @@ class TestScatter:
         return box["x"] + 10 + 440 * x, box["y"] + 450 - 440 * y
 
     def test_letters_stand_at_their_points_in_their_colours(self, page):
-        scene = open_page(page, self.scatter(frame=2, marked=[1]))
+        scene = open_page(page, self.scatter(framed_point=2, marked=[1]))
         shown = pixels(scene.locator("canvas"))
         assert shown.shape == (460, 460, 4)
         for i, number in enumerate([0, 1, 1, 2]):
@@ -995,7 +995,7 @@ class TestScatter:
         assert (frame["x"] + 7, frame["y"] + 7) == pytest.approx((x, y), abs=1.5)
 
     def test_a_smaller_one(self, page):
-        canvas = open_page(page, self.scatter(frame=1, side=300)).locator("canvas")
+        canvas = open_page(page, self.scatter(framed_point=1, side=300)).locator("canvas")
         box, frame = canvas.bounding_box(), page.locator(".point").bounding_box()
         assert pixels(canvas).shape == (300, 300, 4)
         assert box["width"] == pytest.approx(300, abs=2.5)  # with its line
@@ -1016,14 +1016,14 @@ class TestScatter:
         assert read_out(page) == "image 30: 1, read wrongly"
         page.mouse.click(*self.place(scene, 0))
         assert selections(page) == [{"pointed": 7}]
-        pages.show(page, self.scatter(frame=0), serial=10**6)
+        pages.show(page, self.scatter(framed_point=0), serial=10**6)
         assert selections(page) == [{"image": 7}]
         x, y = self.place(scene, 0)
         page.mouse.move(x + 60, y - 60)  # nothing is near
         assert selections(page) == []
 
     def test_keys_go_from_point_to_point(self, page):
-        scene = open_page(page, self.scatter(frame=0))
+        scene = open_page(page, self.scatter(framed_point=0))
         scene.locator(".sheet").focus()
         for key, image in [("ArrowRight", 31), ("ArrowUp", 30), ("End", 31), ("Home", 7)]:
             page.keyboard.press(key)
@@ -1036,7 +1036,7 @@ class TestScatter:
         assert scene.locator(".names span").all_inner_texts() == ["A Coat", "B Bag", "C Shirt"]
 
     def test_axe_finds_nothing(self, page):
-        open_page(page, self.scatter(frame=1))
+        open_page(page, self.scatter(framed_point=1))
         assert Axe().run(page, "#here").violations_count == 0
 
 

@@ -130,7 +130,7 @@ class TestTable:
         ]
 
     def test_tints_tell_sign_and_size_and_the_frame_its_cell(self):
-        table = Table(values=np.array([[2.0, -1.0]]), frame=1)
+        table = Table(values=np.array([[2.0, -1.0]]), framed_cell=1)
         cells = [text for text in drawn(table, Letters) if text.get_bbox_patch()]
         fills = [cell.get_bbox_patch().get_facecolor()[:3] for cell in cells]
         assert np.array(fills) == pytest.approx(
@@ -321,7 +321,7 @@ class TestScatter:
         assert self.picture(side=300).shape == (300, 300, 3)
 
     def test_rings_and_the_frame(self):
-        plain, picture = self.picture(), self.picture(marked=[1], frame=2)
+        plain, picture = self.picture(), self.picture(marked=[1], framed_point=2)
         changed = np.abs(picture - plain).sum(axis=2) > 0.2
         assert not self.around(changed, 0, 0, 12).any()
         assert (self.around(picture, 1, 0, 12)[self.around(changed, 1, 0, 12)] < 0.9).any()

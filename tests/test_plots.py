@@ -88,7 +88,7 @@ def test_the_learning_rate_is_drawn_where_it_is_known():
 
 
 def test_lr_find_is_logarithmic_and_marks_the_choice():
-    ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], chosen=0.01)
+    ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], rate=0.01)
     curve, mark = ax.lines
     assert curve.get_xdata().tolist() == [1e-3, 1e-2, 1e-1]
     assert curve.get_ydata().tolist() == [2.0, 1.0, 5.0]

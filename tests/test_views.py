@@ -95,7 +95,7 @@ class TestPipeline:
             if output.numel() == subject.classes:
                 assert mark.values.ravel() == pytest.approx(output.numpy(), abs=1e-5)
                 assert selected(mark, 3) == {"layer": layer, "channel": 3, "target": 3}
-                assert mark.frame == output.argmax()
+                assert mark.framed_cell == output.argmax()
                 continue
             drawn = mark.values[~np.isnan(mark.values)]
             assert drawn == pytest.approx(output.numpy().ravel(), abs=1e-5)
@@ -295,7 +295,7 @@ class TestArithmetic:
         sums = sums[0, :, 4, 6].detach().numpy()
         table = found["sums by input channel"]
         assert table.values.ravel() == pytest.approx(sums, abs=1e-5)
-        assert table.frame == 3
+        assert table.framed_cell == 3
         assert selected(table, 9) == {"input_channel": 9}
         assert found["pool1 · 3"].frames == {0: (3, 5, 6, 8)}
         assert np.array_equal(found["pool1 · 3"].values[0], outputs["pool1"][0, 3])
@@ -312,7 +312,7 @@ class TestArithmetic:
             click = selected(found["patch"], index)
             assert value_at(outputs, click) == patch.ravel()[index]
         found, caption, _ = show(grey, view="arithmetic", **place)
-        assert found["sums by input channel"].frame == np.abs(sums).argmax()
+        assert found["sums by input channel"].framed_cell == np.abs(sums).argmax()
 
     def test_both_signs_of_a_rectified_value(self, grey):
         outputs = outputs_of(grey.network.model, grey.images[:1])["conv1"][0].numpy()
@@ -331,7 +331,7 @@ class TestArithmetic:
             place = {"layer": "conv2", "channel": channel, "row": 7, "column": 7}
             found, _, _ = show(grey, view="arithmetic", **place)
             largest = np.abs(sums).argmax()
-            assert found["sums by input channel"].frame == largest, channel
+            assert found["sums by input channel"].framed_cell == largest, channel
             signs.add(sums[largest] > 0)
         assert signs == {True, False}
 
@@ -689,10 +689,10 @@ class TestConfusion:
                 "tenth": None,
             }
             after, caption, _ = show(grey, view="confusion", **click)
-            assert after["images: rows true, columns as read"].frame == cell
+            assert after["images: rows true, columns as read"].framed_cell == cell
             count = int(wanted.ravel()[cell])
             assert caption.startswith(f"{count:,} of {len(labels):,} images")
-            numbers = grey.chosen(Selection(**click).filter)
+            numbers = grey.image_numbers(Selection(**click).filter)
             agrees = (labels == cell // 10) & (read == cell % 10)
             assert numbers.tolist() == np.flatnonzero(agrees).tolist()
             assert len(numbers) == count
@@ -721,7 +721,7 @@ class TestConfusion:
         for tenth in range(10):
             inside = (confidence > tenth / 10) & (confidence <= (tenth + 1) / 10)
             assert selected(bars, tenth) == {"tenth": tenth}
-            numbers = grey.chosen(Selection(tenth=tenth).filter)
+            numbers = grey.image_numbers(Selection(tenth=tenth).filter)
             assert numbers.tolist() == np.flatnonzero(inside).tolist()
             assert bars.numbers[tenth] == (str(inside.sum()) if inside.any() else "")
             if inside.any():
@@ -751,7 +751,7 @@ class TestNeighbours:
         assert scatter.points.min() == 0
         assert scatter.points.max() == 1
         assert scatter.classes == grey.labels.tolist()
-        assert scatter.frame == 4
+        assert scatter.framed_point == 4
         wrong = grey.network.model(grey.images).argmax(1) != grey.labels
         assert scatter.marked == wrong.nonzero().flatten().tolist()
         near = found["most like it, by these features"]
@@ -767,14 +767,14 @@ class TestNeighbours:
         assert scatter.select == {"image": sevens}
         everything = show(grey, view="neighbours")[2][0].points
         np.testing.assert_array_equal(scatter.points, everything[sevens])
-        assert scatter.frame == 2
+        assert scatter.framed_point == 2
         assert set(scatter.classes) == {7}
 
     def test_where_the_filter_hides_what_was_pointed_at_the_image_is_framed(self, grey):
         sevens = (grey.labels == 7).nonzero().flatten().tolist()
         other = int((grey.labels != 7).nonzero()[0])
         _, caption, marks = show(grey, view="neighbours", digit=7, image=sevens[1], pointed=other)
-        assert marks[0].frame == 1
+        assert marks[0].framed_point == 1
         assert f"Framed: image {sevens[1]}: 7" in caption
 
     def test_a_few_images_are_shown_or_refused_in_a_sentence(self, grey):
@@ -963,7 +963,7 @@ class TestTraining:
                 given = clouds[place].points[:, axis]
                 gaps = [np.abs(given - each[:, axis]).max() for each in (points, mirrored)]
                 assert min(gaps) < 1e-3
-            assert (clouds[place].frame, selected(clouds[place], 9)) == (4, {"image": 9})
+            assert (clouds[place].framed_point, selected(clouds[place], 9)) == (4, {"image": 9})
         best, *names = [mark for mark in every if isinstance(mark, Text)]
         assert (best.text, best.select) == ("Best epoch", {"weights": "slow, epoch 2"})
         assert [mark.text for mark in names] == list(sides.values())
@@ -973,7 +973,7 @@ class TestTraining:
         few = {name: each[:3] for name, each in points.items()}
         monkeypatch.setitem(replay.jobs.results, ("replay",), (answers, few))
         found, _, _ = show(replay, view="training", image=4)
-        assert found["fc1 of 3 images, by PCA of the last moment"].frame is None
+        assert found["fc1 of 3 images, by PCA of the last moment"].framed_point is None
 
     def test_what_takes_much_memory_is_kept_of_the_latest_and_measured_again(self, replay):
         def kept(of, kind):
@@ -988,11 +988,11 @@ class TestTraining:
         replay.jobs.defers = True
         for name in names[1:]:
             with pytest.raises(Unmeasured):
-                replay.ranking("conv1", name)
+                replay.lost_without_each("conv1", name)
         replay.jobs.defers = False
         rankings = [("ranking", "conv1", name) for name in names[-2:]]
         assert kept(replay.jobs.running, "ranking") == rankings
-        assert len(replay.ranking("conv1", names[-1])) == 16
+        assert len(replay.lost_without_each("conv1", names[-1])) == 16
         assert kept(replay.jobs.running, "ranking") == rankings[:1]
 
     def test_one_run_alone(self, few, weights):

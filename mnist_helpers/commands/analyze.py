@@ -47,8 +47,8 @@ def measured(options: Analyze) -> dict[str, object]:
     test = evaluate(model, splits.test)
     log.info("test %s", describe(test))
     val = evaluate(model, splits.val)
-    withstood = dict(resistance(subject.network, *splits.test[:SOME]))
-    return metrics(test, val, withstood, subject.digits)
+    correct_by_disturbance = dict(resistance(subject.network, *splits.test[:SOME]))
+    return metrics(test, val, correct_by_disturbance, subject.digits)
 
 
 def executed(source: Path, options: Analyze) -> NotebookNode:

@@ -68,8 +68,8 @@ class Controls(VBox):
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play(interval=500, show_repeat=False)
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
-        self.images = self.line()
-        self.moments = self.line("moment", "play_moments", "run")
+        self.images_line = self.line()
+        self.moments_line = self.line("moment", "play_moments", "run")
         columns = "repeat(auto-fill, minmax(220px, 1fr))"
         self.grid = GridBox(layout=Layout(grid_template_columns=columns))
 
@@ -80,23 +80,23 @@ class Controls(VBox):
     def show(self, look: Look) -> None:
         """Brings all in line with a selection, and shows those of its view."""
         for name, traits in settings(look).items():
-            bring(self.fields[name], traits)
+            set_changed(self.fields[name], traits)
         view = VIEWS[look.view]
         grid = grid_fields(look)
         lines = []
         if "image" in view.fields:
             names = [*IMAGES, *(name for name in FILTERS if name in view.fields)]
-            bring(self.images, {"children": tuple(self.fields[name] for name in names)})
-            lines.append(self.images)
+            set_changed(self.images_line, {"children": tuple(self.fields[name] for name in names)})
+            lines.append(self.images_line)
         if "weights" in view.fields and look.subject.runs:
-            lines.append(self.moments)
+            lines.append(self.moments_line)
         if grid:
             lines.append(self.grid)
-        bring(self.grid, {"children": tuple(self.fields[name] for name in grid)})
-        bring(self, {"children": tuple(lines)})
+        set_changed(self.grid, {"children": tuple(self.fields[name] for name in grid)})
+        set_changed(self, {"children": tuple(lines)})
 
 
-def bring(widget: Widget, traits: Traits) -> None:
+def set_changed(widget: Widget, traits: Traits) -> None:
     """Gives a widget values that are other than those it has.
 
     One message after the other: a slider on the page whose value lay outside its range for a
@@ -124,24 +124,24 @@ def settings(look: Look) -> dict[str, Traits]:
     """What each control is set to, and what it can be set to, at a selection."""
     subject = look.subject
     places = look.places
-    images = subject.chosen(look.filter)
-    position = sliding(len(images), int(np.searchsorted(images, look.image)))
+    images = subject.image_numbers(look.filter)
+    position = slider_traits(len(images), int(np.searchsorted(images, look.image)))
     traits = {
         "position": position,
         "play": position,
         "image": {"max": len(subject.images) - 1, "value": look.image},
-        "layer": stepping(subject.layers, subject.layers, look.layer),
-        "amount": stepping(map(str, places["amount"]), places["amount"], look.amount),
+        "layer": step_traits(subject.layers, subject.layers, look.layer),
+        "amount": step_traits(map(str, places["amount"]), places["amount"], look.amount),
     }
     for name in ("channel", "row", "column"):
-        traits[name] = sliding(len(places[name]), getattr(look, name))
+        traits[name] = slider_traits(len(places[name]), getattr(look, name))
     if "input_channel" in VIEWS[look.view].fields:
-        traits["input_channel"] = sliding(len(look.explained.patch), look.read_channel)
+        traits["input_channel"] = slider_traits(len(look.explained.patch), look.read_channel)
     if subject.runs:
         traits.update(moment_settings(subject, look.weights))
     for name in LISTS:
         if name != "run":
-            traits[name] = listed(subject, name, getattr(look, name))
+            traits[name] = list_traits(subject, name, getattr(look, name))
     return traits
 
 
@@ -152,19 +152,19 @@ def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
     near = [subject.nearest(run, weights) for run in subject.runs]
     run = {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights}
     return {
-        "moment": stepping(epochs, moments, weights),
+        "moment": step_traits(epochs, moments, weights),
         "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
         "run": run,
     }
 
 
-def sliding(count: int, value: int | None) -> Traits:
+def slider_traits(count: int, value: int | None) -> Traits:
     """What a slider over `count` numbers is set to."""
     last = max(count - 1, 1)  # the page can't draw one that has nowhere to go
     return {"max": last, "value": min(value or 0, last), "disabled": count < 2}
 
 
-def stepping(names: Iterable[str], values: Iterable, value: object) -> Traits:
+def step_traits(names: Iterable[str], values: Iterable, value: object) -> Traits:
     """What a slider over named steps is set to."""
     options = tuple(zip(names, values, strict=True))
     is_alone = len(options) == 1
@@ -173,7 +173,7 @@ def stepping(names: Iterable[str], values: Iterable, value: object) -> Traits:
     return {"options": options, "value": value, "disabled": is_alone}
 
 
-def listed(subject: Subject, name: str, value: object) -> Traits:
+def list_traits(subject: Subject, name: str, value: object) -> Traits:
     """What a list of values is set to; those that may be left open begin with `ANY`."""
     values = list(subject.known[name])
     if name == "quantity" and len(subject.networks) == 1:
@@ -191,12 +191,12 @@ def listed(subject: Subject, name: str, value: object) -> Traits:
     return {"options": tuple(options), "value": value}
 
 
-def part_of(subject: Subject, at: Selection, name: str, value: object) -> Traits:
+def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Traits:
     """The part of a selection that a control changes when it is moved."""
     if value == ANY and name in LEFT_OPEN:
         value = None
     if name == "position":
-        images = subject.chosen(at.filter)
+        images = subject.image_numbers(at.filter)
         if value >= len(images):  # by a link from elsewhere, where the filter lets nothing through
             return {}
         return {"image": int(images[value])}
@@ -205,15 +205,15 @@ def part_of(subject: Subject, at: Selection, name: str, value: object) -> Traits
     return {name: value}
 
 
-def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
+def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selection:
     """The selection after a control or a click changed a part of it.
 
-    Beside the fields, `part` may hold "ablate" (a channel that is put to zero, or on again; None
+    Beside the fields, `changes` may hold "ablate" (a channel that is put to zero, or on again; None
     for all on) and "reset".
     """
-    if "reset" in part:
+    if "reset" in changes:
         return Selection(view=at.view)
-    fields = dict(part)
+    fields = dict(changes)
     if "ablate" in fields:
         pair = fields.pop("ablate")
         fields["ablated"] = ()
@@ -229,7 +229,7 @@ def moved(subject: Subject, at: Selection, part: Traits) -> Selection:
         for name in ("channel", "row", "column"):
             if getattr(after, name) is not None:
                 after = replace(after, **{name: getattr(place, name)})
-    images = subject.chosen(after.filter)
+    images = subject.image_numbers(after.filter)
     if after.image in images:
         return after
     if "image" in fields:  # one that the filter hides takes the filter away

@@ -14,8 +14,8 @@ def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
     names = [str(digit) for digit in range(classes)] if names is None else list(map(str, names))
     different = {name.strip(" ") for name in names} - {""}
     if not len(names) == len(different) == classes:
-        said = f"class_names has {len(names)} names, but there are {classes} classes"
-        raise InputError(f"{said}; give a different one for each.")
+        problem = f"class_names has {len(names)} names, but there are {classes} classes"
+        raise InputError(f"{problem}; give a different one for each.")
     return names
 
 

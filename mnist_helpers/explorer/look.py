@@ -32,7 +32,7 @@ class Look(Selection):
     @property
     def pixels(self) -> np.ndarray:
         """The image, (C, H, W)."""
-        return self.subject.image(self.source, *self.disturbed)[0].numpy()
+        return self.subject.image(self.image_or_ink, *self.disturbed)[0].numpy()
 
     @property
     def disturbed(self) -> tuple[str, float]:
@@ -42,7 +42,7 @@ class Look(Selection):
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """What every layer makes of the image: {name: (C, H, W)}."""
-        return self.subject.maps(self.source, self.weights, *self.disturbed)
+        return self.subject.maps(self.image_or_ink, self.weights, *self.disturbed)
 
     @property
     def values(self) -> np.ndarray:
@@ -69,7 +69,7 @@ class Look(Selection):
     @cached_property
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
-        outputs = self.subject.outputs(self.source, self.weights, *self.disturbed)
+        outputs = self.subject.outputs(self.image_or_ink, self.weights, *self.disturbed)
         network = self.subject.networks[self.weights]
         return explain(network, outputs, self.layer, self.channel, self.row, self.column)
 
@@ -107,10 +107,10 @@ class Look(Selection):
         return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
 
     @property
-    def chosen(self) -> Tensor:
+    def image_mask(self) -> Tensor:
         """Which images the filter lets through, (N,) bool."""
         mask = torch.zeros(len(self.subject.images), dtype=torch.bool)
-        mask[self.subject.chosen(self.filter)] = True
+        mask[self.subject.image_numbers(self.filter)] = True
         return mask
 
     @property

@@ -207,7 +207,7 @@ def table_box(mark: Table) -> OffsetBox:
             cells.append(words(mark.rows[row_index]))
         for column_index, text in enumerate(texts):
             ground = {"facecolor": colours[row_index, column_index], "edgecolor": "none", "pad": 2}
-            if mark.frame == row_index * len(texts) + column_index:
+            if mark.framed_cell == row_index * len(texts) + column_index:
                 ground["edgecolor"] = ORANGE
             cells.append(words(text.rjust(width), 8, family="monospace", bbox=ground))
         rows.append(row(cells, 6))
@@ -279,8 +279,8 @@ def scatter_box(mark: Scatter) -> OffsetBox:
             legend.append(words(f"{letter}  {name}", color=colour))
     rings = mark.points[list(mark.marked)]
     ax.scatter(*rings.T, s=70, edgecolors="black", facecolors="none")
-    if mark.frame is not None:
-        point = mark.points[mark.frame]
+    if mark.framed_point is not None:
+        point = mark.points[mark.framed_point]
         ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
     boxes = [chart_box(fig)]
     if legend:

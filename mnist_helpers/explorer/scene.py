@@ -57,13 +57,14 @@ class Table(Mark):
     """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value.
 
     `edit` names a field of the selection that is these numbers; then they can be changed. `counts`
-    are written whole; `shades` (H, W) tint the cells where it is not the numbers themselves.
+    are written whole; `shades` (H, W) tint the cells where it is not the numbers themselves;
+    `framed_cell` is row · W + column.
     """
 
     values: np.ndarray
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
-    frame: int | None = None
+    framed_cell: int | None = None
     percent: bool = False
     edit: str = ""
     counts: bool = False
@@ -107,15 +108,15 @@ class Bars(Mark):
 class Scatter(Mark):
     """Points (N, 2) in [0, 1], each a letter for its class; `marked` ones bear a ring.
 
-    `classes` (N,) are numbers into `names`, `frame` is the chosen point, and `hovers` names the
-    field of the selection that is the point under the pointer; `side` is in pixels.
+    `classes` (N,) are numbers into `names`, `framed_point` is the chosen one, and `hovers` names
+    the field of the selection that is the point under the pointer; `side` is in pixels.
     """
 
     points: np.ndarray
     classes: Sequence[int]
     names: Sequence[str]
     marked: Sequence[int] = ()
-    frame: int | None = None
+    framed_point: int | None = None
     hovers: str = ""
     side: int = 460
 

@@ -9,6 +9,7 @@ from typing import Literal
 from mnist_helpers.config import InputError
 
 MOST_WEIGHT = 100  # in a kernel of one's own
+Input = int | str  # the number of an image, or what is drawn, as `Selection.drawing`
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Selection(ImageFilter):
             object.__setattr__(self, "kernel", checked_kernel(self.kernel))
 
     @property
-    def source(self) -> int | str:
+    def image_or_ink(self) -> Input:
         """What is looked at: the drawing, or the number of the image."""
         return self.drawing or self.image
 
@@ -134,10 +135,10 @@ def field_names() -> list[str]:
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     """Nine numbers, where they are that."""
     try:
-        numbers = tuple(float(each) for each in kernel)
+        numbers = tuple(float(weight) for weight in kernel)
     except (TypeError, ValueError, OverflowError):
         numbers = ()
-    if len(numbers) != 9 or not all(-MOST_WEIGHT <= each <= MOST_WEIGHT for each in numbers):
+    if len(numbers) != 9 or not all(-MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in numbers):
         form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
         raise InputError(f"kernel is {kernel!r:.60}, but must be {form}.")
     return numbers

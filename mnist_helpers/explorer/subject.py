@@ -19,7 +19,7 @@ from mnist_helpers.explorer.inputs import checked_images, checked_labels, checke
 from mnist_helpers.explorer.jobs import Jobs
 from mnist_helpers.explorer.look import Look, largest, require
 from mnist_helpers.explorer.replay import FEW, moments, replay_job, weights_of
-from mnist_helpers.explorer.selection import ImageFilter, Selection
+from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
@@ -125,23 +125,23 @@ class Subject:
             **CHOICES,
         }
 
-    def image(self, source: int | str, disturbance: str = "none", amount: float = 0.0) -> Tensor:
+    def image(self, image_or_ink: Input, disturbance: str = "none", amount: float = 0.0) -> Tensor:
         """An image, by its number or as it was drawn, (1, C, H, W), as it is or disturbed."""
-        if isinstance(source, str):
-            image = prepare(pad_ink(source)).image[None]
+        if isinstance(image_or_ink, str):
+            image = prepare(pad_ink(image_or_ink)).image[None]
         else:
-            image = self.images[source : source + 1]
+            image = self.images[image_or_ink : image_or_ink + 1]
         return disturb(self.network, image, disturbance, amount)
 
     @cached(64)
-    def outputs(self, source: int | str, weights: str, *disturbed: object) -> dict[str, Tensor]:
+    def outputs(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, Tensor]:
         """What every layer puts out for an image: {name: (1, ...)}."""
-        return self.networks[weights].outputs(self.image(source, *disturbed))
+        return self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
 
     @cached(64)
-    def maps(self, source: int | str, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
+    def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
-        outputs = self.outputs(source, weights, *disturbed)
+        outputs = self.outputs(image_or_ink, weights, *disturbed)
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
     @cached(1)
@@ -155,20 +155,20 @@ class Subject:
         return self.ablation(weights).predictions(channels)
 
     def probs_without(
-        self, channels: tuple[tuple[str, int], ...], weights: str, source: int | str
+        self, channels: tuple[tuple[str, int], ...], weights: str, image_or_ink: Input
     ) -> np.ndarray:
         """The probabilities of an image with some channels put to zero, (classes,)."""
-        if isinstance(source, int):
-            return self.without(channels, weights).probs[source].numpy()
-        drawn = Ablation(self.networks[weights], self.image(source), torch.zeros(1).long())
+        if isinstance(image_or_ink, int):
+            return self.without(channels, weights).probs[image_or_ink].numpy()
+        drawn = Ablation(self.networks[weights], self.image(image_or_ink), torch.zeros(1).long())
         return drawn.predictions(channels).probs[0].numpy()
 
     @cached(256)
     def attributions(
-        self, source: int | str, target: int, weights: str, *disturbed: object
+        self, image_or_ink: Input, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
         """What each method holds responsible for a class: {name: (H, W)}."""
-        return attributions(self.networks[weights], self.image(source, *disturbed)[0], target)
+        return attributions(self.networks[weights], self.image(image_or_ink, *disturbed)[0], target)
 
     @cached(8)
     def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
@@ -183,7 +183,7 @@ class Subject:
         return {name: kernel.numpy() for name, kernel in kernels.items()}
 
     @cached(64)
-    def chosen(self, only: ImageFilter) -> np.ndarray:
+    def image_numbers(self, only: ImageFilter) -> np.ndarray:
         """The numbers of the images that a filter lets through, in order."""
         mask = torch.ones(len(self.images), dtype=torch.bool)
         if only.digit is not None:
@@ -207,14 +207,14 @@ class Subject:
         return self.layers[self.network.answer].inputs[0]
 
     @cached_property
-    def answers(self) -> list[Tensor]:
+    def hidden_and_logits(self) -> list[Tensor]:
         """What the hidden layer and the model put out for all images."""
         return self.network.features(self.images, self.hidden, self.network.answer)
 
     @property
     def features(self) -> Tensor:
         """What the hidden layer puts out for all images, (N, F)."""
-        return self.answers[0].flatten(1)
+        return self.hidden_and_logits[0].flatten(1)
 
     @cached_property
     def known_features(self) -> Tensor:
@@ -236,7 +236,7 @@ class Subject:
     @property
     def logits(self) -> Tensor:
         """What the model answers to all images, (N, classes)."""
-        return self.answers[1]
+        return self.hidden_and_logits[1]
 
     @cached_property
     def labels(self) -> Tensor:
@@ -273,10 +273,10 @@ class Subject:
         text = f"Making images that excite {layer}"
         return self.jobs.result(text, ("maximized", layer, weights, group), start)[place].numpy()
 
-    def ranking(self, layer: str, weights: str) -> Sequence[int]:
+    def lost_without_each(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
         text = f"Ablating the channels of {layer} one by one"
-        start = partial(self.ablation(weights).ranking, layer)
+        start = partial(self.ablation(weights).lost_without_each, layer)
         return self.jobs.result(text, ("ranking", layer, weights), start)
 
     def best(self, run: str) -> str:

@@ -15,7 +15,13 @@ from ipywidgets import Button, FloatProgress, HBox, Label, ToggleButtons, VBox
 from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
-from mnist_helpers.explorer.controls import PLAYED, Controls, bring, moved, part_of
+from mnist_helpers.explorer.controls import (
+    PLAYED,
+    Controls,
+    changes_of,
+    selection_after,
+    set_changed,
+)
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
@@ -120,7 +126,7 @@ class Explorer(VBox):
         look = self.subject.look(shown(self.selection))
         self.is_showing = True
         try:
-            bring(self.tabs, {"value": self.selection.view})
+            set_changed(self.tabs, {"value": self.selection.view})
             self.panel.show(look)
         finally:
             self.is_showing = False
@@ -137,7 +143,7 @@ class Explorer(VBox):
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
         if not self.is_showing:
-            self.receive({"select": part_of(self.subject, self.selection, name, change.new)})
+            self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
         """Changes a part of the selection, as a control or a click on the page asks for it.
@@ -149,7 +155,7 @@ class Explorer(VBox):
                 return
             self.serial = int(content.get("serial", self.serial))
             with self.subject.jobs.deferring(may_wait()):
-                after = moved(self.subject, self.selection, content["select"])
+                after = selection_after(self.subject, self.selection, content["select"])
                 if after == self.selection:
                     self.show()
                 self.selection = after

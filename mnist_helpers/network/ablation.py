@@ -80,7 +80,7 @@ class Ablation(fx.Interpreter):
                 values[step] = run.env[step]
         return values
 
-    def ranking(self, layer: str) -> Generator[float, None, list[int]]:
+    def lost_without_each(self, layer: str) -> Generator[float, None, list[int]]:
         """How many more images are wrong without each channel of `layer` alone; yields progress."""
         right = int(self.predictions().correct.sum())
         channels = self.network.layers[layer].shape[0]

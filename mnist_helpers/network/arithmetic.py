@@ -24,7 +24,7 @@ class Arithmetic(NamedTuple):
         columns: (width,), the same.
         kernel: of the patch's shape, what it is multiplied with.
         bias: what is added at the end.
-        source: the channel that the patch begins with.
+        first_channel: the channel that the patch begins with.
         rectified: whether a ReLU comes next.
     """
 
@@ -36,7 +36,7 @@ class Arithmetic(NamedTuple):
     columns: np.ndarray
     kernel: np.ndarray | None = None
     bias: float = 0.0
-    source: int = 0
+    first_channel: int = 0
     rectified: bool = False
 
     @property
@@ -103,7 +103,7 @@ class Place(NamedTuple):
             layer=layer,
             rows=rows,
             columns=columns,
-            source=int(channels[0]),
+            first_channel=int(channels[0]),
             rectified=any(user.op == "ReLU" for user in users),
         )
 

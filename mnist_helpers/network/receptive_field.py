@@ -41,15 +41,15 @@ class Field(NamedTuple):
     Attributes:
         rows: (height, 2), the first and the last + 1 row that a value in each row of the map sees.
         columns: (width, 2), the same for columns.
-        frame: height and width of what is seen.
+        seen_shape: height and width of what can be seen.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    frame: tuple[int, int]
+    seen_shape: tuple[int, int]
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right (the last two excluded), inside the frame."""
+        """Top, left, bottom and right (the last two excluded), inside of what can be seen."""
         top, bottom = self.rows[row].tolist()
         left, right = self.columns[column].tolist()
         return min(top, bottom), min(left, right), bottom, right
@@ -63,20 +63,20 @@ class Field(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every value sees the whole frame."""
-        height, width = self.frame
+        """Whether every value sees all that can be seen."""
+        height, width = self.seen_shape
         return bool((self.rows == (0, height)).all() and (self.columns == (0, width)).all())
 
     def through(self, reads: Reads) -> "Field":
         """What values see that read values of this map."""
         rows, columns = reads
-        return Field(_through(self.rows, rows), _through(self.columns, columns), self.frame)
+        return Field(_through(self.rows, rows), _through(self.columns, columns), self.seen_shape)
 
     def join(self, other: "Field") -> "Field":
         """The bounding boxes of what is seen through either of two maps of one size."""
         rows = _hull(np.stack((self.rows, other.rows)))
         columns = _hull(np.stack((self.columns, other.columns)))
-        return Field(rows, columns, self.frame)
+        return Field(rows, columns, self.seen_shape)
 
 
 def map_shape(shape: Shape) -> tuple[int, int, int]:

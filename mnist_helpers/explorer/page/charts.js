@@ -41,9 +41,9 @@ function drawTable(view, mark) {
     else write(cell, text);
     cell.classList.toggle("empty", text === "");
     cell.classList.toggle("below", shades[i] < 0);
-    cell.classList.toggle("framed", i === mark.frame);
+    cell.classList.toggle("framed", i === mark.framed_cell);
     cell.style.setProperty("--share", share.toFixed(3));
-    if (selects(mark)) cell.ariaSelected = i === mark.frame;
+    if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
   });
 }
 
@@ -201,7 +201,7 @@ function describeBars({ mark, series }, { index }) {
 function drawScatter(view, mark) {
   view.values = decode(mark.points);
   if (differs(view.body, mark.names)) layScatter(view, mark);
-  view.caret = Math.min(mark.frame ?? view.caret ?? 0, mark.classes.length - 1);
+  view.caret = Math.min(mark.framed_point ?? view.caret ?? 0, mark.classes.length - 1);
   view.items[0].ariaLabel = mark.title;
   const { canvas } = view;
   canvas.width = canvas.height = mark.side * devicePixelRatio;
@@ -223,7 +223,7 @@ function drawScatter(view, mark) {
   });
   const [x, y] = pointAt(view, view.caret);
   Object.assign(view.caretBox.style, { left: `${x - 7}px`, top: `${y - 7}px` });
-  view.caretBox.hidden = mark.frame === null;
+  view.caretBox.hidden = mark.framed_point === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
 }
 

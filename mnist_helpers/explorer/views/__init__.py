@@ -91,7 +91,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     if selection.view not in views_of(subject):
         remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
         raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
-    if {"image", "target"} & {*view.fields} and not len(subject.chosen(selection.filter)):
+    if {"image", "target"} & {*view.fields} and not len(subject.image_numbers(selection.filter)):
         images = filter_text(subject, selection.filter)
         text = f"There is no image of {images}; choose another filter."
         return Scene(Text(text=text, size="strong"), text)

@@ -18,7 +18,7 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 def confusion(look: Look) -> Scene:
     """What is taken for what, how sure the answers are, and the images that the filter leaves."""
     subject = look.subject
-    images = subject.chosen(look.filter)
+    images = subject.image_numbers(look.filter)
     order = subject.predictions.losses[images].argsort(descending=True, stable=True)
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
@@ -36,10 +36,10 @@ def confusion(look: Look) -> Scene:
     labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
     count = len(labels)
     select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
-    frame = None
+    framed_cell = None
     if look.digit is not None and look.predicted is not None:
-        frame = look.digit * classes + look.predicted
-    cells = matrix(look, subject.predictions, frame=frame, select=select)
+        framed_cell = look.digit * classes + look.predicted
+    cells = matrix(look, subject.predictions, framed_cell=framed_cell, select=select)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
     accuracy = f"{subject.predictions.accuracy:.2%} of all are read rightly"
@@ -95,13 +95,13 @@ def neighbours(look: Look) -> Scene:
     subject = look.subject
     answers = subject.predictions
     points = subject.points(look.projection)
-    images = subject.chosen(look.filter).tolist()
+    images = subject.image_numbers(look.filter).tolist()
     image = look.pointed
     if image not in images:
         image = look.image
-    frame = None
+    framed_point = None
     if image in images:
-        frame = images.index(image)
+        framed_point = images.index(image)
     select = {"image": images}
     if len(images) == len(points):
         select = {"image": INDEX}
@@ -112,7 +112,7 @@ def neighbours(look: Look) -> Scene:
         classes=answers.labels[images].tolist(),
         names=subject.digits,
         marked=wrong,
-        frame=frame,
+        framed_point=framed_point,
         select=select,
         hovers="pointed",
         title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",

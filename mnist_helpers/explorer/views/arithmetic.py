@@ -29,16 +29,18 @@ SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    source = look.read_channel
+    patch_channel = look.read_channel
     rule = Text(text=sentence(look, sums), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
-        rows = [Row([*reads(sums, source), rule])]
+        rows = [Row([*read_tables(sums, patch_channel), rule])]
     else:
-        steps = products(sums.patch[source], sums.kernel[source], patch_select(sums, source))
-        rows = [steps, partial_sums(sums, source), rule]
-        caption += f" The numbers are those of input channel {sums.source + source}."
-    return Scene(Column([places(look, sums, source), *rows]), caption)
+        steps = products(
+            sums.patch[patch_channel], sums.kernel[patch_channel], patch_select(sums, patch_channel)
+        )
+        rows = [steps, partial_sums(sums, patch_channel), rule]
+        caption += f" The numbers are those of input channel {sums.first_channel + patch_channel}."
+    return Scene(Column([framed_maps(look, sums, patch_channel), *rows]), caption)
 
 
 def sentence(look: Look, sums: Arithmetic) -> str:
@@ -56,7 +58,7 @@ def sentence(look: Look, sums: Arithmetic) -> str:
     return text
 
 
-def places(look: Look, sums: Arithmetic, source: int) -> Row:
+def framed_maps(look: Look, sums: Arithmetic, patch_channel: int) -> Row:
     """The image, what the layer reads and what it puts out, with the frames of this value."""
     marks = [input_picture(look, LARGE)]
     if sums.patch.size:
@@ -64,7 +66,7 @@ def places(look: Look, sums: Arithmetic, source: int) -> Row:
         columns = sums.columns[sums.columns >= 0]
         corners = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         window = tuple(map(int, corners))
-        channel = sums.source + source
+        channel = sums.first_channel + patch_channel
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
     title = f"row {look.row}, column {look.column}"
     if is_vector(look.values):
@@ -74,26 +76,27 @@ def places(look: Look, sums: Arithmetic, source: int) -> Row:
     return Row(marks)
 
 
-def reads(sums: Arithmetic, source: int) -> list[Item]:
+def read_tables(sums: Arithmetic, patch_channel: int) -> list[Item]:
     """What a value without a kernel reads."""
     if not sums.patch.size:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
         return [Table(values=in_rows(sums.patch.ravel()), title="reads")]
-    patch = sums.patch[source]
-    frame = None
+    patch = sums.patch[patch_channel]
+    framed_cell = None
     if sums.rule == "max":
-        frame = int(np.nanargmax(patch))
-    return [Table(values=patch, title="reads", select=patch_select(sums, source), frame=frame)]
+        framed_cell = int(np.nanargmax(patch))
+    select = patch_select(sums, patch_channel)
+    return [Table(values=patch, title="reads", select=select, framed_cell=framed_cell)]
 
 
-def patch_select(sums: Arithmetic, source: int) -> dict[str, object]:
+def patch_select(sums: Arithmetic, patch_channel: int) -> dict[str, object]:
     """A click on a cell of a patch goes to that value in the layer that is read."""
     rows = sums.rows.clip(0)
     columns = sums.columns.clip(0)
     return {
         "layer": sums.layer,
-        "channel": sums.source + source,
+        "channel": sums.first_channel + patch_channel,
         "row": rows.repeat(len(columns)).tolist(),
         "column": np.tile(columns, len(rows)).tolist(),
     }
@@ -112,15 +115,15 @@ def products(
     return Row([read, times, weights, equals, terms, total])
 
 
-def partial_sums(sums: Arithmetic, source: int) -> Table:
+def partial_sums(sums: Arithmetic, patch_channel: int) -> Table:
     """The sum of the products of each input channel."""
     count = len(sums.patch)
     values = in_rows(sums.partial_sums)
-    starts = range(sums.source, sums.source + count, values.shape[1])
+    starts = range(sums.first_channel, sums.first_channel + count, values.shape[1])
     return Table(
         values=values,
         title="sums by input channel",
         rows=[f"from {start}" for start in starts],
-        frame=source,
+        framed_cell=patch_channel,
         select={"input_channel": list(range(count))},
     )

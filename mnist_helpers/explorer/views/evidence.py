@@ -13,7 +13,7 @@ from mnist_helpers.explorer.views.parts import (
     channel_names,
     class_bars,
     filter_text,
-    frame,
+    frames_of,
     grid,
     input_picture,
     picture,
@@ -43,7 +43,7 @@ def answer(look: Look) -> Scene:
 def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
     subject = look.subject
-    mask = look.chosen
+    mask = look.image_mask
     subset = "images"
     emphasis = []
     if look.target is not None:
@@ -52,7 +52,7 @@ def top_images(look: Look) -> Scene:
         subset = f"images of class {name}"
         emphasis = [look.target]
         if not mask.any():
-            count = f"none of the {int(look.chosen.sum()):,} images"
+            count = f"none of the {int(look.image_mask.sum()):,} images"
             raise InputError(f"{count} is of class {name}; choose another class.")
     images = look.stats.top_images(look.channel, TOP, mask).tolist()
     columns = [top_image(look, image) for image in images]
@@ -74,7 +74,7 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     place = f"{look.layer}, channel {look.channel}"
     caption = f"{place}: strongest in {subset} {names}. {driving(look, means)}"
-    if not look.chosen.all():
+    if not look.image_mask.all():
         caption += f" Only {filter_text(subject, look.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
 
@@ -93,7 +93,7 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
     top, left, bottom, right = box or (0, 0, *values.shape[1:])
-    whole = picture(values, SMALL, frames=frame(box), **fields)
+    whole = picture(values, SMALL, frames=frames_of(box), **fields)
     window = picture(values[:, top:bottom, left:right], SMALL, select={})
     return Column([whole, window])
 
@@ -126,7 +126,7 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
         frames = {0: value_box(look)}
     title = f"{weights}, class {look.subject.digits[target]}"
     marks = [picture(look.pixels, 168, title=title, frames=frames)]
-    methods = look.subject.attributions(look.source, target, weights, *look.disturbed)
+    methods = look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
     for method, values in methods.items():
         maps = grid(
             values[None],
@@ -147,21 +147,21 @@ def ablation(look: Look) -> Scene:
     convolutions = subject.network.convolutions
     if look.rank:
         for layer in convolutions:
-            subject.ranking(layer, look.weights)
+            subject.lost_without_each(layer, look.weights)
     answers = subject.without(look.ablated, look.weights)
-    accuracy = answers.correct[look.chosen].double().mean()
+    accuracy = answers.correct[look.image_mask].double().mean()
     facts = f"{images_text(look)}: {accuracy:.2%}"
     if look.ablated:
         full_answers = subject.without((), look.weights)
-        full_probs = subject.probs_without((), look.weights, look.source)
-        probs = subject.probs_without(look.ablated, look.weights, look.source)
+        full_probs = subject.probs_without((), look.weights, look.image_or_ink)
+        probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
         accuracies = [by_class(look, full_answers), by_class(look, answers)]
         charts = [
             paired(look, "probability for this image", [full_probs, probs]),
             paired(look, "accuracy by class", accuracies),
         ]
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
-        full_accuracy = full_answers.correct[look.chosen].double().mean()
+        full_accuracy = full_answers.correct[look.image_mask].double().mean()
         channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
         buttons = [Text(text="All channels on", select={"ablate": None})]
@@ -171,14 +171,14 @@ def ablation(look: Look) -> Scene:
         buttons = []
     if not look.rank:
         buttons.append(Text(text="Measure every channel", select={"rank": True}))
-    rankings = [ranking(look, layer) for layer in convolutions]
+    rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {text}.")
 
 
 def images_text(look: Look) -> str:
     """Which images are looked at, and how many."""
-    count = int(look.chosen.sum())
-    total = len(look.chosen)
+    count = int(look.image_mask.sum())
+    total = len(look.image_mask)
     if count == total:
         return f"All {count:,} images"
     return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.filter)}"
@@ -196,12 +196,12 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
     labels = look.subject.labels
     classes = look.subject.classes
-    correct_counts = labels[answers.correct & look.chosen].bincount(minlength=classes)
-    counts = labels[look.chosen].bincount(minlength=classes)
+    correct_counts = labels[answers.correct & look.image_mask].bincount(minlength=classes)
+    counts = labels[look.image_mask].bincount(minlength=classes)
     return (correct_counts / counts).numpy()
 
 
-def ranking(look: Look, name: str) -> Bars:
+def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
     counts = [look.ranked(layer) for layer in look.subject.network.convolutions]

@@ -85,14 +85,14 @@ def seen_size(look: Look, name: str) -> str:
 def class_table(look: Look, layer: str, **fields: object) -> Table:
     """One value for each class, the chosen class framed, or else the likeliest."""
     values = look.maps[layer].reshape(-1, 1)
-    frame = look.target
-    if frame is None:
-        frame = int(values.argmax())
+    framed_cell = look.target
+    if framed_cell is None:
+        framed_cell = int(values.argmax())
     return Table(
         values=values,
         title=layer,
         rows=look.subject.digits,
-        frame=frame,
+        framed_cell=framed_cell,
         percent=layer == SOFTMAX,
         select={"layer": layer, "channel": INDEX, "target": INDEX},
         **fields,

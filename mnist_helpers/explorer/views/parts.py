@@ -101,11 +101,11 @@ def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) 
 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
-    frames = frame(look.seen(look.row, look.column))
+    frames = frames_of(look.seen(look.row, look.column))
     return picture(look.pixels, side, title="image", frames=frames)
 
 
-def frame(box: Box | None) -> dict[int, Box]:
+def frames_of(box: Box | None) -> dict[int, Box]:
     """The frame of a single map, where there is one."""
     if box is None:
         return {}

@@ -127,14 +127,14 @@ def first_kernels(look: Look) -> Maps:
 def cloud(look: Look, points: np.ndarray) -> Scatter:
     """Where the first images lie, on the axes of the run's last moment."""
     subject = look.subject
-    frame = None
+    framed_point = None
     if look.image < len(points):
-        frame = look.image
+        framed_point = look.image
     return Scatter(
         points=points,
         classes=subject.labels[: len(points)].tolist(),
         names=subject.digits,
-        frame=frame,
+        framed_point=framed_point,
         side=300,
         select={"image": INDEX},
         title=f"{subject.hidden} of {len(points):,} images, by PCA of the last moment",

@@ -119,7 +119,7 @@ function classTable({ maps }, layer, fields) {
   return table(array(data, data.length, 1), {
     rows: DIGIT_NAMES,
     percent: layer === SOFTMAX,
-    frame: indexOfLargest(data),
+    framed_cell: indexOfLargest(data),
     select,
     ...fields,
   });
@@ -267,8 +267,8 @@ function readTables({ at }, place) {
   const [patch] = place.patch;
   if (!patch) return [];
   if (op === "Softmax") return [table(inRows(place.patch.flat()), { title: "reads" })];
-  const frame = op === "MaxPool2d" ? indexOfLargest(patch) : null;
-  return [patchTable(place, patch, 0, { title: "reads", frame })];
+  const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
+  return [patchTable(place, patch, 0, { title: "reads", framed_cell })];
 }
 
 /** Numbers at the places of a patch; a click on one goes to it in the layer that is read. */
@@ -291,9 +291,9 @@ function productsRow(place, source) {
 }
 
 /** The sum of the products of each input channel. */
-function sumsTable(sums, frame) {
+function sumsTable(sums, framed_cell) {
   const values = inRows(sums);
   const rows = range(values.shape[0]).map((i) => `from ${i * values.shape[1]}`);
   const select = { input_channel: range(sums.length) };
-  return table(values, { title: "sums by input channel", rows, frame, select });
+  return table(values, { title: "sums by input channel", rows, framed_cell, select });
 }
