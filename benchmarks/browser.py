@@ -137,6 +137,9 @@ def open_notebook(browser: Browser, address: str, name: str) -> Page:
         "console",
         lambda message: page.errors.append(message.text) if message.type == "error" else None,
     )
+    # a busy machine may make JupyterLab ask, such as for the kernel: what it proposes is taken
+    accept = page.locator(".jp-Dialog .jp-mod-accept")
+    page.add_locator_handler(accept, lambda: accept.click())
     page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")
     page.wait_for_selector(IDLE)
     return page

@@ -16,7 +16,7 @@ from mnist_helpers.data import Splits
 
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
 LONGEST = [  # first those that fork, in a fresh process; then files of more than half a minute
-    "test_runs.py", "test_faults.py", "test_ranks.py", "test_browser.py",
+    "test_runs.py", "test_faults.py", "test_ranks.py", "test_stable.py", "test_browser.py",
     "MNIST-classifier.ipynb", "training_replay.ipynb",
     "conv_visualization.ipynb", "analysis.ipynb", "test_bad_input.py", "test_page.py",
     "test_site.py", "test_cli.py", "test_page_files.py", "test_explorer.py",

@@ -124,14 +124,8 @@ class Explorer(VBox):
             error = str(wrong)
             self.scene = Scene(Text(text=error, size="strong"), error)
         look = self.subject.look(shown(self.selection))
-        self.is_showing = True
-        try:
-            set_changed(self.tabs, {"value": self.selection.view})
-            self.panel.show(look)
-        finally:
-            self.is_showing = False
         text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
-        self.page.state = {  # last: what one sees then is in line with it
+        self.page.state = {  # first, for each message to the page takes its time
             "view": self.selection.view,
             "shown": text,
             "numbers": numbers,
@@ -139,6 +133,12 @@ class Explorer(VBox):
             "error": error,
             "serial": self.serial,
         }
+        self.is_showing = True
+        try:
+            set_changed(self.tabs, {"value": self.selection.view})
+            self.panel.show(look)
+        finally:
+            self.is_showing = False
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
