@@ -380,6 +380,7 @@ def test_a_kernel_of_ones_own(desk):
     desk.shows(view="convolve", kernel=kernel, stride=2, padding=0, **at)
 
 
+@pytest.mark.slow
 def test_a_top_image_leads_to_that_image(desk, subject):
     desk.open("top_images")
     scene = draw(subject, Selection(view="top_images"))

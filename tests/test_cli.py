@@ -271,6 +271,7 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
     assert "epoch  3" in (folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
     arguments = [*options_for(short, tmp_path / "runs"), "--epochs", 4]
     assert run(capsys, *arguments)[0] == 0

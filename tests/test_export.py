@@ -14,6 +14,7 @@ from mnist_helpers import CHECKPOINT_PATH, InputError, SimpleCNN, load_checkpoin
 from mnist_helpers.export import export_checkpoint
 from mnist_helpers.metrics import evaluate
 
+pytestmark = pytest.mark.slow
 FORMATS = ("onnx", "safetensors", "pt2")
 CARD = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
 

@@ -45,7 +45,7 @@ from mnist_helpers.commands import train, visualize
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.paper import Still
 from mnist_helpers.export import export_checkpoint
-from mnist_helpers.faults import explained
+from mnist_helpers.faults import explaining_faults
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.notebooks import execute
@@ -854,7 +854,7 @@ def test_every_word_for_too_little_memory_is_known(few, error):
 
 def test_a_fault_that_is_not_of_too_little_memory_keeps_its_name():
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
-    with pytest.raises(RuntimeError, match="illegal"), explained(Config()):
+    with pytest.raises(RuntimeError, match="illegal"), explaining_faults(Config()):
         raise error
 
 

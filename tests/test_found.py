@@ -180,6 +180,7 @@ def test_two_gigabytes_out_of_two_megabytes(tmp_path, size):
     assert "its length otherwise" in said
 
 
+@pytest.mark.slow
 def test_the_largest_idx_file_that_is_read(tmp_path):
     (tmp_path / "x-ubyte.gz").write_bytes(
         packed_zeros(b"\0\0\x08\x01" + struct.pack(">I", 2**28), 256)
@@ -292,7 +293,7 @@ def npy_header(kind: str, count: int) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "zeros", "said", "complaint"),
     [
-        ("<i2", 112 * 2**20, None, ""),
+        pytest.param("<i2", 112 * 2**20, None, "", marks=pytest.mark.slow),
         pytest.param(
             "|i1", 112 * 2**20, None, "x is not of finite numbers", marks=pytest.mark.slow
         ),

@@ -21,9 +21,10 @@ from mnist_helpers.explorer.scene import Pad, Row
 from mnist_helpers.model import SimpleCNN
 from mnist_helpers.site.build import lab_page
 
-pytestmark = pytest.mark.skipif(
-    pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.slow,
+]
 BASES = {
     name: save(
         {key: each.to(dtype).contiguous() for key, each in make_model(5).state_dict().items()}
@@ -263,15 +264,10 @@ def one_line(name):
     return "".join(sign if sign.isprintable() else " " for sign in name)[:160]
 
 
-def more(quick, long):
-    """A first part for every run, and more where there is time."""
-    return pytest.mark.parametrize("count", [quick, pytest.param(long, marks=pytest.mark.slow)])
-
-
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(150, marks=pytest.mark.slow),
+        150,
         pytest.param(600, marks=pytest.mark.soak),
     ],
 )
@@ -371,7 +367,7 @@ def hashes(count):
         yield text
 
 
-@more(100, 300)
+@pytest.mark.parametrize("count", [300])
 def test_generated_addresses_lead_somewhere_or_are_refused(lab, count):
     # a lone half of a letter passes as JSON alone
     texts = [json.dumps(text) for text in hashes(count)]
@@ -502,7 +498,7 @@ LOAD = """async (files) => {
 }"""
 
 
-@more(30, 90)
+@pytest.mark.parametrize("count", [90])
 def test_generated_pictures_become_ink_or_a_sentence(browser, count):
     page = pages.new_page(browser)
     asked = []

@@ -219,8 +219,9 @@ def test_scenes_and_calls_are_those_of_python(opened, subject, run, every, count
         assert state["call"] == str(at)
 
 
-def test_logits_are_those_of_pytorch(opened, splits):
-    model, images = load_checkpoint()[0], splits.test.tensors[0][9500:]
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_logits_are_those_of_pytorch(opened, splits, count):
+    model, images = load_checkpoint()[0], splits.test.tensors[0][-count:]
     with torch.inference_mode():
         logits = model(images).numpy()
     found = np.array(opened().evaluate(LOGITS, [text_of(images), None]))

@@ -28,6 +28,9 @@ from mnist_helpers.runs.snapshots import load_snapshots
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
+EXPORTER = HTMLExporter(
+    template_name="basic", exclude_anchor_links=True
+)  # one for all: it compiles
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 CHANGES = {  # in all pages but the lab
     "<title>index": "<title>Start",
@@ -79,8 +82,7 @@ def report_page(title: str, notebook: NotebookNode) -> str:
 
 def notebook_body(notebook: NotebookNode) -> str:
     """A notebook's cells and outputs as HTML."""
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
-    body, _ = exporter.from_notebook_node(notebook)
+    body, _ = EXPORTER.from_notebook_node(notebook)
     return body
 
 
