@@ -28,9 +28,8 @@ from mnist_helpers.runs.snapshots import load_snapshots
 
 PAGE = Path(__file__).parent / "page"
 DOCS = PROJECT_DIR / "docs"
-EXPORTER = HTMLExporter(
-    template_name="basic", exclude_anchor_links=True
-)  # one for all: it compiles
+# one for all notebooks: its templates are compiled once
+EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 CHANGES = {  # in all pages but the lab
     "<title>index": "<title>Start",
