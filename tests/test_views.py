@@ -777,7 +777,7 @@ class TestNeighbours:
         assert marks[0].framed_point == 1
         assert f"Framed: image {sevens[1]}: 7" in caption
 
-    @pytest.mark.filterwarnings("ignore:invalid value")  # scikit-learn's, of images without variance
+    @pytest.mark.filterwarnings("ignore:invalid value")  # of no variance
     def test_a_few_images_are_shown_or_refused_in_a_sentence(self, grey):
         alike = Subject(make_model(0), grey.images[[0, 0, 0]])
         assert np.isfinite(show(alike, view="neighbours")[2][0].points).all()
