@@ -451,6 +451,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/paper.py", "room = 0.15 * (high - low)", "room = 0"),
     ("explorer/paper.py", "ax.set_xlim(-0.6, len(mark.ticks) - 0.4)", "ax.margins(x=0)"),
     ("plots.py", "if not ax.texts:", "if True:"),
+    ("explorer/views/evidence.py", "or low == 0", "or 1"),
     ("explorer/views/answers.py", "if image not in images", "if image is None"),
     ("explorer/views/answers.py", "np.maximum(np.ptp(points, axis=0), 1e-9)", "np.ptp(points, axis=0)"),
     ("explorer/views/__init__.py", '{"image", "target"} &', '{"image"} &'),

@@ -504,8 +504,10 @@ class TestTopImages:
         by_class = torch.stack([means[grey.labels == digit].mean(0) for digit in range(10)])
         channel = int(by_class.amax(0).argmin())
         assert by_class[:, channel].max() < 0
-        _, caption, _ = show(grey, view="top_images", channel=channel)
+        found, caption, _ = show(grey, view="top_images", channel=channel)
         assert caption.endswith("Its mean is above zero for no class.")
+        lowest = by_class[:, channel].min().item()
+        assert found["mean activation by class"].limits == pytest.approx((lowest, 0), abs=1e-6)
 
 
 class TestAttribution:

@@ -61,7 +61,7 @@ def top_images(look: Look) -> Scene:
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
     means = subject.class_means(look.layer, look.weights)[:, look.channel]
     low = min(0, np.nanmin(means))
-    high = max(0, np.nanmax(means)) or 1
+    high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
     bars = class_bars(
         look,
         ".2g",
