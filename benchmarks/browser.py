@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -137,12 +138,18 @@ def open_notebook(browser: Browser, address: str, name: str) -> Page:
         "console",
         lambda message: page.errors.append(message.text) if message.type == "error" else None,
     )
-    # a busy machine may make JupyterLab ask, such as for the kernel: what it proposes is taken
-    accept = page.locator(".jp-Dialog .jp-mod-accept")
-    page.add_locator_handler(accept, lambda: accept.click())
+    # seen on a busy machine alone: a question lies over the notebook until somebody answers
+    dialog = page.locator(".jp-Dialog")
+    page.add_locator_handler(dialog, lambda: accept(dialog))
     page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")
     page.wait_for_selector(IDLE)
     return page
+
+
+def accept(dialog: Locator) -> None:
+    """Takes what a dialog of JupyterLab's proposes, and tells what it asked."""
+    warnings.warn(f"JupyterLab asked: {dialog.inner_text()}", stacklevel=2)
+    dialog.locator(".jp-mod-accept").click()
 
 
 def run_all(page: Page) -> None:

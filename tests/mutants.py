@@ -286,7 +286,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/__init__.py", 'if "drawing" not in fields', 'if "drawing" in fields'),
     ("explorer/views/drawing.py", "[int(look.probs.argmax())]", "[0]"),
     ("explorer/views/drawing.py", "names[-1]) + 1 :]", "names[-1]) + 2 :]"),
-    ("explorer/views/drawing.py", "subject.network.features", "subject.networks[look.weights].features"),
+    ("explorer/views/drawing.py", "outputs(look.image_or_ink, own)", "outputs(look.image_or_ink, look.weights)"),
     ("explorer/views/drawing.py", "look.subject.images[look.image][0]", "look.pixels[0]"),
     ("explorer/paper.py", "ink = pad_ink(mark.ink)", "ink = 1 - pad_ink(mark.ink)"),
     ("explorer/page/pad.js", " || view.context.busy()", ""),

@@ -81,8 +81,7 @@ def report_page(title: str, notebook: NotebookNode) -> str:
 
 def notebook_body(notebook: NotebookNode) -> str:
     """A notebook's cells and outputs as HTML."""
-    body, _ = EXPORTER.from_notebook_node(notebook)
-    return body
+    return EXPORTER.from_notebook_node(notebook)[0]
 
 
 def changed(page: str, changes: Mapping[str, str]) -> str:

@@ -22,9 +22,10 @@ from mnist_helpers.explorer.views.training import training
 class View(NamedTuple):
     """A view: the title of its tab, its function, and the fields of the selection it shows.
 
-    The fields make the controls, and more: with "image" a view is not drawn where the filter lets
-    nothing through, without "drawing" or "disturbance" `shown` takes these away, and "layer" brings
-    the trail. `needs` names what a subject must have been given; without that there is no tab.
+    The fields make the controls, and more: with "image" or "target" a view is not drawn where the
+    filter lets nothing through, without "drawing" or "disturbance" `shown` takes these away, and
+    "layer" brings the trail. `needs` names what a subject must have been given; without that there
+    is no tab.
     """
 
     title: str

@@ -37,9 +37,9 @@ def drawing(look: Look) -> Scene:
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
-    subject = look.subject  # whose own weights tell what is alike, whatever weights answer
-    (features,) = subject.network.features(subject.image(look.image_or_ink), subject.hidden)
-    answer = Column([Row(pictures), Row([bars, alike(look, features.flatten(1))])])
+    own, *_ = look.subject.networks  # tell what is alike, whatever weights answer
+    features = look.subject.outputs(look.image_or_ink, own)[look.subject.hidden].flatten(1)
+    answer = Column([Row(pictures), Row([bars, alike(look, features)])])
     return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
 
 
