@@ -15,12 +15,13 @@ from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
 
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
-LONGEST = [  # first those that fork, in a fresh process; then files of more than half a minute
+LONGEST = [  # first those that fork, in a fresh process; then the longest files, which must not begin last
     "test_runs.py", "test_faults.py", "test_ranks.py", "test_stable.py", "test_browser.py",
     "MNIST-classifier.ipynb", "training_replay.ipynb",
     "conv_visualization.ipynb", "analysis.ipynb", "test_bad_input.py", "test_page.py",
     "test_site.py", "test_cli.py", "test_page_files.py", "test_explorer.py",
-    "test_security.py",
+    "test_training.py", "test_found.py", "draw_digit.ipynb", "test_live.py", "test_security.py",
+    "test_notebooks.py", "test_views.py", "load_model.ipynb", "test_drawing.py", "test_report.py",
 ]  # fmt: skip
 # two cores are busy with four workers, of which two often wait for a browser or a kernel; what
 # they start computes on one core, too
