@@ -15,7 +15,7 @@ from mnist_helpers import Config, load_splits
 from mnist_helpers.data import Splits
 
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
-LONGEST = [  # first those that fork, in a fresh process; then the longest files, which must not begin last
+LONGEST = [  # those that fork, in a fresh process; then the longest, which must not begin last
     "test_runs.py", "test_faults.py", "test_ranks.py", "test_stable.py", "test_browser.py",
     "MNIST-classifier.ipynb", "training_replay.ipynb",
     "conv_visualization.ipynb", "analysis.ipynb", "test_bad_input.py", "test_page.py",
