@@ -6,7 +6,6 @@ import copy
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from mnist_helpers import SimpleCNN
@@ -134,6 +133,8 @@ def build(name: str, seed: int = 3) -> nn.Module:
 
 
 def build_resnet() -> nn.Module:
+    import torchvision  # here: it takes seconds, of every worker if it stood above
+
     with torch.random.fork_rng():
         torch.manual_seed(5)
         return torchvision.models.resnet18(weights=None, num_classes=10).eval()

@@ -1,12 +1,12 @@
 import gzip
+import importlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
 from conftest import write_idx
-from torchvision import datasets
-from torchvision.transforms.v2 import functional as reference
 
 from mnist_helpers import DATA_DIR, Config, InputError, data, load_splits
 from mnist_helpers.data import (
@@ -21,9 +21,16 @@ from mnist_helpers.data import (
 RAW = DATA_DIR / "MNIST" / "raw"
 
 
-def test_the_pixels_are_those_that_torchvision_reads(tmp_path, splits):
+@pytest.fixture
+def torchvision():
+    """The library that takes seconds, of every worker if it were imported above."""
+    importlib.import_module("torchvision.transforms.v2")
+    return sys.modules["torchvision"]
+
+
+def test_the_pixels_are_those_that_torchvision_reads(tmp_path, splits, torchvision):
     shutil.copytree(RAW, tmp_path / "MNIST" / "raw")  # torchvision unpacks beside the archives
-    expected = datasets.MNIST(tmp_path, train=False, download=True)
+    expected = torchvision.datasets.MNIST(tmp_path, train=False, download=True)
     images, labels = splits.test.tensors
     assert images.shape == (10_000, 1, 28, 28)
     assert torch.equal(labels, expected.targets)
@@ -83,7 +90,8 @@ class TestAugmentation:
         images = few.test.tensors[0]
         assert torch.allclose(random_affine(images, amounts(300), Config()), images, atol=1e-4)
 
-    def test_rotation_is_torchvisions(self, few):
+    def test_rotation_is_torchvisions(self, few, torchvision):
+        reference = torchvision.transforms.v2.functional
         images = few.test.tensors[0][:20]
         turned = random_affine(images, amounts(20), Config(rotation=30))
         for image, result, amount in zip(images, turned, amounts(20), strict=True):
@@ -182,9 +190,11 @@ class TestOtherDataSets:
         assert len(load_idx_part(tmp_path, "test")) == 300
 
     @pytest.mark.parametrize("name", ["FashionMNIST", "KMNIST", "MNIST"])
-    def test_the_checksums_of_three_data_sets_are_known(self, small_data_dir, tmp_path, name):
+    def test_the_checksums_of_three_data_sets_are_known(
+        self, small_data_dir, tmp_path, torchvision, name
+    ):
         shutil.copytree(small_data_dir, tmp_path / name / "raw")
-        known = dict(getattr(datasets, name).resources)["t10k-images-idx3-ubyte.gz"]
+        known = dict(getattr(torchvision.datasets, name).resources)["t10k-images-idx3-ubyte.gz"]
         with pytest.raises(
             InputError, match=f"is not the original: its md5 sum is .*, not {known}"
         ):
@@ -268,5 +278,5 @@ class TestBadFiles:
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])
-def test_the_originals_are_those_that_torchvision_knows(name):
-    assert dict(getattr(datasets, name).resources) == data.ORIGINALS[name]
+def test_the_originals_are_those_that_torchvision_knows(name, torchvision):
+    assert dict(getattr(torchvision.datasets, name).resources) == data.ORIGINALS[name]

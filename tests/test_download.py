@@ -1,6 +1,7 @@
 """Against real servers on this machine, in the place of torchvision's mirrors."""
 
 import contextlib
+import importlib
 import re
 import shutil
 import threading
@@ -9,16 +10,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import HANG
 from test_cli import run
-from torchvision.datasets import MNIST
 
 from mnist_helpers import DATA_DIR, InputError
-from mnist_helpers import download as module
-from mnist_helpers.data import load_idx_part
-from mnist_helpers.download import download
+from mnist_helpers.commands.options import Download
+from mnist_helpers.data import ORIGINALS, load_idx_part
 
 RAW = DATA_DIR / "MNIST" / "raw"
 CONTENTS = {path.name: path.read_bytes() for path in RAW.glob("*.gz")}
-LABELS, MD5 = MNIST.resources[3]  # the smallest file, the last to come
+LABELS = "t10k-labels-idx1-ubyte.gz"  # the smallest file, the last to come
+MD5 = ORIGINALS["MNIST"][LABELS]
+
+
+@pytest.fixture
+def module():
+    """The command: torchvision takes seconds, of every worker if it stood above."""
+    return importlib.import_module("mnist_helpers.commands.download")
+
+
+@pytest.fixture
+def download(module):
+    return lambda folder: module.run(Download(data_dir=folder))
 
 
 class Mirror(BaseHTTPRequestHandler):
@@ -93,7 +104,7 @@ class Endless(Mirror):
 
 
 @pytest.fixture
-def mirrors(monkeypatch):
+def mirrors(module, monkeypatch):
     """Starts servers of these kinds in the place of torchvision's mirrors; what they are asked."""
     with contextlib.ExitStack() as stack:
         over = threading.Event()
@@ -108,7 +119,7 @@ def mirrors(monkeypatch):
                 stack.callback(server.shutdown)
                 stack.callback(over.set)
                 addresses.append(f"http://127.0.0.1:{server.server_port}/")
-            monkeypatch.setattr(MNIST, "mirrors", addresses)
+            monkeypatch.setattr(module.MNIST, "mirrors", addresses)
             return asked
 
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -137,7 +148,7 @@ def test_the_command_gets_the_four_files_that_are_then_read(capsys, mirrors, tmp
     assert len(load_idx_part(tmp_path / "new", "test")) == 10_000
 
 
-def test_what_is_there_and_right_is_kept_and_what_is_wrong_replaced(mirrors, nearly):
+def test_what_is_there_and_right_is_kept_and_what_is_wrong_replaced(download, mirrors, nearly):
     asked = mirrors(Mirror)
     raw = nearly / "MNIST" / "raw"
     (raw / LABELS).write_bytes(CONTENTS[LABELS][:-1])
@@ -160,7 +171,7 @@ def test_what_is_there_and_right_is_kept_and_what_is_wrong_replaced(mirrors, nea
         (Ranged, bytes(5000), [5000, 0]),  # longer than the file
     ],
 )
-def test_a_part_is_gone_on_with_where_it_can_be(mirrors, nearly, kind, part, starts):
+def test_a_part_is_gone_on_with_where_it_can_be(download, mirrors, nearly, kind, part, starts):
     asked = mirrors(kind)
     (nearly / "MNIST" / "raw" / f".{MD5}.part").write_bytes(part)
     download(nearly)
@@ -168,7 +179,7 @@ def test_a_part_is_gone_on_with_where_it_can_be(mirrors, nearly, kind, part, sta
     assert files(nearly) == CONTENTS
 
 
-def test_what_breaks_off_is_gone_on_with_and_other_mirrors_are_asked(mirrors, nearly):
+def test_what_breaks_off_is_gone_on_with_and_other_mirrors_are_asked(download, mirrors, nearly):
     assert len(CONTENTS[LABELS]) == 4542
     asked = mirrors(BreaksOff)
     download(nearly)
@@ -189,7 +200,7 @@ def test_what_breaks_off_is_gone_on_with_and_other_mirrors_are_asked(mirrors, ne
     ],
 )
 def test_without_a_mirror_that_has_it_one_sentence_says_what_to_do(
-    mirrors, nearly, monkeypatch, kinds, told
+    download, module, mirrors, nearly, monkeypatch, kinds, told
 ):
     if Stalls in kinds:
         monkeypatch.setattr(module, "TIMEOUT", 0.2)
@@ -204,8 +215,8 @@ def test_without_a_mirror_that_has_it_one_sentence_says_what_to_do(
         load_idx_part(nearly, "test")
 
 
-def test_offline_the_command_ends_at_once(capsys, mirrors, tmp_path, monkeypatch):
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+def test_offline_the_command_ends_at_once(capsys, module, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     code, out, err = run(capsys, "download", "--data-dir", tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "train-images-idx3-ubyte.gz can't be had (http://127.0.0.1:9/: " in err

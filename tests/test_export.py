@@ -11,7 +11,7 @@ import torch
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, InputError, SimpleCNN, load_checkpoint, make_model
-from mnist_helpers.export import export_checkpoint
+from mnist_helpers.commands.export import export_checkpoint
 from mnist_helpers.metrics import evaluate
 
 pytestmark = pytest.mark.slow

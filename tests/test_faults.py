@@ -42,9 +42,9 @@ from mnist_helpers import (
     training,
 )
 from mnist_helpers.commands import train, visualize
+from mnist_helpers.commands.export import export_checkpoint
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.paper import Still
-from mnist_helpers.export import export_checkpoint
 from mnist_helpers.faults import explaining_faults
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord
@@ -525,7 +525,7 @@ WORK = [  # what takes long in each command
     ("mnist_helpers.commands.analyze.load_checkpoint", None),
     ("mnist_helpers.commands.visualize.still", None),
     ("mnist_helpers.commands.site.write_site", None),
-    ("mnist_helpers.export.load_checkpoint", None),
+    ("mnist_helpers.commands.export.load_checkpoint", None),
     ("papermill.execute_notebook", None),
 ]
 

@@ -1,10 +1,97 @@
-"""`mnist-helpers export`: a checkpoint in another format."""
+"""`mnist-helpers export`: another format, kept only where it answers as PyTorch does."""
 
+import hashlib
+import io
+import warnings
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Export
-from mnist_helpers.config import PROJECT_DIR
+from mnist_helpers.config import PROJECT_DIR, Format, InputError
 from mnist_helpers.data import load_idx_part
-from mnist_helpers.export import export_checkpoint
+from mnist_helpers.files import require_writable, write_files
+from mnist_helpers.model import SimpleCNN
+
+OPSET = 18  # in which torch.onnx writes; another would be converted from it
+TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's
+
+
+def make(kind: Format, model: nn.Module, sha256: str) -> bytes:
+    """The content of a file of that `kind`.
+
+    ONNX and pt2 map `images` (batch, 1, 28, 28) to `logits` (batch, 10). Safetensors are the
+    weights alone; their metadata name the class of `model` and the `sha256` of its checkpoint.
+    """
+    if kind == "safetensors":
+        about = {"architecture": type(model).__name__, "sha256": sha256}
+        return safetensors.torch.save(model.state_dict(), about)
+    images = torch.zeros(2, 1, 28, 28)
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, (images,), dynamic_shapes=shapes)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the folders of this machine
+    if kind == "onnx":
+        import onnxscript  # noqa: F401 - with which torch writes it
+
+        onnx_program = torch.onnx.export(
+            program,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            verbose=False,
+            dynamo=True,
+            dynamic_shapes=shapes,
+        )
+        return onnx_program.model_proto.SerializeToString()
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def ask(kind: Format, content: bytes, images: Tensor) -> Tensor:
+    """The logits (N, 10) that a file gives for `images` (N, 1, 28, 28), by its own library."""
+    if kind == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+    if kind == "pt2":
+        return torch.export.load(io.BytesIO(content)).module()(images)
+    model = SimpleCNN().eval()
+    model.load_state_dict(safetensors.torch.load(content))
+    return model(images)
+
+
+def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor) -> float:
+    """Writes `checkpoint` as `out`, once its content has been opened and asked.
+
+    Args:
+        images: (N, 1, 28, 28), what the file and PyTorch are asked.
+
+    Returns:
+        The largest difference of a logit.
+
+    Raises:
+        InputError: the checkpoint is none, the file can't be written, or it answers otherwise.
+    """
+    if out.suffix != f".{kind}":
+        raise InputError(f"out is {out}, but must be a file name ending in .{kind}.")
+    require_writable(out, "out")
+    model = load_checkpoint(checkpoint)[0].to(memory_format=torch.contiguous_format)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    with warnings.catch_warnings(action="ignore"):
+        content = make(kind, model, sha256)
+        difference = (ask(kind, content, images) - model(images)).abs().max().item()
+    if not difference <= TOLERANCE:  # as nan is not, either
+        answers = f"answers otherwise than PyTorch, by up to {difference:.1e} a logit"
+        raise InputError(f"{out} {answers}, and was not kept; choose another format.")
+    write_files({out: content})
+    return difference
 
 
 def run(options: Export) -> None:
