@@ -132,11 +132,14 @@ with contextlib.suppress(InputError):  # as Jupyter does with what a callback ra
     explorer.receive({"select": {"image": 7}, "serial": 1})
 explorer
 """
+# what Output sends to the kernel can swallow the cell's end (nbclient's issue 312), so that it waits
 HIDDEN_IN_OUTPUT = """
+import time
 from ipywidgets import Output
 out = Output()
 with out:
     1 // 0
+time.sleep(1)
 out
 """
 
