@@ -1,18 +1,25 @@
-"""What several test files share."""
+"""What several test files share.
+
+The process that only hands out the tests reads it, too: what takes seconds is imported below.
+"""
+
+from __future__ import annotations
 
 import gzip
 import os
 import signal
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from torch.utils.data import TensorDataset
 
-from mnist_helpers import Config, load_splits
-from mnist_helpers.data import Splits
+if TYPE_CHECKING:
+    import torch
+
+    from mnist_helpers import Config
+    from mnist_helpers.data import Splits
 
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
 LONGEST = [  # those that fork, in a fresh process; then the longest, which must not begin last
@@ -26,7 +33,6 @@ LONGEST = [  # those that fork, in a fresh process; then the longest, which must
 # two cores are busy with four workers, of which two often wait for a browser or a kernel; what
 # they start computes on one core, too
 os.environ["OMP_NUM_THREADS"] = "1"
-torch.set_num_threads(1)
 # a shell's background jobs ignore Ctrl-C, and would pass that on to the commands under test
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -78,12 +84,18 @@ def peak() -> int:
 @pytest.fixture(scope="session")
 def splits() -> Splits:
     """The real data, as the notebooks load them."""
+    from mnist_helpers import load_splits
+
     return load_splits()
 
 
 @pytest.fixture(scope="session")
 def few(splits) -> Splits:
     """The first images of each real part, for training runs of a second."""
+    from torch.utils.data import TensorDataset
+
+    from mnist_helpers.data import Splits
+
     return Splits(
         *(
             TensorDataset(*(t[:n] for t in part.tensors))
@@ -103,6 +115,8 @@ def small_data_dir(splits, tmp_path_factory) -> Path:
 @pytest.fixture
 def short(small_data_dir, tmp_path) -> Config:
     """A run of about a second."""
+    from mnist_helpers import Config
+
     return Config(
         epochs=2,
         batch_size=50,

@@ -423,7 +423,7 @@ def test_a_file_too_large_is_one_sentence_and_the_old_one_stays(kind, small_data
     check_full(kind, folder, done)
 
 
-@pytest.mark.parametrize("kind", ["tensorboard", *KINDS])
+@pytest.mark.parametrize("kind", [slow("tensorboard"), *KINDS])
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(
     kind, small_data_dir, mounted, tmp_path
 ):

@@ -132,7 +132,7 @@ with contextlib.suppress(InputError):  # as Jupyter does with what a callback ra
     explorer.receive({"select": {"image": 7}, "serial": 1})
 explorer
 """
-# what Output sends to the kernel can swallow the cell's end (nbclient's issue 312), so that it waits
+# what Output sends to the kernel can swallow the cell's end (nbclient's issue 312): it waits
 HIDDEN_IN_OUTPUT = """
 import time
 from ipywidgets import Output
