@@ -438,6 +438,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("training.py", 'state["best_weights"], means, squares, *snapshots)', 'state["best_weights"], *snapshots)'),
     ("training.py", 'msgspec.convert(state["history"], list[EpochRecord])', '[EpochRecord(**record) for record in state["history"]]'),
     ("explorer/controls.py", "names.reverse()", "pass"),
+    ("explorer/controls.py", ", echo_update=False", ""),
     ("explorer/controls.py", '"play": position,', '"play": {},'),
     ("explorer/controls.py", "last = max(count - 1, 1)", "last = max(count - 1, 0)"),
     ("explorer/controls.py", "if value == ANY and name in LEFT_OPEN:", "if value == 0:"),

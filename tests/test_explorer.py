@@ -351,6 +351,16 @@ class TestControls:
         explorer.controls["position"].value = 4
         assert explorer.controls["play"].value == 4
 
+    def test_what_the_page_sends_comes_not_back_to_it_but_corrected(self, explorer, monkeypatch):
+        slider = explorer.controls["position"]
+        sent = []
+        monkeypatch.setattr(slider, "_send", lambda message, **_: sent.append(message))
+        for value in (3, 1000):
+            data = {"method": "update", "state": {"value": value}}
+            slider._handle_msg({"content": {"data": data}, "buffers": []})
+        assert explorer.selection.image == 299
+        assert [(each["method"], each["state"]) for each in sent] == [("update", {"value": 299})]
+
     def test_a_layout_of_ones_own_stays(self, explorer):
         explorer.controls["layer"].layout.width = "400px"
         layer = explorer.controls["layer"]

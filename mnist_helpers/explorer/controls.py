@@ -17,6 +17,7 @@ from ipywidgets import (
     Widget,
     dlink,
 )
+from traitlets import CInt
 
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.selection import ImageFilter, Selection
@@ -42,6 +43,12 @@ PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
 Traits = dict[str, object]
 
 
+class Slider(IntSlider):
+    """A slider whose value isn't sent back to the page: a message less until the picture."""
+
+    value = CInt().tag(sync=True, echo_update=False)
+
+
 class Controls(VBox):
     """All controls, of which those of the open view are shown.
 
@@ -56,7 +63,7 @@ class Controls(VBox):
         self.add_class("mnist-controls")
         self.fields = {"image": BoundedIntText()}
         for name in NUMBERS:
-            self.fields[name] = IntSlider()
+            self.fields[name] = Slider()
         for name in STEPS:
             self.fields[name] = SelectionSlider(options=["", ""])
         for name in LISTS:
