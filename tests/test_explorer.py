@@ -14,6 +14,7 @@ from torch import nn
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
+from mnist_helpers.explorer.controls import Slider
 from mnist_helpers.explorer.look import largest
 from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import number
@@ -297,11 +298,12 @@ class TestControls:
 
     def test_kinds_labels_and_options(self, explorer):
         kinds = {
-            "position": IntSlider, "channel": IntSlider, "row": IntSlider, "column": IntSlider,
-            "input_channel": IntSlider, "layer": SelectionSlider, "amount": SelectionSlider,
+            "position": Slider, "channel": Slider, "row": Slider, "column": Slider,
+            "input_channel": Slider, "layer": SelectionSlider, "amount": SelectionSlider,
             "image": BoundedIntText, "digit": Dropdown, "weights": Dropdown, "limits": Dropdown,
         }  # fmt: skip
         assert {name: type(explorer.controls[name]) for name in kinds} == kinds
+        assert issubclass(Slider, IntSlider)
         labels = {name: explorer.controls[name].description for name in kinds}
         assert labels["limits"] == "Colours"
         assert labels["layer"] == "Layer"

@@ -149,13 +149,12 @@ function nameControls(box, el) {
     const label = slider.querySelector(".widget-label").textContent;
     const handle = slider.querySelector(".noUi-handle");
     const readout = slider.querySelector(".widget-readout");
-    handle.ariaLabel = label;
-    if (handle.ariaValueText !== readout.textContent) handle.ariaValueText = readout.textContent;
-    Object.assign(readout, { role: "textbox", ariaLabel: `${label}, as text` });
+    give(handle, { ariaLabel: label, ariaValueText: readout.textContent });
+    give(readout, { role: "textbox", ariaLabel: `${label}, as text` });
   }
   for (const [kind, name] of Object.entries(PLAY)) {
     for (const icon of box.querySelectorAll(`.widget-play .${kind}`)) {
-      Object.assign(icon.parentElement, { ariaLabel: name, title: name });
+      give(icon.parentElement, { ariaLabel: name, title: name });
     }
   }
   for (const part of box.querySelectorAll("button, input, select, [tabindex], [contenteditable]")) {
@@ -166,12 +165,10 @@ function nameControls(box, el) {
 /** Makes a row of ToggleButtons tabs: one of them takes the focus, arrow keys move it. */
 function nameTabs(row) {
   const buttons = [...row.querySelectorAll("button")];
-  Object.assign(row.lastElementChild, { role: "tablist", ariaLabel: "Views" });
+  give(row.lastElementChild, { role: "tablist", ariaLabel: "Views" });
   for (const button of buttons) {
     const isOpen = button.classList.contains("mod-active");
-    button.role = "tab";
-    button.ariaSelected = isOpen;
-    button.tabIndex = isOpen ? 0 : -1;
+    give(button, { role: "tab", ariaSelected: `${isOpen}`, tabIndex: isOpen - 1 });
   }
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;

@@ -42,9 +42,6 @@ function layMaps(view, mark) {
   const cells = joined ? sheets : sheets.map(labelled);
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
   grid.style.setProperty("--columns", columns);
-  view.sheets = sheets;
-  view.grid = grid;
-  view.items = [grid];
   const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
     make("div", "heads over", ...heads[0]),
@@ -54,11 +51,16 @@ function layMaps(view, mark) {
   ].filter((part) => part.textContent);
   if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
   view.body.replaceChildren(grid, ...parts);
-  view.describe = describeMaps;
-  view.here = () => ({ ...view.caret, width });
-  view.locate = locateInMaps;
-  view.settle = settleInMaps;
-  view.move = moveInMaps;
+  Object.assign(view, {
+    sheets,
+    grid,
+    items: [grid],
+    describe: describeMaps,
+    here: () => ({ ...view.caret, width }),
+    locate: locateInMaps,
+    settle: settleInMaps,
+    move: moveInMaps,
+  });
   grid.onpointerleave = () => view.hoverBox.remove();
 }
 
@@ -133,10 +135,12 @@ function putBox({ layout, sheets }, element, index, box) {
   const [x, y] = origin(layout, index);
   const [top, left, bottom, right] = clip(layout, box);
   if (element.parentNode !== sheet) sheet.append(element);
-  element.style.left = `${(100 * (x + left)) / canvas.width}%`;
-  element.style.top = `${(100 * (y + top)) / canvas.height}%`;
-  element.style.width = `${(100 * (right - left)) / canvas.width}%`;
-  element.style.height = `${(100 * (bottom - top)) / canvas.height}%`;
+  Object.assign(element.style, {
+    left: `${(100 * (x + left)) / canvas.width}%`,
+    top: `${(100 * (y + top)) / canvas.height}%`,
+    width: `${(100 * (right - left)) / canvas.width}%`,
+    height: `${(100 * (bottom - top)) / canvas.height}%`,
+  });
 }
 
 /** Moves the caret to a map, or to a value in it, and names it for screen readers. */
@@ -144,10 +148,12 @@ function putCaret(view, caret) {
   const { index, row, column } = caret;
   view.caret = caret;
   putBox(view, view.caretBox, index, row === undefined ? null : boxAt(row, column));
-  view.caretBox.ariaLabel = describeMaps(view, caret);
-  view.caretBox.ariaSetSize = view.layout.count;
-  view.caretBox.ariaPosInSet = index + 1;
-  view.caretBox.ariaSelected = view.mark.frames.some(([framed]) => framed === index);
+  Object.assign(view.caretBox, {
+    ariaLabel: describeMaps(view, caret),
+    ariaSetSize: view.layout.count,
+    ariaPosInSet: index + 1,
+    ariaSelected: view.mark.frames.some(([framed]) => framed === index),
+  });
 }
 
 /** The map and the value under the pointer. */
