@@ -1,14 +1,18 @@
 """The explorer's page in real Chromium: what each mark draws, says and selects."""
 
 import dataclasses
+import itertools
 
 import matplotlib
 import numpy as np
 import page as pages
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from networks import drawn
 from page import pixels
 
+from mnist_helpers import load_checkpoint
+from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import (
     COLUMN,
     INDEX,
@@ -22,11 +26,13 @@ from mnist_helpers.explorer.scene import (
     Table,
     Text,
 )
+from mnist_helpers.explorer.views import draw
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
 
+CONVS = ("conv1", "conv2")
 SIZE = {"width": 1070, "height": 800}
 EVERYWHERE = {"channel": INDEX, "row": ROW, "column": COLUMN, "place": PLACE, "layer": "conv2"}
 # in percent of the map's canvas: left, top, width, height
@@ -960,6 +966,55 @@ def test_everything_fits_and_can_be_read(page, width):
         width,
     )
     assert outside == []
+
+
+class TestSideBySide:
+    """Real scenes: JupyterLab at 1400 pixels with its side bar leaves an explorer 953."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def subject(cls, few):
+        return Subject(load_checkpoint()[0], *few.test.tensors, known_images=few.train.tensors)
+
+    def boxes(self, page, subject, width, **selection):
+        """Where the marks stand, by title."""
+        scene = draw(subject, Selection(**selection))
+        open_page(page, scene.content, view=selection["view"])
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        figures = page.locator(".scene .mark").all()
+        titles = [figure.locator("figcaption").inner_text() for figure in figures]
+        return dict(zip(titles, [figure.bounding_box() for figure in figures], strict=True))
+
+    @pytest.mark.parametrize("width", [953, 700])
+    def test_the_chain_of_layers_ends_beside_its_beginning(self, page, subject, width):
+        boxes = self.boxes(page, subject, width, view="pipeline")
+        chain = [box for title, box in boxes.items() if title != "conv1 · 8"]
+        assert [*boxes][-2:] == ["fc2", "softmax"]
+        assert len({box["y"] for box in chain}) == 1
+        for left, right in itertools.pairwise(chain):
+            assert left["x"] + left["width"] <= right["x"]
+
+    @pytest.mark.parametrize("width", [953, 700])
+    def test_attributions_on_one_scale_share_a_line(self, page, subject, width):
+        boxes = self.boxes(page, subject, width, view="attribution")
+        assert {"saliency", "Grad-CAM"} <= boxes.keys()
+        assert len({box["y"] for box in boxes.values()}) == 1
+
+    @pytest.mark.parametrize("width", [953, 700])
+    def test_the_answer_stands_beside_the_pad(self, page, subject, few, width):
+        ink = drawn(few.test.tensors[0][0])
+        boxes = self.boxes(page, subject, width, view="drawing", drawing=ink)
+        pad, answer = boxes["pad"], boxes["probability"]
+        assert answer["y"] == pad["y"]
+        assert answer["x"] >= pad["x"] + pad["width"]
+
+    def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
+        titles = [f"{layer}: images lost without one channel (not measured)" for layer in CONVS]
+        before = self.boxes(page, subject, 953, view="ablation")
+        after = self.boxes(page, subject, 953, view="ablation", ablated=(("conv1", 3),))
+        for title in titles:
+            assert after[title] == before[title]
 
 
 class TestScatter:

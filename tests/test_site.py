@@ -155,9 +155,9 @@ def reading(subject, at):
         image, bars = answer.items
         chosen = Row([image, opening(bars)])
         return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
-    steps = drawing.items[1].items[0]
+    steps = drawing.items[1].items[1]
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
-    return Row([pad, Column([steps, opening(bars)])])
+    return Row([pad, Column([opening(bars), steps])])
 
 
 def opening(bars):

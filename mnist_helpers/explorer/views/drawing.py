@@ -39,7 +39,7 @@ def drawing(look: Look) -> Scene:
     bars = probability_bars(look, [int(look.probs.argmax())], "probability")
     own, *_ = look.subject.networks  # tell what is alike, whatever weights answer
     features = look.subject.outputs(look.image_or_ink, own)[look.subject.hidden].flatten(1)
-    answer = Column([Row(pictures), Row([bars, alike(look, features)])])
+    answer = Column([Row([bars, alike(look, features)]), Row(pictures)])
     return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
 
 

@@ -18,7 +18,7 @@ function readingRow(look) {
   const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(example, 28, 28) });
   if (at.drawing !== null) {
     const bars = probabilityBars(probs, indexOfLargest(probs), "probability");
-    return row(pad, column(preparationRow(look), bars));
+    return row(pad, column(bars, preparationRow(look)));
   }
   const title = "probability of each digit; orange: the label";
   const bars = probabilityBars(probs, LAB.labels[at.image], title);
