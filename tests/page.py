@@ -28,11 +28,7 @@ FLAGS = (
 PATIENCE = 60_000  # milliseconds that a page may take on a slow and busy machine
 LAUNCH = 180_000  # milliseconds that the browser may take to start there
 ADDRESS = "https://explorer.test/"  # https, for only there pages may use the clipboard
-COLOUR_MAPS = {
-    "signed": {"light": "RdBu_r", "dark": "berlin"},
-    "unsigned": {"light": "viridis", "dark": "viridis"},
-    "ink": {"light": "gray_r", "dark": "gray"},
-}
+COLOUR_MAPS = {"signed": "RdBu_r", "unsigned": "viridis", "ink": "gray_r"}
 # what a page would load from the network
 FETCHED = re.compile(
     r"""\b(?:src|srcset|data|action|poster)\s*=\s*["']?\s*(?:https?:)?//[^"'\s]*"""
@@ -92,15 +88,12 @@ THEMES = {
 }
 
 
-def palettes() -> dict[str, dict[str, list]]:
+def palettes() -> dict[str, list]:
     """The palettes as the page reads them: 255 colours each, by matplotlib, as 32 bits."""
     ramp = np.linspace(0, 1, 255)
     return {
-        name: {
-            theme: matplotlib.colormaps[colour_map](ramp, bytes=True).view("<u4").ravel().tolist()
-            for theme, colour_map in themes.items()
-        }
-        for name, themes in COLOUR_MAPS.items()
+        name: matplotlib.colormaps[colour_map](ramp, bytes=True).view("<u4").ravel().tolist()
+        for name, colour_map in COLOUR_MAPS.items()
     }
 
 

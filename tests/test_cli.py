@@ -79,7 +79,7 @@ def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
     for path in written:
         with Image.open(path) as picture:
             assert picture.width > 400
-    assert "Image 5, a 1" in out
+    assert "Image 5, label 1" in out
     assert "pool1, channel 3, row" in out
 
 

@@ -214,7 +214,7 @@ class TestView:
         assert explorer.scene.caption.startswith("Your drawing, ")
         assert ink not in str(explorer.selection)
         explorer.controls["position"].value = 5
-        assert explorer.scene.caption.startswith("Image 5, a ")
+        assert explorer.scene.caption.startswith("Image 5, label ")
 
     def test_a_network_of_colour_images_takes_none(self):
         explorer = explore(build("skipping"), images_of(4, 3, 15, 18), view="drawing")

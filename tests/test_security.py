@@ -213,7 +213,7 @@ def test_no_message_breaks_the_explorer(few):
     explorer.receive({"select": {"view": "pipeline", "image": 7, "drawing": None}, "serial": 1001})
     assert explorer.page.state["error"] == ""
     assert explorer.page.state["serial"] == 1001
-    assert explorer.scene.caption.startswith("Image 7, a 9")
+    assert explorer.scene.caption.startswith("Image 7, label 9")
 
 
 def sources():

@@ -100,7 +100,7 @@ class Look(Selection):
         names = self.subject.digits
         label = ""
         if self.labelled:
-            label = f", a {names[self.subject.labels[self.image]]}"
+            label = f", label {names[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
             label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
         confidence = f"{self.probs.max():.1%}"

@@ -151,9 +151,10 @@ class Text(Mark):
 
 @dataclass(frozen=True)
 class Row:
-    """Marks side by side."""
+    """Marks side by side; `together`: in one line where a page has the width for it, or less."""
 
     items: Sequence["Item"]
+    together: bool = False
 
 
 @dataclass(frozen=True)

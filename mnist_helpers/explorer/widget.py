@@ -33,7 +33,6 @@ from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = ("marks.js", "maps.js", "charts.js", "pad.js", "explorer.js")
-DARK = {"signed": "berlin", "unsigned": "viridis", "ink": "gray"}
 AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
@@ -41,9 +40,7 @@ MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones trave
 def classic_script() -> str:
     """The colour tables, then the page's own scripts."""
     letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
-    palettes = {name: {"light": colours(light)} for name, light in PALETTES.items()}
-    for name, dark in DARK.items():
-        palettes[name]["dark"] = colours(dark)
+    palettes = {name: colours(palette) for name, palette in PALETTES.items()}
     scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
     return "\n".join([constants, *scripts])

@@ -39,7 +39,7 @@ function drawTable(view, mark) {
     const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
-    cell.classList.toggle("empty", text === "");
+    cell.classList.toggle("empty", text === "" || text === "·");
     cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.framed_cell);
     cell.style.setProperty("--share", share.toFixed(3));
@@ -215,7 +215,6 @@ function drawScatter(view, mark) {
     pen.fillStyle = LETTERS[digit % LETTERS.length];
     pen.fillText(mark.letters[digit], ...pointAt(view, i));
   });
-  pen.strokeStyle = isDark() ? "#fff" : "#000";
   mark.marked.forEach((i) => {
     pen.beginPath();
     pen.arc(...pointAt(view, i), 6, 0, 7);
@@ -296,6 +295,7 @@ function pointTowards(view, key) {
 
 /** The image of a point and its class. */
 function describeScatter({ mark }, { index }) {
+  if (index >= mark.classes.length) return "";
   const wrong = mark.marked.includes(index) ? ", read wrongly" : "";
   return `image ${imageOfPoint(mark, index)}: ${mark.names[mark.classes[index]]}${wrong}`;
 }

@@ -20,23 +20,31 @@ function mount(host, el) {
   const sender = makeSender(host);
   const leaving = new AbortController();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
+  const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
     Object.assign(said, changes);
-    const at = said.pointed ?? said.focused; // the last that moved, pointer or focus
-    const place = at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "";
     const error = said.complaint || host.get("state").error;
+    const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
-    write(parts.readout, error || said.notice || place || HINT);
+    write(parts.readout, error || said.notice || textAt(said.focused) || hint);
+    write(parts.tip, textAt(said.pointed));
   };
   const context = {
     busy: sender.busy,
     pick: sender.select,
     complain: (complaint) => tell({ complaint }),
-    point: (view, place) => tell({ notice: "", pointed: place && { view, place } }),
+    point: (view, place, event) => {
+      tell({ notice: "", pointed: place && { view, place } });
+      const { left, top, width } = el.getBoundingClientRect();
+      const share = `${(100 * (event.clientX - left)) / width}%`; // it stays inside the explorer
+      const translate = `-${share} 20px`;
+      Object.assign(parts.tip.style, { left: share, top: `${event.clientY - top}px`, translate });
+    },
     focus: (view, place) => tell({ notice: "", pointed: null, focused: place && { view, place } }),
   };
   const show = () => {
     const state = host.get("state");
+    const hadFocus = parts.scene.contains(document.activeElement);
     const { header, trail, scene } = scenesOf(state);
     drawItems(parts.header, [header], context);
     drawItems(parts.trail, trail.items, context);
@@ -44,17 +52,22 @@ function mount(host, el) {
     parts.scene.dataset.view = state.view;
     parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
+    write(parts.copy, state.call ? "Copy call" : "Copy link");
     tell({});
+    if (!hadFocus || parts.scene.contains(document.activeElement)) return;
+    el.closest(".mnist-explorer").querySelector("[aria-selected=true]")?.focus(); // the open tab
   };
   const answer = () => {
     sender.flush();
     show();
   };
   parts.reset.onclick = () => sender.select({ reset: true });
-  parts.copy.onclick = async () => tell({ notice: await copy(host.get("state").call, parts.foot) });
-  el.replaceChildren(parts.top, parts.scene, parts.readout, parts.foot);
+  parts.copy.onclick = async () => {
+    const text = host.get("state").call ?? location.href;
+    tell({ notice: await copy(text, parts.foot) });
+  };
+  el.replaceChildren(parts.top, parts.readout, parts.scene, parts.foot, parts.tip);
   attach(el, sender.nudge, leaving.signal);
-  watchTheme(show, leaving.signal);
   host.on("change:state", answer);
   show();
   return () => {
@@ -184,7 +197,7 @@ function makeParts() {
   const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
   const caption = make("p", "caption");
   const reset = smallButton("Back to start");
-  const copy = smallButton("Copy call");
+  const copy = smallButton("");
   return {
     header,
     trail,
@@ -193,6 +206,7 @@ function makeParts() {
     copy,
     top: make("div", "top", header, trail),
     scene: Object.assign(make("div", "scene"), { role: "group" }),
+    tip: make("div", "tip"),
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
     foot: make("div", "foot", caption, reset, copy),
   };
@@ -210,12 +224,4 @@ async function copy(text, foot) {
     input.select();
     return "Press Ctrl + C to copy the call.";
   }
-}
-
-/** Calls `show` when the theme changes, until the signal ends it. */
-function watchTheme(show, signal) {
-  const observer = new MutationObserver(show);
-  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show, { signal });
-  signal.addEventListener("abort", () => observer.disconnect());
 }

@@ -98,7 +98,7 @@ function paintSheet({ mark, values, layout }, canvas, i) {
 
 /** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
 function pixelOfLevel(mark, values, index) {
-  const table = coloursOf(mark.palette);
+  const table = PALETTES[mark.palette];
   const [low, high] = mark.limits[index] ?? mark.limits[0];
   const scale = high > low ? 254 / (high - low) : 0;
   const start = scale === 0 && mark.palette === "signed" ? 127 : 0;
@@ -249,7 +249,7 @@ function valuesText(values, depth = 1) {
 function drawColourBar({ body }, { palette, limits }) {
   const [canvas, ends] = body.querySelector(".bar").children;
   const [low, high] = limits[0];
-  const colours = coloursOf(palette);
+  const colours = PALETTES[palette];
   canvas.width = 1;
   canvas.height = colours.length;
   paint(canvas, Uint32Array.from(colours.toReversed()));

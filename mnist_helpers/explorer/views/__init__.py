@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look, require
-from mnist_helpers.explorer.scene import Scene, Text
+from mnist_helpers.explorer.scene import Column, Scene, Text
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views.answers import confusion, neighbours
+from mnist_helpers.explorer.views.answers import EVERY, confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.drawing import drawing
@@ -92,8 +92,10 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     if selection.view not in views_of(subject):
         remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
         raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
-    if {"image", "target"} & {*view.fields} and not len(subject.image_numbers(selection.filter)):
+    needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
+    if needs_image and not len(subject.image_numbers(selection.filter)):
         images = filter_text(subject, selection.filter)
-        text = f"There is no image of {images}; choose another filter."
-        return Scene(Text(text=text, size="strong"), text)
+        text = f"There is no image of {images}."
+        button = Text(text="All images", select=EVERY)
+        return Scene(Column([Text(text=text, size="strong"), button]), text)
     return view.draw(subject.look(shown(selection)))

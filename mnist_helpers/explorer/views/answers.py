@@ -7,7 +7,7 @@ from torch import Tensor
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.views.parts import gallery, picture
+from mnist_helpers.explorer.views.parts import filter_text, gallery, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
@@ -24,14 +24,17 @@ def confusion(look: Look) -> Scene:
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
     images = images[order.numpy()][:GALLERY].tolist()
-    pictures = gallery(
-        subject.images,
-        images,
-        90,
-        title=title,
-        labels=[answer_text(look, image) for image in images],
-        select={"image": images, "view": ["pipeline"] * len(images)},
-    )
+    pictures = Text(text=f"No image is {filter_text(subject, look.filter)}.", size="strong")
+    if images:
+        pictures = gallery(
+            subject.images,
+            images,
+            66,
+            columns=12,
+            title=title,
+            labels=[answer_text(look, image) for image in images],
+            select={"image": images, "view": ["pipeline"] * len(images)},
+        )
     classes = subject.classes
     labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
     count = len(labels)

@@ -6,26 +6,22 @@ import numpy as np
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.scene import Bars, Column, Row, Scene, Text, number
+from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
 from mnist_helpers.explorer.views.parts import (
-    PIXEL,
     SMALL,
     channel_names,
     class_bars,
     filter_text,
     frames_of,
     grid,
-    input_picture,
     picture,
     probability_bars,
-    value_box,
 )
 from mnist_helpers.metrics import Predictions
-from mnist_helpers.network.tracing import IMAGE
 
 TOP = 8  # images that are shown
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
-HINT = "Nothing is ablated. Click a bar to put that channel to zero"
+HINT = "Nothing is ablated. Click a bar to put that channel to zero, in this view alone"
 
 
 def answer(look: Look) -> Scene:
@@ -70,10 +66,13 @@ def top_images(look: Look) -> Scene:
         axes=("True digit", "Mean activation"),
         emphasis=emphasis,
         title="mean activation by class",
+        select={"target": INDEX},
     )
     names = ", ".join(map(str, images[:4]))
     place = f"{look.layer}, channel {look.channel}"
-    caption = f"{place}: strongest in {subset} {names}. {driving(look, means)}"
+    caption = (
+        f"{place}: strongest in {subset} {names}, by the value above each. {driving(look, means)}"
+    )
     if not look.image_mask.all():
         caption += f" Only {filter_text(subject, look.filter)}."
     return Scene(Column([Row(columns), bars]), caption)
@@ -82,7 +81,7 @@ def top_images(look: Look) -> Scene:
 def top_image(look: Look, image: int) -> Column:
     """One of the images that excite the channel most."""
     value = number(look.stats.max[image, look.channel].item(), ".2f")
-    title = f"{value}, a {look.subject.digits[look.subject.labels[image]]}"
+    title = f"{value}, label {look.subject.digits[look.subject.labels[image]]}"
     values = look.subject.images[image].numpy()
     select = {"image": image}
     return excited(look, image, values, title=title, notes=[f"image {image}"], select=select)
@@ -121,11 +120,8 @@ def attribution(look: Look) -> Scene:
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
     """The image and what each method marks, on one scale from −1 to 1."""
-    frames = {}
-    if look.layer == IMAGE:
-        frames = {0: value_box(look)}
     title = f"{weights}, class {look.subject.digits[target]}"
-    marks = [picture(look.pixels, 168, title=title, frames=frames)]
+    marks = [picture(look.pixels, 168, title=title, select={})]
     methods = look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
     for method, values in methods.items():
         maps = grid(
@@ -133,12 +129,10 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
             168,
             [(-1, 1)],
             title=method,
-            frames=frames,
-            select=PIXEL,
             colour_bar=method == "Grad-CAM",
         )
         marks.append(maps)
-    return Row(marks)
+    return Row(marks, together=True)
 
 
 def ablation(look: Look) -> Scene:
@@ -148,31 +142,29 @@ def ablation(look: Look) -> Scene:
     if look.rank:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)
+    full_answers = subject.without((), look.weights)
+    full_probs = subject.probs_without((), look.weights, look.image_or_ink)
     answers = subject.without(look.ablated, look.weights)
+    probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
+    accuracies = [by_class(look, full_answers), by_class(look, answers)]
+    charts = [
+        paired(look, "probability for this image", [full_probs, probs]),
+        paired(look, "accuracy by class", accuracies),
+    ]
     accuracy = answers.correct[look.image_mask].double().mean()
     facts = f"{images_text(look)}: {accuracy:.2%}"
+    text = f"{HINT}. {facts}"
+    items = [Text(text=HINT, size="strong")]
     if look.ablated:
-        full_answers = subject.without((), look.weights)
-        full_probs = subject.probs_without((), look.weights, look.image_or_ink)
-        probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
-        accuracies = [by_class(look, full_answers), by_class(look, answers)]
-        charts = [
-            paired(look, "probability for this image", [full_probs, probs]),
-            paired(look, "accuracy by class", accuracies),
-        ]
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[look.image_mask].double().mean()
         channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
-        buttons = [Text(text="All channels on", select={"ablate": None})]
-    else:
-        charts = [input_picture(look, SMALL), Text(text=HINT, size="strong")]
-        text = f"{HINT}. {facts}"
-        buttons = []
-    if not look.rank:
-        buttons.append(Text(text="Measure every channel", select={"rank": True}))
+        items = [Text(text="All channels on", select={"ablate": None})]
+    if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
+        items.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
-    return Scene(Column([Row(charts), Row(buttons), *rankings]), f"{look.title}. {text}.")
+    return Scene(Column([Row(charts), Row(items), *rankings]), f"{look.title}. {text}.")
 
 
 def images_text(look: Look) -> str:
@@ -185,11 +177,9 @@ def images_text(look: Look) -> str:
 
 
 def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
-    """Fractions by class with all channels beside those without some, from below the lowest."""
-    low = np.floor(20 * np.nanmin(fractions) - 0.2) / 20
-    limits = (max(0.0, float(low)), 1.0)
+    """Fractions by class with all channels, beside those without some."""
     series = {"all channels": fractions[0], "ablated": fractions[1]}
-    return class_bars(look, ".0%", series, limits, axes=("Digit", ""), title=title)
+    return class_bars(look, ".0%", series, axes=("Digit", ""), title=title)
 
 
 def by_class(look: Look, answers: Predictions) -> np.ndarray:

@@ -34,7 +34,7 @@ QUANTITIES = {
 
 
 def pipeline(look: Look) -> Scene:
-    """One image on its way through all layers, each on its own colour scale."""
+    """One image on its way through all layers, each on its own robust colour scale."""
     opened = single_map(look, look.layer, look.channel, value_box(look), SMALL)
     steps = [
         layer_step(look, name)
@@ -42,7 +42,9 @@ def pipeline(look: Look) -> Scene:
         if name != IMAGE and layer.op.lower() != "flatten"  # which holds the same values again
     ]
     start = Column([input_picture(look, SMALL), opened])
-    return Scene(Row([start, *steps]), f"{look.title}. Open: {selected_value(look)}.")
+    return Scene(
+        Row([start, *steps], together=True), f"{look.title}. Open: {selected_value(look)}."
+    )
 
 
 def layer_step(look: Look, name: str) -> Item:
@@ -63,7 +65,7 @@ def layer_step(look: Look, name: str) -> Item:
         name,
         values,
         zoom * values.shape[2],
-        colour_limits(values),
+        colour_limits(values, "robust"),
         title=name,
         notes=notes,
         framed=framed,
@@ -121,6 +123,8 @@ def kernels(look: Look) -> Scene:
     shape = f"{outs} × {ins} kernels of {height} × {width}"
     scale = limits_text(limits, look.limits)
     caption = f"{name}: {shape}, {quantity}, {scale}. Output channel {channel} is chosen."
+    if name != look.layer:
+        caption = f"{look.layer} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)
 
 

@@ -50,7 +50,7 @@ def scale_end(sizes: np.ndarray, how: str) -> float:
     """The upper end of a colour scale; 1 where everything is zero."""
     end = 0
     if how == "robust":
-        end = np.percentile(sizes, ROBUST)
+        end = np.percentile(sizes, ROBUST, method="higher")
     return float(end or sizes.max() or 1)
 
 
@@ -137,7 +137,7 @@ def layer_maps(
 def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Maps:
     """One map of a layer on the scale of all, a box framed; of a vector all, one value framed."""
     values = look.maps[layer]
-    limits = colour_limits(values)
+    limits = colour_limits(values, "robust")
     title = f"{layer} · {channel}"
     if is_vector(values):
         frames = {0: vector_box(channel, len(values))}
@@ -186,7 +186,6 @@ def class_bars(
         limits=limits,
         axis={number(end, spec): end for end in limits},
         numbers=numbers,
-        select={"target": INDEX},
         **fields,
     )
 

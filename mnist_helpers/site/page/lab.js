@@ -30,10 +30,9 @@ function lookAt(selection) {
   const probs = maps(SOFTMAX).data;
   const answer = `${indexOfLargest(probs)}`;
   const share = percent(largestOf(probs));
-  const digit = LAB.labels[selection.image];
   let name = `Image ${selection.image}`;
-  let title = `${name}, a ${digit}`;
-  let label = `label ${digit}`;
+  let label = `label ${LAB.labels[selection.image]}`;
+  let title = `${name}, ${label}`;
   if (selection.drawing !== null) {
     name = "Your drawing";
     title = name;
@@ -88,29 +87,11 @@ function moved(at, { reset, ...part }) {
   return next;
 }
 
-/** All that the page needs to draw. */
-function stateOf(selection, serial = 0, error = "") {
-  const look = lookAt(selection);
-  const scenes = { header: headerOf(look), trail: trailOf(look), scene: sceneOf(look) };
-  return { scenes, call: callOf(selection), error, serial };
-}
-
-/** The names of the fields that are not as at the start, but for a drawing: it would fill pages. */
-function differing(selection) {
-  const isOther = (name) => name !== "drawing" && selection[name] !== START[name];
-  return Object.keys(START).filter(isOther);
-}
-
-/** The call of Python that leads to the arithmetic of a selection. */
-function callOf(selection) {
-  const write = (value) => (typeof value === "string" ? `'${value}'` : value);
-  const fields = differing(selection).map((name) => `${name}=${write(selection[name])}`);
-  return `explore(${["model", "images", "labels", "view='arithmetic'", ...fields].join(", ")})`;
-}
-
-/** The same fields as the address has them: layer=conv2&channel=5. */
+/** The address of a selection: layer=conv2&channel=5; a drawing would fill pages. */
 function hashOf(selection) {
-  return differing(selection).map((name) => `${name}=${selection[name]}`).join("&");
+  const isOther = (name) => name !== "drawing" && selection[name] !== START[name];
+  const fields = Object.keys(START).filter(isOther);
+  return fields.map((name) => `${name}=${selection[name]}`).join("&");
 }
 
 /** The selection of an address; an Error says what in it doesn't exist. */
@@ -132,8 +113,7 @@ function selectionOf(hash) {
   for (const [name, text] of Object.entries(texts)) {
     const choices = Object.hasOwn(known, name) ? known[name] : [];
     const value = choices.find((choice) => String(choice) === text);
-    const are = name === "weights" ? "are" : "is";
-    if (value === undefined) throw new Error(`there ${are} no ${name.replaceAll("_", " ")} ${text}`);
+    if (value === undefined) throw new Error(`nothing has ${name}=${text}`);
     selection[name] = value;
   }
   return selection;
@@ -150,8 +130,10 @@ const host = {
 
 /** Shows a selection, or says what was wrong with the address. */
 function show(selection, serial = host.state?.serial, error = "") {
+  const look = lookAt(selection);
+  const scenes = { header: headerOf(look), trail: trailOf(look), scene: sceneOf(look) };
   host.selection = selection;
-  host.state = stateOf(selection, serial, error);
+  host.state = { scenes, error, serial };
   host.tell?.();
   drawPicker();
   drawSlider();
@@ -177,7 +159,7 @@ function drawPicker() {
   const box = document.getElementById("images");
   const side = matchMedia("(pointer: coarse), (max-width: 620px)").matches ? 44 : 28;
   const { image } = host.selection;
-  if (!differs(box, [side, image, isDark()])) return;
+  if (!differs(box, [side, image])) return;
   const pixels = array(ALL_PIXELS, IMAGES.length, 28, 28);
   const pictures = grid(pixels, side, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
@@ -226,7 +208,6 @@ async function start() {
   goThere();
   mount(host, document.getElementById("explorer"));
   addEventListener("hashchange", goThere);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPicker);
   slider.oninput = () => show({ ...host.selection, weights: MOMENTS[slider.value] });
   slider.onchange = () => go(host.selection); // at rest: browsers allow few addresses a second
   const input = document.getElementById("file");

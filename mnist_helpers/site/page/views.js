@@ -2,13 +2,14 @@
 
 const IMAGE = "image";
 const SOFTMAX = "softmax";
+const ROBUST = 0.99; // of the values lie inside a robust colour scale
 const SMALL = 84; // sides of a picture, in pixels
 const LARGE = 140;
 const DIGIT_NAMES = [..."0123456789"];
 const VALUE = { channel: "@index", row: "@row", column: "@column" };
 const PIXEL = { layer: IMAGE, channel: 0, row: "@row", column: "@column" };
 
-const row = (...items) => ({ kind: "row", items });
+const row = (...items) => ({ kind: "row", together: false, items });
 const column = (...items) => ({ kind: "column", items });
 const markOf = (kind, fields) => ({ kind, ...LAB.marks[kind], ...fields }); // the rest by default
 const text = (words, fields) => markOf("text", { ...fields, text: words });
@@ -26,9 +27,10 @@ function number(value, digits = 3) {
 
 const percent = (share) => `${number(100 * share, 1)}%`;
 
-/** The ends of the colour scale of maps; zero in its middle if some are below. */
+/** The ends of the robust colour scale of maps; zero in its middle if some are below. */
 function colourLimits({ data }) {
-  const end = largestSize(data) || 1;
+  const sizes = data.map(Math.abs).sort();
+  const end = sizes[Math.ceil((sizes.length - 1) * ROBUST)] || sizes.at(-1) || 1;
   return [[data.some((value) => value < 0) ? -end : 0, end]];
 }
 
@@ -153,7 +155,7 @@ function pipelineRow(look) {
   const opened = singleMap(look, layer, channel, valueBox(look), SMALL);
   const isStep = ({ name, op }) => name !== IMAGE && op !== "Flatten";
   const steps = Object.values(LAYERS).filter(isStep).map((step) => layerStep(look, step));
-  return row(column(inputPicture(look, SMALL), opened), ...steps);
+  return { ...row(column(inputPicture(look, SMALL), opened), ...steps), together: true };
 }
 
 /** What a layer makes of the image, with the facts about it below. */
