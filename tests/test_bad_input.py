@@ -44,7 +44,7 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.data import DATA_DIR, load_idx_part, read_idx
 from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Selection, Subject, still
-from mnist_helpers.explorer.selection import field_names
+from mnist_helpers.explorer.selection import FIELDS
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.model import make_model
 from mnist_helpers.notebooks import check_parameters, parse_value
@@ -844,7 +844,7 @@ def test_the_other_way_round_what_a_run_had_is_accepted(name):
 
 FLAGS = [
     f"--{name.replace('_', '-')}"
-    for name in [*SETTINGS, *field_names(), "preset", "resume", "checkpoint", "out", "images",
+    for name in [*SETTINGS, *FIELDS, "preset", "resume", "checkpoint", "out", "images",
                  "format", "class_names", "timeout", "jobs", "parameters", "output_dir", "no-save"]
 ]  # fmt: skip
 WORDS = st.sampled_from(
@@ -869,7 +869,7 @@ def test_command_lines_are_understood_or_refused(words, capfd):
         except SystemExit as end:
             return end
 
-    found = outcome(understood, *SETTINGS, *field_names(), "notebook", "drawing")
+    found = outcome(understood, *SETTINGS, *FIELDS, "notebook", "drawing")
     said = capfd.readouterr()
     assert "Traceback" not in said.err
     assert said.err == "" or isinstance(found, SystemExit)
@@ -956,7 +956,7 @@ LIKELY = {
 
 @st.composite
 def selections(draw):
-    names = draw(st.lists(st.sampled_from(field_names()), unique=True, min_size=1, max_size=4))
+    names = draw(st.lists(st.sampled_from(FIELDS), unique=True, min_size=1, max_size=4))
     found = {}
     for name in names:
         likely = LIKELY.get(name, st.integers(0, 9))

@@ -91,16 +91,21 @@ class TestSelection:
         assert at == Selection(ablated=(("conv1", 3), ("conv2", 1)))
 
     def test_its_text_is_the_call_that_brings_one_back(self, subject):
-        at = Selection(view="ablation", image=3, layer="conv2", ablated=(("conv1", 3),), rank=True)
+        fields = {"view": "ablation", "image": 3, "ablated": (("conv1", 3),), "rank": True}
         model, images, labels = subject.network.model, subject.images, subject.labels
-        again = eval(
-            str(at), {"explore": explore, "model": model, "images": images, "labels": labels}
-        )
-        assert again.selection == at
-        assert str(Selection()) == "explore(model, images, labels)"
+        others = {"other": make_model(1).state_dict()}
+        explorer = explore(model, images, labels, others, weights="other", **fields)
+        names = {"explore": explore, "model": model, "images": images, "labels": labels}
+        assert repr(explorer).startswith("explore(model, images, labels, others, view='ablation', ")
+        again = eval(repr(explorer), names | {"others": others})
+        assert again.selection == Selection(weights="other", **fields)
+        assert repr(explore(model, images, labels)) == "explore(model, images, labels)"
+        of_subject = explore(subject, weights="other", image=3)
+        assert repr(of_subject) == "explore(subject, image=3, weights='other')"
+        assert eval(repr(of_subject), names | {"subject": subject}).subject is subject
 
     def test_a_field_that_is_none_is_refused(self, subject):
-        with pytest.raises(InputError, match="a selection has no stage; it has view, image"):
+        with pytest.raises(InputError, match="a selection has no stage; it has digit, predicted"):
             still(subject, stage="conv1")
 
 
@@ -307,6 +312,10 @@ class TestControls:
         labels = {name: explorer.controls[name].description for name in kinds}
         assert labels["limits"] == "Colours"
         assert labels["layer"] == "Layer"
+        assert explorer.controls["layer"].tooltip == "Which step of the network?"
+        assert all(explorer.controls[name].tooltip.endswith("?") for name in kinds)
+        questions = dict(zip(ALWAYS, explorer.tabs.tooltips, strict=True))
+        assert questions["top_images"] == "Which images excite this channel?"
         layers = [name for name, _ in explorer.controls["layer"].options]
         assert layers == list(explorer.subject.layers)
         classes = [("any", "any"), *((str(digit), digit) for digit in range(10))]
@@ -519,14 +528,16 @@ class TestExplorer:
             )
         assert np.array_equal(decoded(explorer, maps["values"]), wanted[0])
         assert maps["frames"][0][0] == 3
-        assert state["call"] == str(explorer.selection)
+        assert state["call"] == repr(explorer)
         assert (state["serial"], state["view"]) == (1, "feature_maps")
         titles = [(VIEWS[name].title, name) for name in ALWAYS]
         assert list(explorer.tabs.options) == titles
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
         _, answer = shown(explorer)["header"]["items"]
         assert answer["text"] == str(probs.argmax().item())
-        assert answer["notes"] == [f"{probs.max():.1%}, label {explorer.subject.labels[4]}"]
+        digit = probs.argmax()
+        title = f"Image 4, label {explorer.subject.labels[4]}, read as {digit}"
+        assert answer["notes"] == [f"{title} with {probs.max():.1%}"]
 
     @pytest.mark.parametrize("view", ALWAYS)
     def test_a_move_takes_at_most_100_kilobytes(self, explorer, view):
@@ -585,7 +596,7 @@ class TestExplorer:
         assert metadata["image/png"]["alt"] == explorer.scene.caption
         assert "image/png" in picture
         assert "application/vnd.jupyter.widget-view+json" in view
-        assert view["text/plain"] == str(explorer.selection)
+        assert view["text/plain"] == repr(explorer)
 
 
 class TestSlowWork:

@@ -25,10 +25,31 @@ from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
 ANY = "any"  # in a list: the field is left open
-LABELS = {
-    "position": "Image", "image": "Number", "input_channel": "Input channel", "target": "Class",
-    "limits": "Colours", "predicted": "Read as", "tenth": "Confidence", "disturbance": "Disturb",
-}  # fmt: skip
+HELP = {  # the name of a control, and the question behind it
+    "position": "Image: Which of the images that the filter lets through?",
+    "image": "Number: Which of all images, by its number in the file?",
+    "digit": "Digit: Only images of this digit?",
+    "read": "Read: All images, only those read rightly, or only those read wrongly?",
+    "predicted": "Read as: Only images that are read as this digit?",
+    "tenth": "Confidence: Only images that are read as surely as this?",
+    "layer": "Layer: Which step of the network?",
+    "channel": "Channel: Which of the layer's maps?",
+    "row": "Row: Which line of the map, from the top?",
+    "column": "Column: Which place of that line, from the left?",
+    "input_channel": "Input channel: Which of the maps that the layer reads?",
+    "target": "Class: What speaks for which digit?",
+    "weights": "Weights: Which network answers?",
+    "moment": "Moment: After how many epochs of training?",
+    "run": "Run: Which training?",
+    "compare": "Compare: These weights alone, beside others, or the difference?",
+    "quantity": "Quantity: The weights, their gradient, or their change?",
+    "limits": "Colours: One scale for the layer, for all images, or for each map?",
+    "disturbance": "Disturb: What is done to the image first?",
+    "amount": "Amount: How much of it?",
+    "projection": "Projection: How do many numbers become two?",
+    "padding": "Padding: How many zeros around the image?",
+    "stride": "Stride: How many pixels from one place to the next?",
+}
 NUMBERS = ("position", "channel", "row", "column", "input_channel")
 STEPS = ("layer", "amount", "moment")
 LISTS = (
@@ -69,7 +90,9 @@ class Controls(VBox):
         for name in LISTS:
             self.fields[name] = Dropdown()
         for name, control in self.fields.items():
-            control.description = control.tooltip = LABELS.get(name, name.capitalize())
+            texts = HELP[name].split(": ")
+            control.description = texts[0]
+            control.tooltip = texts[1]
             control.layout.width = "auto"
         self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():

@@ -113,23 +113,20 @@ class Selection(ImageFilter):
     @property
     def filter(self) -> ImageFilter:
         """Which images are looked at."""
-        names = [field.name for field in dataclasses.fields(ImageFilter)]
-        return ImageFilter(**{name: getattr(self, name) for name in names})
+        return ImageFilter(self.digit, self.predicted, self.read, self.tenth)
 
-    def __str__(self) -> str:
+    def call(self, arguments: str) -> str:
         """The call that brings one back here, but for what is drawn, which would fill pages."""
         default = Selection()
-        values = {name: getattr(self, name) for name in field_names() if name != "drawing"}
-        given = {name: value for name, value in values.items() if value != getattr(default, name)}
-        arguments = [f"{name}={value!r}" for name, value in given.items()]
-        return f"explore({', '.join(['model', 'images', 'labels', *arguments])})"
+        texts = [arguments]
+        for name in FIELDS:
+            value = getattr(self, name)
+            if name != "drawing" and value != getattr(default, name):
+                texts.append(f"{name}={value!r}")
+        return f"explore({', '.join(texts)})"
 
 
-def field_names() -> list[str]:
-    """The names of a selection's fields, the filter's last."""
-    count = len(dataclasses.fields(ImageFilter))
-    names = [field.name for field in dataclasses.fields(Selection)]
-    return names[count:] + names[:count]
+FIELDS = [field.name for field in dataclasses.fields(Selection)]
 
 
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:

@@ -25,8 +25,8 @@ from mnist_helpers.explorer.controls import (
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
-from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text, number
-from mnist_helpers.explorer.selection import Selection, field_names
+from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.selection import FIELDS, Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
@@ -77,13 +77,16 @@ class Explorer(VBox):
 
     selection = traitlets.Instance(Selection)
 
-    def __init__(self, subject: Subject, selection: Selection) -> None:
+    def __init__(self, subject: Subject, selection: Selection, arguments: str = "subject") -> None:
         self.subject = subject
+        self.arguments = arguments
         self.serial = 0
         self.task = None
         self.is_showing = False
-        titles = [(view.title, name) for name, view in views_of(subject).items()]
+        views = views_of(subject)
+        titles = [(view.title, name) for name, view in views.items()]
         self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
+        self.tabs.tooltips = [view.question for view in views.values()]
         self.tabs.add_class("mnist-tabs")
         self.panel = Controls()
         self.controls = self.panel.fields
@@ -126,7 +129,7 @@ class Explorer(VBox):
             "view": self.selection.view,
             "shown": text,
             "numbers": numbers,
-            "call": str(self.selection),
+            "call": repr(self),
             "error": error,
             "serial": self.serial,
         }
@@ -197,7 +200,7 @@ class Explorer(VBox):
         display({**self._repr_mimebundle_(), "text/plain": repr(self)}, raw=True)
 
     def __repr__(self) -> str:
-        return str(self.selection)
+        return self.selection.call(self.arguments)
 
 
 def may_wait() -> bool:
@@ -211,12 +214,8 @@ def may_wait() -> bool:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    names = look.subject.digits
-    label = "no label"
-    if look.labelled:
-        label = f"label {names[look.subject.labels[look.image]]}"
-    note = f"{number(look.probs.max().item(), '.1%')}, {label}"
-    answer = Text(text=names[look.probs.argmax()], size="large", notes=[note])
+    digit = look.subject.digits[look.probs.argmax()]
+    answer = Text(text=digit, size="large", notes=[look.title])
     return Row([picture(look.pixels, 42, select={}), answer])
 
 
@@ -278,7 +277,12 @@ def explore(
     Raises:
         InputError: one of them doesn't fit.
     """
-    return Explorer(as_subject(model, images, labels, others), selected(selection))
+    arguments = "model, images, labels"
+    if others:
+        arguments += ", others"
+    if isinstance(model, Subject):
+        arguments = "subject"
+    return Explorer(as_subject(model, images, labels, others), selected(selection), arguments)
 
 
 def still(
@@ -308,8 +312,7 @@ def selected(fields: dict[str, object]) -> Selection:
     Raises:
         InputError: there is no such field.
     """
-    known = field_names()
     for name in fields:
-        if name not in known:
-            raise InputError(f"a selection has no {name}; it has {', '.join(known)}.")
+        if name not in FIELDS:
+            raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
     return Selection(**fields)

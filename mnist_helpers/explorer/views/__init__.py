@@ -20,7 +20,7 @@ from mnist_helpers.explorer.views.training import training
 
 
 class View(NamedTuple):
-    """A view: the title of its tab, its function, and the fields of the selection it shows.
+    """A view: its tab, the question it answers, its function, the fields of the selection it shows.
 
     The fields make the controls, and more: with "image" or "target" a view is not drawn where the
     filter lets nothing through, without "drawing" or "disturbance" `shown` takes these away, and
@@ -29,6 +29,7 @@ class View(NamedTuple):
     """
 
     title: str
+    question: str
     draw: Callable[[Look], Scene]
     fields: tuple[str, ...]
     needs: str = ""
@@ -38,27 +39,64 @@ PLACE = ("layer", "channel", "row", "column")
 DISTURBED = ("disturbance", "amount")
 IMAGE = ("image", "drawing")
 VIEWS = {
-    "pipeline": View("Pipeline", pipeline, (*IMAGE, *PLACE, *DISTURBED, "weights")),
-    "kernels": View("Kernels", kernels, ("layer", "channel", "quantity", "limits", "weights")),
+    "pipeline": View(
+        "Pipeline",
+        "How does an image become an answer?",
+        pipeline,
+        (*IMAGE, *PLACE, *DISTURBED, "weights"),
+    ),
+    "kernels": View(
+        "Kernels",
+        "What does a convolution look for?",
+        kernels,
+        ("layer", "channel", "quantity", "limits", "weights"),
+    ),
     "feature_maps": View(
         "Feature maps",
+        "What does a layer make of the image?",
         feature_maps,
         (*IMAGE, *PLACE, "limits", "compare", *DISTURBED, "weights"),
     ),
     "arithmetic": View(
-        "Arithmetic", arithmetic, (*IMAGE, *PLACE, "input_channel", *DISTURBED, "weights")
+        "Arithmetic",
+        "How does one value come about?",
+        arithmetic,
+        (*IMAGE, *PLACE, "input_channel", *DISTURBED, "weights"),
     ),
-    "top_images": View("Top images", top_images, ("layer", "channel", "target", "weights")),
+    "top_images": View(
+        "Top images",
+        "Which images excite this channel?",
+        top_images,
+        ("layer", "channel", "target", "weights"),
+    ),
     "attribution": View(
-        "Attribution", attribution, (*IMAGE, "target", "compare", *DISTURBED, "weights")
+        "Attribution",
+        "Which pixels speak for a class?",
+        attribution,
+        (*IMAGE, "target", "compare", *DISTURBED, "weights"),
     ),
-    "ablation": View("Ablation", ablation, (*IMAGE, "weights")),
-    "answer": View("Answer", answer, (*IMAGE, *DISTURBED, "weights")),
-    "confusion": View("Confusion", confusion, ("image", "predicted", "tenth")),
-    "neighbours": View("Neighbours", neighbours, ("image", "projection")),
-    "drawing": View("Draw", drawing, (*IMAGE, "weights")),
-    "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
-    "training": View("Training", training, ("weights", "layer", "image"), needs="runs"),
+    "ablation": View("Ablation", "What is lost without a channel?", ablation, (*IMAGE, "weights")),
+    "answer": View("Answer", "How sure is the network?", answer, (*IMAGE, *DISTURBED, "weights")),
+    "confusion": View(
+        "Confusion", "What is taken for what?", confusion, ("image", "predicted", "tenth")
+    ),
+    "neighbours": View(
+        "Neighbours", "Which images are alike to the network?", neighbours, ("image", "projection")
+    ),
+    "drawing": View("Draw", "What is your own digit read as?", drawing, (*IMAGE, "weights")),
+    "convolve": View(
+        "Convolve",
+        "What does a kernel of your own make of the image?",
+        convolve,
+        (*IMAGE, "padding", "stride", "weights"),
+    ),
+    "training": View(
+        "Training",
+        "How did the network become what it is?",
+        training,
+        ("weights", "layer", "image"),
+        needs="runs",
+    ),
 }
 
 

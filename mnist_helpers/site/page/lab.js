@@ -31,15 +31,13 @@ function lookAt(selection) {
   const answer = `${indexOfLargest(probs)}`;
   const share = percent(largestOf(probs));
   let name = `Image ${selection.image}`;
-  let label = `label ${LAB.labels[selection.image]}`;
-  let title = `${name}, ${label}`;
+  let title = `${name}, label ${LAB.labels[selection.image]}`;
   if (selection.drawing !== null) {
     name = "Your drawing";
     title = name;
-    label = "no label";
   }
   title += `, read as ${answer} with ${share}`;
-  return { at, image, weights, maps, values, value, probs, name, title, answer, notes: [`${share}, ${label}`] };
+  return { at, image, weights, maps, values, value, probs, name, title, answer };
 }
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
@@ -58,8 +56,8 @@ function largestAt({ data, shape }, given) {
 }
 
 /** The image, small, and the answer, large. */
-function headerOf({ image, answer, notes }) {
-  return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes }));
+function headerOf({ image, answer, title }) {
+  return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes: [title] }));
 }
 
 /** The way from the image to the answer: a button for each layer. */
