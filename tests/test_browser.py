@@ -525,7 +525,7 @@ def test_the_scatter_follows_the_pointer_and_a_click_selects(desk, subject):
     box = desk.root.locator(".scatter canvas").bounding_box()
     alone = int(np.argmin(scatter.points[:, 0]))  # the one farthest to the left
     x, y = scatter.points[alone].tolist()
-    place = box["x"] + 10 + 440 * x, box["y"] + 450 - 440 * y
+    place = box["x"] + 10 + 380 * x, box["y"] + 390 - 380 * y
     desk.page.mouse.move(*place)
     desk.shows(view="neighbours", pointed=alone)
     desk.page.mouse.click(*place)

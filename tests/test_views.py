@@ -578,7 +578,7 @@ class TestAblation:
         found, caption, _ = show(
             grey, view="ablation", ablated=(("conv1", 3),), digit=7, read="wrong", image=0
         )
-        said = f"The {chosen.sum()} of 300 images of digit 7 that is read wrongly: "
+        said = f"{chosen.sum()} of 300 images, digit 7 that is read wrongly: "
         assert f"{said}{(after[chosen] == 7).float().mean():.2%} instead of 0.00%." in caption
         shares = found["accuracy by class"].series["ablated"]
         assert shares[7] == pytest.approx((after[chosen] == 7).float().mean().item())

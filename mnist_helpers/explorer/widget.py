@@ -214,9 +214,9 @@ def may_wait() -> bool:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    digit = look.subject.digits[look.probs.argmax()]
-    answer = Text(text=digit, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}), answer])
+    answer = look.subject.digits[look.probs.argmax()]
+    words = Text(text=answer, size="large", notes=[look.title])
+    return Row([picture(look.pixels, 42, select={}), words])
 
 
 def trail(look: Look) -> Row:

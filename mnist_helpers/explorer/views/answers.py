@@ -118,6 +118,7 @@ def neighbours(look: Look) -> Scene:
         framed_point=framed_point,
         select=select,
         hovers="pointed",
+        side=400,
         title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
         notes=["A ring: read wrongly."],
     )
@@ -125,7 +126,8 @@ def neighbours(look: Look) -> Scene:
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
     features = subject.features[image : image + 1]
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    return Scene(Row([scatter, Column([enlarged, alike(look, features, image)])]), caption)
+    nearest = Column([enlarged, alike(look, features, image)])
+    return Scene(Row([scatter, nearest], together=True), caption)
 
 
 def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:

@@ -112,10 +112,12 @@ def attribution(look: Look) -> Scene:
     if target is None:
         target = int(look.probs.argmax())
     rows = [attribution_row(look, target, weights) for weights in look.compared]
-    scale = "each map from −1 (blue, against it) to 1 (red, for it)"
-    signs = "saliency and Grad-CAM have no sign"
     name = look.subject.digits[target]
-    return Scene(Column(rows), f"{look.title}. What counts for class {name}: {scale}; {signs}.")
+    caption = (
+        f"{look.title}. What counts for class {name}: each map from −1 (blue, against it) to 1 "
+        "(red, for it); saliency and Grad-CAM have no sign."
+    )
+    return Scene(Column(rows), caption)
 
 
 def attribution_row(look: Look, target: int, weights: str) -> Row:
@@ -124,14 +126,8 @@ def attribution_row(look: Look, target: int, weights: str) -> Row:
     marks = [picture(look.pixels, 168, title=title, select={})]
     methods = look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
     for method, values in methods.items():
-        maps = grid(
-            values[None],
-            168,
-            [(-1, 1)],
-            title=method,
-            colour_bar=method == "Grad-CAM",
-        )
-        marks.append(maps)
+        is_last = method == "Grad-CAM"
+        marks.append(grid(values[None], 168, [(-1, 1)], title=method, colour_bar=is_last))
     return Row(marks, together=True)
 
 
@@ -147,12 +143,11 @@ def ablation(look: Look) -> Scene:
     answers = subject.without(look.ablated, look.weights)
     probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
     accuracies = [by_class(look, full_answers), by_class(look, answers)]
-    charts = [
-        paired(look, "probability for this image", [full_probs, probs]),
-        paired(look, "accuracy by class", accuracies),
-    ]
+    chances = paired(look, "probability for this image", [full_probs, probs])
+    classes = paired(look, "accuracy by class", accuracies)
     accuracy = answers.correct[look.image_mask].double().mean()
-    facts = f"{images_text(look)}: {accuracy:.2%}"
+    counts = f"{int(look.image_mask.sum()):,} of {len(look.image_mask):,} images"
+    facts = f"{counts}, {filter_text(subject, look.filter)}: {accuracy:.2%}"
     text = f"{HINT}. {facts}"
     items = [Text(text=HINT, size="strong")]
     if look.ablated:
@@ -164,16 +159,10 @@ def ablation(look: Look) -> Scene:
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
         items.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
-    return Scene(Column([Row(charts), Row(items), *rankings]), f"{look.title}. {text}.")
-
-
-def images_text(look: Look) -> str:
-    """Which images are looked at, and how many."""
-    count = int(look.image_mask.sum())
-    total = len(look.image_mask)
-    if count == total:
-        return f"All {count:,} images"
-    return f"The {count:,} of {total:,} images of {filter_text(look.subject, look.filter)}"
+    return Scene(
+        Column([Row([chances, classes, Column(items)], together=True), *rankings]),
+        f"{look.title}. {text}.",
+    )
 
 
 def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:

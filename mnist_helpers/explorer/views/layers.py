@@ -202,18 +202,19 @@ def feature_maps(look: Look) -> Scene:
         title = f"{look.layer}, {name}"
         if look.compare == "alone":
             title = look.layer
-        maps = layer_maps(
-            look.layer,
-            values,
-            width,
-            limits,
-            title=title,
-            columns=columns,
-            labels=channel_names(len(values)),
-            frames=value_frames(look),
-            colour_bar=look.limits != "each" and name == list(sides)[-1],
+        marks.append(
+            layer_maps(
+                look.layer,
+                values,
+                width,
+                limits,
+                title=title,
+                columns=columns,
+                labels=channel_names(len(values)),
+                frames=value_frames(look),
+                colour_bar=look.limits != "each" and name == list(sides)[-1],
+            )
         )
-        marks.append(maps)
     shape = " × ".join(map(str, look.values.shape))
     scale = limits_text(limits, look.limits)
     return Scene(Row(marks), f"{look.title}. {shape}, {scale}. Framed: {selected_value(look)}.")
