@@ -314,6 +314,52 @@ class TestPad:
         self.stroke(page, (10, 10), (50, 30))
         np.testing.assert_array_equal(self.ink(page)[10:, 20:], before[:-10, :-20])
 
+    def press(self, page, key, times):
+        for _ in range(times):
+            page.locator(".sheet-of-pad").press(key)
+
+    def test_what_left_the_sheet_comes_back_as_it_was(self, page):
+        self.stroke(page, (30, 60), (90, 200), (250, 140))
+        before = self.ink(page)
+        for away, back in (("ArrowLeft", "ArrowRight"), ("ArrowDown", "ArrowUp")):
+            self.press(page, away, 29)  # all of it: 290 of 280 pixels
+            assert self.ink(page) is None
+            self.press(page, back, 29)
+            np.testing.assert_array_equal(self.ink(page), before)
+        for away, back in (("+", "-"), ("]", "[")):
+            self.press(page, away, 12)
+            assert np.abs(self.ink(page) - before.astype(int)).max() > 200
+            self.press(page, back, 12)
+            assert np.abs(self.ink(page) - before.astype(int)).max() <= 3  # by rounding
+
+    def test_what_was_dragged_off_the_sheet_comes_back_as_it_was(self, page):
+        self.stroke(page, (30, 60), (90, 200), (250, 140))
+        before = self.ink(page)
+        page.get_by_role("button", name="Move").click()
+        self.stroke(page, (20, 140), (150, 140), (220, 140))
+        assert 0 < (self.ink(page) > 128).sum() < 0.4 * (before > 128).sum()
+        self.stroke(page, (220, 140), (20, 140))
+        np.testing.assert_array_equal(self.ink(page), before)
+
+    def test_all_changes_are_taken_back_one_by_one(self, page):
+        page.get_by_role("button", name="Lay image").click()
+        self.stroke(page, (60, 60), (90, 60))
+        self.press(page, "]", 50)
+        page.get_by_role("button", name="Clear").click()
+        sheets = []
+        for _ in range(53):
+            self.press(page, "z", 1)
+            sheets.append(self.ink(page))
+        assert sheets.pop() is None  # as it began
+        diagonal = np.diag(sheets.pop())
+        assert diagonal[10:-10].min() > 120
+        amount = [sheet.astype(int).sum() for sheet in sheets]
+        assert min(amount) > diagonal.sum()
+        turned = [np.abs(sheet - sheets[-1].astype(int)).sum() for sheet in sheets]
+        assert turned[-1] == 0 < min(turned[-10:-1])
+        self.press(page, "z", 1)
+        assert self.ink(page) is None
+
     def test_a_touch_leaves_a_dot(self, page):
         box = page.locator(".sheet-of-pad").bounding_box()
         page.touchscreen.tap(box["x"] + 141, box["y"] + 71)
