@@ -228,7 +228,7 @@ def test_every_cell_ran_and_living_explorers_hide_their_stills(page, desk):
 
 def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     desk.open("drawing")
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 0.")
     box = desk.root.locator(".sheet-of-pad").bounding_box()
     page.mouse.move(box["x"] + 140, box["y"] + 30)
     page.mouse.down()
@@ -243,7 +243,7 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     ink = "c => c.getContext('2d').getImageData(135, 135, 1, 1).data[3]"
     assert desk.root.locator(".sheet-of-pad").evaluate(ink) > 200  # it is still there
     desk.root.get_by_role("button", name="Back to start").click()
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 0.")
     desk.open("pipeline")
 
 

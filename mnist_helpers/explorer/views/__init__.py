@@ -56,7 +56,7 @@ VIEWS = {
     "answer": View("Answer", answer, (*IMAGE, *DISTURBED, "weights")),
     "confusion": View("Confusion", confusion, ("image", "predicted", "tenth")),
     "neighbours": View("Neighbours", neighbours, ("image", "projection")),
-    "drawing": View("Draw", drawing, (*IMAGE, "weights")),
+    "drawing": View("Draw", drawing, ("drawing", "weights")),
     "convolve": View("Convolve", convolve, (*IMAGE, "padding", "stride", "weights")),
     "training": View("Training", training, ("weights", "layer", "image"), needs="runs"),
 }
