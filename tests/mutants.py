@@ -27,6 +27,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "explorer/views/drawing": ["test_drawing.py"],
     "explorer/views": ["test_views.py"],
     "explorer/page/pad": ["test_drawing.py"],
+    "explorer/page/pictures": ["test_drawing.py"],
     "explorer/page/explorer": ["test_page.py", "test_browser.py"],
     "explorer/page": ["test_page.py"],
     "explorer/paper": ["test_drawing.py", "test_paper.py"],
@@ -289,17 +290,26 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/drawing.py", "outputs(look.image_or_ink, own)", "outputs(look.image_or_ink, look.weights)"),
     ("explorer/views/drawing.py", "look.subject.images[look.image][0]", "look.pixels[0]"),
     ("explorer/paper.py", "ink = pad_ink(mark.ink)", "ink = 1 - pad_ink(mark.ink)"),
-    ("explorer/page/pad.js", " || view.context.busy()", ""),
-    ("explorer/page/pad.js", "pad.before.pop()", "pad.before[0]"),
-    ("explorer/page/pad.js", "(turn * Math.PI)", "(-3 * turn * Math.PI)"),
-    ("explorer/page/pad.js", "changing({ y: 10 })", "changing({ y: -10 })"),
-    ("explorer/page/pad.js", "ground > 127 ?", "ground < 127 ?"),
-    ("explorer/page/pad.js", "most >= FAINT", "most >= 0"),
-    ("explorer/page/pad.js", "width / 2, 0, 2", "width / 20, 0, 2"),
-    ("explorer/page/pad.js", "pen.lineWidth = width", "pen.lineWidth = 2 * width"),
-    ("explorer/page/pad.js", "value > 25) ?", "value > 255) ?"),
-    ("explorer/page/pad.js", "if (pad.isMoving) shift(", "if (!pad.isMoving) shift("),
-    ("explorer/page/pad.js", 'pen.fillStyle = "white";\n', ""),
+    ("explorer/page/pad.js", "if (context.busy()) return;", ""),
+    ("explorer/page/pad.js", "context.pad ??= layPad", "context.pad = layPad"),
+    ("explorer/page/pad.js", "pad.sent && !mark.ink", "!mark.ink"),
+    ("explorer/page/pad.js", 'if (!pad.box.classList.contains("aside")) ', ""),
+    ("explorer/page/pad.js", "pad.sheet = pad.sheet.after = {", "pad.sheet = {"),
+    ("explorer/page/pad.js", "pad.sheet[way] ??", "pad.sheet[way]?.[way] ??"),
+    ("explorer/page/pad.js", "matrix.multiply(item.matrix)", "matrix"),
+    ("explorer/page/pad.js", "STILL.rotate(10)", "STILL.rotate(-30)"),
+    ("explorer/page/pad.js", "stepping(0, 10)", "stepping(0, -10)"),
+    ("explorer/page/pad.js", "if (isInking) change", "change"),
+    ("explorer/page/pad.js", "matrix.transformPoint(place)", "matrix.transformPoint(new DOMPoint())"),
+    ("explorer/page/pad.js", "x + 0.01", "x"),
+    ("explorer/page/pad.js", "lineWidth: width", "lineWidth: 2 * width"),
+    ("explorer/page/pad.js", '"destination-out"', '"source-over"'),
+    ("explorer/page/pad.js", "button.textContent === tool", "true"),
+    ("explorer/page/pad.js", "largestOf(bytes) > 25", "largestOf(bytes) > 255"),
+    ("explorer/page/pad.js", 'pad.tool === "Move") {', 'pad.tool !== "Move") {'),
+    ("explorer/page/pictures.js", "ground > 127 ?", "ground < 127 ?"),
+    ("explorer/page/pictures.js", "most >= FAINT", "most >= 0"),
+    ("explorer/page/pictures.js", 'pen.fillStyle = "white";\n', ""),
     ("explorer/page/pad.js", "value << 24", "value << 16"),
     # runs
     ("runs/folder.py", "[float(record[field.name]) for record in records]", "[float(record[field.name]) for record in records[:1]]"),
@@ -507,7 +517,7 @@ def main() -> None:
     survivors = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "copy"
-        ignored = shutil.ignore_patterns(".venv", ".git", "outputs", "runs", "__pycache__")
+        ignored = shutil.ignore_patterns(".venv", ".git", "outputs", "__pycache__")
         shutil.copytree(ROOT, folder, ignore=ignored)
         for path, old, new in chosen:
             count = (folder / "mnist_helpers" / path).read_text(encoding="utf-8").count(old)

@@ -228,7 +228,7 @@ def test_every_cell_ran_and_living_explorers_hide_their_stills(page, desk):
 
 def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     desk.open("drawing")
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 0.")
     box = desk.root.locator(".sheet-of-pad").bounding_box()
     page.mouse.move(box["x"] + 140, box["y"] + 30)
     page.mouse.down()
@@ -242,8 +242,22 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     desk.open("drawing")
     ink = "c => c.getContext('2d').getImageData(135, 135, 1, 1).data[3]"
     assert desk.root.locator(".sheet-of-pad").evaluate(ink) > 200  # it is still there
+    desk.root.get_by_label("Width of the line").fill("30")
+    desk.open("feature_maps")
+    desk.number().fill("3")
+    desk.number().press("Enter")
+    caption.filter(has_text="Image 3").wait_for()
+    desk.open("drawing")
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 3.")
+    assert desk.root.get_by_label("Width of the line").input_value() == "30"
+    desk.root.get_by_role("button", name="Back to your drawing").click()
+    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
+    desk.root.locator(".sheet-of-pad").press("z")  # the only stroke
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 3.")
+    desk.root.locator(".sheet-of-pad").press("y")
+    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
     desk.root.get_by_role("button", name="Back to start").click()
-    desk.says("Draw a digit on the pad, or lay the chosen image on it. Chosen: image 0.")
+    desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 0.")
     desk.open("pipeline")
 
 

@@ -15,7 +15,7 @@ from mnist_helpers import InputError, load_checkpoint, make_model
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.paper import Still
-from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table
+from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
 from mnist_helpers.explorer.views import draw
 
 
@@ -56,7 +56,7 @@ def test_all_layers_behind_the_last_pooling_are_shown(few):
     model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 14 * 14, 10)).eval()
     subject = Subject(model, few.test.tensors[0][:5])
     scene = draw(subject, Selection(view="drawing", drawing=drawn(few.test.tensors[0][0])))
-    row = scene.content.items[-1]
+    row = scene.content.items[-1].items[0]
     assert [mark.title for mark in marks(row)] == ["1", "2", "4", "softmax"]
 
 
@@ -295,6 +295,7 @@ class TestPad:
     def test_keys_move_scale_and_turn(self, page):
         self.stroke(page, (100, 140), (180, 140))
         before = self.ink(page)
+        page.get_by_role("button", name="Move").click()
         page.locator(".sheet-of-pad").press("ArrowDown")
         np.testing.assert_array_equal(self.ink(page)[5:], before[:-5])  # 10 of 280 pixels
         page.locator(".sheet-of-pad").press("ArrowUp")
@@ -314,6 +315,154 @@ class TestPad:
         self.stroke(page, (10, 10), (50, 30))
         np.testing.assert_array_equal(self.ink(page)[10:, 20:], before[:-10, :-20])
 
+    def press(self, page, key, times):
+        for _ in range(times):
+            page.locator(".sheet-of-pad").press(key)
+
+    def test_what_left_the_sheet_comes_back_as_it_was(self, page):
+        self.stroke(page, (30, 60), (90, 200), (250, 140))
+        before = self.ink(page)
+        page.get_by_role("button", name="Move").click()
+        for away, back in (("ArrowLeft", "ArrowRight"), ("ArrowDown", "ArrowUp")):
+            self.press(page, away, 29)  # all of it: 290 of 280 pixels
+            assert self.ink(page) is None
+            self.press(page, back, 29)
+            np.testing.assert_array_equal(self.ink(page), before)
+        for away, back in (("+", "-"), ("]", "[")):
+            self.press(page, away, 12)
+            assert np.abs(self.ink(page) - before.astype(int)).max() > 200
+            self.press(page, back, 12)
+            assert np.abs(self.ink(page) - before.astype(int)).max() <= 3  # by rounding
+
+    def test_what_was_dragged_off_the_sheet_comes_back_as_it_was(self, page):
+        self.stroke(page, (30, 60), (90, 200), (250, 140))
+        before = self.ink(page)
+        page.get_by_role("button", name="Move").click()
+        self.stroke(page, (20, 140), (150, 140), (220, 140))
+        assert 0 < (self.ink(page) > 128).sum() < 0.4 * (before > 128).sum()
+        self.stroke(page, (220, 140), (20, 140))
+        np.testing.assert_array_equal(self.ink(page), before)
+
+    def test_all_changes_are_taken_back_one_by_one(self, page):
+        page.get_by_role("button", name="Use image").click()
+        self.stroke(page, (60, 60), (90, 60))
+        self.press(page, "]", 50)
+        page.get_by_role("button", name="Clear").click()
+        sheets = []
+        for _ in range(53):
+            self.press(page, "z", 1)
+            sheets.append(self.ink(page))
+        assert sheets.pop() is None  # as it began
+        diagonal = np.diag(sheets.pop())
+        assert diagonal[10:-10].min() > 120
+        amount = [sheet.astype(int).sum() for sheet in sheets]
+        assert min(amount) > diagonal.sum()
+        turned = [np.abs(sheet - sheets[-1].astype(int)).sum() for sheet in sheets]
+        assert turned[-1] == 0 < min(turned[-10:-1])
+        self.press(page, "z", 1)
+        assert self.ink(page) is None
+
+    def leave(self, page):
+        """Shows another view and comes back, while an image is read."""
+        pages.show(page, Row([Text(text="another view")]), serial=10**6)
+        assert page.locator(".sheet-of-pad").count() == 0
+        pages.show(page, self.pad(), serial=10**6)
+
+    def test_drawing_history_and_pen_outlast_an_image_and_another_view(self, page):
+        page.get_by_label("Width of the line").fill("30")
+        self.stroke(page, (40, 40), (60, 60))
+        one = self.ink(page)
+        self.stroke(page, (200, 200), (220, 240))
+        two = self.ink(page)
+        back = page.get_by_role("button", name="Back to your drawing")
+        assert not back.is_visible()
+        self.leave(page)
+        back.click()
+        np.testing.assert_array_equal(self.ink(page), two)
+        assert not back.is_visible()
+        self.leave(page)
+        self.press(page, "z", 1)  # takes the image back, not the stroke
+        np.testing.assert_array_equal(self.ink(page), two)
+        self.press(page, "z", 1)
+        np.testing.assert_array_equal(self.ink(page), one)
+        assert page.get_by_label("Width of the line").input_value() == "30"
+        self.press(page, "z", 1)
+        assert self.ink(page) is None
+        self.leave(page)
+        assert not back.is_visible()  # for nothing is drawn
+
+    def test_a_stroke_goes_on_with_what_is_on_the_pad(self, page):
+        self.stroke(page, (40, 40), (60, 60))
+        self.ink(page)
+        self.leave(page)
+        self.stroke(page, (200, 200), (220, 240))
+        ink = self.ink(page)
+        assert min(ink[25, 25], ink[110, 105]) == 255
+
+    def test_redo(self, page):
+        sheets = [None]
+        for x in (40, 140, 240):
+            self.stroke(page, (x, 40), (x, 200))
+            sheets.append(self.ink(page))
+        for key, wanted in (("z", 2), ("z", 1), ("z", 0), ("y", 1), ("y", 2), ("y", 3), ("y", 3)):
+            self.press(page, key, 1)
+            np.testing.assert_array_equal(self.ink(page), sheets[wanted])
+        page.get_by_role("button", name="Undo").click()
+        page.get_by_role("button", name="Clear").click()  # there is nothing to do again
+        page.get_by_role("button", name="Redo").click()
+        assert self.ink(page) is None
+
+    def test_the_eraser_takes_ink_away_as_wide_as_the_pen(self, page):
+        page.get_by_label("Width of the line").fill("40")
+        self.stroke(page, (40, 100), (240, 100))
+        page.get_by_role("button", name="Eraser").click()
+        page.get_by_label("Width of the line").fill("20")
+        self.stroke(page, (140, 20), (140, 260))
+        rows, columns = np.nonzero(self.ink(page)[:, 30:110] < 128)
+        gone = columns[rows == 50] + 30
+        assert (gone.min(), gone.max()) == pytest.approx((65, 74), abs=1)
+        page.get_by_role("button", name="Pen").click()
+        self.stroke(page, (140, 100))
+        assert self.ink(page)[50, 70] == 255
+
+    def test_one_tool_is_pressed(self, page):
+        tools = {name: page.get_by_role("button", name=name) for name in ("Pen", "Eraser", "Move")}
+        for chosen in ("Eraser", "Move", "Pen"):
+            tools[chosen].click()
+            pressed = [
+                name for name in tools if tools[name].get_attribute("aria-pressed") == "true"
+            ]
+            assert pressed == [chosen]
+
+    @pytest.mark.parametrize("width", [4, 40])
+    def test_a_dot_is_as_wide_as_the_pen(self, page, width):
+        page.get_by_label("Width of the line").fill(str(width))
+        dot = page.locator("label:has([aria-label='Width of the line']) i").bounding_box()
+        assert (dot["width"], dot["height"]) == (width, width)
+
+    def test_keys_alone_draw(self, page):
+        pad = page.locator(".sheet-of-pad")
+        ring = page.locator(".pad-box > i")
+        assert not ring.is_visible()  # before a key is pressed
+        self.press(page, "ArrowUp", 5)
+        self.press(page, "ArrowLeft", 3)
+        assert pages.sent(page) == []  # the pen is only moved
+        self.press(page, "Shift+ArrowDown", 8)
+        assert ring.is_visible()
+        place = ring.bounding_box()
+        sheet = pad.bounding_box()
+        middle = (place["x"] + 9 - sheet["x"], place["y"] + 9 - sheet["y"])
+        assert middle == pytest.approx((110, 170), abs=0.5)
+        rows, columns = np.nonzero(self.ink(page) > 128)
+        assert (rows.min(), rows.max()) == pytest.approx((45 - 4.5, 85 + 4), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((55 - 4.5, 55 + 4), abs=1)
+
+    def test_keys_are_told_below_the_pad(self, page):
+        assert (
+            "arrows move the pen, Shift + arrows draw"
+            in page.locator(".pad .notes").first.inner_text()
+        )
+
     def test_a_touch_leaves_a_dot(self, page):
         box = page.locator(".sheet-of-pad").bounding_box()
         page.touchscreen.tap(box["x"] + 141, box["y"] + 71)
@@ -322,7 +471,7 @@ class TestPad:
         assert len(rows) == pytest.approx(np.pi * (18 / 2 / 2) ** 2, rel=0.15)
 
     def test_the_chosen_image_is_laid_on_it(self, page):
-        page.get_by_role("button", name="Lay image").click()
+        page.get_by_role("button", name="Use image").click()
         ink = self.ink(page).astype(int)
         assert np.diag(ink)[10:-10].min() > 120
         assert ink[100, 20] == 0
@@ -383,6 +532,7 @@ class TestPad:
         ink = np.zeros((140, 140), np.uint8)
         ink[20:40, 50:60] = 255
         pages.show(page, self.pad(base64.b64encode(ink.tobytes()).decode()))
+        page.get_by_role("button", name="Move").click()
         page.locator(".sheet-of-pad").press("ArrowRight")
         np.testing.assert_array_equal(self.ink(page)[22:38, 57:63] > 250, True)
 
@@ -391,6 +541,7 @@ class TestPad:
         first = pages.sent(page)[-1]
         self.stroke(page, (200, 200), (220, 200))  # before the answer to the first
         pages.show(page, self.pad(first["select"]["drawing"]), serial=first["serial"])
+        page.get_by_role("button", name="Move").click()
         page.locator(".sheet-of-pad").press("ArrowRight")  # sends what stands on the pad
         ink = self.ink(page)
         assert min(ink[30, 40], ink[100, 110]) == 255

@@ -27,6 +27,7 @@ from mnist_helpers.explorer.scene import (
     Text,
 )
 from mnist_helpers.explorer.views import draw
+from mnist_helpers.explorer.widget import header
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
@@ -989,13 +990,26 @@ class TestSideBySide:
         assert {"saliency", "Grad-CAM"} <= boxes.keys()
         assert len({box["y"] for box in boxes.values()}) == 1
 
-    @pytest.mark.parametrize("width", [953, 700])
-    def test_the_answer_stands_beside_the_pad(self, page, subject, few, width):
+    @pytest.mark.parametrize("width", [953, 700, 600])
+    def test_the_answer_and_its_steps_stand_beside_the_pad(self, page, subject, few, width):
         ink = drawn(few.test.tensors[0][0])
         boxes = self.boxes(page, subject, width, view="drawing", drawing=ink)
-        pad, answer = boxes["pad"], boxes["probability"]
-        assert answer["y"] == pad["y"]
-        assert answer["x"] >= pad["x"] + pad["width"]
+        pad = boxes.pop("pad")
+        title = subject.look(Selection(view="drawing", drawing=ink)).title
+        assert boxes[title]["y"] == pad["y"]
+        beside = [title, *(name for name in boxes if name[:2] in ("1.", "2.", "3.", "4."))]
+        assert len(beside) == 5
+        for name in beside:
+            assert boxes[name]["x"] >= pad["x"] + pad["width"]
+            assert boxes[name]["y"] + boxes[name]["height"] < boxes["pool1"]["y"]
+        assert boxes["pool1"]["y"] > pad["y"] + pad["height"]
+
+    def test_pad_answer_and_layers_fit_a_screen(self, page, subject, few):
+        at = Selection(view="drawing", drawing=drawn(few.test.tensors[0][8]))
+        content = draw(subject, at).content
+        open_page(page, content, view="drawing", header=header(subject.look(at)))
+        page.set_viewport_size({"width": 953, "height": 800})
+        assert page.locator("#here").bounding_box()["height"] <= 700
 
     def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
         before = self.boxes(page, subject, 953, view="ablation")

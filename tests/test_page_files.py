@@ -483,7 +483,7 @@ def damaged(good, count):
 
 
 LOAD = """async (files) => {
-    const { pad } = document.querySelector(".mark.pad").view;
+    const { pad } = document.querySelector(".mark.pad").view.context;
     const found = [];
     for (const [name, text] of files) {
         const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -539,7 +539,7 @@ def test_a_picture_of_too_many_bytes_is_not_read(browser):
     page.evaluate(
         """() => {
             const file = { name: "film.png", size: 100_000_001 }; // and no more
-            return loadPicture(document.querySelector(".mark.pad").view.pad, file);
+            return loadPicture(document.querySelector(".mark.pad").view.context.pad, file);
         }"""
     )
     said = page.locator(".readout").inner_text()

@@ -156,7 +156,7 @@ def reading(subject, at):
         chosen = Row([image, opening(bars)])
         return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
     steps = drawing.items[1].items[1]
-    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
+    bars = probability_bars(look, [int(look.probs.argmax())], look.title)
     return Row([pad, Column([opening(bars), steps])])
 
 

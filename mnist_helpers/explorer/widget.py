@@ -32,7 +32,7 @@ from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
-SCRIPTS = ("marks.js", "maps.js", "charts.js", "pad.js", "explorer.js")
+SCRIPTS = ("marks.js", "maps.js", "charts.js", "pad.js", "pictures.js", "explorer.js")
 AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 

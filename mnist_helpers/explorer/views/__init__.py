@@ -83,7 +83,7 @@ VIEWS = {
     "neighbours": View(
         "Neighbours", "Which images are alike to the network?", neighbours, ("image", "projection")
     ),
-    "drawing": View("Draw", "What is your own digit read as?", drawing, (*IMAGE, "weights")),
+    "drawing": View("Draw", "What is your own digit read as?", drawing, ("drawing", "weights")),
     "convolve": View(
         "Convolve",
         "What does a kernel of your own make of the image?",

@@ -8,16 +8,17 @@ from mnist_helpers.explorer.views.answers import alike
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.explorer.views.parts import picture, probability_bars
 
-INVITATION = "Draw a digit on the pad, or lay the chosen image on it."
+INVITATION = "Draw a digit on the pad, or use the chosen image."
 UNFIT = "A drawing needs a network that reads grey images of 28 × 28 pixels."
-SIDE = 112  # of a step, in pixels
+SIDE = 84  # of a step, in pixels
 
 
 def drawing(look: Look) -> Scene:
-    """A pad, the steps that make its ink an image of MNIST's form, and the answer to it."""
+    """A pad, beside it the answer and the steps that make its ink an image of MNIST's form."""
     if look.pixels.shape != (1, IMAGE_SIZE, IMAGE_SIZE):
         return Scene(Text(text=UNFIT, size="strong"), UNFIT)
-    example = look.subject.images[look.image][0].numpy() * STD + MEAN
+    subject = look.subject
+    example = subject.images[look.image][0].numpy() * STD + MEAN
     pad = Pad(title="pad", ink=look.drawing, example=example)
     if look.drawing is None:
         hint = Text(text=INVITATION, size="strong")
@@ -36,11 +37,12 @@ def drawing(look: Look) -> Scene:
         side = SIDE * values.shape[1] // max(values.shape)
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
-    bars = probability_bars(look, [int(look.probs.argmax())], "probability")
-    own, *_ = look.subject.networks  # tell what is alike, whatever weights answer
-    features = look.subject.outputs(look.image_or_ink, own)[look.subject.hidden].flatten(1)
-    answer = Column([Row([bars, alike(look, features)]), Row(pictures)])
-    return Scene(Column([Row([pad, answer]), passed(look)]), f"{look.title}.")
+    bars = probability_bars(look, [int(look.probs.argmax())], look.title)
+    own, *_ = subject.networks  # tell what is alike, whatever weights answer
+    features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
+    beside = Column([bars, Row(pictures)])
+    below = Row([passed(look), alike(look, features)])
+    return Scene(Column([Row([pad, beside]), below]), f"{look.title}.")
 
 
 def passed(look: Look) -> Row:
@@ -48,6 +50,7 @@ def passed(look: Look) -> Row:
     layers = look.subject.layers
     names = [name for name, layer in layers.items() if layer.op == "MaxPool2d"]
     if names:
-        behind = list(layers.values())[list(layers).index(names[-1]) + 1 :]
-        names += [layer.name for layer in behind if layer.op != "Flatten"]
+        order = list(layers)
+        behind = order[order.index(names[-1]) + 1 :]
+        names += [name for name in behind if layers[name].op != "Flatten"]
     return Row([layer_step(look, name) for name in names])

@@ -1,7 +1,7 @@
 // What the network reads: the pad, a drawing's preparation, or the chosen image, and the answer.
 
-const INVITATION = "Draw a digit on the pad, or lay the chosen image on it.";
-const STEP = 112; // side of a step's picture, in pixels
+const INVITATION = "Draw a digit on the pad, or use the chosen image.";
+const STEP = 84; // side of a step's picture, in pixels
 
 /** The steps of a drawing's preparation, the last of them normalised. */
 const preparedOf = keeping((ink) => {
@@ -13,15 +13,15 @@ const preparedOf = keeping((ink) => {
 
 /** The pad, and beside it what is read and the answer to it; the pad stays in its place. */
 function readingRow(look) {
-  const { at, image, name, probs } = look;
+  const { at, image, name, probs, title } = look;
   const example = IMAGES[at.image].map((value) => value * LAB.std + LAB.mean);
   const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(example, 28, 28) });
   if (at.drawing !== null) {
-    const bars = probabilityBars(probs, indexOfLargest(probs), "probability");
+    const bars = probabilityBars(probs, indexOfLargest(probs), title);
     return row(pad, column(bars, preparationRow(look)));
   }
-  const title = "probability of each digit; orange: the label";
-  const bars = probabilityBars(probs, LAB.labels[at.image], title);
+  const all = "probability of each digit; orange: the label";
+  const bars = probabilityBars(probs, LAB.labels[at.image], all);
   const chosen = row(picture(image, 196, { title: name.toLowerCase() }), bars);
   return row(pad, column(text(INVITATION, { size: "strong" }), chosen));
 }
@@ -29,10 +29,10 @@ function readingRow(look) {
 /** The steps from the pad to what the network reads. */
 function preparationRow({ at, image }) {
   const { cropped, fitted, centred } = preparedOf(at.drawing);
-  const half = (length) => Math.ceil(length / 2);
+  // half as fine
   const valueAt = (row, column) => cropped.values[2 * row * cropped.width + 2 * column];
   const grids = {
-    "1. cropped": makeGrid(half(cropped.height), half(cropped.width), valueAt), // half as fine
+    "1. cropped": makeGrid(Math.ceil(cropped.height / 2), Math.ceil(cropped.width / 2), valueAt),
     [`2. fitted: ${fitted.height} × ${fitted.width}`]: fitted,
     "3. centred by mass": centred,
   };
