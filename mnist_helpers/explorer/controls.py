@@ -39,7 +39,9 @@ CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
 IMAGES = ("position", "play", "image", "digit", "read")  # in a line, with those filters
 FILTERS = ("predicted", "tenth")  # that the view has besides
+SPEEDS = {"slow": 1000, "normal": 500, "fast": 200}  # ms from one to the next
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
+NO_FIELDS = (*PLAYED, "speed")
 Traits = dict[str, object]
 
 
@@ -55,7 +57,8 @@ class Controls(VBox):
     Attributes:
         fields: the control of each field of a selection by its name. `position` is that of the
             image among those that the filter lets through, `image` its number; `moment` and `run`
-            choose the weights where there are runs; `play` and `play_moments` walk them.
+            choose the weights where there are runs; `play` and `play_moments` walk
+            them, at a `speed`.
     """
 
     def __init__(self) -> None:
@@ -68,15 +71,17 @@ class Controls(VBox):
             self.fields[name] = SelectionSlider(options=["", ""])
         for name in LISTS:
             self.fields[name] = Dropdown()
+        self.fields["speed"] = Dropdown(options=SPEEDS, value=500)
         for name, control in self.fields.items():
             control.description = control.tooltip = LABELS.get(name, name.capitalize())
             control.layout.width = "auto"
         self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():
-            self.fields[name] = Play(interval=500, show_repeat=False)
+            self.fields[name] = Play()
+            dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
         self.images_line = self.line()
-        self.moments_line = self.line("moment", "play_moments", "run")
+        self.moments_line = self.line("moment", "play_moments", "run", "speed")
         columns = "repeat(auto-fill, minmax(220px, 1fr))"
         self.grid = GridBox(layout=Layout(grid_template_columns=columns))
 
