@@ -166,10 +166,9 @@ def document() -> str:
     """The page before it is mounted: the explorer's style and scripts, and the host."""
     letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
     constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
-    files = [
-        FOLDER / f"{name}.js" for name in ("marks", "maps", "charts", "pad", "pictures", "explorer")
-    ]
-    script = "\n".join([constants, *(file.read_text() for file in files), HOST])
+    names = ("marks", "maps", "tables", "charts", "pad", "pictures", "explorer")
+    scripts = [(FOLDER / f"{name}.js").read_text() for name in names]
+    script = "\n".join([constants, *scripts, HOST])
     style = (FOLDER / "explorer.css").read_text()
     return PAGE.replace("{style}", style).replace("{script}", script)
 

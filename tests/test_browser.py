@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import shutil
 
 import browser
 import matplotlib
@@ -599,6 +600,91 @@ def test_a_notebook_that_is_opened_stays_as_it_is(chromium, address, root):
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.close()
     assert json.loads((root / name).read_text("utf-8")) == given
+
+
+@pytest.mark.slow
+class TestFilm:
+    """The collection's film where JupyterLab at 1400 pixels with its side bar leaves it 953."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def film(cls, chromium, address, root):
+        shutil.copytree(NOTEBOOKS_DIR / "snapshots", root / "snapshots")
+        browser.place_copy(NOTEBOOKS_DIR / "training_replay.ipynb", root)
+        page = browser.open_notebook(chromium, address, "training_replay.ipynb")
+        browser.run_all(page)
+        film = page.locator(browser.EXPLORER)
+        film.locator(".scene[data-view=training] .lines").wait_for()
+        beside = page.viewport_size["width"] - round(film.bounding_box()["width"])
+        page.set_viewport_size({"width": beside + 953, "height": 900})
+        page.wait_for_function(
+            "found => document.querySelector(found).clientWidth === 953", arg=browser.EXPLORER
+        )
+        return film
+
+    def stands(self, film, epoch, tick):
+        """Waits for the slider, the cursor and the heading to be at an epoch."""
+        slider = film.get_by_role("slider", name="Moment", exact=True)
+        slider.and_(film.page.locator(f'[aria-valuetext="epoch {epoch}"]')).wait_for()
+        film.get_by_text(f"quick, epoch {epoch}", exact=True).wait_for()
+        chosen = film.locator(".lines [aria-selected=true]")
+        assert chosen.inner_text().strip() == tick
+
+    def press_end(self, film):
+        film.get_by_role("slider", name="Moment", exact=True).focus()
+        film.page.keyboard.press("End")
+        self.stands(film, "2", "2")
+
+    def play(self, film, name):
+        return film.locator(".widget-play", visible=True).last.get_by_role("button", name=name)
+
+    def test_it_fits_with_its_controls(self, film):
+        assert film.bounding_box()["height"] <= 700
+
+    def test_a_link_at_the_top_leads_to_it(self, film):
+        page = film.page
+        link = page.locator(".jp-MarkdownOutput a", has_text="the film")
+        link.scroll_into_view_if_needed()
+        assert film.bounding_box()["y"] > 900
+        link.click()
+        page.wait_for_function(
+            """found => {
+                const { top, bottom } = document.querySelector(found).getBoundingClientRect();
+                return top > 0 && top < 450;
+            }""",
+            arg=browser.EXPLORER,
+        )
+
+    def test_a_click_and_a_drag_in_the_chart_choose_the_moment(self, film):
+        plot = film.locator(".lines .plot")
+        plot.scroll_into_view_if_needed()
+        left, top, width, _ = plot.bounding_box().values()
+        film.page.mouse.click(left + 9.5 / 22 * width, top + 30)
+        self.stands(film, "0.0535", ".053")
+        film.page.mouse.down()
+        film.page.mouse.move(left + 14.5 / 22 * width, top + 60, steps=5)
+        self.stands(film, "0.2977", ".298")
+        film.page.mouse.up()
+
+    def test_play_begins_anew_at_the_end_and_goes_round_in_a_loop(self, film):
+        self.press_end(film)
+        film.get_by_role("combobox", name="Speed", exact=True).select_option("fast")
+        self.play(film, "Play").click()
+        self.stands_before_the_end(film)
+        self.play(film, "Pause").click()
+        self.press_end(film)
+        self.play(film, "Loop").click()
+        film.page.keyboard.press("ArrowLeft")
+        self.play(film, "Play").click()
+        self.stands_before_the_end(film)
+        self.play(film, "Pause").click()
+
+    def stands_before_the_end(self, film):
+        """Waits until the film has run from its beginning for some moments."""
+        slider = film.get_by_role("slider", name="Moment", exact=True).element_handle()
+        film.page.wait_for_function(
+            "handle => ['epoch 0.0093', 'epoch 0.014'].includes(handle.ariaValueText)", arg=slider
+        )
 
 
 @pytest.mark.slow

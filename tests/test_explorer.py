@@ -736,13 +736,22 @@ class TestRuns:
         assert explorer.selection.weights == "fast, epoch 1"
         assert len(explorer.controls["moment"].options) == 3
 
-    def test_a_button_leads_to_the_best_epoch(self, explorer):
-        for run in ("slow", "fast"):
-            send(explorer, weights=f"{run}, epoch 0")
-            texts = marks(shown(explorer)["scene"]["content"], "text")
-            (button,) = (mark["select"] for mark in texts if mark["text"] == "Best epoch")
+    def test_a_button_leads_to_the_best_epoch_of_its_run(self, explorer):
+        send(explorer, weights="slow, epoch 0")
+        texts = marks(shown(explorer)["scene"]["content"], "text")
+        buttons = [mark["select"] for mark in texts if mark["text"] == "Best epoch"]
+        for run, button in zip(("slow", "fast"), buttons, strict=True):
             send(explorer, **button)
             assert explorer.selection.weights == f"{run}, epoch 1"
+
+    def test_the_speed_of_what_plays(self, explorer):
+        assert "speed" in shown_controls(explorer)
+        plays = [explorer.controls[name] for name in ("play", "play_moments")]
+        for name, milliseconds in {"fast": 200, "slow": 1000, "normal": 500}.items():
+            explorer.controls["speed"].label = name
+            assert [play.interval for play in plays] == [milliseconds] * 2
+        assert explorer.selection == Selection(view="training")
+        assert all(play.show_repeat for play in plays)  # a button for a loop
 
     @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
     def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):

@@ -7,12 +7,15 @@ import matplotlib
 import numpy as np
 import page as pages
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from networks import drawn
 from page import pixels
+from torch.nn.functional import one_hot
 
-from mnist_helpers import load_checkpoint
-from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers import load_checkpoint, make_model
+from mnist_helpers.config import NOTEBOOKS_DIR
+from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.scene import (
     COLUMN,
     INDEX,
@@ -20,6 +23,7 @@ from mnist_helpers.explorer.scene import (
     ROW,
     Bars,
     Column,
+    Lines,
     Maps,
     Row,
     Scatter,
@@ -28,6 +32,8 @@ from mnist_helpers.explorer.scene import (
 )
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.explorer.widget import header
+from mnist_helpers.metrics import Predictions
+from mnist_helpers.runs.snapshots import load_snapshots
 
 pytestmark = pytest.mark.skipif(
     pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
@@ -642,6 +648,124 @@ class TestBars:
         assert read_out(page) == "p · a: 93%"
 
 
+class TestLines:
+    def lines(self, **fields):
+        ticks = [".01", ".1", "1", "2"]
+        values = {"slow": [1.0, 0.1, 0.01, 0.0], "fast": [0.5, 0.5, 0.05, 0.02]}
+        series = {name: np.array(errors, np.float32) for name, errors in values.items()}
+        moments = [f"slow, epoch {tick}" for tick in ticks]
+        plain = {"ticks": ticks, "series": series, "limits": (0.01, 1.0), "title": "error"}
+        plain |= {"axis": {"100%": 1.0, "10%": 0.1}, "axes": ("Epoch", "Error"), "emphasis": [1]}
+        return Lines(**(plain | {"select": {"weights": moments}} | fields))
+
+    def test_lines_go_through_points_at_logarithmic_heights(self, page):
+        scene = open_page(page, self.lines())
+        points = scene.locator("polyline").evaluate_all(
+            "lines => lines.map((line) => [...line.points].map(({ x, y }) => [x, y]))"
+        )
+        heights = {"slow": [100, 50, 0, 0], "fast": [84.95, 84.95, 34.95, 15.05]}
+        for line, wanted in zip(points, heights.values(), strict=True):
+            assert line == [
+                [place + 0.5, pytest.approx(100 - height, abs=0.01)]
+                for place, height in enumerate(wanted)
+            ]
+        boxes = scene.locator(".group").evaluate_all(
+            """groups => groups.map((group) => [...group.querySelectorAll("b")].map((bar) => {
+                const all = bar.closest(".bars-of").getBoundingClientRect();
+                return 100 * (all.bottom - bar.getBoundingClientRect().top) / all.height;
+            }))"""
+        )
+        np.testing.assert_allclose(boxes, np.transpose(list(heights.values())), atol=1)
+        picture = scene.locator("svg").bounding_box()
+        area = scene.locator(".bars-of").first.bounding_box()
+        plot = scene.locator(".plot").bounding_box()
+        assert (picture["y"], picture["height"]) == (area["y"], area["height"])
+        assert (picture["x"], picture["width"]) == (plot["x"], plot["width"])
+        for text, height in {"100%": 1, "10%": 0.5}.items():
+            box = scene.locator(".scale span").get_by_text(text, exact=True).bounding_box()
+            middle = area["y"] + area["height"] * (1 - height)
+            assert box["y"] + box["height"] / 2 == pytest.approx(middle, abs=1.5)
+        series = {"slow": np.array([0.1, 0.1, 0.1, 0.1])}
+        pages.show(page, self.lines(series=series))
+        assert scene.locator("polyline").count() == 1
+
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_runs_are_told_apart_by_form_and_colour_with_a_key(self, page, dark):
+        scene = open_page(page, self.lines(), dark=dark)
+        script = """lines => lines.map((line) => {
+            const { stroke, strokeDasharray } = getComputedStyle(line);
+            return [stroke, strokeDasharray];
+        })"""
+        (blue, solid), (orange, dashed) = scene.locator("polyline").evaluate_all(script)
+        assert solid == "none"
+        assert dashed != "none"
+        keys = scene.locator(".legend b").evaluate_all(
+            """keys => keys.map((key) => {
+                const { borderBottomColor, borderBottomStyle } = getComputedStyle(key);
+                return [borderBottomColor, borderBottomStyle];
+            })"""
+        )
+        assert keys == [[blue, "solid"], [orange, "dashed"]]
+        assert blue != orange
+        assert scene.locator(".legend span").all_inner_texts() == ["slow", "fast"]
+        radii = (
+            scene.locator(".group")
+            .first.locator("b")
+            .evaluate_all(
+                "bars => bars.map((bar) => getComputedStyle(bar, '::before').borderRadius)"
+            )
+        )
+        assert radii[0] != radii[1] == "0px"
+
+    def test_a_click_selects_the_moment(self, page):
+        scene = open_page(page, self.lines())
+        hover(scene.locator(".plot"), 0.6, 0.3)  # the third of four, far from its points
+        assert read_out(page) == "error · Epoch 1: slow 0.01, fast 0.05"
+        page.mouse.down()
+        page.mouse.up()
+        assert selections(page) == [{"weights": "slow, epoch 1"}]
+        pages.show(page, self.lines(emphasis=[2]), serial=1)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        assert selections(page) == [{"weights": "slow, epoch 2"}]
+
+    def test_the_cursor_can_be_dragged(self, page):
+        scene = open_page(page, self.lines())
+        hover(scene.locator(".plot"), 0.4, 0.5)
+        assert selections(page) == []
+        page.mouse.down()
+        for place, share in enumerate((0.6, 0.9)):
+            hover(scene.locator(".plot"), share, 0.7)
+            (moment,) = selections(page)
+            assert moment == {"weights": ["slow, epoch 1", "slow, epoch 2"][place]}
+        page.mouse.up()
+        selections(page)  # the click that ends it
+        hover(scene.locator(".plot"), 0.1, 0.5)
+        assert selections(page) == []
+
+    def test_nothing_else_is_dragged(self, page):
+        scene = open_page(page, make_bars(select={"class": INDEX}))
+        hover(scene.locator(".plot"), 0.2, 0.5)
+        page.mouse.down()
+        hover(scene.locator(".plot"), 0.5, 0.5)
+        assert selections(page) == []
+        page.mouse.up()
+
+    def test_the_cursor_stands_at_its_moment(self, page):
+        scene = open_page(page, self.lines())
+        grounds = scene.locator(".bars-of").evaluate_all(
+            "areas => areas.map((area) => getComputedStyle(area).backgroundImage)"
+        )
+        assert [ground != "none" for ground in grounds] == [False, True, False, False]
+        assert scene.locator(".group[aria-selected=true]").inner_text().strip() == ".1"
+
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_axe_finds_nothing(self, page, dark):
+        open_page(page, self.lines(), dark=dark)
+        results = Axe().run(page, ".mnist-explorer")
+        assert results.violations_count == 0, results.generate_report()
+
+
 class TestText:
     def test_sizes_and_button(self, page):
         items = [
@@ -1017,6 +1141,89 @@ class TestSideBySide:
         for layer in subject.network.convolutions:
             title = f"{layer}: images lost without one channel (not measured)"
             assert after[title] == before[title]
+
+
+class TestFilm:
+    """The training view of the real runs and images; what was read is drawn at random."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def film(cls, splits):
+        runs = {}
+        for name in ("quick", "too_fast"):
+            path = NOTEBOOKS_DIR / "snapshots" / f"{name}.npz"
+            runs[name.replace("_", " ")] = load_snapshots(path)
+        images, labels = splits.val[:1500]
+        subject = Subject(make_model(), images, labels, runs=runs)
+        generator = torch.Generator().manual_seed(0)
+        answers, points = {}, {}
+        for name in subject.networks:
+            logits = 4 * one_hot(labels, 10) + torch.randn(1500, 10, generator=generator)
+            answers[name] = Predictions(logits, labels)
+            points[name] = torch.rand(1000, 2, generator=generator).numpy()
+        subject.jobs.results["replay",] = answers, points
+        return subject
+
+    def boxes(self, page, film, width):
+        """The film where JupyterLab leaves it so much width, and where its marks stand, by kind."""
+        at = Selection(view="training", image=9, weights="too fast, epoch 0.0535")
+        look = film.look(at)
+        parts = {"header": widget.header(look), "trail": widget.trail(look), "view": "training"}
+        page.set_viewport_size({"width": width, "height": 800})
+        scene = draw(film, at)
+        open_page(page, scene.content, scene=scene, **parts)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        kinds = ("lines", "scatter", "table", "maps")
+        marks = {kind: page.locator(f".scene .{kind}.mark").all() for kind in kinds}
+        return {kind: [mark.bounding_box() for mark in found] for kind, found in marks.items()}
+
+    def test_the_film_stands_on_one_screen(self, page, film):
+        boxes = self.boxes(page, film, 953)
+        height = page.locator("#here").bounding_box()["height"]
+        assert height <= 700 - 154  # below tabs in two lines and controls in three
+        (lines,) = boxes.pop("lines")
+        assert lines["width"] > 900
+        for left, right in boxes.values():
+            assert left["y"] == right["y"] >= lines["y"] + lines["height"]
+            assert left["x"] + left["width"] <= 480 <= right["x"]
+        for cloud, table in zip(boxes["scatter"], boxes["table"], strict=True):
+            assert cloud["y"] == table["y"]
+            assert cloud["x"] + cloud["width"] <= table["x"]
+
+    @pytest.mark.parametrize(("width", "columns"), [(953, 2), (700, 2), (375, 1)])
+    def test_it_can_be_read_at_any_width(self, page, film, width, columns):
+        boxes = self.boxes(page, film, width)
+        for kind in ("scatter", "table", "maps"):
+            assert len({box["x"] for box in boxes[kind]}) == columns
+        tables = page.locator(".scene table").evaluate_all(
+            "tables => tables.map((e) => [e.offsetWidth, e.closest('.body').clientWidth])"
+        )
+        assert all(own <= room for own, room in tables)  # nothing to scroll
+        texts = page.evaluate(
+            """() => [...document.querySelectorAll(".mnist-explorer .scene *")].filter((e) =>
+                [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())
+                && getComputedStyle(e).visibility === "visible").map((e) => {
+                const range = document.createRange();
+                range.selectNodeContents(e);
+                const { left, top, right, bottom } = range.getBoundingClientRect();
+                return [e.textContent, parseFloat(getComputedStyle(e).fontSize),
+                        [left, top, right, bottom]];
+            })"""
+        )
+        assert len(texts) > 250
+        assert min(size for _, size, _ in texts) >= 10
+        for (one, _, a), (other, _, b) in itertools.combinations(texts, 2):
+            across = min(a[2], b[2]) - max(a[0], b[0])
+            down = min(a[3], b[3]) - max(a[1], b[1])
+            assert across <= 0.5 or down <= 2, (one, other)  # the lines of letters are higher
+
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_axe_finds_nothing(self, page, film, dark):
+        scene = draw(film, Selection(view="training"))
+        open_page(page, scene.content, view="training", dark=dark)
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        results = Axe().run(page, ".mnist-explorer", rules)
+        assert results.violations_count == 0, results.generate_report()
 
 
 class TestScatter:

@@ -16,6 +16,7 @@ from mnist_helpers.explorer.paper import Still, bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
+    Lines,
     Maps,
     Row,
     Scatter,
@@ -229,6 +230,57 @@ class TestBars:
         ]
         assert counts[0] * 2 == pytest.approx(counts[1], rel=0.1)  # half as high
         assert counts[1] > 1000
+
+
+class TestLines:
+    def lines(self, **fields):
+        series = {"first": np.array([1.0, 0.1, 0.0]), "second": np.array([1.0, 0.5, 0.02])}
+        plain = {"ticks": ["0", "1", "2"], "series": series, "limits": (0.01, 1.0)}
+        axis = {"100%": 1.0, "10%": 0.1}
+        return Lines(
+            **(plain | {"axis": axis, "axes": ("Epoch", "Error"), "emphasis": [1]} | fields)
+        )
+
+    def test_they_go_through_their_values_on_a_logarithmic_axis(self):
+        ax = bar_chart(self.lines())
+        first, second, cursor = ax.lines
+        assert first.get_ydata() == pytest.approx([1, 0.1, 0.01])  # zero lies at the edge
+        assert second.get_ydata() == pytest.approx([1, 0.5, 0.02])
+        assert first.get_xdata().tolist() == [0, 1, 2]
+        assert list(cursor.get_xdata()) == [1, 1]
+        assert ax.get_yscale() == "log"
+        assert len(ax.patches) == 0
+        ends = {text.get_text(): text.get_position()[1] for text in ax.get_yticklabels()}
+        assert ends == {"100%": 1, "10%": 0.1}
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Error")
+        assert ax.get_yticks(minor=True).tolist() == []
+
+    def test_they_are_told_apart_by_colour_and_form(self):
+        ax = bar_chart(self.lines())
+        first, second, _ = ax.lines
+        assert [to_rgba(line.get_color()) for line in (first, second)] == [BLUE, ORANGE]
+        assert first.get_linestyle() != second.get_linestyle()
+        assert first.get_marker() != second.get_marker()
+        assert [text.get_text() for text in ax.get_legend().texts] == ["first", "second"]
+
+    def test_no_text_lies_over_another(self):
+        ticks = [f".{place:03}" for place in range(101, 123)]
+        series = {"first": np.linspace(1, 0.01, 22)}
+        axis = {"100%": 1.0, "30%": 0.3, "10%": 0.1, "3%": 0.03, "1%": 0.01}
+        ax = bar_chart(self.lines(ticks=ticks, series=series, axis=axis))
+        ax.figure.draw_without_rendering()
+        titles = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().texts]
+        texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *titles]
+        boxes = [text.get_window_extent() for text in texts]
+        for index, box in enumerate(boxes):
+            assert box.count_overlaps(boxes[index + 1 :]) == 0
+
+    def test_on_paper_they_are_the_chart(self):
+        (picture,) = drawn(self.lines(), OffsetImage)
+        pixels = np.asarray(picture.get_data()) / 255
+        for colour in (BLUE, ORANGE):
+            assert np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() > 100
 
 
 class TestStill:

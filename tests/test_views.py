@@ -8,8 +8,9 @@ from networks import build, images_of
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.controls import selection_after
 from mnist_helpers.explorer.jobs import Unmeasured
-from mnist_helpers.explorer.scene import Bars, Maps, Scatter, Table, Text, number
+from mnist_helpers.explorer.scene import Bars, Lines, Maps, Scatter, Table, Text, number
 from mnist_helpers.explorer.views import VIEWS, draw, views_of
 from mnist_helpers.runs.snapshots import Snapshots
 
@@ -902,64 +903,73 @@ def outputs(few, weights):
 
 
 class TestTraining:
-    def test_curves_of_both_runs_at_the_nearest_moments(self, replay, outputs):
+    def test_a_line_for_each_run_at_the_nearest_moments(self, replay, outputs):
         here = "slow, epoch 1"
         found, caption, _ = show(replay, view="training", weights=here)
-        labels = replay.labels
         nearest = {
             "slow": NAMES["slow"],
             "fast": ["fast, epoch 0"] * 2 + ["fast, epoch 1"] * 2,
         }
-        accuracy = found["accuracy of 300 images"]
-        loss = found["loss of 300 images, up to that of guessing"]
+        lines = found["error on 300 images, logarithmic"]
+        assert isinstance(lines, Lines)
+        wrong = {}
         for run, names in nearest.items():
-            logits = [outputs[name]["fc2"] for name in names]
-            right = [(each.argmax(1) == labels).float().mean().item() for each in logits]
-            losses = [F.cross_entropy(each, labels).item() for each in logits]
-            assert accuracy.series[run] == pytest.approx(right, abs=1e-6)
-            assert loss.series[run] == pytest.approx(losses, rel=1e-4)
-        assert loss.limits == (0, pytest.approx(np.log(10)))
-        for bars in (accuracy, loss):
-            assert bars.ticks == ["0", ".25", "1", "2"]
-            assert bars.emphasis == [2]
-            assert selected(bars, 1) == {"weights": "slow, epoch 0.25"}
-        right = {run: accuracy.series[run][2] for run in nearest}
-        said = f"{right['slow']:.0%} at slow, epoch 1; {right['fast']:.0%} at fast, epoch 1."
-        assert caption.endswith(f"Read rightly of 300 images: {said}")
+            reads = [outputs[name]["fc2"].argmax(1) for name in names]
+            wrong[run] = [int((read != replay.labels).sum()) for read in reads]
+            assert lines.series[run] * 300 == pytest.approx(wrong[run], abs=1e-3)
+        lowest = min(min(counts) for counts in wrong.values()) / 300
+        low, high = lines.limits
+        assert 0 < low < lowest  # no point lies on the edge
+        assert high == 1
+        for text, share in lines.axis.items():
+            assert text == f"{100 * share:g}%"
+            assert lowest <= share <= 1
+        assert lines.axes == ("Epoch", "Error")
+        assert lines.ticks == ["0", ".25", "1", "2"]
+        assert lines.emphasis == [2]
+        assert selected(lines, 1) == {"weights": "slow, epoch 0.25"}
+        right = {run: 100 * (300 - wrong[run][2]) // 300 for run in nearest}
+        said = f"{right['slow']}% at slow, epoch 1; {right['fast']}% at fast, epoch 1."
+        assert caption.endswith(f"Read rightly of 300: {said}")
+
+    def test_all_that_is_right_has_a_place_and_99_5_percent_are_not_all(self, few, weights):
+        moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})
+        images = few.test.tensors[0][:201]
+        subject = Subject(make_model(0), images, runs={"mine": moment})
+        found, caption, _ = show(subject, view="training")  # without labels all answers are right
+        lines = found["error on 201 images, logarithmic"]
+        assert lines.series["mine"].tolist() == [0]
+        assert lines.limits[0] > 0
+        assert "Read rightly of 201: 100% at mine" in caption
+        labels = subject.labels.clone()
+        labels[7] = (labels[7] + 1) % 10
+        subject = Subject(make_model(0), images, labels, runs={"mine": moment})
+        _, caption, _ = show(subject, view="training")
+        assert "Read rightly of 201: 99% at mine" in caption
 
     def test_what_the_networks_are_at_the_chosen_moment(self, replay, outputs, weights):
         _, _, every = show(
-            replay, view="training", weights="slow, epoch 0.25", layer="relu2", image=4
+            replay, view="training", weights="slow, epoch 0.25", layer="relu1", image=4
         )
         labels, image = replay.labels.numpy(), 4
         sides = {"slow": "slow, epoch 0.25", "fast": "fast, epoch 0"}
-        maps = [mark for mark in every if mark.title == "relu2"]
-        kernels = [mark for mark in every if mark.title == "conv1: kernels"]
+        kernels = [mark for mark in every if isinstance(mark, Maps)]
         tables = [mark for mark in every if isinstance(mark, Table)]
         clouds = [mark for mark in every if isinstance(mark, Scatter)]
-        chances, recalls = (
-            mark
-            for mark in every
-            if mark.title[:8] in ("probabil", "accuracy") and "images" not in mark.title
-        )
         top = max(each["conv1.weight"].abs().max().item() for each in weights.values())
-        tallest = max(outputs[name]["relu2"][image].max().item() for name in sides.values())
         for place, (run, name) in enumerate(sides.items()):
             made = outputs[name]
-            assert maps[place].values == pytest.approx(made["relu2"][image].numpy(), abs=1e-5)
-            assert maps[place].limits[0] == pytest.approx((0, tallest))
-            assert selected(maps[place], 5)["channel"] == 5
             assert selected(kernels[place], 5) == {"layer": "conv1", "channel": 5}
             assert np.array_equal(kernels[place].values, weights[name]["conv1.weight"][:, 0])
             assert kernels[place].limits[0] == pytest.approx((-top, top))
+            scale = f"colours from −{top:.3g} to {top:.3g}"
+            assert kernels[place].title == f"16 kernels of conv1, {scale}"
             read = made["fc2"].argmax(1).numpy()
             counts = np.zeros((10, 10))
             np.add.at(counts, (labels, read), 1)
             np.testing.assert_array_equal(tables[place].values, counts)
             np.testing.assert_array_equal(tables[place].shades, counts * (1 - np.eye(10)))
-            wanted = made["fc2"][image].softmax(0).numpy()
-            assert chances.series[run] == pytest.approx(wanted, abs=1e-5)
-            assert recalls.series[run] == pytest.approx(counts.diagonal() / counts.sum(1))
+            assert tables[place].framed_cell == 10 * labels[image] + read[image]
             last = outputs[NAMES[run][-1]]["fc1"].numpy()
             _, _, axes = np.linalg.svd(last - last.mean(0), full_matrices=False)
             ends, here = (
@@ -973,16 +983,54 @@ class TestTraining:
                 gaps = [np.abs(given - each[:, axis]).max() for each in (points, mirrored)]
                 assert min(gaps) < 1e-3
             assert (clouds[place].framed_point, selected(clouds[place], 9)) == (4, {"image": 9})
-        best, *names = [mark for mark in every if isinstance(mark, Text)]
-        assert (best.text, best.select) == ("Best epoch", {"weights": "slow, epoch 2"})
-        assert [mark.text for mark in names] == list(sides.values())
+        texts = [(mark.text, mark.select) for mark in every if isinstance(mark, Text)]
+        assert texts == [
+            ("slow, epoch 0.25", {}),
+            ("Best epoch", {"weights": "slow, epoch 2"}),
+            ("fast, epoch 0", {}),
+            ("Best epoch", {"weights": "fast, epoch 1"}),
+        ]
+
+    def test_kernels_of_the_chosen_layer_alone(self, replay, weights):
+        _, _, every = show(replay, view="training", weights="fast, epoch 1", layer="fc1")
+        _, kernels = [mark for mark in every if isinstance(mark, Maps)]
+        wanted = weights["fast, epoch 1"]["conv2.weight"].mean(dim=1)
+        np.testing.assert_allclose(kernels.values, wanted, atol=1e-7)
+        assert kernels.title.startswith("32 kernels of conv2, mean over inputs, colours from −")
+
+    def test_a_cell_of_a_matrix_selects_as_in_confusion_and_leads_to_its_images(
+        self, replay, outputs
+    ):
+        (confusion,) = [m for m in show(replay, view="confusion")[2] if isinstance(m, Table)]
+        at = Selection(view="training", weights="slow, epoch 0.25", image=4)
+        labels = replay.labels.numpy()
+        reads = [outputs[name]["fc2"].argmax(1).numpy() for name in (at.weights, "fast, epoch 0")]
+        tables = [m for m in marks(draw(replay, at).content) if isinstance(m, Table)]
+        for place, read in enumerate(reads):
+            select = dict(tables[place].select)
+            images = select.pop("image")
+            assert select == confusion.select
+            for cell in range(100):
+                inside = np.flatnonzero((labels == cell // 10) & (read == cell % 10)).tolist()
+                later = [image for image in inside if image > at.image]
+                assert images[cell] == [*later, *inside, at.image][0]
+        cell = int(np.bincount(10 * labels + reads[0]).argmax())
+        inside = np.flatnonzero(10 * labels + reads[0] == cell).tolist()
+        walked = []
+        for _ in inside:  # each click leads to the next of them, and the film goes on
+            scene = draw(replay, at)
+            table = next(mark for mark in marks(scene.content) if isinstance(mark, Table))
+            at = selection_after(replay, at, selected(table, cell))
+            walked.append(at.image)
+        assert sorted(walked) == inside
+        assert "Read rightly of 300" in draw(replay, at).caption
 
     def test_a_frame_only_for_images_that_are_drawn(self, replay, monkeypatch):
         answers, points = replay.replay
         few = {name: each[:3] for name, each in points.items()}
         monkeypatch.setitem(replay.jobs.results, ("replay",), (answers, few))
         found, _, _ = show(replay, view="training", image=4)
-        assert found["fc1 of 3 images, by PCA of the last moment"].framed_point is None
+        assert found["fc1 of 3 images, by PCA"].framed_point is None
 
     def test_what_takes_much_memory_is_kept_of_the_latest_and_measured_again(self, replay):
         def kept(of, kind):
@@ -1008,7 +1056,7 @@ class TestTraining:
         moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})
         alone = Subject(make_model(0), few.test.tensors[0][:20], runs={"mine": moment})
         found, _, every = show(alone, view="training")
-        assert list(found["accuracy of 20 images"].series) == ["mine"]
+        assert list(found["error on 20 images, logarithmic"].series) == ["mine"]
         assert sum(isinstance(mark, Table) for mark in every) == 1
 
     def test_it_needs_runs(self, grey, replay):

@@ -41,6 +41,7 @@ HELP = {  # the name of a control, and the question behind it
     "weights": "Weights: Which network answers?",
     "moment": "Moment: After how many epochs of training?",
     "run": "Run: Which training?",
+    "speed": "Speed: How long does each stay?",
     "compare": "Compare: These weights alone, beside others, or the difference?",
     "quantity": "Quantity: The weights, their gradient, or their change?",
     "limits": "Colours: One scale for the layer, for all images, or for each map?",
@@ -60,7 +61,9 @@ CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
 IMAGES = ("position", "play", "image", "digit", "read")  # in a line, with those filters
 FILTERS = ("predicted", "tenth")  # that the view has besides
+SPEEDS = {"slow": 1000, "normal": 500, "fast": 200}  # ms from one to the next
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
+NO_FIELDS = (*PLAYED, "speed")
 Traits = dict[str, object]
 
 
@@ -76,7 +79,8 @@ class Controls(VBox):
     Attributes:
         fields: the control of each field of a selection by its name. `position` is that of the
             image among those that the filter lets through, `image` its number; `moment` and `run`
-            choose the weights where there are runs; `play` and `play_moments` walk them.
+            choose the weights where there are runs; `play` and `play_moments` walk
+            them, at a `speed`.
     """
 
     def __init__(self) -> None:
@@ -89,6 +93,7 @@ class Controls(VBox):
             self.fields[name] = SelectionSlider(options=["", ""])
         for name in LISTS:
             self.fields[name] = Dropdown()
+        self.fields["speed"] = Dropdown(options=SPEEDS, value=500)
         for name, control in self.fields.items():
             texts = HELP[name].split(": ")
             control.description = texts[0]
@@ -96,10 +101,11 @@ class Controls(VBox):
             control.layout.width = "auto"
         self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():
-            self.fields[name] = Play(interval=500, show_repeat=False)
+            self.fields[name] = Play()
+            dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
         self.images_line = self.line()
-        self.moments_line = self.line("moment", "play_moments", "run")
+        self.moments_line = self.line("moment", "play_moments", "run", "speed")
         columns = "repeat(auto-fill, minmax(220px, 1fr))"
         self.grid = GridBox(layout=Layout(grid_template_columns=columns))
 

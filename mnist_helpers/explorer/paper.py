@@ -21,6 +21,7 @@ from mnist_helpers.explorer.scene import (
     Box,
     Column,
     Item,
+    Lines,
     Maps,
     Mark,
     Pad,
@@ -37,7 +38,7 @@ from mnist_helpers.plots import COLOURS, INK, ORANGE, SIGNED, figure_png, finish
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
-CHART = 180  # height of a chart of bars, in pixels
+CHART = 180  # height of a chart, in pixels
 CHART_WIDTHS = (430, 2**15)
 AXIS = 50  # width of what stands beside the bars
 LETTER = 6  # width of one
@@ -234,22 +235,20 @@ def chart_box(fig: Figure) -> OffsetImage:
 
 @mark_box.register
 def bars_box(mark: Bars) -> OffsetBox:
-    """Bars as in every chart."""
+    """Bars or lines as in every chart."""
     return chart_box(bar_chart(mark).figure)
 
 
 @matplotlib.rc_context({"font.size": 7})
 def bar_chart(mark: Bars) -> Axes:
-    """Bars over their ticks, in a figure in which no text is wider than its place."""
+    """Bars or lines over their ticks, in a figure in which no text is wider than its place."""
     letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
     width = np.clip(AXIS + LETTER * letters * len(mark.ticks), *CHART_WIDTHS)
     ax = make_figure(width / DPI, CHART / DPI).subplots()
-    series = ax.grouped_bar(mark.series, group_spacing=0.25, colors=COLOURS)
-    first, *others = series.bar_containers
-    if not others:
-        first.set_label("")  # one needs no legend
-        for place in mark.emphasis:
-            first[place].set_facecolor(ORANGE)
+    draw_series = draw_bars
+    if isinstance(mark, Lines):
+        draw_series = draw_lines
+    draw_series(mark, ax)
     ax.set_xticks(range(len(mark.ticks)), mark.ticks, parse_math=False)
     for place in mark.emphasis:
         ax.get_xticklabels()[place].set_weight("bold")
@@ -261,6 +260,27 @@ def bar_chart(mark: Bars) -> Axes:
         ax.text(place, high + room / 5, text, size=6, ha="center")
     xlabel, ylabel = mark.axes
     return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, high + room))
+
+
+def draw_bars(mark: Bars, ax: Axes) -> None:
+    """Draws bars side by side; those of a single series stand out at the ticks that do."""
+    series = ax.grouped_bar(mark.series, group_spacing=0.25, colors=COLOURS)
+    first, *others = series.bar_containers
+    if not others:
+        first.set_label("")  # one needs no legend
+        for place in mark.emphasis:
+            first[place].set_facecolor(ORANGE)
+
+
+def draw_lines(mark: Lines, ax: Axes) -> None:
+    """Draws lines, which their form tells apart as well, and the cursor."""
+    for name, form, colour in zip(mark.series, ("o-", "s--"), COLOURS, strict=False):
+        values = np.clip(mark.series[name], *mark.limits)
+        ax.plot(values, form, color=colour, markersize=4, label=name)
+    for place in mark.emphasis:
+        ax.axvline(place, color=BLACK)
+    ax.set_yscale("log")
+    ax.minorticks_off()
 
 
 @mark_box.register

@@ -104,6 +104,10 @@ class Bars(Mark):
     emphasis: Sequence[int] = ()
 
 
+class Lines(Bars):
+    """A line for each series, on a logarithmic axis; the only tick in `emphasis` has the cursor."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scatter(Mark):
     """Points (N, 2) in [0, 1], each a letter for its class; `marked` ones bear a ring.

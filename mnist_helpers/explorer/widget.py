@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import (
-    PLAYED,
+    NO_FIELDS,
     Controls,
     changes_of,
     selection_after,
@@ -32,7 +32,9 @@ from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
-SCRIPTS = ("marks.js", "maps.js", "charts.js", "pad.js", "pictures.js", "explorer.js")
+SCRIPTS = (
+    "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js",
+)  # fmt: skip
 AROUND = 11  # layers before and after the selected one, in the trail
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
@@ -101,7 +103,7 @@ class Explorer(VBox):
         self.add_class("mnist-explorer")
         self.page.on_msg(lambda page, content, buffers: self.receive(content))
         for name, control in {"view": self.tabs, **self.controls}.items():
-            if name not in PLAYED:
+            if name not in NO_FIELDS:
                 control.observe(partial(self.turn, name), "value")
 
     @traitlets.validate("selection")

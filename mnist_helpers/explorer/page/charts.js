@@ -1,137 +1,18 @@
-// Tables, bars and points.
+// Bars, lines and points.
 
-const DRAG = 6; // pixels to a tenth, in a number that is dragged
-const MOST_WEIGHT = 100;
 const SCATTER_EDGE = 10; // the margin of a scatter, in pixels
 
-/** Items with a roving tab stop: cells or bars. */
-function bindItems(view, items, columns) {
-  view.items = items;
-  view.here = () => placeOf(items.indexOf(document.activeElement), columns);
-  view.locate = (_, { target }) => {
-    const isHit = (item) => item.contains(target) && !item.classList.contains("empty");
-    return placeOf(items.findIndex(isHit), columns);
-  };
-  view.move = (_, key) => items[step(key, view.here().index, items.length, columns)].focus();
-  if (!selects(view.mark)) return;
-  const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
-  items.forEach((item, i) => focusable(item, { onfocus: () => rove(i) }));
-  rove(0);
-}
-
-/** The place of a cell or bar; none for an index below zero. */
-function placeOf(index, columns) {
-  if (index < 0) return null;
-  return { index, row: Math.floor(index / columns), column: index % columns, width: columns };
-}
-
-/** Numbers in a table whose cells are tinted, red above zero and blue below. */
-function drawTable(view, mark) {
-  view.values = decode(mark.values);
-  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark), mark.edit])) {
-    layTable(view, mark);
-  }
-  view.table.ariaLabel = mark.title || "numbers";
-  const shades = mark.shades ? decode(mark.shades) : view.values;
-  const top = Math.max(1e-9, largestSize(shades));
-  mark.texts.flat().forEach((text, i) => {
-    const cell = view.items[i];
-    const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
-    if (mark.edit) showNumber(cell, view.values[i], view.context);
-    else write(cell, text);
-    cell.classList.toggle("empty", text === "" || text === "·");
-    cell.classList.toggle("below", shades[i] < 0);
-    cell.classList.toggle("framed", i === mark.framed_cell);
-    cell.style.setProperty("--share", share.toFixed(3));
-    if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
-  });
-}
-
-/** Lays out an empty table with its heads. */
-function layTable(view, mark) {
-  const [height, width] = mark.values.shape;
-  const head = (text, scope) => Object.assign(make("th", "", text), { scope });
-  const table = make("table");
-  if (mark.columns.length) {
-    const line = table.insertRow();
-    if (mark.rows.length) line.append(make("td", "corner"));
-    line.append(...mark.columns.map((text) => head(text, "col")));
-  }
-  for (let row = 0; row < height; row++) {
-    const line = table.insertRow();
-    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
-    for (let column = 0; column < width; column++) line.insertCell();
-  }
-  if (selects(mark)) table.role = "grid";
-  view.table = table;
-  view.body.replaceChildren(table);
-  view.describe = describeTable;
-  bindItems(view, [...table.querySelectorAll("td:not(.corner)")], width);
-  if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
-}
-
-/** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
-function makeEditable(view, cell, { row, column }) {
-  const input = focusable(make("input"), { type: "number", step: 0.1 });
-  input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
-  const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
-  const select = () => {
-    const numbers = view.items.map((item) => item.firstChild.valueAsNumber);
-    if (!numbers.every(isNumber)) return;
-    view.context.complain("");
-    view.context.pick({ [view.mark.edit]: numbers });
-  };
-  let from = null;
-  input.onpointerdown = ({ clientX, clientY, pointerId }) => {
-    input.setPointerCapture(pointerId);
-    from = { place: clientX - clientY, value: input.valueAsNumber || 0 };
-  };
-  input.onpointermove = ({ clientX, clientY }) => {
-    if (!from) return;
-    const steps = Math.round((clientX - clientY - from.place) / DRAG);
-    const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
-    if (steps === 0 || value === input.valueAsNumber) return;
-    input.value = Number(value.toFixed(4));
-    select();
-  };
-  input.onlostpointercapture = () => (from = null);
-  input.oninput = select;
-  input.onchange = () => {
-    if (isNumber(input.valueAsNumber)) return;
-    view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
-  };
-  input.onkeydown = (event) => event.stopPropagation();
-  cell.replaceChildren(input);
-}
-
-/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
-function showNumber({ firstChild: input }, value, context) {
-  const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
-  if (isSame || (input.dataset.shown && context.busy())) return;
-  input.value = Number(value.toPrecision(4));
-  input.dataset.shown = true;
-}
-
-/** The name and the value of a cell. */
-function describeTable({ mark, values }, { index, row, column }) {
-  const value = values[index];
-  if (value === undefined || Number.isNaN(value)) return "";
-  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
-  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
-  const isExact = Number.isFinite(value) && !mark.percent;
-  const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
-  return `${names.filter(Boolean).join(" · ")}: ${text}`;
-}
-
-/** A bar for each tick and series. */
+/** A bar for each tick and series; heights of lines are logarithmic. */
 function drawBars(view, mark) {
   const names = Object.keys(mark.series);
   view.series = Object.values(mark.series).map(decode);
   if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
   const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
   view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
-  const [low, high] = mark.limits;
-  const share = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
+  const scaled = mark.kind === "lines" ? Math.log : Number;
+  const [low, high] = mark.limits.map(scaled);
+  const share = (value) => 100 * Math.min(1, Math.max(0, (scaled(value) - low) / (high - low)));
+  view.share = share;
   const zero = share(0);
   view.plot.style.setProperty("--zero", `${zero}%`);
   drawScale(view.scale, mark.axis, share);
@@ -152,6 +33,18 @@ function drawBars(view, mark) {
   });
 }
 
+/** Lines through the ends of bars, which CSS makes points; the tick that stands out has a cursor. */
+function drawLines(view, mark) {
+  drawBars(view, mark);
+  const lines = view.series.map((values) => {
+    const points = Array.from(values, (value, i) => [i + 0.5, 100 - view.share(value)]);
+    return `<polyline points="${points}"/>`;
+  });
+  const box = `viewBox="0 0 ${mark.ticks.length} 100" preserveAspectRatio="none"`;
+  view.plot.querySelector("svg")?.remove();
+  view.plot.insertAdjacentHTML("beforeend", `<svg ${box}>${lines}</svg>`); // of numbers alone
+}
+
 /** Lays out the groups of bars, the axes and the legend. */
 function layBars(view, mark, names) {
   const groups = mark.ticks.map((tick) => {
@@ -163,9 +56,12 @@ function layBars(view, mark, names) {
   const legend = names.map((name) => make("span", "", make("b"), name));
   view.plot = make("div", "plot", ...groups);
   view.scale = make("div", "scale");
-  view.body.replaceChildren(view.scale, view.plot);
-  if (down) view.body.append(make("div", "axis down", down));
-  if (across) view.body.append(make("div", "axis across", across));
+  view.body.replaceChildren(
+    view.scale,
+    view.plot,
+    make("div", "axis down", down),
+    make("div", "axis across", across)
+  );
   if (names.length > 1) view.body.append(make("div", "legend", ...legend));
   view.element.classList.toggle("several", names.length > 1);
   view.describe = describeBars;

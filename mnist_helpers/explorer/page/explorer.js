@@ -7,7 +7,7 @@ Shift + arrow keys between values.`;
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
 const LAST_NUDGE = 300;
-const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the first" };
+const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the first", "fa-retweet": "Loop" };
 
 /**
  * Shows a host's scenes in `el` and gives the function that takes them away.

@@ -35,14 +35,10 @@ def confusion(look: Look) -> Scene:
             labels=[answer_text(look, image) for image in images],
             select={"image": images, "view": ["pipeline"] * len(images)},
         )
-    classes = subject.classes
-    labels, preds = np.indices((classes, classes)).reshape(2, -1).tolist()
-    count = len(labels)
-    select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
-        framed_cell = look.digit * classes + look.predicted
-    cells = matrix(look, subject.predictions, framed_cell=framed_cell, select=select)
+        framed_cell = look.digit * subject.classes + look.predicted
+    cells = matrix(look, subject.predictions, framed_cell)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
     accuracy = f"{subject.predictions.accuracy:.2%} of all are read rightly"
@@ -59,17 +55,21 @@ def answer_text(look: Look, image: int) -> str:
     return f"{text}, {answers.confidence[image]:.0%}"
 
 
-def matrix(look: Look, answers: Predictions, **fields: object) -> Table:
-    """The confusion matrix of some answers; only mistakes are tinted."""
+def matrix(look: Look, answers: Predictions, framed_cell: int | None, **select: list[int]) -> Table:
+    """The confusion matrix of some answers; only mistakes are tinted. A cell selects its images."""
     counts = confusion_matrix(answers).numpy().astype(float)
+    labels, preds = np.indices(counts.shape).reshape(2, -1).tolist()
+    count = len(labels)
+    select.update(digit=labels, predicted=preds, read=["all"] * count, tenth=[None] * count)
     return Table(
         values=counts,
         counts=True,
         shades=counts - np.diag(counts.diagonal()),
         rows=look.subject.digits,
         columns=look.subject.digits,
+        framed_cell=framed_cell,
         title="images: rows true, columns as read",
-        **fields,
+        select=select,
     )
 
 

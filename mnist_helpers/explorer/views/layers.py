@@ -103,12 +103,7 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
 
 def kernels(look: Look) -> Scene:
     """The kernels of a convolution: those of one output channel large, beside them all."""
-    layers = list(look.maps)
-    convolutions = look.subject.network.convolutions
-    name = convolutions[0]  # or else the last one up to the selected layer
-    for layer in layers[: layers.index(look.layer) + 1]:
-        if layer in convolutions:
-            name = layer
+    name = convolution(look)
     weights = look.subject.kernels(look.quantity, look.weights)[name]
     outs, ins, height, width = weights.shape
     channel = min(look.channel, outs - 1)
@@ -126,6 +121,17 @@ def kernels(look: Look) -> Scene:
     if name != look.layer:
         caption = f"{look.layer} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)
+
+
+def convolution(look: Look) -> str:
+    """The last convolution up to the selected layer, or else the first."""
+    layers = list(look.maps)
+    convolutions = look.subject.network.convolutions
+    name = convolutions[0]
+    for layer in layers[: layers.index(look.layer) + 1]:
+        if layer in convolutions:
+            name = layer
+    return name
 
 
 def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:

@@ -1,0 +1,123 @@
+// Tables, whose numbers may be edited; items with a roving tab stop.
+
+const DRAG = 6; // pixels to a tenth, in a number that is dragged
+const MOST_WEIGHT = 100;
+
+/** Items with a roving tab stop: cells or bars. */
+function bindItems(view, items, columns) {
+  view.items = items;
+  view.here = () => placeOf(items.indexOf(document.activeElement), columns);
+  view.locate = (_, { target }) => {
+    const isHit = (item) => item.contains(target) && !item.classList.contains("empty");
+    return placeOf(items.findIndex(isHit), columns);
+  };
+  view.move = (_, key) => items[step(key, view.here().index, items.length, columns)].focus();
+  if (!selects(view.mark)) return;
+  const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
+  items.forEach((item, i) => focusable(item, { onfocus: () => rove(i) }));
+  rove(0);
+}
+
+/** The place of a cell or bar; none for an index below zero. */
+function placeOf(index, columns) {
+  if (index < 0) return null;
+  return { index, row: Math.floor(index / columns), column: index % columns, width: columns };
+}
+
+/** Numbers in a table whose cells are tinted, red above zero and blue below. */
+function drawTable(view, mark) {
+  view.values = decode(mark.values);
+  if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark), mark.edit])) {
+    layTable(view, mark);
+  }
+  view.table.ariaLabel = mark.title || "numbers";
+  const shades = mark.shades ? decode(mark.shades) : view.values;
+  const top = Math.max(1e-9, largestSize(shades));
+  mark.texts.flat().forEach((text, i) => {
+    const cell = view.items[i];
+    const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
+    if (mark.edit) showNumber(cell, view.values[i], view.context);
+    else write(cell, text);
+    cell.classList.toggle("empty", text === "" || text === "·");
+    cell.classList.toggle("below", shades[i] < 0);
+    cell.classList.toggle("framed", i === mark.framed_cell);
+    cell.style.setProperty("--share", share.toFixed(3));
+    if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
+  });
+}
+
+/** Lays out an empty table with its heads. */
+function layTable(view, mark) {
+  const [height, width] = mark.values.shape;
+  const head = (text, scope) => Object.assign(make("th", "", text), { scope });
+  const table = make("table");
+  if (mark.columns.length) {
+    const line = table.insertRow();
+    if (mark.rows.length) line.append(make("td", "corner"));
+    line.append(...mark.columns.map((text) => head(text, "col")));
+  }
+  for (let row = 0; row < height; row++) {
+    const line = table.insertRow();
+    if (mark.rows.length) line.append(head(mark.rows[row], "row"));
+    for (let column = 0; column < width; column++) line.insertCell();
+  }
+  if (selects(mark)) table.role = "grid";
+  view.table = table;
+  view.body.replaceChildren(table);
+  view.describe = describeTable;
+  bindItems(view, [...table.querySelectorAll("td:not(.corner)")], width);
+  if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
+}
+
+/** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
+function makeEditable(view, cell, { row, column }) {
+  const input = focusable(make("input"), { type: "number", step: 0.1 });
+  input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
+  const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
+  const select = () => {
+    const numbers = view.items.map((item) => item.firstChild.valueAsNumber);
+    if (!numbers.every(isNumber)) return;
+    view.context.complain("");
+    view.context.pick({ [view.mark.edit]: numbers });
+  };
+  let from = null;
+  input.onpointerdown = ({ clientX, clientY, pointerId }) => {
+    input.setPointerCapture(pointerId);
+    from = { place: clientX - clientY, value: input.valueAsNumber || 0 };
+  };
+  input.onpointermove = ({ clientX, clientY }) => {
+    if (!from) return;
+    const steps = Math.round((clientX - clientY - from.place) / DRAG);
+    const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
+    if (steps === 0 || value === input.valueAsNumber) return;
+    input.value = Number(value.toFixed(4));
+    select();
+  };
+  input.onlostpointercapture = () => (from = null);
+  input.oninput = select;
+  input.onchange = () => {
+    if (isNumber(input.valueAsNumber)) return;
+    view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
+  };
+  input.onkeydown = (event) => event.stopPropagation();
+  cell.replaceChildren(input);
+}
+
+/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
+function showNumber({ firstChild: input }, value, context) {
+  const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
+  if (isSame || (input.dataset.shown && context.busy())) return;
+  input.value = Number(value.toPrecision(4));
+  input.dataset.shown = true;
+}
+
+/** The name and the value of a cell. */
+function describeTable({ mark, values }, { index, row, column }) {
+  const value = values[index];
+  if (value === undefined || Number.isNaN(value)) return "";
+  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
+  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const isExact = Number.isFinite(value) && !mark.percent;
+  const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
+  return `${names.filter(Boolean).join(" · ")}: ${text}`;
+}
