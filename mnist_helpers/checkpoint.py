@@ -123,7 +123,9 @@ def load_checkpoint(
     require_fit(path, weights, model, REMEDY)
     sums = [hashlib.sha256(content).hexdigest()]
     if path.suffix == SAFETENSORS:
-        sums.append(_origin(content))
+        end = 8 + int.from_bytes(content[:8], "little")  # of the header, which names the origin
+        metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
+        sums.append(metadata.get("sha256"))
     if card and card.get("sha256") not in sums:
         raise InputError(
             f"{path} is not the file that {card_path(path).name} describes "
@@ -167,13 +169,6 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
                 f"{path} holds more than plain weights and was not opened, for it could run code; "
                 f"{remedy}."
             ) from error
-
-
-def _origin(content: bytes) -> str | None:
-    """The sha256 of the checkpoint from which safetensors were exported, as their header says."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
-    return metadata.get("sha256")
 
 
 def read_card(path: Path) -> dict[str, object]:

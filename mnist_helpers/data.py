@@ -76,7 +76,10 @@ def read_idx(path: Path) -> Tensor:
     """
     content = read_file(path, MOST_BYTES, REMEDY)
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    original = _known_md5(path)
+    known = ORIGINALS.keys() & set(path.parts[-3:])  # data sets, told by the folder's name
+    original = None
+    if len(known) == 1:
+        original = ORIGINALS[known.pop()].get(path.name)
     if original and md5 != original:
         raise InputError(
             f"{path} is not the original: its md5 sum is {md5}, not {original}; {REMEDY}."
@@ -97,14 +100,6 @@ def read_idx(path: Path) -> Tensor:
         if len(values) != size:
             raise ValueError(f"its header says {shape}, its length otherwise")
         return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())
-
-
-def _known_md5(path: Path) -> str | None:
-    """The md5 sum for a file of a data set that is known, told by the folder's name."""
-    names = ORIGINALS.keys() & set(path.parts[-3:])
-    if len(names) != 1:
-        return None
-    return ORIGINALS[names.pop()].get(path.name)
 
 
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:

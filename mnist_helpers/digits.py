@@ -95,21 +95,17 @@ def load_digit(path: Path) -> Tensor:
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
         turn = picture.getexif().get(ExifTags.Base.Orientation)
-        small = _in_bytes(picture).convert("RGBA")
+        small = picture
+        if picture.mode[0] in "FI":  # decimals or 16 bits, which Pillow would cut off at 255
+            values = np.nan_to_num(np.asarray(picture, np.float32))
+            top = next((top for top in TOPS if values.max() <= top), values.max())
+            small = Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
+        small = small.convert("RGBA")
         small.thumbnail((SIDE, SIDE))
         small.getexif()[ExifTags.Base.Orientation] = turn or 1
         upright = ImageOps.exif_transpose(small)
     on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     return prepare(_ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)).image
-
-
-def _in_bytes(picture: Image.Image) -> Image.Image:
-    """A picture of decimals or 16 bits as one of bytes, which Pillow would cut off at 255."""
-    if picture.mode[0] not in "FI":
-        return picture
-    values = np.nan_to_num(np.asarray(picture, np.float32))
-    top = next((top for top in TOPS if values.max() <= top), values.max())
-    return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
 
 
 def _ink(grey: np.ndarray, path: Path) -> np.ndarray:

@@ -267,7 +267,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/controls.py", "{*at.ablated} ^ {tuple(pair)}", "{*at.ablated} | {tuple(pair)}"),
     ("data.py", '"*/*/")', '"*/*/*/")'),
     ("explorer/widget.py", '"float32" if 4 * size <= most', '"float16" if 4 * size <= most'),
-    ("explorer/widget.py", "framed=name == here", "framed=name != here"),
+    ("explorer/widget.py", "framed=name == look.layer", "framed=name != look.layer"),
     ("explorer/widget.py", "max(place - AROUND, 0)", "max(place - AROUND, 1)"),
     ("explorer/selection.py", "sorted((layer, channel) for", "list((layer, channel) for"),
     ("explorer/scene.py", '.replace("-", "−")', ""),

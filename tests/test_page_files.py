@@ -206,7 +206,7 @@ def independent(content):
     expected = {name: each.shape for name, each in model.state_dict().items()}
     if len(content) > 10_000_000 or {n: each.shape for n, each in weights.items()} != expected:
         return None
-    if not all(each.dtype in (torch.float32, torch.float16) for each in weights.values()):
+    if not all(each.dtype == torch.float32 for each in weights.values()):
         return None
     if not all(each.isfinite().all() for each in weights.values()):
         return None

@@ -25,7 +25,7 @@ from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text
 from mnist_helpers.explorer.views import draw
 from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
-from mnist_helpers.explorer.widget import encoded, header, trail
+from mnist_helpers.explorer.widget import encoded, header
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.site.build import RUN
 
@@ -172,7 +172,7 @@ def expected(subject, at):
     content = Column([reading(subject, at), pipeline, arithmetic.content])
     look = subject.look(at)
     scene = Scene(content, arithmetic.caption)
-    text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": scene}, 10**9)
+    text, numbers = encoded({"header": header(look), "trail": Row([]), "scene": scene}, 10**9)
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 
@@ -362,7 +362,7 @@ def test_clicks_lead_from_an_answer_down_to_a_pixel(opened):
     page.locator(".scene .bars .group").nth(8).click()
     page.wait_for_function("location.hash === '#image=2&layer=softmax&channel=8'")
     assert "exp of logit 8, divided by the sum of all" in caption.inner_text()
-    page.locator(".trail").get_by_role("button", name="conv2").click()
+    page.locator(".scene figcaption").get_by_role("button", name="conv2", exact=True).first.click()
     page.locator(".scene .maps", has_text="pool1").first.locator("canvas").click()
     page.locator(".caption", has_text="pool1, channel").wait_for()
     last = page.locator(".scene > .column > .column")
@@ -377,9 +377,9 @@ def test_clicks_lead_from_an_answer_down_to_a_pixel(opened):
 
 def test_another_layer_takes_the_place_along_as_far_as_it_goes(opened):
     page = opened("lab.html#layer=conv1&channel=9&row=27&column=20")
-    page.locator(".trail").get_by_role("button", name="pool2").click()
+    page.locator(".scene figcaption").get_by_role("button", name="pool2", exact=True).first.click()
     page.wait_for_function("location.hash === '#layer=pool2&channel=9&row=6&column=6'")
-    page.locator(".trail").get_by_role("button", name="image").click()
+    page.locator(".scene figcaption").get_by_role("button", name="image", exact=True).first.click()
     page.wait_for_function("location.hash === '#layer=image&channel=0&row=6&column=6'")
 
 
@@ -402,7 +402,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         "double": (save({n: e.double() for n, e in weights.items()}), "holds F64, but must"),
         "infinite": (save(weights | {"fc1.bias": torch.full((128,), torch.inf)}), "not finite"),
         "cut": (good[:-5], "are cut off"),
-        "lying": (head + good[8 + length :], "are cut off"),
+        "half": (head + good[8 + length :], "holds F16, but must hold F32"),
         "short": (good[:5], "or only a part"),
         "headless": (good[:100], "or only a part"),
         "giant": (b"\xff" * 8 + good[8:], "no .safetensors file"),
@@ -566,7 +566,7 @@ def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
         probs[5].item(), abs=0.01
     )
     assert page.evaluate("location.hash") == ""
-    page.locator(".trail").get_by_role("button", name="fc2").click()
+    page.locator(".scene figcaption").get_by_role("button", name="fc2", exact=True).first.click()
     page.locator(".caption", has_text="Your drawing, read as 5 with").wait_for()
     page.wait_for_function("location.hash === '#layer=fc2'")
     page.locator("#images canvas").nth(3).click()

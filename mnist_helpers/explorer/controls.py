@@ -118,7 +118,12 @@ class Controls(VBox):
         for name, traits in settings(look).items():
             set_changed(self.fields[name], traits)
         view = VIEWS[look.view]
-        grid = grid_fields(look)
+        others = {"image", "drawing", *FILTERS}  # the pad is the control of a drawing
+        if look.subject.runs:
+            others.add("weights")
+        if len(look.subject.networks) == 1:
+            others.update(("weights", "compare"))
+        grid = [self.fields[name] for name in view.fields if name not in others]
         lines = []
         if "image" in view.fields:
             names = [*IMAGES, *(name for name in FILTERS if name in view.fields)]
@@ -128,7 +133,7 @@ class Controls(VBox):
             lines.append(self.moments_line)
         if grid:
             lines.append(self.grid)
-        set_changed(self.grid, {"children": tuple(self.fields[name] for name in grid)})
+        set_changed(self.grid, {"children": tuple(grid)})
         set_changed(self, {"children": tuple(lines)})
 
 
@@ -144,16 +149,6 @@ def set_changed(widget: Widget, traits: Traits) -> None:
     for name in names:
         if getattr(widget, name) != traits[name]:
             setattr(widget, name, traits[name])
-
-
-def grid_fields(look: Look) -> list[str]:
-    """The fields of the open view that have a control below those of images and moments."""
-    others = {"image", "drawing", *FILTERS}  # the pad is the control of a drawing
-    if look.subject.runs:
-        others.add("weights")
-    if len(look.subject.networks) == 1:
-        others.update(("weights", "compare"))
-    return [name for name in VIEWS[look.view].fields if name not in others]
 
 
 def settings(look: Look) -> dict[str, Traits]:

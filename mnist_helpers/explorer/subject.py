@@ -88,22 +88,18 @@ class Subject:
             name = self.best(next(iter(self.runs)))
             self.network = self.network.with_weights(others.pop(name))
         self.networks = {name: self.network}
-        self._add_networks(others)
+        for other, weights in others.items():
+            if other in self.networks:
+                raise InputError(f"others has {other!r}, the model's own; give it another name.")
+            what = f"The state_dict {other!r}"
+            require_fit(what, weights, self.network.model, "give a state_dict of this model")
+            self.networks[other] = self.network.with_weights(weights)
         for shown_name in (*self.digits, *self.networks):
             if not shown_name.isprintable():
                 raise InputError(
                     f"the name {shown_name!r} can't be shown on one line; give another."
                 )
         self.jobs = Jobs()
-
-    def _add_networks(self, others: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Adds the network with other weights, by name."""
-        for name, weights in others.items():
-            if name in self.networks:
-                raise InputError(f"others has {name!r}, the model's own; give it another name.")
-            what = f"The state_dict {name!r}"
-            require_fit(what, weights, self.network.model, "give a state_dict of this model")
-            self.networks[name] = self.network.with_weights(weights)
 
     @cached_property
     def known(self) -> dict[str, Sequence]:

@@ -216,9 +216,9 @@ def may_wait() -> bool:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    answer = look.subject.digits[look.probs.argmax()]
-    words = Text(text=answer, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}), words])
+    digit = look.probs.argmax()
+    answer = Text(text=look.subject.digits[digit], size="large", notes=[look.title])
+    return Row([picture(look.pixels, 42, select={}), answer])
 
 
 def trail(look: Look) -> Row:
@@ -226,10 +226,9 @@ def trail(look: Look) -> Row:
     if "layer" not in VIEWS[look.view].fields:
         return Row([])
     names = list(look.maps)
-    here = look.layer
-    place = names.index(here)
+    place = names.index(look.layer)
     near = names[max(place - AROUND, 0) : place + AROUND + 1]
-    steps = [Text(text=name, select={"layer": name}, framed=name == here) for name in near]
+    steps = [Text(text=name, select={"layer": name}, framed=name == look.layer) for name in near]
     return Row([Text(text="You are here:"), *steps])
 
 

@@ -52,7 +52,6 @@ function mount(host, el) {
     parts.scene.dataset.view = state.view;
     parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
-    write(parts.copy, state.call ? "Copy call" : "Copy link");
     tell({});
     if (!hadFocus || parts.scene.contains(document.activeElement)) return;
     el.closest(".mnist-explorer").querySelector("[aria-selected=true]")?.focus(); // the open tab
@@ -64,7 +63,12 @@ function mount(host, el) {
   parts.reset.onclick = () => sender.select({ reset: true });
   parts.copy.onclick = async () => {
     const text = host.get("state").call ?? location.href;
-    tell({ notice: await copy(text, parts.foot) });
+    try {
+      await navigator.clipboard.writeText(text);
+      tell({ notice: `Copied: ${text}` });
+    } catch {
+      prompt("Ctrl + C copies it:", text);
+    }
   };
   el.replaceChildren(parts.top, parts.readout, parts.scene, parts.foot, parts.tip);
   attach(el, sender.nudge, leaving.signal);
@@ -197,7 +201,7 @@ function makeParts() {
   const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
   const caption = make("p", "caption");
   const reset = smallButton("Back to start");
-  const copy = smallButton("");
+  const copy = smallButton("Copy");
   return {
     header,
     trail,
@@ -210,18 +214,4 @@ function makeParts() {
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
     foot: make("div", "foot", caption, reset, copy),
   };
-}
-
-/** Copies a text, or shows it ready to be copied; gives a sentence that says which. */
-async function copy(text, foot) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return `Copied: ${text}`;
-  } catch {
-    foot.querySelector("input")?.remove();
-    const input = focusable(make("input"), { readOnly: true, value: text, ariaLabel: "The call" });
-    foot.append(input);
-    input.select();
-    return "Press Ctrl + C to copy the call.";
-  }
 }

@@ -40,18 +40,15 @@ def colour_limits(values: np.ndarray, how: str = "layer") -> Limits:
     groups = values[None]
     if how == "each":
         groups = values
-    ends = [scale_end(np.abs(group), how) for group in groups]
+    ends = []
+    for sizes in np.abs(groups):
+        end = 0
+        if how == "robust":
+            end = np.percentile(sizes, ROBUST, method="higher")
+        ends.append(float(end or sizes.max() or 1))  # 1 where everything is zero
     if values.min() < 0:
         return [(-end, end) for end in ends]
     return [(0.0, end) for end in ends]
-
-
-def scale_end(sizes: np.ndarray, how: str) -> float:
-    """The upper end of a colour scale; 1 where everything is zero."""
-    end = 0
-    if how == "robust":
-        end = np.percentile(sizes, ROBUST, method="higher")
-    return float(end or sizes.max() or 1)
 
 
 def limits_text(limits: Limits, how: str) -> str:

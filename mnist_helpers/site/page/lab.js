@@ -60,12 +60,6 @@ function headerOf({ image, answer, title }) {
   return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes: [title] }));
 }
 
-/** The way from the image to the answer: a button for each layer. */
-function trailOf({ at }) {
-  const step = (layer) => text(layer, { select: { layer }, framed: layer === at.layer });
-  return row(text("You are here:"), ...Object.keys(LAYERS).map(step));
-}
-
 /** All that the page shows: what is read, its way through the network, and one value's arithmetic. */
 function sceneOf(look) {
   const { content, caption } = arithmeticScene(look);
@@ -75,8 +69,7 @@ function sceneOf(look) {
 /** The selection after a click changed a part of it. */
 function moved(at, { reset, ...part }) {
   if (reset) return START;
-  const next = { ...at };
-  for (const name of Object.keys(START)) if (name in part) next[name] = part[name];
+  const next = { ...at, ...part };
   if ("image" in part) next.drawing = null;
   if ("layer" in part) {
     const place = lookAt(next).at; // what was chosen in another layer moves inside this one
@@ -129,7 +122,7 @@ const host = {
 /** Shows a selection, or says what was wrong with the address. */
 function show(selection, serial = host.state?.serial, error = "") {
   const look = lookAt(selection);
-  const scenes = { header: headerOf(look), trail: trailOf(look), scene: sceneOf(look) };
+  const scenes = { header: headerOf(look), trail: row(), scene: sceneOf(look) };
   host.selection = selection;
   host.state = { scenes, error, serial };
   host.tell?.();

@@ -3,7 +3,6 @@
 const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
 const SHAPES = LAB.shapes; // of the weights, by name
 const sizeOf = (shape) => shape.reduce((a, b) => a * b);
-const NUMBER_TYPES = new Map([["F32", Float32Array], ["F16", globalThis.Float16Array]]);
 
 /** A function that keeps its last answer until it is asked for another. */
 function keeping(make) {
@@ -169,15 +168,14 @@ function readTensor(buffer, start, name, entry, shape) {
   const { dtype, shape: found, data_offsets: place } = entry;
   const text = (sizes) => [].concat(sizes).join(" × ");
   const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-  const Numbers = NUMBER_TYPES.get(dtype);
-  if (!Numbers) throw new Error(`${name} holds ${dtype}, but must hold F32 or F16`);
+  if (dtype !== "F32") throw new Error(`${name} holds ${dtype}, but must hold F32`);
   if (!isSame(found, shape)) throw new Error(`${name} is ${text(found)}, but must be ${text(shape)}`);
-  const size = sizeOf(shape) * Numbers.BYTES_PER_ELEMENT;
+  const size = 4 * sizeOf(shape);
   const from = place?.[0];
   const isThere = isSame(place, [from, from + size]) && start + from + size <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
   const bytes = buffer.slice(start + from, start + from + size);
-  const numbers = new Float32Array(new Numbers(bytes));
+  const numbers = new Float32Array(bytes);
   if (!numbers.every(Number.isFinite)) throw new Error(`${name} is not finite everywhere`);
   return numbers;
 }
