@@ -301,7 +301,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/pad.js", "stepping(0, 10)", "stepping(0, -10)"),
     ("explorer/page/pad.js", "if (isInking) change", "change"),
     ("explorer/page/pad.js", "matrix.transformPoint(place)", "matrix.transformPoint(new DOMPoint())"),
-    ("explorer/page/pad.js", "x + 0.01", "x"),
+    ("explorer/page/pad.js", "x: start.x + 0.0625", "x: start.x"),
     ("explorer/page/pad.js", "lineWidth: width", "lineWidth: 2 * width"),
     ("explorer/page/pad.js", '"destination-out"', '"source-over"'),
     ("explorer/page/pad.js", "button.textContent === tool", "true"),
