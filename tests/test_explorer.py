@@ -446,6 +446,8 @@ class TestControls:
         send(explorer, view="kernels")
         fields = ["layer", "channel", "quantity", "limits", "weights"]
         assert shown_controls(explorer) == fields
+        send(explorer, view="drawing")
+        assert shown_controls(explorer) == ["weights"]  # the pad alone chooses what is read
 
     def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
         labels = explorer.subject.labels
