@@ -49,6 +49,7 @@ subject = Subject(load_checkpoint()[0], images, labels, others=others)""",
 _ = slow.fc2.register_forward_pre_hook(lambda module, inputs: time.sleep(1))
 explore(slow, images[:100], labels[:100], view="ablation")""",
 ]
+OPACITY = "element => getComputedStyle(element).opacity"
 MEASURE = "Measure every channel"
 TITLES = """([root, titles]) => JSON.stringify(titles) === JSON.stringify(
     [...root.querySelectorAll(".scene figcaption")].map((e) => e.innerText).filter(Boolean))"""
@@ -433,8 +434,10 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
         page.wait_for_function(
             "root => root.querySelector('.progress-bar').clientWidth > 0", arg=slow.element_handle()
         )
+        assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "0.35"
         stop.click()
         stop.wait_for(state="hidden")
+        assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
         slow.get_by_text("Stopped; any change goes on").wait_for()
     desk.press("Image", "ArrowRight")  # the kernel has time again
     desk.shows(image=1)
@@ -531,6 +534,7 @@ def test_from_a_cell_to_its_images_by_key(desk, subject):
     desk.page.keyboard.press("Enter")
     order = subject.predictions.losses[numbers].argsort(descending=True).tolist()
     desk.shows(view="pipeline", digit=5, predicted=3, image=numbers[order[0]])
+    assert desk.page.evaluate("document.activeElement.textContent") == "Pipeline"  # the open tab
 
 
 def test_the_scatter_follows_the_pointer_and_a_click_selects(desk, subject):

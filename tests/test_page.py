@@ -478,6 +478,14 @@ class TestTable:
         assert read_out(page) == "sums · row 1 · column 1: −4"
         assert scene.locator("td[tabindex='0']").count() == 1
 
+    def test_a_count_of_none_is_no_button(self, page):
+        counts = Table(values=np.array([[0.0, 2.0]]), counts=True, select={"cell": INDEX})
+        cells = open_page(page, counts).locator("td")
+        cells.nth(0).click()
+        assert selections(page) == []
+        cells.nth(1).click()
+        assert selections(page) == [{"cell": 1}]
+
     def test_without_select_it_is_no_tab_stop_but_is_read(self, page):
         values = np.array([[0.123456]])
         scene = open_page(page, Table(values=values, columns=["mean"], title="stats"))
@@ -1274,6 +1282,14 @@ class TestScatter:
         assert (ring[ring[..., 3] > 150][:, :3] == 0).all(axis=1).any()
         ground = "getComputedStyle(document.querySelector('canvas')).backgroundColor"
         assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+    def test_what_was_pointed_at_is_not_told_of_fewer_points(self, page):
+        open_page(page, self.scatter())
+        page.mouse.move(*self.place(page.locator(".scene"), 2))
+        assert read_out(page) == "image 30: 1"
+        fewer = {"points": self.POINTS[:1], "classes": [0], "select": {"image": [7]}}
+        pages.show(page, self.scatter(**fewer), serial=10**6)
+        assert not page.locator(".tip").is_visible()
 
     def test_pointing_tells_and_a_click_selects(self, page):
         scene = open_page(page, self.scatter(marked=[2]))
