@@ -4,7 +4,7 @@ import json
 import platform
 import re
 
-import browser
+import browser as lab
 import matplotlib
 import nbformat
 import numpy as np
@@ -23,9 +23,7 @@ from mnist_helpers.explorer.views import VIEWS, draw
 NOTEBOOK = "conv_visualization.ipynb"
 ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
 ARRAY_TYPES = {"RdBu_r": "signed", "viridis": "unsigned", "gray_r": "ink"}
-pytestmark = pytest.mark.skipif(
-    browser.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = pages.needs_chromium
 COUNT = 2000  # test images in the small notebook
 # As in conv_visualization, of fewer images. A caption rounds numbers that may depend on how many
 # threads add them up: here and there they are as many. Beside it an explorer whose every answer
@@ -68,30 +66,24 @@ def address(root, tmp_path_factory):
     notebook.metadata = json.loads((NOTEBOOKS_DIR / NOTEBOOK).read_text("utf-8"))["metadata"]
     path = tmp_path_factory.mktemp("given") / "small.ipynb"
     nbformat.write(notebook, path)
-    with browser.jupyter_lab(root, path) as address:
+    with lab.jupyter_lab(root, path) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def page(chromium, address):
+def page(browser, address):
     """The small notebook after Run All."""
-    page = browser.open_notebook(chromium, address, "small.ipynb")
-    browser.run_all(page)
+    page = lab.open_notebook(browser, address, "small.ipynb")
+    lab.run_all(page)
     return page
 
 
 @pytest.fixture(scope="module")
-def whole_page(chromium, address, root):
+def whole_page(browser, address, root):
     """The collection's own notebook after Run All."""
-    browser.place_copy(NOTEBOOKS_DIR / NOTEBOOK, root)
-    page = browser.open_notebook(chromium, address, NOTEBOOK)
-    browser.run_all(page)
+    lab.place_copy(NOTEBOOKS_DIR / NOTEBOOK, root)
+    page = lab.open_notebook(browser, address, NOTEBOOK)
+    lab.run_all(page)
     return page
 
 
@@ -127,7 +119,7 @@ class Desk:
     def __init__(self, page, subject):
         self.page = page
         self.subject = subject
-        self.root = page.locator(browser.EXPLORER).first
+        self.root = page.locator(lab.EXPLORER).first
 
     def open(self, view):
         title = VIEWS[view].title
@@ -166,7 +158,7 @@ class Desk:
         self.says(draw(self.subject, Selection()).caption)
 
     def says(self, text):
-        found = f"{browser.EXPLORER} .caption"
+        found = f"{lab.EXPLORER} .caption"
         self.page.wait_for_function(
             "([found, text]) => document.querySelector(found).innerText === text",
             arg=[found, text],
@@ -215,9 +207,9 @@ def assert_all_ran(page):
     stderr = "[data-mime-type='application/vnd.jupyter.stderr']"
     assert page.locator(stderr).count() == 0
     assert page.errors == []
-    assert page.locator(browser.EXPLORER).count() == 2
+    assert page.locator(lab.EXPLORER).count() == 2
     child = ".jp-OutputArea-child"
-    stills = page.locator(f"{child}:has(img):has(+ {child} {browser.EXPLORER})")
+    stills = page.locator(f"{child}:has(img):has(+ {child} {lab.EXPLORER})")
     assert stills.count() == 2
     assert not any(still.is_visible() for still in stills.all())
 
@@ -234,7 +226,7 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     page.mouse.down()
     page.mouse.move(box["x"] + 130, box["y"] + 240, steps=8)
     page.mouse.up()
-    caption = page.locator(f"{browser.EXPLORER} .caption").first
+    caption = page.locator(f"{lab.EXPLORER} .caption").first
     caption.filter(has_text="Your drawing, read as 1 with").wait_for()
     desk.open("feature_maps")
     caption.filter(has_text="16 × 28 × 28").wait_for()
@@ -408,7 +400,7 @@ def test_what_is_slow_is_shown_when_it_is_measured(desk):
 
 def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
     """48 channels, each a second at least: it is not done when Stop is pressed."""
-    slow = page.locator(browser.EXPLORER).nth(1)
+    slow = page.locator(lab.EXPLORER).nth(1)
     measure = slow.get_by_role("button", name=MEASURE)
     stop = slow.get_by_role("button", name="Stop")
     for _ in range(2):  # it goes on after a stop
@@ -560,7 +552,7 @@ def assert_stills_return(page, count):
     page.wait_for_function(
         "count => document.querySelectorAll('.jp-OutputArea-child img').length >= count", arg=count
     )
-    assert page.locator(browser.EXPLORER).count() == 0
+    assert page.locator(lab.EXPLORER).count() == 0
     for still in page.locator(".jp-OutputArea-child img").all():
         still.wait_for()  # until it is visible
 
@@ -571,14 +563,14 @@ def test_a_still_stands_in_for_an_explorer_whose_kernel_is_gone(desk):
 
 
 @pytest.mark.slow
-def test_a_notebook_that_is_opened_stays_as_it_is(chromium, address, root):
+def test_a_notebook_that_is_opened_stays_as_it_is(browser, address, root):
     """Nothing to save after a while, and no difference where one saves all the same."""
     name = "load_model.ipynb"
     given = json.loads((NOTEBOOKS_DIR / name).read_text("utf-8"))
     # that of the machine where it was saved; JupyterLab would write this one's into it
     given["metadata"]["language_info"]["version"] = platform.python_version()
     (root / name).write_text(json.dumps(given), "utf-8")
-    page = browser.open_notebook(chromium, address, name)
+    page = lab.open_notebook(browser, address, name)
     page.wait_for_timeout(4000)
     # a mark that JupyterLab sets on opening stays until the kernel has told its language
     page.locator(".jp-mod-dirty").first.wait_for(state="detached")
