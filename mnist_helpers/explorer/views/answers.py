@@ -58,7 +58,7 @@ def answer_text(look: Look, image: int) -> str:
 
 def matrix(look: Look, answers: Predictions, **fields: object) -> Table:
     """The confusion matrix of some answers; only mistakes are tinted."""
-    counts = confusion_matrix(answers).numpy().astype(float)
+    counts = confusion_matrix(answers).double().numpy()
     return Table(
         values=counts,
         counts=True,
