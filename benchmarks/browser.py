@@ -129,9 +129,13 @@ def notebook_page(address: str, name: str) -> Iterator[Page]:
         yield page
 
 
-def open_notebook(browser: Browser, address: str, name: str) -> Page:
-    """A page with the notebook `name`, in a workspace of its own, when its kernel is ready."""
-    page = browser.new_page(viewport={"width": 1300, "height": 1200}, device_scale_factor=1.5)
+def open_notebook(browser: Browser, address: str, name: str, scale: float = 1.5) -> Page:
+    """A page with the notebook `name`, in a workspace of its own, when its kernel is ready.
+
+    Args:
+        scale: pixels of the screen for one of the page; what nobody looks at needs no more than 1.
+    """
+    page = browser.new_page(viewport={"width": 1300, "height": 1200}, device_scale_factor=scale)
     page.set_default_timeout(1000 * PATIENCE)
     page.errors = []
     page.on(

@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
+    from playwright.sync_api import Browser
 
     from mnist_helpers import Config
     from mnist_helpers.data import Splits
@@ -79,6 +82,15 @@ def peak() -> int:
     except OSError:
         return largest  # not on Linux
     return largest
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of a file: its loop would be in the way of another file's."""
+    from browser import chromium
+
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -1,32 +1,27 @@
 """The explorer's page in headless Chromium, without Jupyter: its scripts around a plain host."""
 
 import base64
-import contextlib
 import dataclasses
 import functools
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+import pytest
+from browser import CHROMIUM
+from playwright.sync_api import Browser, Locator, Page
 
 import mnist_helpers
 from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table, Text
 
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
 PACKAGE = Path(mnist_helpers.__file__).parent
 FOLDER = PACKAGE / "explorer" / "page"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 PATIENCE = 60_000  # milliseconds that a page may take on a slow and busy machine
-LAUNCH = 180_000  # milliseconds that the browser may take to start there
 ADDRESS = "https://explorer.test/"  # https, for only there pages may use the clipboard
 COLOUR_MAPS = {"signed": "RdBu_r", "unsigned": "viridis", "ink": "gray_r"}
 # what a page would load from the network
@@ -51,7 +46,6 @@ const revive = (value) => {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, revive(each)]));
 };
 const host = {
-  values: { progress: null }, listeners: {}, sent: [],
   get: (name) => host.values[name],
   on: (event, call) => { host.listeners[event] = call; },
   off: (event) => { delete host.listeners[event]; },
@@ -62,12 +56,16 @@ const host = {
   },
 };
 """
-PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title><style>{style}</style></head>
-<body style="margin: 0"><div class="output">
+PAGE = """<!doctype html><html lang="en"><head><title>Explorer</title><style>{style}</style>
+<script>{script}</script></head><body style="margin: 0"><div class="output">
 <div class="jp-OutputArea-child" id="still"><img alt="the still"></div>
-<div class="jp-OutputArea-child"><div id="here"></div></div></div>
-<script>{script}</script></body></html>"""
+<div class="jp-OutputArea-child"><div id="here"></div></div></div></body></html>"""
+# a new document takes half a second of a core: the next explorer gets a new body and an empty host
 START = """([state, theme, light]) => {
+    window.cleanup?.();
+    window.empty ??= document.body.cloneNode(true);
+    document.body.replaceWith(window.empty.cloneNode(true));
+    Object.assign(host, { values: { progress: null }, listeners: {}, sent: [] });
     document.body.style.cssText += theme;
     document.body.dataset.jpThemeLight = light;
     host.set("state", state);
@@ -141,17 +139,6 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
     return plain | parts | {"shown": text, "numbers": numbers}
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS.split(), timeout=LAUNCH
-        )
-        yield browser
-        browser.close()
-
-
 def new_page(browser: Browser, **options: object) -> Page:
     """An empty page with patience; `errors` holds what its scripts raised."""
     page = browser.new_page(**options)
@@ -175,12 +162,10 @@ def document() -> str:
 
 def mount(page: Page, state: dict, *, dark: bool = False) -> None:
     """Shows the explorer in place of what the page shows; scripts reach `host` and `cleanup`."""
-    page.unroute(ADDRESS)
-    page.route(
-        ADDRESS,
-        lambda route: route.fulfill(body=document(), content_type="text/html; charset=utf-8"),
-    )
-    page.goto(ADDRESS)
+    if page.url != ADDRESS:
+        answer = {"body": document(), "content_type": "text/html; charset=utf-8"}
+        page.route(ADDRESS, lambda route: route.fulfill(**answer), times=1)
+        page.goto(ADDRESS)
     theme = "dark" if dark else "light"
     page.evaluate(START, [state, THEMES[theme], str(not dark).lower()])
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from threadpoolctl import threadpool_limits
 
 from mnist_helpers import load_checkpoint, make_model
@@ -148,6 +147,13 @@ def test_the_unconfirmed_labels(splits):
 
 class TestDisturbances:
     @pytest.fixture
+    def ndimage(self):
+        """SciPy's, imported here, for every worker would wait for it above."""
+        from scipy import ndimage
+
+        return ndimage
+
+    @pytest.fixture
     def images(self, few):
         images = few.test.tensors[0]
         return images[images.amax((1, 2, 3)) > INK - 1e-3][:6]
@@ -179,7 +185,7 @@ class TestDisturbances:
         torch.testing.assert_close(moved[..., 3:], images[..., :-3], atol=1e-4, rtol=0)
         assert (moved[..., :3] - BACKGROUND).abs().max() < 1e-4
 
-    def test_a_turn_is_clockwise_and_about_the_middle(self, network, images):
+    def test_a_turn_is_clockwise_and_about_the_middle(self, network, images, ndimage):
         turned = self.ink(disturb(network, images, "rotation", 30.0))
         wanted = ndimage.rotate(self.ink(images), -30, axes=(1, 2), reshape=False, order=1)
         assert np.abs(turned - wanted).mean() < 0.01
@@ -191,7 +197,7 @@ class TestDisturbances:
         assert small[:, :, -5:].max() < 0.05
 
     @pytest.mark.parametrize("pixels", [2.0, -2.0])
-    def test_thickness_is_grey_morphology(self, network, images, pixels):
+    def test_thickness_is_grey_morphology(self, network, images, ndimage, pixels):
         changed = self.ink(disturb(network, images, "thickness", pixels))
         apply = ndimage.grey_dilation if pixels > 0 else ndimage.grey_erosion
         wanted = apply(self.ink(images), size=(1, 3, 3), mode="constant")
@@ -206,7 +212,7 @@ class TestDisturbances:
         assert difference.std() == pytest.approx(0.3, rel=0.05)
         assert added.shape == (6, 28, 28)
 
-    def test_blur_is_gaussian(self, network, images):
+    def test_blur_is_gaussian(self, network, images, ndimage):
         blurred = self.ink(disturb(network, images, "blur", 1.0))[:, 5:-5, 5:-5]
         spread = (disturb(network, images, "blur", 1.0) - BACKGROUND).sum()
         assert spread == pytest.approx((images - BACKGROUND).sum().item(), rel=1e-2)

@@ -230,12 +230,6 @@ def outputs(model, images):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def shared_page(browser):
     size = {"width": 700, "height": 700}
     page = pages.new_page(browser, viewport=size, has_touch=True)
@@ -243,7 +237,7 @@ def shared_page(browser):
     page.close()
 
 
-@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pages.needs_chromium
 class TestPad:
     @pytest.fixture
     def page(self, shared_page):

@@ -3,8 +3,6 @@ import json
 import shutil
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import safetensors.torch
 import torch
@@ -38,6 +36,8 @@ def plain():
 
 
 def onnx_logits(path, images):
+    import onnxruntime  # here, and onnx below, for every worker would wait for them above
+
     return onnxruntime.InferenceSession(path).run(None, {"images": images.numpy()})[0]
 
 
@@ -64,6 +64,8 @@ def test_a_file_gives_the_logits_of_the_network(files, plain, splits, kind, logi
 
 
 def test_onnx_is_one_file_with_names_for_what_goes_in_and_out(files):
+    import onnx
+
     model = onnx.load(files / "published.onnx", load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     (given,), (answer,) = model.graph.input, model.graph.output

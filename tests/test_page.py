@@ -35,9 +35,7 @@ from mnist_helpers.explorer.widget import header
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.runs.snapshots import load_snapshots
 
-pytestmark = pytest.mark.skipif(
-    pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = pages.needs_chromium
 
 SIZE = {"width": 1070, "height": 800}
 EVERYWHERE = {"channel": INDEX, "row": ROW, "column": COLUMN, "place": PLACE, "layer": "conv2"}
@@ -47,42 +45,27 @@ PLACE_OF = """box => {
     const parts = [(inner.left - outer.left) / outer.width, (inner.top - outer.top) / outer.height];
     return [...parts, inner.width / outer.width, inner.height / outer.height].map((p) => 100 * p);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as browser:
-        yield browser
-
-
-def new_page(browser):
-    return pages.new_page(browser, viewport=SIZE)
+# of the marks of a scene, by title
+BOXES = """scene => Object.fromEntries([...scene.querySelectorAll(".mark")].map((mark) =>
+    [mark.querySelector("figcaption").innerText, mark.getBoundingClientRect().toJSON()]))"""
 
 
 @pytest.fixture(scope="module")
 def shared_page(browser):
-    page = new_page(browser)
+    page = pages.new_page(browser, viewport=SIZE)
     yield page
     page.close()
 
 
 @pytest.fixture
 def page(shared_page):
-    """The page that most tests use in turn; each opens a new document on it."""
-    shared_page.set_viewport_size(SIZE)
+    """The page that all tests use in turn; each mounts an explorer of its own on it."""
+    if shared_page.viewport_size != SIZE:
+        shared_page.set_viewport_size(SIZE)
     shared_page.mouse.move(SIZE["width"] - 1, SIZE["height"] - 1)
     shared_page.errors.clear()
     yield shared_page
     assert shared_page.errors == []
-
-
-@pytest.fixture
-def own_page(browser):
-    """A page for a test that changes more than its document, such as the clock."""
-    page = new_page(browser)
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def open_page(page, content, *, dark=False, offset=0, **parts):
@@ -563,10 +546,6 @@ class TestEditableTable:
         assert self.cell(page, 0, 0).input_value() == "-0.1235"
         assert self.cell(page, 2, 2).input_value() == "-0.8"
 
-    def test_axe_finds_nothing(self, page):
-        open_page(page, self.KERNEL)
-        assert Axe().run(page, "#here").violations_count == 0
-
 
 def test_a_map_that_follows_selects_what_is_pointed_at(page):
     scene = open_page(page, make_maps(count=1, select={"row": ROW, "column": COLUMN}, follows=True))
@@ -964,24 +943,20 @@ class TestExplorer:
         pages.show(page, Text(text="x"))
         assert not trail.is_visible()
 
-    def test_copy(self, own_page):
-        own_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        open_page(own_page, make_bars())
-        own_page.get_by_role("button", name="Copy").click()
-        own_page.wait_for_function(
-            "document.querySelector('.readout').innerText.startsWith('Copied')"
-        )
-        assert (
-            own_page.evaluate("navigator.clipboard.readText()") == "explore(model, images, labels)"
-        )
-
-    def test_copy_where_the_clipboard_is_out_of_reach(self, page):
+    def test_copy_with_the_clipboard_and_where_that_is_out_of_reach(self, page):
+        call = "explore(model, images, labels)"
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         open_page(page, make_bars())
+        page.get_by_role("button", name="Copy").click()
+        page.locator(".readout", has_text=f"Copied: {call}").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == call
         page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); 0")
         with page.expect_event("dialog") as asked:
             page.once("dialog", lambda dialog: dialog.accept())
             page.get_by_role("button", name="Copy").click()
-        assert asked.value.default_value == "explore(model, images, labels)"
+        assert asked.value.default_value == call
+        page.context.clear_permissions()
+        page.goto("about:blank")  # the next test gets another clipboard
 
     def test_the_still_gives_way_and_comes_back(self, page):
         open_page(page, make_bars())
@@ -1097,44 +1072,40 @@ class TestSideBySide:
     def subject(cls, few):
         return Subject(load_checkpoint()[0], *few.test.tensors, known_images=few.train.tensors)
 
-    def boxes(self, page, subject, width, **selection):
-        """Where the marks stand, by title."""
+    def boxes(self, page, subject, *widths, **selection):
+        """Where the marks stand, by title, on a page of each width."""
         scene = draw(subject, Selection(**selection))
         open_page(page, scene.content, view=selection["view"])
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        figures = page.locator(".scene .mark").all()
-        titles = [figure.locator("figcaption").inner_text() for figure in figures]
-        return dict(zip(titles, [figure.bounding_box() for figure in figures], strict=True))
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            yield page.locator(".scene").evaluate(BOXES)
 
-    @pytest.mark.parametrize("width", [953, 700])
-    def test_the_chain_of_layers_ends_beside_its_beginning(self, page, subject, width):
-        boxes = self.boxes(page, subject, width, view="pipeline")
-        chain = [box for title, box in boxes.items() if "·" not in title]  # but for the open map
-        assert [*boxes][-2:] == ["fc2", "softmax"]
-        assert len({box["y"] for box in chain}) == 1
-        for left, right in itertools.pairwise(chain):
-            assert left["x"] + left["width"] <= right["x"]
+    def test_the_chain_of_layers_ends_beside_its_beginning(self, page, subject):
+        for boxes in self.boxes(page, subject, 953, 700, view="pipeline"):
+            chain = [box for title, box in boxes.items() if "·" not in title]  # no open map
+            assert [*boxes][-2:] == ["fc2", "softmax"]
+            assert len({box["y"] for box in chain}) == 1
+            for left, right in itertools.pairwise(chain):
+                assert left["right"] <= right["x"]
 
-    @pytest.mark.parametrize("width", [953, 700])
-    def test_attributions_on_one_scale_share_a_line(self, page, subject, width):
-        boxes = self.boxes(page, subject, width, view="attribution")
-        assert {"saliency", "Grad-CAM"} <= boxes.keys()
-        assert len({box["y"] for box in boxes.values()}) == 1
+    def test_attributions_on_one_scale_share_a_line(self, page, subject):
+        for boxes in self.boxes(page, subject, 953, 700, view="attribution"):
+            assert {"saliency", "Grad-CAM"} <= boxes.keys()
+            assert len({box["y"] for box in boxes.values()}) == 1
 
-    @pytest.mark.parametrize("width", [953, 700, 600])
-    def test_the_answer_and_its_steps_stand_beside_the_pad(self, page, subject, few, width):
+    def test_the_answer_and_its_steps_stand_beside_the_pad(self, page, subject, few):
         ink = drawn(few.test.tensors[0][0])
-        boxes = self.boxes(page, subject, width, view="drawing", drawing=ink)
-        pad = boxes.pop("pad")
         title = subject.look(Selection(view="drawing", drawing=ink)).title
-        assert boxes[title]["y"] == pad["y"]
-        beside = [title, *(name for name in boxes if name[:2] in ("1.", "2.", "3.", "4."))]
-        assert len(beside) == 5
-        for name in beside:
-            assert boxes[name]["x"] >= pad["x"] + pad["width"]
-            assert boxes[name]["y"] + boxes[name]["height"] < boxes["pool1"]["y"]
-        assert boxes["pool1"]["y"] > pad["y"] + pad["height"]
+        for boxes in self.boxes(page, subject, 953, 700, 600, view="drawing", drawing=ink):
+            pad = boxes.pop("pad")
+            assert boxes[title]["y"] == pad["y"]
+            beside = [title, *(name for name in boxes if name[:2] in ("1.", "2.", "3.", "4."))]
+            assert len(beside) == 5
+            for name in beside:
+                assert boxes[name]["x"] >= pad["right"]
+                assert boxes[name]["bottom"] < boxes["pool1"]["y"]
+            assert boxes["pool1"]["y"] > pad["bottom"]
 
     def test_pad_answer_and_layers_fit_a_screen(self, page, subject, few):
         at = Selection(view="drawing", drawing=drawn(few.test.tensors[0][8]))
@@ -1144,8 +1115,8 @@ class TestSideBySide:
         assert page.locator("#here").bounding_box()["height"] <= 700
 
     def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
-        before = self.boxes(page, subject, 953, view="ablation")
-        after = self.boxes(page, subject, 953, view="ablation", ablated=(("conv1", 3),))
+        (before,) = self.boxes(page, subject, 953, view="ablation")
+        (after,) = self.boxes(page, subject, 953, view="ablation", ablated=(("conv1", 3),))
         for layer in subject.network.convolutions:
             title = f"{layer}: images lost without one channel (not measured)"
             assert after[title] == before[title]
@@ -1317,8 +1288,8 @@ class TestScatter:
         scene = open_page(page, self.scatter(names=["Coat", "Bag", "Shirt"]))
         assert scene.locator(".names span").all_inner_texts() == ["A Coat", "B Bag", "C Shirt"]
 
-    def test_axe_finds_nothing(self, page):
-        open_page(page, self.scatter(framed_point=1))
+    def test_axe_finds_nothing_in_it_and_in_numbers_to_type(self, page):
+        open_page(page, Row([self.scatter(framed_point=1), TestEditableTable.KERNEL]))
         assert Axe().run(page, "#here").violations_count == 0
 
 

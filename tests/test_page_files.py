@@ -21,10 +21,7 @@ from mnist_helpers.explorer.scene import Pad, Row
 from mnist_helpers.model import SimpleCNN
 from mnist_helpers.site.build import lab_page
 
-pytestmark = [
-    pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
-    pytest.mark.slow,
-]
+pytestmark = [pages.needs_chromium, pytest.mark.slow]
 BASES = {
     name: save(
         {key: each.to(dtype).contiguous() for key, each in make_model(5).state_dict().items()}
@@ -221,12 +218,6 @@ def independent(content):
 @pytest.fixture(scope="module")
 def subject(splits):
     return Subject(load_checkpoint()[0], *(part[:100] for part in splits.test.tensors))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

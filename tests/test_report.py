@@ -9,6 +9,7 @@ import page as pages
 import pytest
 import torch
 import torch.nn.functional as F
+from browser import chromium
 from conftest import write_data_set
 from test_cli import run
 
@@ -173,9 +174,9 @@ def test_the_page_names_nothing_that_is_fetched(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pages.needs_chromium
 def test_the_page_lives_without_a_network(folder):
-    with pages.chromium() as browser:
+    with chromium() as browser:
         page = pages.new_page(browser, offline=True)
         heard = page.errors
         page.on("console", lambda message: heard.append(message.text))

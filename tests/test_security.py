@@ -53,12 +53,6 @@ def report(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def open_page(browser):
     """Opens empty pages, and closes them in the end."""
@@ -83,7 +77,7 @@ def watched(page):
     return heard
 
 
-@pytest.mark.skipif(pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pages.needs_chromium
 @pytest.mark.slow
 class TestPages:
     def test_the_report_shows_names_as_they_are(self, open_page, report):

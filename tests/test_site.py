@@ -29,13 +29,13 @@ from mnist_helpers.explorer.widget import encoded, header
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.site.build import RUN
 
-pytestmark = pytest.mark.skipif(
-    pages.CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = pages.needs_chromium
 IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
 NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
 LONG = re.compile(r"[A-Za-z0-9+/=]{1000,}")  # what a page holds as base64
+SIZE = {"width": 1280, "height": 720}  # of a page, if nothing else is said
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+GO = "fields => go({ ...START, ...fields })"
 STATE = """fields => {
     show({ ...START, ...fields });
     const numbers = [];
@@ -90,36 +90,48 @@ def subject(splits, run):
     return Subject(load_checkpoint()[0], images, labels, others=run)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as started:
-        yield started
+def open_page(browser, folder, address, **options):
+    """A page of the site, offline; `errors` holds what it complains of or asks the network for."""
+    page = pages.new_page(browser, offline=True, **options)
+    own = (folder.as_uri(), "data:image/", "blob:")
+    page.on("console", lambda message: page.errors.append(message.text))
+    page.on("request", lambda asked: asked.url.startswith(own) or page.errors.append(asked.url))
+    page.goto(f"{folder.as_uri()}/{address}")
+    if address.startswith("lab"):
+        page.locator(".caption").wait_for()
+    return page
 
 
 @pytest.fixture
 def opened(browser, folder):
-    """Opens a page of the site, offline; whatever it complains of or asks for fails the test."""
+    """Opens a page of its own for a test; whatever it complains of or asks for fails the test."""
     opened = []
-    heard = []
-    asked = []
 
-    def open_page(address="lab.html", **options):
-        page = pages.new_page(browser, offline=True, **options)
-        opened.append(page)
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{folder.as_uri()}/{address}")
-        if address.startswith("lab"):
-            page.locator(".caption").wait_for()
-        return page
+    def open_one(*address, **options):
+        opened.append(open_page(browser, folder, *address, **options))
+        return opened[-1]
 
-    yield open_page
+    yield open_one
     for page in opened:
         page.close()
-    assert [error for page in opened for error in page.errors] == []
-    assert heard == []
-    own = (folder.as_uri(), "data:image/", "blob:")
-    assert [url for url in asked if not url.startswith(own)] == []
+        assert page.errors == []
+
+
+@pytest.fixture(scope="module")
+def shared_lab(browser, folder):
+    page = open_page(browser, folder, "lab.html")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def lab(shared_lab):
+    """The lab as it is when it was opened, but for what no test changes: its networks."""
+    shared_lab.errors.clear()
+    shared_lab.set_viewport_size(SIZE)
+    shared_lab.evaluate("() => { go(START); scrollTo(0, 0); }")
+    yield shared_lab
+    assert shared_lab.errors == []
 
 
 def alike(a, b, path=""):
@@ -199,9 +211,8 @@ def selections(layers, inks, weights):
 
 
 @pytest.mark.parametrize(("every", "count"), [(4, 15), pytest.param(1, 58, marks=pytest.mark.slow)])
-def test_scenes_are_those_of_python(opened, subject, run, every, count):
-    page = opened()
-    start = page.evaluate("START")
+def test_scenes_are_those_of_python(lab, subject, run, every, count):
+    start = lab.evaluate("START")
     plain = vars(Selection())
     assert start == {name: plain[name] for name in start}
     inks = [drawn(image) for image in subject.images[50:60]]
@@ -210,7 +221,7 @@ def test_scenes_are_those_of_python(opened, subject, run, every, count):
     for fields in looks:
         at = Selection(view="arithmetic", **fields)
         scenes, numbers = expected(subject, at)
-        state = page.evaluate(STATE, fields)
+        state = lab.evaluate(STATE, fields)
         assert alike(scenes, json.loads(state["shown"])) == [], fields
         assert len(state["numbers"]) == len(numbers)
         for text, values in zip(state["numbers"], numbers, strict=True):
@@ -219,11 +230,11 @@ def test_scenes_are_those_of_python(opened, subject, run, every, count):
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_logits_are_those_of_pytorch(opened, splits, count):
+def test_logits_are_those_of_pytorch(lab, splits, count):
     model, images = load_checkpoint()[0], splits.test.tensors[0][-count:]
     with torch.inference_mode():
         logits = model(images).numpy()
-    found = np.array(opened().evaluate(LOGITS, [text_of(images), None]))
+    found = np.array(lab.evaluate(LOGITS, [text_of(images), None]))
     assert np.abs(found - logits).max() <= 1e-4
     assert (found.argmax(1) == logits.argmax(1)).all()
 
@@ -232,38 +243,34 @@ def text_of(images):
     return base64.b64encode(images.numpy().tobytes()).decode()
 
 
-def test_the_weights_of_every_moment_are_those_of_the_run_bit_for_bit(opened, run):
-    page = opened()
-    assert page.evaluate("LAB.moments") == list(run)
+def test_the_weights_of_every_moment_are_those_of_the_run_bit_for_bit(lab, run):
+    assert lab.evaluate("LAB.moments") == list(run)
     for moment, weights in run.items():
-        found = dict(page.evaluate(WEIGHTS, moment))
+        found = dict(lab.evaluate(WEIGHTS, moment))
         wanted = {name: text_of(values) for name, values in weights.items()}
         assert found == wanted, moment
 
 
-def test_the_answers_at_a_moment_are_those_of_pytorch(opened, splits, run):
-    model, images = make_model(0).eval(), splits.test.tensors[0][:100:3]
+def test_the_answers_at_a_moment_are_those_of_pytorch(lab, splits, run):
+    model, images = make_model(0).eval(), splits.test.tensors[0][:100:6]
     names = list(run)
-    page = opened()
     for moment in (names[0], names[1], names[9], names[-1]):
         model.load_state_dict(run[moment])
         with torch.inference_mode():
             logits = model(images).numpy()
-        found = np.array(page.evaluate(LOGITS, [text_of(images), moment]))
+        found = np.array(lab.evaluate(LOGITS, [text_of(images), moment]))
         assert np.abs(found - logits).max() <= 1e-4
         assert (found.argmax(1) == logits.argmax(1)).all()
-        for i in (0, 6, 33):
-            page.evaluate(
-                "fields => go({ ...START, ...fields })", {"image": 3 * i, "weights": moment}
-            )
+        for i in (0, 3, 16):
+            lab.evaluate(GO, {"image": 6 * i, "weights": moment})
             share = torch.tensor(logits[i]).softmax(0).max()
             told = f", read as {logits[i].argmax()} with {share:.1%}."
-            assert told in page.locator(".caption").inner_text()
+            assert told in lab.locator(".caption").inner_text()
 
 
-def test_the_slider_goes_through_the_run_and_ends_with_the_published_weights(opened, run):
-    names = list(run)
-    page = opened("lab.html#image=3&layer=conv2")
+def test_the_slider_goes_through_the_run_and_ends_with_the_published_weights(lab, run):
+    names, page = list(run), lab
+    page.evaluate(GO, {"image": 3, "layer": "conv2"})
     slider = page.get_by_role("slider", name="Network")
     answer, reader = page.locator(".top .text").first, page.locator("#reader")
     published = answer.inner_text()
@@ -299,21 +306,9 @@ def test_the_slider_goes_through_the_run_and_ends_with_the_published_weights(ope
     assert slider.input_value() == str(len(names))
 
 
-def test_an_address_opens_a_moment(opened, run):
-    moment = list(run)[5]
-    page = opened(f"lab.html#weights={quote(moment)}&image=2")
-    said = f"quick run, epoch {moment.split()[-1]}"
-    assert page.locator("#reader").inner_text() == said
-    assert page.locator("#moment").input_value() == "5"
-    assert page.evaluate("host.selection.weights") == moment
-    for wrong in ("quick, epoch 3", "null", "5"):
-        page.evaluate("weights => { location.hash = `weights=${weights}`; }", wrong)
-        page.get_by_text(f"This address leads nowhere: nothing has weights={wrong}.").wait_for()
-        assert page.locator("#reader").inner_text() == said
-
-
-def test_the_way_by_keyboard_alone(opened):
-    page = opened()
+def test_the_way_by_keyboard_alone(lab):
+    page = lab
+    page.locator("a").first.focus()
     focus = "document.activeElement.closest('.scene .mark')?.querySelector('figcaption').innerText"
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -327,18 +322,24 @@ def test_the_way_by_keyboard_alone(opened):
     assert page.evaluate(focus) == "conv2"
 
 
-def test_the_address_is_the_selection_and_back(opened):
-    page = opened("lab.html#channel=3&layer=conv2&image=4&input_channel=2")
-    caption = page.locator(".caption")
+def test_the_address_is_the_selection_and_back(opened, run):
+    moment = list(run)[5]
+    weights = f"weights={quote(moment, safe=',')}"
+    page = opened(f"lab.html#channel=3&{weights}&layer=conv2&image=4&input_channel=2")
+    caption, reader = page.locator(".caption"), page.locator("#reader")
+    name = f"quick run, epoch {moment.split()[-1]}"
+    assert reader.inner_text() == name
+    assert page.locator("#moment").input_value() == "5"
+    assert page.evaluate("host.selection.weights") == moment
     assert caption.inner_text().startswith("Image 4, label 4")
     assert "conv2, channel 3, row" in caption.inner_text()
     assert caption.inner_text().endswith("The numbers are those of input channel 2.")
     page.locator("#images canvas").nth(7).click()
     chosen = "layer=conv2&channel=3&input_channel=2"
-    page.wait_for_function(f"location.hash === '#image=7&{chosen}'")
+    page.wait_for_function(f"location.hash === '#image=7&{chosen}&{weights}'")
     page.get_by_role("button", name="Back to start").click()
     page.wait_for_function("location.hash === ''")
-    page.evaluate("location.hash = '#channel=21&layer=conv2&row=4&column=5'")
+    page.evaluate(f"location.hash = '#channel=21&layer=conv2&row=4&column=5&{weights}'")
     page.get_by_text("sum of all products", exact=False).first.wait_for()
     assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
     for wrong, said in {
@@ -350,14 +351,19 @@ def test_the_address_is_the_selection_and_back(opened):
         "constructor=1": "nothing has constructor=1",
         "view=kernels": "nothing has view=kernels",
         "drawing=AAAA": "nothing has drawing=AAAA",
+        "weights=quick, epoch 3": "nothing has weights=quick, epoch 3",
+        "weights=null": "nothing has weights=null",
+        "weights=5": "nothing has weights=5",
     }.items():
         page.evaluate("hash => { location.hash = hash; }", wrong)
         page.get_by_text(f"This address leads nowhere: {said}.").wait_for()
+        assert reader.inner_text() == name
         assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
 
 
-def test_clicks_lead_from_an_answer_down_to_a_pixel(opened):
-    page = opened("lab.html#image=2")
+def test_clicks_lead_from_an_answer_down_to_a_pixel(lab):
+    page = lab
+    page.evaluate(GO, {"image": 2})
     caption = page.locator(".caption")
     page.locator(".scene .bars .group").nth(8).click()
     page.wait_for_function("location.hash === '#image=2&layer=softmax&channel=8'")
@@ -375,12 +381,13 @@ def test_clicks_lead_from_an_answer_down_to_a_pixel(opened):
     page.locator(".caption", has_text="image, channel 0").wait_for()
 
 
-def test_another_layer_takes_the_place_along_as_far_as_it_goes(opened):
-    page = opened("lab.html#layer=conv1&channel=9&row=27&column=20")
-    page.locator(".scene figcaption").get_by_role("button", name="pool2", exact=True).first.click()
-    page.wait_for_function("location.hash === '#layer=pool2&channel=9&row=6&column=6'")
-    page.locator(".scene figcaption").get_by_role("button", name="image", exact=True).first.click()
-    page.wait_for_function("location.hash === '#layer=image&channel=0&row=6&column=6'")
+def test_another_layer_takes_the_place_along_as_far_as_it_goes(lab):
+    lab.evaluate(GO, {"layer": "conv1", "channel": 9, "row": 27, "column": 20})
+    titles = lab.locator(".scene figcaption")
+    titles.get_by_role("button", name="pool2", exact=True).first.click()
+    lab.wait_for_function("location.hash === '#layer=pool2&channel=9&row=6&column=6'")
+    titles.get_by_role("button", name="image", exact=True).first.click()
+    lab.wait_for_function("location.hash === '#layer=image&channel=0&row=6&column=6'")
 
 
 def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path):
@@ -418,15 +425,16 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         assert sentence in said.inner_text()
         assert said.inner_text().endswith("Nothing has changed.")
         assert caption.inner_text() == before
+    images = subject.images[:20]
     halves = {name: each.half() for name, each in weights.items()}
     for name, tensors in {"whole": weights, "halves": halves}.items():
         with torch.inference_mode():
             model.load_state_dict(tensors)
-            logits = model(subject.images).numpy()
+            logits = model(images).numpy()
         page.evaluate(DROP, [base64.b64encode(save(tensors)).decode(), name])
         page.get_by_text(f"{name} is read").wait_for()
         assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
-        found = np.array(page.evaluate(LOGITS, [text_of(subject.images), None]))
+        found = np.array(page.evaluate(LOGITS, [text_of(images), None]))
         assert np.abs(found - logits).max() <= 1e-4
         reader = page.locator("#reader")
         assert reader.inner_text() == "your own weights"
@@ -453,7 +461,7 @@ def test_axe_finds_nothing(opened, subject, scheme, looks, other):
     ink = drawn(subject.images[3])
     first = {"layer": "fc1", "drawing": ink, "weights": "quick, epoch 0"}
     for fields in (first, {}, {"layer": "pool2"})[looks]:
-        page.evaluate("fields => go({ ...START, ...fields })", fields)
+        page.evaluate(GO, fields)
         results = Axe().run(page, None, RULES)
         assert results.violations_count == 0, results.generate_report()
     results = Axe().run(opened(f"{other}.html", color_scheme=scheme), options=RULES)
@@ -466,9 +474,7 @@ def test_on_a_telephone(opened, folder, subject):
     page = opened(**options)
     for layer in subject.layers:
         for drawing in (None, drawn(subject.images[3])):
-            page.evaluate(
-                "fields => go({ ...START, ...fields })", {"layer": layer, "drawing": drawing}
-            )
+            page.evaluate(GO, {"layer": layer, "drawing": drawing})
             assert page.evaluate("document.documentElement.scrollWidth") <= 375, layer
             assert page.evaluate(SMALL_TARGETS) == [], layer
     for path in sorted(folder.glob("*.html")):
@@ -501,7 +507,7 @@ def test_no_page_names_what_is_fetched(folder):
     "pattern", ["[il]*.html", pytest.param("*.html", marks=pytest.mark.slow)]
 )  # the start, the lab and a notebook; all
 def test_no_page_asks_the_network(opened, folder, pattern):
-    page = opened()  # which fails where a page asks for more than the folder has, or complains
+    page = opened("index.html")  # which fails where one asks for more than is there, or complains
     paths = sorted(folder.glob(pattern))
     assert len(paths) >= 3
     for path in paths:
@@ -522,8 +528,8 @@ def test_the_lab_can_send_nothing(browser, folder):
     page.close()
 
 
-def test_a_picture_becomes_a_drawing_in_the_lab(opened, tmp_path):
-    page = opened()
+def test_a_picture_becomes_a_drawing_in_the_lab(lab, tmp_path):
+    page = lab
     picture = Image.new("L", (280, 280), 255)
     ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
     picture.save(tmp_path / "one.png")
@@ -546,8 +552,9 @@ def test_sizes(folder):
     assert (folder / "lab.html").stat().st_size <= 4_000_000
 
 
-def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
-    page = opened(viewport={"width": 1000, "height": 1200})
+def test_a_drawing_is_prepared_and_read_in_the_page(lab):
+    page = lab
+    page.set_viewport_size({"width": 1000, "height": 1200})
     page.locator(".scene", has_text="Draw a digit on the pad").wait_for()
     pad = page.locator(".sheet-of-pad")
     pad.scroll_into_view_if_needed()
@@ -573,16 +580,15 @@ def test_a_drawing_is_prepared_and_read_in_the_page(opened, tmp_path):
     page.locator(".caption", has_text="Image 3, label 0").wait_for()
 
 
-def test_the_page_prepares_ink_as_python_does(opened):
-    drawings = np.random.default_rng(0)
-    page, most = opened(), 0
+def test_the_page_prepares_ink_as_python_does(lab):
+    drawings, most = np.random.default_rng(0), 0
     for _ in range(12):
         ink = np.zeros((140, 140), np.uint8)
         top, left = drawings.integers(0, 90, 2)
         height, width = drawings.integers(2, 50, 2)
         ink[top : top + height, left : left + width] = drawings.integers(1, 256, (height, width))
         text = base64.b64encode(ink.tobytes()).decode()
-        found = np.array(page.evaluate("ink => [...preparedOf(ink).image]", text))
+        found = np.array(lab.evaluate("ink => [...preparedOf(ink).image]", text))
         wanted = prepare(pad_ink(text)).image.flatten().numpy()
         most = max(most, np.abs(found - wanted).max() * 0.3081 * 255)
     assert most <= 1.001  # a level of grey, by rounding

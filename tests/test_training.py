@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from conftest import no_bar
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, InputError, make_model
@@ -281,6 +280,8 @@ def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     board = functools.partial(write_tensorboard, tmp_path, model, few.val.tensors[0][:1])
     history = train(model, few, QUICK, board, no_bar)
     assert not recwarn.list
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     for tag, field in (
         ("loss/val", "val_loss"),
