@@ -31,10 +31,9 @@ class EpochRecord:
     seconds: float
 
     def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch:2}   loss ≈ {self.train_loss:.4f} (val ≈ {self.val_loss:.4f})   "
-            f"accuracy ≈ {self.train_accuracy:.2%} (val ≈ {self.val_accuracy:.2%})"
-        )
+        loss = f"loss ≈ {self.train_loss:.4f} (val ≈ {self.val_loss:.4f})"
+        accuracy = f"accuracy ≈ {self.train_accuracy:.2%} (val ≈ {self.val_accuracy:.2%})"
+        return f"epoch {self.epoch:2}   {loss}   {accuracy}"
 
 
 def best_record(history: list[EpochRecord]) -> EpochRecord:
@@ -104,24 +103,32 @@ def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) ->
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    images, labels = dataset.tensors
-    logits = [model(batch.to(device)).cpu() for batch in images.split(batch_size)]
+    batches = dataset.tensors[0].split(batch_size)
+    logits = [model(images.to(device)).cpu() for images in batches]
     model.train(was_training)
-    return Predictions(torch.cat(logits), labels)
+    return Predictions(torch.cat(logits), dataset.tensors[1])
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
     """Counts of images, (classes, classes): row the true class, column the predicted one."""
-    rows = F.one_hot(predictions.labels, predictions.classes)
-    columns = F.one_hot(predictions.preds, predictions.classes)
-    return rows.T @ columns
+    from torchmetrics.functional import classification
+
+    return classification.multiclass_confusion_matrix(
+        predictions.preds, predictions.labels, predictions.classes
+    )
 
 
 def class_report(predictions: Predictions) -> dict[str, Tensor]:
     """Precision, recall and F1 of each class, (classes,) in [0, 1]; 0 where it never occurs."""
-    matrix = confusion_matrix(predictions)
-    counts = {"precision": matrix, "recall": matrix.T, "F1": (matrix + matrix.T) / 2}
-    return {name: matrix.diagonal() / count.sum(0).clamp(min=1) for name, count in counts.items()}
+    from torchmetrics.functional import classification
+
+    scores = {
+        "precision": classification.multiclass_precision,
+        "recall": classification.multiclass_recall,
+        "F1": classification.multiclass_f1_score,
+    }
+    answers = (predictions.preds, predictions.labels, predictions.classes)
+    return {name: score(*answers, average=None) for name, score in scores.items()}
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
@@ -136,7 +143,7 @@ def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
         raise InputError(f"{count} mistakes were asked for, but it must be at least 1.")
     mistakes = matrix.clone().fill_diagonal_(0).flatten()
     order = mistakes.argsort(descending=True, stable=True)
-    least = mistakes[order[:count][-1]].clamp(min=1)
+    least = max(int(mistakes[order[:count][-1]]), 1)
     return [
         (*divmod(i, len(matrix)), int(mistakes[i])) for i in order.tolist() if mistakes[i] >= least
     ]

@@ -589,17 +589,17 @@ class TestFilm:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def film(cls, chromium, address, root):
+    def film(cls, browser, address, root):
         shutil.copytree(NOTEBOOKS_DIR / "snapshots", root / "snapshots")
-        browser.place_copy(NOTEBOOKS_DIR / "training_replay.ipynb", root)
-        page = browser.open_notebook(chromium, address, "training_replay.ipynb")
-        browser.run_all(page)
-        film = page.locator(browser.EXPLORER)
+        lab.place_copy(NOTEBOOKS_DIR / "training_replay.ipynb", root)
+        page = lab.open_notebook(browser, address, "training_replay.ipynb")
+        lab.run_all(page)
+        film = page.locator(lab.EXPLORER)
         film.locator(".scene[data-view=training] .lines").wait_for()
         beside = page.viewport_size["width"] - round(film.bounding_box()["width"])
         page.set_viewport_size({"width": beside + 953, "height": 900})
         page.wait_for_function(
-            "found => document.querySelector(found).clientWidth === 953", arg=browser.EXPLORER
+            "found => document.querySelector(found).clientWidth === 953", arg=lab.EXPLORER
         )
         return film
 
@@ -633,7 +633,7 @@ class TestFilm:
                 const { top, bottom } = document.querySelector(found).getBoundingClientRect();
                 return top > 0 && top < 450;
             }""",
-            arg=browser.EXPLORER,
+            arg=lab.EXPLORER,
         )
 
     def test_a_click_and_a_drag_in_the_chart_choose_the_moment(self, film):
