@@ -280,7 +280,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/tables.js", ' || text === "·"', ""),
     ("explorer/page/charts.js", "if (index >= mark.classes.length)", "if (false)"),
     ("explorer/page/explorer.js", "{ left: share, top:", '{ left: "0", top:'),
-    ("explorer/page/explorer.js", "if (!hadFocus ||", "if (true ||"),
+    ("explorer/page/explorer.js", "if (hadFocus &&", "if (false &&"),
     ("explorer/widget.py", "max(place - AROUND, 0)", "max(place - AROUND, 1)"),
     ("explorer/selection.py", "sorted((layer, channel) for", "list((layer, channel) for"),
     ("explorer/scene.py", '.replace("-", "−")', ""),

@@ -535,6 +535,7 @@ class TestExplorer:
         titles = [(VIEWS[name].title, name) for name in ALWAYS]
         assert list(explorer.tabs.options) == titles
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
+        send(explorer, view="confusion", weights="other")  # which all its answers are not of
         _, answer = shown(explorer)["header"]["items"]
         assert answer["text"] == str(probs.argmax().item())
         digit = probs.argmax()

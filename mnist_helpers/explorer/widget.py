@@ -216,8 +216,7 @@ def may_wait() -> bool:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    digit = look.probs.argmax()
-    answer = Text(text=look.subject.digits[digit], size="large", notes=[look.title])
+    answer = Text(text=look.subject.digits[look.probs.argmax()], size="large", notes=[look.title])
     return Row([picture(look.pixels, 42, select={}), answer])
 
 

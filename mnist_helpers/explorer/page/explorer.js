@@ -53,8 +53,7 @@ function mount(host, el) {
     parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
     tell({});
-    if (!hadFocus || parts.scene.contains(document.activeElement)) return;
-    el.closest(".mnist-explorer").querySelector("[aria-selected=true]")?.focus(); // the open tab
+    if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
   };
   const answer = () => {
     sender.flush();
@@ -209,7 +208,7 @@ function makeParts() {
     reset,
     copy,
     top: make("div", "top", header, trail),
-    scene: Object.assign(make("div", "scene"), { role: "group" }),
+    scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),
     tip: make("div", "tip"),
     readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
     foot: make("div", "foot", caption, reset, copy),

@@ -23,9 +23,9 @@ class View(NamedTuple):
     """A view: its tab, the question it answers, its function, the fields of the selection it shows.
 
     The fields make the controls, and more: with "image" or "target" a view is not drawn where the
-    filter lets nothing through, without "drawing" or "disturbance" `shown` takes these away, and
-    "layer" brings the trail. `needs` names what a subject must have been given; without that there
-    is no tab.
+    filter lets nothing through, without "weights", "drawing" or "disturbance" `shown` takes these
+    away, and "layer" brings the trail. `needs` names what a subject must have been given; without
+    that there is no tab.
     """
 
     title: str
@@ -101,12 +101,10 @@ VIEWS = {
 
 
 def shown(selection: Selection) -> Selection:
-    """A selection without what its view would not show: a drawing, what is done to the image."""
-    fields = VIEWS[selection.view].fields
-    if "drawing" not in fields:
-        selection = replace(selection, drawing=None)
-    if "disturbance" not in fields:
-        selection = replace(selection, disturbance="none", amount=None)
+    """A selection without what its view would not show: weights, a drawing, a disturbance."""
+    for name in ("weights", "drawing", "disturbance", "amount"):
+        if name not in VIEWS[selection.view].fields:
+            selection = replace(selection, **{name: getattr(Selection, name)})
     return selection
 
 
