@@ -140,7 +140,9 @@ class TestTrainingReplay:
         best = replay.best("too fast")
         explorer = Explorer(replay, Selection(view="ablation", weights=best))
         explorer.receive({"select": {"ablate": ["conv1", 0]}, "serial": 1})
-        right = re.search(r"All 5,000 images: (.+?%) instead of (.+?%)", explorer.scene.caption)
+        right = re.search(
+            r"5,000 images, any digit: (.+?%) instead of (.+?%)", explorer.scene.caption
+        )
         assert right[1] == right[2]
 
     def test_a_9_that_both_runs_take_for_a_4(self, replay):

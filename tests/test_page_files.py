@@ -128,7 +128,7 @@ def weights_files(count):
     rng = np.random.default_rng(14)
     parts = {name: split(content) for name, content in BASES.items()}
     for number in range(count):
-        base = "F32" if rng.random() < 0.8 else "F16"
+        base = "F32" if rng.random() < 0.95 else "F16"  # which is refused
         header, data = parts[base]
         made = {
             "base": base,

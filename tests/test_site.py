@@ -454,7 +454,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
     ],
 )
 def test_axe_finds_nothing(opened, subject, scheme, looks, other):
-    page = opened(color_scheme=scheme, viewport={"width": 1400, "height": 900})
+    page = opened("lab.html", color_scheme=scheme, viewport={"width": 1400, "height": 900})
     ink = drawn(subject.images[3])
     first = {"layer": "fc1", "drawing": ink, "weights": "quick, epoch 0"}
     for fields in (first, {}, {"layer": "pool2"})[looks]:
@@ -468,7 +468,7 @@ def test_axe_finds_nothing(opened, subject, scheme, looks, other):
 @pytest.mark.slow
 def test_on_a_telephone(opened, folder, subject):
     options = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
-    page = opened(**options)
+    page = opened("lab.html", **options)
     for layer in subject.layers:
         for drawing in (None, drawn(subject.images[3])):
             page.evaluate(GO, {"layer": layer, "drawing": drawing})
