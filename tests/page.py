@@ -164,7 +164,9 @@ def mount(page: Page, state: dict, *, dark: bool = False) -> None:
     """Shows the explorer in place of what the page shows; scripts reach `host` and `cleanup`."""
     if page.url != ADDRESS:
         answer = {"body": document(), "content_type": "text/html; charset=utf-8"}
-        page.route(ADDRESS, lambda route: route.fulfill(**answer), times=1)
+        page.unroute(ADDRESS)
+        # stays: without a route the browser asks the network for an icon
+        page.route(ADDRESS, lambda route: route.fulfill(**answer))
         page.goto(ADDRESS)
     theme = "dark" if dark else "light"
     page.evaluate(START, [state, THEMES[theme], str(not dark).lower()])
