@@ -36,6 +36,7 @@ function drawBars(view, mark) {
 /** Lines through the ends of bars, which CSS makes points; the tick that stands out has a cursor. */
 function drawLines(view, mark) {
   drawBars(view, mark);
+  view.drags = true;
   const lines = view.series.map((values) => {
     const points = Array.from(values, (value, i) => [i + 0.5, 100 - view.share(value)]);
     return `<polyline points="${points}"/>`;

@@ -55,12 +55,19 @@ def answer_text(look: Look, image: int) -> str:
     return f"{text}, {answers.confidence[image]:.0%}"
 
 
-def matrix(look: Look, answers: Predictions, framed_cell: int | None, **select: list[int]) -> Table:
-    """The confusion matrix of some answers; only mistakes are tinted. A cell selects its images."""
+def matrix(
+    look: Look, answers: Predictions, framed_cell: int | None, nexts: list[int] | None = None
+) -> Table:
+    """The confusion matrix of some answers; only mistakes are tinted.
+
+    A cell selects its images, and of `nexts` the one that is to be shown of them.
+    """
     counts = confusion_matrix(answers).numpy().astype(float)
     labels, preds = np.indices(counts.shape).reshape(2, -1).tolist()
     count = len(labels)
-    select.update(digit=labels, predicted=preds, read=["all"] * count, tenth=[None] * count)
+    select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
+    if nexts:
+        select["image"] = nexts
     return Table(
         values=counts,
         counts=True,

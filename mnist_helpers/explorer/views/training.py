@@ -39,7 +39,7 @@ def network(look: Look) -> Column:
     order = np.roll(np.arange(len(cells)), -look.image - 1)[::-1]  # the next image comes last
     nexts = np.full(subject.classes**2, look.image)
     nexts[cells[order]] = order
-    mistakes = matrix(look, answers, cells[look.image].item(), image=nexts.tolist())
+    mistakes = matrix(look, answers, cells[look.image].item(), nexts.tolist())
     heading = Row([Text(text=look.weights, size="strong"), button])
     return Column([heading, Row([cloud(look), mistakes]), kernels(look)])
 
