@@ -229,6 +229,16 @@ def test_scenes_are_those_of_python(lab, subject, run, every, count):
             np.testing.assert_allclose(found, values, rtol=0, atol=1e-4)
 
 
+def test_what_is_copied_is_the_address(opened):
+    page = opened("lab.html#layer=conv2&channel=5")
+    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); 0")
+    with page.expect_event("dialog") as asked:
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Copy").click()
+    assert asked.value.default_value == page.url
+    assert page.url.endswith("lab.html#layer=conv2&channel=5")
+
+
 @pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
 def test_logits_are_those_of_pytorch(lab, splits, count):
     model, images = load_checkpoint()[0], splits.test.tensors[0][-count:]
@@ -252,7 +262,7 @@ def test_the_weights_of_every_moment_are_those_of_the_run_bit_for_bit(lab, run):
 
 
 def test_the_answers_at_a_moment_are_those_of_pytorch(lab, splits, run):
-    model, images = make_model(0).eval(), splits.test.tensors[0][:100:6]
+    model, images = make_model(0).eval(), splits.test.tensors[0][:100:3]
     names = list(run)
     for moment in (names[0], names[1], names[9], names[-1]):
         model.load_state_dict(run[moment])
@@ -261,8 +271,8 @@ def test_the_answers_at_a_moment_are_those_of_pytorch(lab, splits, run):
         found = np.array(lab.evaluate(LOGITS, [text_of(images), moment]))
         assert np.abs(found - logits).max() <= 1e-4
         assert (found.argmax(1) == logits.argmax(1)).all()
-        for i in (0, 3, 16):
-            lab.evaluate(GO, {"image": 6 * i, "weights": moment})
+        for i in (0, 6, 33):
+            lab.evaluate(GO, {"image": 3 * i, "weights": moment})
             share = torch.tensor(logits[i]).softmax(0).max()
             told = f", read as {logits[i].argmax()} with {share:.1%}."
             assert told in lab.locator(".caption").inner_text()
@@ -402,6 +412,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
     less = {name: each for name, each in weights.items() if name != "conv1.bias"}
     length = int.from_bytes(good[:8], "little")
     head = good[: 8 + length].replace(b"F32", b"F16")
+    lying = good[: 8 + length].replace(b"[0,", b"[4,")  # where the first numbers begin
     refused = {
         "shape": (save(wrong), "fc2.weight is 9 × 128, but must be 10 × 128"),
         "more": (save(more), "it holds fc3.bias, which this network doesn't have"),
@@ -410,6 +421,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         "infinite": (save(weights | {"fc1.bias": torch.full((128,), torch.inf)}), "not finite"),
         "cut": (good[:-5], "are cut off"),
         "half": (head + good[8 + length :], "holds F16, but must hold F32"),
+        "lying": (lying + good[8 + length :], "are cut off"),
         "short": (good[:5], "or only a part"),
         "headless": (good[:100], "or only a part"),
         "giant": (b"\xff" * 8 + good[8:], "no .safetensors file"),
@@ -425,7 +437,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         assert sentence in said.inner_text()
         assert said.inner_text().endswith("Nothing has changed.")
         assert caption.inner_text() == before
-    images = subject.images[:20]
+    images = subject.images
     with torch.inference_mode():
         model.load_state_dict(weights)
         logits = model(images).numpy()
