@@ -201,6 +201,21 @@ class TestKernels:
         assert kernels.frames == {6: None}
         assert selected(kernels, 9) == {"layer": "conv1", "channel": 9}
 
+    @pytest.mark.parametrize("quantity", ["weights", "gradient"])
+    def test_a_linear_layer_that_reads_maps_has_kernels_too(self, grey, quantity):
+        model = grey.network.model
+        values = model.fc1.weight
+        if quantity == "gradient":
+            loss = F.cross_entropy(model(grey.images), grey.labels)
+            (values,) = torch.autograd.grad(loss, values)
+        selection = {"view": "kernels", "channel": 77, "quantity": quantity}
+        found, caption, _ = show(grey, layer="fc1", **selection)
+        (large,) = found.values()  # 4,096 are too many to be drawn at once
+        wanted = values.detach()[77].reshape(32, 7, 7).numpy()
+        assert large.values == pytest.approx(wanted, abs=1e-7)
+        assert caption.startswith("fc1: 128 × 32 kernels of 7 × 7")
+        assert show(grey, layer="fc2", **selection)[1].startswith("fc2 has no kernels; these are")
+
     def test_a_group_is_labelled_with_the_channels_it_reads(self, colour):
         found, _, _ = show(colour, view="kernels", layer="wide", channel=6)
         large = found["wide: a kernel for each input channel"]
@@ -540,6 +555,14 @@ class TestAttribution:
         (slope,) = torch.autograd.grad(make_model(1)(image).log_softmax(1)[0, 2], image)
         wanted = (slope[0, 0].abs() / slope.abs().max()).numpy()
         assert everything[6].values[0] == pytest.approx(wanted, abs=1e-5)
+
+    def test_the_difference_is_the_first_less_the_second(self, grey):
+        _, caption, marks = show(grey, view="attribution", target=2, compare="difference")
+        assert [mark.title for mark in marks][10] == "difference, class 2"
+        for first, second, difference in zip(marks[1:5], marks[6:10], marks[11:], strict=True):
+            assert np.array_equal(difference.values, first.values - second.values)
+            assert difference.limits == [(-2, 2)]
+        assert caption.endswith("Difference: trained − other, from −2 to 2.")
 
 
 class TestAblation:
@@ -992,7 +1015,7 @@ class TestTraining:
         ]
 
     def test_kernels_of_the_chosen_layer_alone(self, replay, weights):
-        _, _, every = show(replay, view="training", weights="fast, epoch 1", layer="fc1")
+        _, _, every = show(replay, view="training", weights="fast, epoch 1", layer="pool2")
         _, kernels = [mark for mark in every if isinstance(mark, Maps)]
         wanted = weights["fast, epoch 1"]["conv2.weight"].mean(dim=1)
         np.testing.assert_allclose(kernels.values, wanted, atol=1e-7)

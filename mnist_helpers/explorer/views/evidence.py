@@ -111,23 +111,36 @@ def attribution(look: Look) -> Scene:
     target = look.target
     if target is None:
         target = int(look.probs.argmax())
-    rows = [attribution_row(look, target, weights) for weights in look.compared]
     name = look.subject.digits[target]
     caption = (
         f"{look.title}. What counts for class {name}: each map from −1 (blue, against it) to 1 "
         "(red, for it); saliency and Grad-CAM have no sign."
     )
+    sides = {}
+    for weights in look.compared:
+        sides[weights] = look.subject.attributions(
+            look.image_or_ink, target, weights, *look.disturbed
+        )
+    width = 168
+    if len(sides) > 1:
+        width = 112
+    rows = [attribution_row(look, f"{side}, class {name}", sides[side], width) for side in sides]
+    if look.compare == "difference":
+        first, second = sides.values()
+        maps = {method: first[method] - second[method] for method in first}
+        rows.append(attribution_row(look, f"difference, class {name}", maps, width, 2))
+        caption += f" Difference: {look.weights} − {look.other}, from −2 to 2."
     return Scene(Column(rows), caption)
 
 
-def attribution_row(look: Look, target: int, weights: str) -> Row:
-    """The image and what each method marks, on one scale from −1 to 1."""
-    title = f"{weights}, class {look.subject.digits[target]}"
-    marks = [picture(look.pixels, 168, title=title, select={})]
-    methods = look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
-    for method, values in methods.items():
+def attribution_row(
+    look: Look, title: str, maps: dict[str, np.ndarray], width: int, end: int = 1
+) -> Row:
+    """The image and what each method marks, on one scale from −`end` to `end`."""
+    marks = [picture(look.pixels, width, title=title, select={})]
+    for method, values in maps.items():
         is_last = method == "Grad-CAM"
-        marks.append(grid(values[None], 168, [(-1, 1)], title=method, colour_bar=is_last))
+        marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=is_last))
     return Row(marks, together=True)
 
 
