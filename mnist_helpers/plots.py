@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREY = "#999999"
+GROUND = "#F5F5F2"  # of figures: edges of white sheets show, and it does not glare on dark pages
 COLOURS = (BLUE, ORANGE, GREY)
 PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
@@ -28,7 +29,7 @@ DIGITS = range(10)
 
 def make_figure(width: float = 8.0, height: float = 3.0) -> Figure:
     """An empty figure of `width` × `height` inches that lays its panels out without overlap."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained", facecolor=GROUND)
 
 
 def figure_png(fig: Figure) -> bytes:

@@ -166,7 +166,7 @@ class TestBars:
         assert ends == {"low": 0, "high": 1}
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("across", "up")
         numbers = {text.get_text(): text.get_position() for text in ax.texts}
-        assert (numbers["5"], numbers["10"]) == ((0, 1.03), (1, 1.03))
+        assert (numbers["5"], numbers["10"]) == ((0, 0.53), (1, 1.03))
         assert ax.get_legend() is None
 
     def test_negative_ones_hang_from_zero(self):

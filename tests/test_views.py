@@ -490,7 +490,8 @@ class TestTopImages:
         maps = outputs_of(grey.network.model, grey.images)["relu2"][:, 5].amax((1, 2))
         found, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, target=7)
         sevens = (grey.labels == 7).nonzero().flatten()
-        assert f"images of class 7 {sevens[maps[sevens].argmax()]}" in caption
+        assert f"images {sevens[maps[sevens].argmax()]}, " in caption
+        assert " of class 7, by the value" in caption
         assert found["mean activation by class"].emphasis == [7]
         images, labels = (tensor[:3] for tensor in few.test.tensors)
         absent = next(digit for digit in range(10) if digit not in labels)
@@ -514,7 +515,27 @@ class TestTopImages:
                 continue
             at = {"layer": "relu2", "channel": 5, "target": digit, "read": read}
             _, caption, _ = show(grey, view="top_images", **at)
-            assert f"class {digit} {among[maps[among].argmax()]}" in caption
+            assert f"images {among[maps[among].argmax()]}" in caption
+            assert f" of class {digit}, by" in caption
+
+    @pytest.mark.parametrize("target", [0, None])
+    def test_the_channels_that_a_class_excites_most(self, grey, target):
+        means = outputs_of(grey.network.model, grey.images)["relu2"].mean((2, 3))
+        by_class = torch.stack([means[grey.labels == digit].mean(0) for digit in range(10)])
+        digit = target
+        if target is None:
+            digit = by_class[:, 5].argmax().item()
+        excess = by_class[digit] - by_class.mean(0)
+        order = excess.argsort(descending=True)[:8]
+        at = {"view": "top_images", "layer": "relu2", "target": target}
+        bars = show(grey, channel=5, **at)[0][f"channels that class {digit} excites most"]
+        assert bars.ticks == list(map(str, order.tolist()))
+        (heights,) = bars.series.values()
+        assert heights == pytest.approx(excess[order].clip(0).numpy(), abs=1e-5)
+        assert selected(bars, 1) == {"channel": order[1]}
+        if target == 0:
+            chosen = show(grey, channel=order[2].item(), **at)[0][bars.title]
+            assert chosen.emphasis == [2]
 
     def test_means_below_zero_drive_nothing(self, grey):
         means = outputs_of(grey.network.model, grey.images)["conv1"].mean((2, 3))

@@ -40,13 +40,16 @@ def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
     subject = look.subject
     mask = look.image_mask
-    subset = "images"
+    means = subject.class_means(look.layer, look.weights)[:, look.channel]
+    subset = ""
     emphasis = []
+    digit = int(np.nanargmax(means))
     if look.target is not None:
-        name = subject.digits[look.target]
-        mask = mask & (subject.labels == look.target)
-        subset = f"images of class {name}"
-        emphasis = [look.target]
+        digit = look.target
+        name = subject.digits[digit]
+        mask = mask & (subject.labels == digit)
+        subset = f" of class {name}"
+        emphasis = [digit]
         if not mask.any():
             count = f"none of the {int(look.image_mask.sum()):,} images"
             raise InputError(f"{count} is of class {name}; choose another class.")
@@ -55,7 +58,6 @@ def top_images(look: Look) -> Scene:
     start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(look.layer, look.weights, look.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
-    means = subject.class_means(look.layer, look.weights)[:, look.channel]
     low = min(0, np.nanmin(means))
     high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
     bars = class_bars(
@@ -71,11 +73,33 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     place = f"{look.layer}, channel {look.channel}"
     caption = (
-        f"{place}: strongest in {subset} {names}, by the value above each. {driving(look, means)}"
+        f"{place}: strongest in images {names}{subset}, by the value above each. "
+        f"{driving(look, means)}"
     )
     if not look.image_mask.all():
         caption += f" Only {filter_text(subject, look.filter)}."
-    return Scene(Column([Row(columns), bars]), caption)
+    charts = Row([bars, excited_channels(look, digit)])
+    return Scene(Column([Row(columns), charts]), caption)
+
+
+def excited_channels(look: Look, digit: int) -> Bars:
+    """The channels whose mean over a class is highest above their mean over all classes."""
+    means = look.subject.class_means(look.layer, look.weights)  # (classes, C)
+    excess = means[digit] - np.nanmean(means, axis=0)
+    channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
+    heights = excess[channels].clip(0)
+    top = float(heights.max()) or 1.0
+    return Bars(
+        ticks=[str(channel) for channel in channels],
+        series={"mean above that of all classes": heights},
+        limits=(0.0, top),
+        axis={"0": 0.0, number(top, ".2g"): top},
+        axes=(f"Channel of {look.layer}", "Mean above all"),
+        numbers=[number(height, ".2g") for height in heights.tolist()],
+        emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
+        title=f"channels that class {look.subject.digits[digit]} excites most",
+        select={"channel": channels},
+    )
 
 
 def top_image(look: Look, image: int) -> Column:
@@ -91,8 +115,10 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     """An image (C, H, W) with what the largest value sees of it framed, and that enlarged."""
     place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
-    top, left, bottom, right = box or (0, 0, *values.shape[1:])
     whole = picture(values, SMALL, frames=frames_of(box), **fields)
+    if box is None or box == (0, 0, *values.shape[1:]):
+        return Column([whole])
+    top, left, bottom, right = box
     window = picture(values[:, top:bottom, left:right], SMALL, select={})
     return Column([whole, window])
 
