@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from mnist_helpers.data import BACKGROUND, MEAN, STD
 
@@ -141,6 +141,10 @@ def plot_steps(
     ax.plot(epochs[width - 1 :], smooth, color=PARTS["train"], label="train, mean of 20 steps")
     steps = np.array(list(val_losses)) / epoch_steps
     ax.plot(steps, list(val_losses.values()), "o-", color=PARTS["val"], markersize=4, label="val")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
     finished(ax, xlabel="Epoch", ylabel="Loss")
     end = np.abs(kernels).max()
     beside.imshow(tiled(kernels[:, 0]), cmap=SIGNED, vmin=-end, vmax=end)
