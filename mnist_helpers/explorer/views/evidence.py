@@ -58,9 +58,23 @@ def top_images(look: Look) -> Scene:
     start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(look.layer, look.weights, look.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
+    names = ", ".join(map(str, images[:4]))
+    place = f"{look.layer}, channel {look.channel}"
+    caption = (
+        f"{place}: strongest in images {names}{subset}, by the value above each. "
+        f"{driving(look, means)}"
+    )
+    if not look.image_mask.all():
+        caption += f" Only {filter_text(subject, look.filter)}."
+    charts = Row([class_mean_bars(look, means, emphasis), excited_channels(look, digit)])
+    return Scene(Column([Row(columns), charts]), caption)
+
+
+def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
+    """The mean activation of a channel over each class, (classes,)."""
     low = min(0, np.nanmin(means))
     high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
-    bars = class_bars(
+    return class_bars(
         look,
         ".2g",
         {"mean": means},
@@ -70,16 +84,6 @@ def top_images(look: Look) -> Scene:
         title="mean activation by class",
         select={"target": INDEX},
     )
-    names = ", ".join(map(str, images[:4]))
-    place = f"{look.layer}, channel {look.channel}"
-    caption = (
-        f"{place}: strongest in images {names}{subset}, by the value above each. "
-        f"{driving(look, means)}"
-    )
-    if not look.image_mask.all():
-        caption += f" Only {filter_text(subject, look.filter)}."
-    charts = Row([bars, excited_channels(look, digit)])
-    return Scene(Column([Row(columns), charts]), caption)
 
 
 def excited_channels(look: Look, digit: int) -> Bars:
