@@ -380,6 +380,7 @@ class TestArithmetic:
             assert found["reads"].values.ravel() == pytest.approx(
                 outputs["fc2"][0].numpy(), abs=1e-5
             )
+            assert found["reads"].columns == list("0123456789")
         elif layer == "pool1":
             assert np.array_equal(found["reads"].values, outputs["relu1"][0, 2, 6:8, 10:12])
             said = said.format(number(outputs["pool1"][0, 2, 3, 5].item()))
@@ -395,6 +396,7 @@ class TestArithmetic:
         assert found["sums by input channel"].values.shape == (2, 16)
         found, caption, _ = show(colour, view="arithmetic", layer="add", channel=3, row=2, column=2)
         assert found["reads"].values.size == 2
+        assert found["reads"].columns == colour.layers["add"].inputs
         total = found["reads"].values.sum()
         assert f"the sum is {number(total.item())}" in caption
 
