@@ -513,6 +513,8 @@ def test_a_telephone_shows_what_is_wrong_then_answer_pad_and_bars(opened, subjec
         page.evaluate(GO, {"drawing": drawing})
         top, _ = bounds(page.locator(".scene .bars").first)
         assert 0 < top - bounds(page.locator(".sheet-of-pad"))[1] < 812 / 2
+    steps = [bounds(page.get_by_text(name)) for name in ("1. cropped", "4. normalised")]
+    assert top < steps[0][0] <= steps[1][0]
 
 
 def test_words_of_the_start_page_stay_whole_on_a_telephone(opened):
