@@ -100,7 +100,7 @@ def test_names_ops_and_inputs():
     assert network.convolutions == ["stem", "wide", "head"]
     assert network.users("act") == ["wide", "add"]
     assert network.modules["add"] is None
-    assert network.modules["stem"] is network.model.stem
+    assert network.modules["stem"].weight is network.model.stem.weight
     assert network.model.act.inplace  # the model itself is not changed
 
 

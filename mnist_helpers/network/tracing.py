@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.fx.node import map_arg
+from torch.fx.proxy import TraceError
 
 from mnist_helpers.config import InputError
+from mnist_helpers.files import reason
+from mnist_helpers.metrics import as_logits, evaluating
 from mnist_helpers.network.receptive_field import Field, Reads, Shape, map_shape, own_places, reads
 
 IMAGE = "image"
 SOFTMAX = "softmax"
+WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel", "AveragedModel")
 Values = dict[fx.Node, object]  # what each step gives
 OPS = {IMAGE: "Input", SOFTMAX: "Softmax"}
 MODULES = {  # functions and methods, and the module that does the same
@@ -62,10 +67,10 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """A model taken apart once, by one trace of torch.fx; its weights stay its own.
+    """A model taken apart once, by one trace of torch.fx; its weights and its mode stay its own.
 
     Attributes:
-        model: in evaluation mode.
+        model: what was given, out of its wrappers; a copy where it isn't of single precision.
         device: where the model is.
         layers: by name, in the order of use, from the image to the softmax of what comes out.
         convolutions: the names of those that are nn.Conv2d.
@@ -78,7 +83,6 @@ class Network:
         reads: for each layer and each of its inputs the places that it reads; None: not known.
 
     Args:
-        model: is put into evaluation mode.
         images: (N, C, H, W), of which the first tells the shapes.
 
     Raises:
@@ -87,14 +91,13 @@ class Network:
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
-        self.model = model.eval()
-        self.traced = _trace(model)
-        self.device = next(model.parameters()).device
-        self.weights = dict(model.state_dict(keep_vars=True))
-        values = self._first_values(images[:1])
-        softmax = self._add_softmax(values)
+        self.model = _plain(model)
+        with evaluating(self.model):
+            self.traced = _trace(self.model, images[:1])
+            self.device = next(self.model.parameters()).device
+            self.weights = dict(self.model.state_dict(keep_vars=True))
+            values = self._first_values(images[:1])
+            softmax = self._add_softmax(values)
         self.classes = values[softmax].shape[1]
         carriers = _carriers(self.traced.graph, values)
         # those that put out a tensor for each of the two images
@@ -130,8 +133,10 @@ class Network:
 
     def run(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, with gradients where they are enabled."""
-        used = {name: self.weights[name].to(self.device) for name in self.traced.state_dict()}
-        return functional_call(self.traced, used, images.to(self.device), tie_weights=False)
+        own = self.traced.state_dict()
+        used = {name: self.weights[name].to(tensor) for name, tensor in own.items()}
+        images = images.to(self.device, torch.float32)
+        return functional_call(self.traced, used, images, tie_weights=False)
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
@@ -155,7 +160,7 @@ class Network:
     def _first_values(self, image: Tensor) -> Values:
         """What every step gives for two copies of an image (1, C, H, W)."""
         kind = type(self.model).__name__
-        image = image.to(self.device)
+        image = image.to(self.device, torch.float32)
         interpreter = fx.Interpreter(self.traced, garbage_collect_values=False)
         try:
             answer = interpreter.run(image.repeat(2, 1, 1, 1))
@@ -172,12 +177,27 @@ class Network:
             raise InputError(f"{kind} answers otherwise when taken apart; {remedy}.")
         return interpreter.env
 
+    @torch.inference_mode()
     def _add_softmax(self, values: Values) -> fx.Node:
-        """Makes the softmax of the logits the last step."""
+        """Makes the softmax of the logits the last step, in the place of the model's own."""
         graph = self.traced.graph
         output = graph.output_node()
         logits = output.args[0]
+        probs = values[logits]
+        images = values[next(iter(graph.nodes))]
+        answers = self.model(torch.cat([images, images.flip(-1), -images]))
         with graph.inserting_before(output):
+            if as_logits(answers) is not answers:
+                before = logits.all_input_nodes[0]
+                if probs.shape == values[before].shape and probs.allclose(
+                    values[before].softmax(1)
+                ):
+                    output.args = (before,)
+                    graph.eliminate_dead_code()
+                    logits = before
+                else:
+                    logits = graph.call_function(as_logits, (logits,))
+                    values[logits] = as_logits(probs)
             softmax = graph.call_method("softmax", (logits, 1))
         values[softmax] = values[logits]
         return softmax
@@ -219,21 +239,63 @@ class Network:
         self.reads[name] = layer_reads
 
 
-def _trace(model: nn.Module) -> fx.GraphModule:
-    """The steps of a model; none overwrites what a step before it put out."""
+class WayTracer(fx.Tracer):
+    """Traces a forward pass along `ways`: what each `if` and `assert` is answered."""
+
+    def __init__(self, ways: Sequence[bool]) -> None:
+        super().__init__()
+        self.ways = iter(ways)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """The next answer; StopIteration: there is none for this step yet."""
+        self.asked = obj.node
+        return next(self.ways)
+
+
+def _graph(model: nn.Module, image: Tensor) -> fx.Graph:
+    """The steps of a forward pass, which may go by the form of the image, but not by its values."""
+    ways: list[bool] = []
+    while True:
+        tracer = WayTracer(ways)
+        try:
+            return tracer.trace(model)
+        except StopIteration:
+            run = fx.Interpreter(model, garbage_collect_values=False, graph=tracer.graph)
+            run.run(image)
+            answer = run.env[tracer.asked]
+            if isinstance(answer, Tensor):
+                raise TraceError("its path depends on the values of the image") from None
+            ways.append(bool(answer))
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """A model out of what wraps it; of another precision a copy, for images are of single one."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
+    while type(model).__name__ in WRAPPERS:
+        (model,) = model.children()
+    if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+        return model
+    return copy.deepcopy(model).float()
+
+
+def _trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
+    """The steps of a model, with its weights; none overwrites what a step before it put out."""
     kind = type(model).__name__
+    weights = model.state_dict(keep_vars=True).values()
     try:
-        traced = fx.symbolic_trace(model)
+        graph = _graph(model, image)
+        # modules of its own, whose mode nobody changes
+        own = {id(tensor): tensor for tensor in weights}
+        traced = copy.deepcopy(fx.GraphModule(model, graph), own).eval()
     except Exception as error:  # whatever the model's own code raises
-        remedy = "give a model whose path doesn't depend on its input"
-        raise InputError(f"torch.fx can't trace {kind} ({error}); {remedy}.") from error
-    modules = list(traced.named_modules())
-    if not any(isinstance(module, nn.Conv2d) for _, module in modules):
+        remedy = "write that step of its forward so that torch.fx can follow it"
+        raise InputError(f"torch.fx can't trace {kind} ({reason(error)}); {remedy}.") from error
+    if not any(isinstance(module, nn.Conv2d) for module in traced.modules()):
         raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
-    for name, module in modules:
-        if getattr(module, "inplace", False):
-            traced.set_submodule(name, copy.copy(module))
-            traced.get_submodule(name).inplace = False
+    for module in traced.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
     for node in traced.graph.nodes:
         if "inplace" in node.kwargs:
             node.update_kwarg("inplace", False)
