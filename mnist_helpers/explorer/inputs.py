@@ -25,6 +25,7 @@ def checked_names(names: Sequence[str] | str | None, classes: int) -> list[str]:
         text = names
         names = text.split(",")
         if text.startswith("["):
+            names = [text]
             with contextlib.suppress(ValueError, SyntaxError):
                 names = ast.literal_eval(text)
     names = list(map(str, names))
