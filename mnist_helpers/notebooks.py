@@ -47,7 +47,7 @@ def parse_parameters(
     Raises:
         InputError: a value is of another type, or no notebook has a parameter of that name.
     """
-    known: dict[str, dict[str, str]] = {}
+    known = {}
     for notebook in notebooks:
         known.update(papermill.inspect_notebook(notebook))
     values = {}
@@ -60,7 +60,7 @@ def parse_parameters(
     return values
 
 
-def parse_value(name: str, text: str, kind: str) -> bool | int | float | str | None:
+def parse_value(name: str, text: str, kind: str) -> object:
     """Reads a value of one of `KINDS`, or else a text; None is None.
 
     A relative path that exists here is made absolute, for the notebook runs in a folder of its own.

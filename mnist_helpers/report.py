@@ -49,11 +49,8 @@ def metrics(
         test: the answers that are judged; the temperature is fitted to those of `val`, if any.
         correct_by_disturbance: what `resistance` yields, by name.
     """
-    temperature = None
-    calibrated = None
-    if val:
-        temperature = calibration.fit_temperature(val)
-        calibrated = calibration.with_temperature(test, temperature)
+    temperature = val and calibration.fit_temperature(val)
+    calibrated = val and calibration.with_temperature(test, temperature)
     _, risk = calibration.risk_by_coverage(test)
     return {
         "images": len(test.labels),

@@ -232,9 +232,13 @@ class TestSubject:
             (torch.zeros(0, 1, 28, 28), None, r"not \(0, 1, 28, 28\)"),
             (torch.full((2, 1, 28, 28), torch.nan), None, "some values of the images are not"),
             (torch.zeros(3, 1, 28, 28), torch.zeros(2, dtype=torch.long), "labels must be 3 whole"),
-            (torch.zeros(3, 1, 28, 28), torch.zeros(3), "labels must be 3 whole numbers, not"),
-            (torch.zeros(1, 1, 28, 28), ["seven"], r"labels must be 1 whole numbers, not \['seven"),
-            (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "labels go from 1 to 10, but must"),
+            (
+                torch.zeros(3, 1, 28, 28),
+                torch.zeros(3),
+                "labels must be 3 whole numbers from 0 to 9, not",
+            ),
+            (torch.zeros(1, 1, 28, 28), ["seven"], r"from 0 to 9, not \['seven"),
+            (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "from 0 to 9, not from 1 to 10"),
             (torch.zeros(2, 3, 28, 28), None, "SimpleCNN doesn't take an image"),
         ],
     )

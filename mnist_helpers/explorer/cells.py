@@ -1,17 +1,13 @@
 """The explorers of each notebook cell: run again, it closes those of its earlier run."""
 
-from typing import TYPE_CHECKING
-
 from IPython import get_ipython
-
-if TYPE_CHECKING:
-    from mnist_helpers.explorer.widget import Explorer
+from ipywidgets import VBox
 
 # of the cells by their id, or their text where the page tells no id: request and explorers
-latest: dict[str, tuple[str, list["Explorer"]]] = {}
+latest = {}
 
 
-def close_former(explorer: "Explorer") -> None:
+def close_former(explorer: VBox) -> None:
     """Closes what an earlier run of this cell has made, for ipywidgets and Out would keep it."""
     parent = getattr(get_ipython(), "get_parent", dict)()
     if parent:

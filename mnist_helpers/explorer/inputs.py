@@ -57,14 +57,13 @@ def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | 
     """Labels as a tensor, where there are some and they fit."""
     if labels is None:
         return None
+    wanted = f"labels must be {count} whole numbers from 0 to {classes - 1}"
     try:
         labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"labels must be {count} whole numbers, not {labels!r:.40}.") from error
+        raise InputError(f"{wanted}, not {labels!r:.40}.") from error
     if labels.shape != (count,) or labels.is_floating_point():
-        form = f"{tuple(labels.shape)} of {labels.dtype}"
-        raise InputError(f"labels must be {count} whole numbers, not {form}.")
+        raise InputError(f"{wanted}, not {tuple(labels.shape)} of {labels.dtype}.")
     if labels.min() < 0 or labels.max() >= classes:
-        ends = f"{labels.min()} to {labels.max()}"
-        raise InputError(f"labels go from {ends}, but must be from 0 to {classes - 1}.")
+        raise InputError(f"{wanted}, not from {labels.min()} to {labels.max()}.")
     return labels

@@ -86,7 +86,7 @@ class Explorer(VBox):
         self.serial = 0
         self.task = None
         self.is_showing = False
-        self.parts: list[Widget] = []
+        self.parts = []
         Widget.on_widget_constructed(self.parts.append)
         views = views_of(subject)
         titles = [(view.title, name) for name, view in views.items()]

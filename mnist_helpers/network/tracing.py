@@ -2,7 +2,6 @@
 
 import copy
 import functools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.fx.node import map_arg
-from torch.fx.proxy import TraceError
 
 from mnist_helpers.config import InputError
 from mnist_helpers.files import reason
 from mnist_helpers.metrics import as_logits, evaluating
-from mnist_helpers.network.receptive_field import Field, Reads, Shape, map_shape, own_places, reads
+from mnist_helpers.network.receptive_field import Field, Shape, map_shape, own_places, reads
+from mnist_helpers.network.steps import plain, trace
 
 IMAGE = "image"
 SOFTMAX = "softmax"
-WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel", "AveragedModel")
 Values = dict[fx.Node, object]  # what each step gives
 OPS = {IMAGE: "Input", SOFTMAX: "Softmax"}
 MODULES = {  # functions and methods, and the module that does the same
@@ -91,12 +89,13 @@ class Network:
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        self.model = _plain(model)
+        self.model = plain(model)
+        self.device = next(self.model.parameters()).device
+        self.weights = dict(self.model.state_dict(keep_vars=True))
+        image = images[:1].to(self.device, torch.float32)
         with evaluating(self.model):
-            self.traced = _trace(self.model, images[:1])
-            self.device = next(self.model.parameters()).device
-            self.weights = dict(self.model.state_dict(keep_vars=True))
-            values = self._first_values(images[:1])
+            self.traced = trace(self.model, image)
+            values = self._first_values(image)
             softmax = self._add_softmax(values)
         self.classes = values[softmax].shape[1]
         carriers = _carriers(self.traced.graph, values)
@@ -111,8 +110,8 @@ class Network:
         hidden = set(carriers).difference(names)
         self.nodes = {name: node for node, name in names.items()}
         self.modules = {name: self._module(node, values) for name, node in self.nodes.items()}
-        self.layers: dict[str, Layer] = {}
-        self.reads: dict[str, list[Reads] | None] = {}
+        self.layers = {}
+        self.reads = {}
         for name, node in self.nodes.items():
             known = hidden.isdisjoint(node.all_input_nodes)
             self._measure(name, tuple(values[node].shape[1:]), _inputs(node, names), known)
@@ -160,16 +159,14 @@ class Network:
     def _first_values(self, image: Tensor) -> Values:
         """What every step gives for two copies of an image (1, C, H, W)."""
         kind = type(self.model).__name__
-        image = image.to(self.device, torch.float32)
         interpreter = fx.Interpreter(self.traced, garbage_collect_values=False)
         try:
             answer = interpreter.run(image.repeat(2, 1, 1, 1))
             expected = self.model(image)
         except RuntimeError as error:
             given = f"an image {tuple(image.shape[1:])} of {image.dtype}"
-            reason = str(error).partition("\n")[0]
             remedy = "give images as it was trained on"
-            raise InputError(f"{kind} doesn't take {given} ({reason}); {remedy}.") from error
+            raise InputError(f"{kind} doesn't take {given} ({reason(error)}); {remedy}.") from error
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
         if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
@@ -189,9 +186,8 @@ class Network:
         with graph.inserting_before(output):
             if as_logits(answers) is not answers:
                 before = logits.all_input_nodes[0]
-                if probs.shape == values[before].shape and probs.allclose(
-                    values[before].softmax(1)
-                ):
+                given = values[before]
+                if given.shape == probs.shape and given.softmax(1).allclose(probs):
                     output.args = (before,)
                     graph.eliminate_dead_code()
                     logits = before
@@ -239,76 +235,6 @@ class Network:
         self.reads[name] = layer_reads
 
 
-class WayTracer(fx.Tracer):
-    """Traces a forward pass along `ways`: what each `if` and `assert` is answered."""
-
-    def __init__(self, ways: Sequence[bool]) -> None:
-        super().__init__()
-        self.ways = iter(ways)
-
-    def to_bool(self, obj: fx.Proxy) -> bool:
-        """The next answer; StopIteration: there is none for this step yet."""
-        self.asked = obj.node
-        return next(self.ways)
-
-
-def _graph(model: nn.Module, image: Tensor) -> fx.Graph:
-    """The steps of a forward pass, which may go by the form of the image, but not by its values."""
-    ways: list[bool] = []
-    while True:
-        tracer = WayTracer(ways)
-        try:
-            return tracer.trace(model)
-        except StopIteration:
-            run = fx.Interpreter(model, garbage_collect_values=False, graph=tracer.graph)
-            run.run(image)
-            answer = run.env[tracer.asked]
-            if isinstance(answer, Tensor):
-                raise TraceError("its path depends on the values of the image") from None
-            ways.append(bool(answer))
-
-
-def _plain(model: nn.Module) -> nn.Module:
-    """A model out of what wraps it; of another precision a copy, for images are of single one."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
-    while type(model).__name__ in WRAPPERS:
-        (model,) = model.children()
-    if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
-        return model
-    return copy.deepcopy(model).float()
-
-
-def _trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
-    """The steps of a model, with its weights; none overwrites what a step before it put out."""
-    kind = type(model).__name__
-    weights = model.state_dict(keep_vars=True).values()
-    try:
-        graph = _graph(model, image)
-        # modules of its own, whose mode nobody changes
-        own = {id(tensor): tensor for tensor in weights}
-        traced = copy.deepcopy(fx.GraphModule(model, graph), own).eval()
-    except Exception as error:  # whatever the model's own code raises
-        remedy = "write that step of its forward so that torch.fx can follow it"
-        raise InputError(f"torch.fx can't trace {kind} ({reason(error)}); {remedy}.") from error
-    if not any(isinstance(module, nn.Conv2d) for module in traced.modules()):
-        raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
-    for module in traced.modules():
-        if hasattr(module, "inplace"):
-            module.inplace = False
-    for node in traced.graph.nodes:
-        if "inplace" in node.kwargs:
-            node.update_kwarg("inplace", False)
-        target = getattr(node.target, "__name__", node.target)
-        if node.op == "call_method":
-            node.target = target.removesuffix("_")
-            if node.target == "view":  # which needs the usual order of memory
-                node.target = "reshape"
-        elif node.op == "call_function" and target.endswith("_"):
-            node.target = getattr(F, target.removesuffix("_"))
-    return traced
-
-
 def _carriers(graph: fx.Graph, values: Values) -> list[fx.Node]:
     """The steps that carry what comes from the image, in order; a size carries nothing of it."""
     image, *steps, _ = graph.nodes
@@ -342,7 +268,7 @@ def _layer_names(nodes: list[fx.Node]) -> dict[fx.Node, str]:
 
 def _inputs(node: fx.Node, names: dict[fx.Node, str]) -> list[str]:
     """The layers that a step reads, directly or through steps that are none."""
-    inputs: list[str] = []
+    inputs = []
     for before in node.all_input_nodes:
         if before in names:
             inputs.append(names[before])
