@@ -50,7 +50,7 @@ def checked_images(images: Tensor | np.ndarray) -> Tensor:
     if low >= 0:
         ends = f"from {low:g} to {images.max():g}"
         log.warning("the images go %s, so they aren't normalised; was the model trained so?", ends)
-    return images
+    return images.float()
 
 
 def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | None:

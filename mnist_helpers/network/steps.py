@@ -64,7 +64,7 @@ def find_way(model: nn.Module, image: Tensor) -> fx.Graph:
 def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
     """The steps of a model, with its weights; none overwrites what a step before it put out.
 
-    Its modules are its own, in evaluation mode whatever the model's is.
+    Its modules are its own, and stay in the mode that the model's are in now.
 
     Raises:
         InputError: torch.fx can't trace it.
@@ -76,7 +76,7 @@ def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
         remedy = "write that step of its forward so that torch.fx can follow it"
         raise InputError(f"{what}; {remedy}.") from error
     weights = model.state_dict(keep_vars=True).values()
-    traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights}).eval()
+    traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights})
     for module in traced.modules():
         if hasattr(module, "inplace"):
             module.inplace = False
