@@ -658,10 +658,12 @@ def test_a_cell_that_runs_again_frees_what_it_had_made(few, monkeypatch):
     subjects = [run_cell("1"), run_cell("1")]  # two in a cell
     before = len(_instances)
     subjects += [run_cell("2", cellId="other"), run_cell("3"), run_cell("4")]
+    assert len(_instances) == before  # of two explorers, and whatever other tests have left
+    parent["content"]["code"] = "another cell"
+    subjects.append(run_cell("5"))
     gc.collect()
     alive = [subject() is not None for subject in subjects]
-    assert alive == [False, False, True, False, True]
-    assert len(_instances) == before  # of two explorers, and whatever other tests have left
+    assert alive == [False, False, True, False, True, True]
     assert repr(out[0]) == "explore(model, images, labels)"
 
 
