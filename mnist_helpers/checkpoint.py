@@ -16,7 +16,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from mnist_helpers.config import CHECKPOINT_PATH, Config, InputError, Seed, select_device
+from mnist_helpers.config import CHECKPOINT_PATH, Config, Count, InputError, Seed, select_device
 from mnist_helpers.files import (
     decoding,
     read_file,
@@ -47,6 +47,7 @@ class Recipe(TypedDict, total=False):
     """What a card says of the configuration, as far as it is used."""
 
     seed: Seed
+    val_size: Count
 
 
 class Card(TypedDict, total=False):

@@ -44,9 +44,19 @@ def parse(args: Sequence[str]) -> object:
         "site": options.Site,
         "download": options.Download,
     }
-    return tyro.extras.subcommand_cli_from_dict(
+    command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )
+    if getattr(command, "resume", None):
+        # by its name: a value may be the default's, and yet not the run's
+        others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
+        if others:
+            remedy = "for more epochs or other options train anew"
+            raise InputError(
+                f"{', '.join(others)} can't stand beside --resume: a run goes on as it was "
+                f"configured, with a learning rate planned to its last epoch; {remedy}."
+            )
+    return command
 
 
 def extra_with(module: str | None) -> str | None:

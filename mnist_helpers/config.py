@@ -1,10 +1,12 @@
 """Every default of the collection, its folders, and the error that its user is meant to read."""
 
 import dataclasses
+import logging
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +29,7 @@ DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
+log = logging.getLogger(__name__)
 Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
 
 
@@ -52,7 +55,7 @@ class InputError(Exception):
 
 
 def select_device(name: str = "auto") -> "torch.device":
-    """The device called `name`; "auto" is the accelerator, or the CPU where there is none.
+    """The device called `name`; "auto" is the accelerator, or the CPU where none can add up.
 
     Raises:
         InputError: no such device here.
@@ -61,7 +64,13 @@ def select_device(name: str = "auto") -> "torch.device":
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
-        return accelerator or torch.device("cpu")
+        try:
+            torch.ones(2, device=accelerator).sum().item()
+            return accelerator or torch.device("cpu")
+        except RuntimeError as error:  # it is too new, or too old, for this PyTorch
+            reason = str(error).partition("\n")[0]
+            log.warning("%s can't compute here (%s); the CPU does", accelerator, reason)
+            return torch.device("cpu")
     names = ["cpu", "cpu:0"]
     if accelerator is not None:
         kind = accelerator.type
@@ -90,6 +99,21 @@ def check_fields(record: object) -> None:
             rule = field.type.__metadata__[0].description
             raise InputError(f"{field.name} is {value!r:.80}, but must be {rule}.") from error
         object.__setattr__(record, field.name, value)
+
+
+def check_parameters() -> None:
+    """Holds the parameters of the notebook that runs against the types that it declares.
+
+    `papermill -p publish false` hands over a text, which would count as true.
+
+    Raises:
+        InputError: one is of another type.
+    """
+    notebook = sys.modules["__main__"]
+    for name, kind in get_type_hints(notebook).items():
+        value = getattr(notebook, name, None)
+        if kind in (bool, int, float) and not isinstance(value, kind | int | None):
+            raise InputError(f"{name} is {value!r:.80}, but must be of type {kind.__name__}.")
 
 
 def make_path(kind: type[Path], value: object) -> Path:
@@ -170,7 +194,7 @@ class Config:
     snapshots: Switch = False
     """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
     tensorboard: Annotated[Path | None, PATH] = None
-    """Folder for TensorBoard's event files; none by default."""
+    """Folder for TensorBoard's event files, a folder below it for each run; none by default."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -184,6 +208,9 @@ class Config:
         if self.snapshots and self.epochs > 250:
             rule = "False where there are more than 250 epochs"
             raise InputError(f"snapshots is True, but must be {rule}.")
+        if self.num_workers and select_device(self.device).type != "cpu":
+            rule = "0 on an accelerator, where the images are already"
+            raise InputError(f"num_workers is {self.num_workers}, but must be {rule}.")
         if self.device not in ("auto", "cpu"):  # which every machine has
             select_device(self.device)
 

@@ -1,5 +1,7 @@
 """How good the answers are: epoch by epoch, and on a data set with the numbers that follow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +13,8 @@ from torch.utils.data import TensorDataset
 from mnist_helpers.config import InputError
 
 NUM_CLASSES = 10
+ROUNDING = 5e-3  # by which probabilities of half precision can sum to more or less than 1
+SMALLEST = 1e-37  # of a probability whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,46 @@ class Predictions:
         ).item()
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode meanwhile; afterwards each module is in its own mode again."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 @torch.inference_mode()
 def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) -> Predictions:
-    """Asks `model`, on whatever device, for all images of `dataset`; leaves its mode as it was."""
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
+    """Asks `model`, of whatever device and precision, for all images of `dataset`."""
+    example = next(model.parameters())
     batches = dataset.tensors[0].split(batch_size)
-    logits = [model(images.to(device)).cpu() for images in batches]
-    model.train(was_training)
-    return Predictions(torch.cat(logits), dataset.tensors[1])
+    with evaluating(model):
+        answers = [model(images.to(example)).cpu() for images in batches]
+    return Predictions(as_logits(torch.cat(answers).float()), dataset.tensors[1])
+
+
+def as_logits(answers: Tensor) -> Tensor:
+    """What a model answers, (N, classes), as logits: probabilities are told by their values.
+
+    Those are not negative, and those of an image sum to 1. Softmax would make other ones of them,
+    but gives them back from their logarithms.
+
+    Raises:
+        InputError: there is one number an image, which chooses between no classes.
+    """
+    if answers.shape[1] == 1:
+        remedy = "let it answer with two, such as torch.cat([1 - p, p], dim=1) of a probability p"
+        raise InputError(
+            f"the model answers each image with one number, not one a class; {remedy}."
+        )
+    sums = answers.sum(dim=1)
+    if answers.min() < 0 or not torch.allclose(sums, torch.ones_like(sums), atol=ROUNDING):
+        return answers
+    return answers.clamp(min=SMALLEST).log()
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
@@ -119,16 +153,19 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
 
 
 def class_report(predictions: Predictions) -> dict[str, Tensor]:
-    """Precision, recall and F1 of each class, (classes,) in [0, 1]; 0 where it never occurs."""
-    from torchmetrics.functional import classification
+    """Precision, recall and F1 of each class, (classes,) in [0, 1].
 
-    scores = {
-        "precision": classification.multiclass_precision,
-        "recall": classification.multiclass_recall,
-        "F1": classification.multiclass_f1_score,
+    Not a number: all three where no label is of the class, precision where no answer is.
+    """
+    matrix = confusion_matrix(predictions)
+    labelled = matrix.sum(dim=1)
+    answered = matrix.sum(dim=0)
+    right = matrix.diagonal() / (labelled > 0)  # nan: of 0 / 0
+    return {
+        "precision": right / answered,
+        "recall": right / labelled,
+        "F1": 2 * right / (labelled + answered),
     }
-    answers = (predictions.preds, predictions.labels, predictions.classes)
-    return {name: score(*answers, average=None) for name, score in scores.items()}
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import nbconvert
 import nbformat
 import papermill
@@ -27,6 +28,7 @@ ORDER = (
     "conv_visualization",
     "draw_digit",
 )
+KINDS = {"bool": bool, "int": int, "float": float}
 
 
 class NotebookRun(NamedTuple):
@@ -37,34 +39,42 @@ class NotebookRun(NamedTuple):
     error: str
 
 
-def check_parameters(notebooks: Iterable[Path], parameters: dict[str, object]) -> None:
-    """Papermill would only warn of a misspelt parameter, so this refuses it.
+def parse_parameters(
+    notebooks: Iterable[Path], texts: Iterable[tuple[str, str]]
+) -> dict[str, object]:
+    """Values for the parameters of `notebooks`, of the types that their cells declare.
 
     Raises:
-        InputError: none of `notebooks` has a parameter of that name.
+        InputError: a value is of another type, or no notebook has a parameter of that name.
     """
-    known: set[str] = set()
+    known = {}
     for notebook in notebooks:
         known.update(papermill.inspect_notebook(notebook))
-    for name in parameters:
+    values = {}
+    for name, text in texts:
         if name not in known:
             raise InputError(
                 f"no notebook here has a parameter {name}; they know {', '.join(sorted(known))}."
             )
+        values[name] = parse_value(name, text, known[name]["inferred_type_name"])
+    return values
 
 
-def parse_value(text: str) -> bool | int | float | str | None:
-    """Reads a parameter as papermill's own does: a number, True, False or None, else a string.
+def parse_value(name: str, text: str, kind: str) -> object:
+    """Reads a value of one of `KINDS`, or else a text; None is None.
 
     A relative path that exists here is made absolute, for the notebook runs in a folder of its own.
     """
-    constants = {"True": True, "False": False, "None": None}
-    if text in constants:
-        return constants[text]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return str(Path(text).resolve()) if os.path.exists(text) else text
+    if text == "None":
+        return None
+    if kind in KINDS:
+        try:
+            return msgspec.convert(text, KINDS[kind], strict=False)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{name} is {text!r:.80}, but must be of type {kind}.") from error
+    if os.path.exists(text):
+        return str(Path(text).resolve())
+    return text
 
 
 def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> NotebookRun:

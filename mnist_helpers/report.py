@@ -1,6 +1,8 @@
 """A checkpoint's analysis in numbers, under stable names, and its resistance in pictures."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -9,26 +11,46 @@ from torch import Tensor
 from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
+from mnist_helpers.config import InputError
+from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 from mnist_helpers.network.tracing import Network
 
+log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
+
+
+def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
+    """The parts of a data set as the run of a card has split them.
+
+    Where it doesn't tell, or these are not its images, `val` is None: all may have been trained on.
+
+    Raises:
+        InputError: as `load_idx_part`.
+    """
+    recipe = card.get("config", {})
+    try:
+        return load_splits(data_dir, recipe["val_size"], recipe["seed"])
+    except (KeyError, InputError):
+        parts = Splits(load_idx_part(data_dir, "train"), None, load_idx_part(data_dir, "test"))
+        log.warning("no card tells which images were not trained on: no temperature is fitted")
+        return parts
 
 
 def metrics(
     test: Predictions,
-    val: Predictions,
+    val: Predictions | None,
     correct_by_disturbance: Mapping[str, Sequence[Tensor]],
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.
 
     Args:
-        test: the answers that are judged; the temperature is fitted to those of `val`.
+        test: the answers that are judged; the temperature is fitted to those of `val`, if any.
         correct_by_disturbance: what `resistance` yields, by name.
     """
-    temperature = calibration.fit_temperature(val)
-    calibrated = calibration.with_temperature(test, temperature)
+    temperature = val and calibration.fit_temperature(val)
+    calibrated = val and calibration.with_temperature(test, temperature)
     _, risk = calibration.risk_by_coverage(test)
     return {
         "images": len(test.labels),
@@ -37,8 +59,8 @@ def metrics(
         "loss": test.loss(),
         "calibration_error": test.calibration_error,
         "temperature": temperature,
-        "calibrated_loss": calibrated.loss(),
-        "calibrated_calibration_error": calibrated.calibration_error,
+        "calibrated_loss": calibrated and calibrated.loss(),
+        "calibrated_calibration_error": calibrated and calibrated.calibration_error,
         "risk_at_coverage": {
             str(share): risk[max(round(share * len(risk)), 1) - 1] for share in COVERAGE
         },
@@ -46,7 +68,7 @@ def metrics(
         "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
         "confusion_matrix": confusion_matrix(test).tolist(),
         "top_losses": mistakes.top_losses(test, 24).tolist(),
-        "label_suspects": mistakes.label_suspects(calibrated).tolist(),
+        "label_suspects": mistakes.label_suspects(calibrated or test).tolist(),
         "resistance": {
             name: {
                 "amounts": DISTURBANCES[name].amounts,

@@ -64,9 +64,9 @@ class Trainer:
             anneal_strategy=config.anneal,
             cycle_momentum=False,
         )
-        self.history: list[EpochRecord] = []
-        self.best_weights: Weights = {}
-        self.snapshots: list[tuple[float, Weights]] = []  # by epochs, whole or part
+        self.history = []
+        self.best_weights = {}
+        self.snapshots = []  # by epochs, whole or part
         self.interrupted = False
 
     def run(

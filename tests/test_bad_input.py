@@ -47,7 +47,7 @@ from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.selection import FIELDS
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.model import make_model
-from mnist_helpers.notebooks import check_parameters, parse_value
+from mnist_helpers.notebooks import parse_parameters
 from mnist_helpers.runs.folder import new_run, read_config, read_history, save_run
 from mnist_helpers.runs.snapshots import Snapshots, load_snapshots, save_snapshots
 from mnist_helpers.training import Trainer
@@ -909,16 +909,14 @@ TEXTS = st.text(max_size=12) | NUMBERS.map(lambda each: str(each)[:4000]) | WORD
 @generated(300, name=st.sampled_from(["epochs", "batch_size", "learning_rate", "seed"]), text=TEXTS)
 def test_parameters_of_notebooks(name, text):
     """As the first cells of the notebooks do: read as on the command line, then a Config."""
-    value = parse_value(text)
-    assert value is None or isinstance(value, bool | int | float | str)
-    found = outcome(lambda: Config(**{name: value}), name)
+    found = outcome(lambda: Config(**parse_parameters(NOTEBOOK, [(name, text)])), name)
     assert refused(found) or number(getattr(found, name), 0)
 
 
 @generated(20, name=st.text(max_size=12) | st.just("epochs"))
 def test_names_of_parameters(name):
     found = outcome(
-        lambda: check_parameters(NOTEBOOK, {name: 1}), "no notebook here has a parameter"
+        lambda: parse_parameters(NOTEBOOK, [(name, "1")]), "no notebook here has a parameter"
     )
     assert refused(found) == (name != "epochs")
 

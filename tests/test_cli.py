@@ -117,6 +117,14 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["visualize", "--out", "/dev/null/x"], "can't be written"),
         (["notebooks", "nonsense"], "no notebook nonsense"),
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),
+        (
+            ["notebooks", "MNIST-classifier", "-p", "publish", "no"],
+            "publish is 'no', but must be of type bool",
+        ),
+        (["notebooks", "-p", "epochs", "2.5"], "epochs is '2.5', but must be of type int"),
+        (["train", "--resume", "r", "--epochs", "2"], "--epochs can't stand beside --resume"),
+        (["train", "--no-snapshots", "--resume=r", "--seed=0"], "--no-snapshots, --seed=0 can't"),
+        (["train", "--resume", "r", "--preset", "best"], "for more epochs or other options train"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),
         (["notebooks", "load_model", "--output-dir", "/dev/null/x"], "can't be written"),
         (
@@ -158,21 +166,25 @@ def test_parameters_may_be_several():
     assert dict(call.parameters) == {"epochs": "1", "seed": "2"}
 
 
-def test_parameters_are_read_as_papermill_reads_them(tmp_path, monkeypatch):
+def test_parameters_are_read_by_their_declared_types(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.pth").touch()
     given = {
-        "1e-3": 0.001,
-        "010": 10,
-        "True": True,
-        "None": None,
-        "no": "no",
-        "a: b: c": "a: b: c",
-        "@x": "@x",
-        "-3": -3,
+        ("false", "bool"): False,
+        ("True", "bool"): True,
+        ("0", "bool"): False,
+        ("None", "str"): None,
+        ("-3", "int"): -3,
+        ("1e-3", "float"): 0.001,
+        ("2", "float"): 2.0,
+        ("false", "str"): "false",
+        ("010", "str"): "010",
+        ("a: b: c", "str"): "a: b: c",
+        ("w.pth", "str"): str(tmp_path / "w.pth"),  # the notebook runs elsewhere
     }
-    assert {text: parse_value(text) for text in given} == given
-    assert parse_value("w.pth") == str(tmp_path / "w.pth")  # the notebook runs elsewhere
+    values = {(text, kind): parse_value("x", text, kind) for text, kind in given}
+    assert values == given
+    assert [*map(type, values.values())] == [*map(type, given.values())]
 
 
 def test_a_console_that_does_not_know_every_sign(short, tmp_path, monkeypatch):
@@ -216,6 +228,22 @@ def test_what_few_commands_need_is_imported_by_them_alone(seven, small_data_dir)
     assert not (few_need | {"matplotlib", "IPython", "ipywidgets"}) & answers
     assert {"matplotlib", "ipywidgets"} <= explorer
     assert not few_need & explorer
+
+
+def test_two_runs_are_two_curves(short, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    board = tmp_path / "board"
+    options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--tensorboard", board]
+    for seed in (0, 1):
+        assert run(capsys, *options, "--seed", seed)[0] == 0
+    curves = EventMultiplexer().AddRunsFromDirectory(str(board)).Reload()
+    names = sorted(folder.name for folder in (tmp_path / "runs").iterdir())
+    assert sorted(curves.Runs()) == names
+    for name in names:
+        (record,) = json.loads((tmp_path / "runs" / name / "history.json").read_text())
+        (event,) = curves.Scalars(name, "loss/val")
+        assert event.value == pytest.approx(record["val_loss"])
 
 
 def test_help_goes_to_stdout(capsys):

@@ -94,6 +94,62 @@ def test_auto_picks_the_accelerator_or_the_cpu():
     assert select_device("auto").type == expected
 
 
+@pytest.fixture
+def broken(monkeypatch):
+    """An accelerator for which PyTorch was not made."""
+    kind = torch.device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: kind)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    return kind
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there a sum succeeds")
+def test_auto_is_the_cpu_where_the_accelerator_can_not_add_up(broken, caplog, monkeypatch):
+    def fail(*size, device):
+        raise RuntimeError("CUDA error: no kernel image\nis available")
+
+    monkeypatch.setattr(torch, "ones", fail)
+    assert select_device("auto") == torch.device("cpu")
+    reason = "CUDA error: no kernel image"
+    assert caplog.messages == [f"cuda can't compute here ({reason}); the CPU does"]
+    assert select_device("cuda") == broken  # asked for by name
+
+
+def test_worker_processes_are_for_the_cpu(broken):
+    with pytest.raises(
+        InputError, match=r"^num_workers is 2, but must be 0 on an accelerator, whe"
+    ):
+        Config(num_workers=2, device="cuda")
+    assert Config(num_workers=2, device="cpu").num_workers == 2
+    assert Config(device="cuda").num_workers == 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "complaint"),
+    [
+        ("publish = 'false'", "publish is 'false', but must be of type bool."),
+        ("publish = [False]", "publish is [False], but must be of type bool."),
+        ("top = 2.5", "top is 2.5, but must be of type int."),
+        ("rate = 'fast'", "rate is 'fast', but must be of type float."),
+        ("rate = 1; top = None; publish = True; names = ['a', 'b']", ""),
+    ],
+)
+def test_parameters_of_a_notebook_have_the_types_that_it_declares(cell, complaint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # which a shell replaces
+    shell = InteractiveShell()
+    shell.run_cell(
+        "publish: bool = False\ntop: int = 8\nrate: float = 0.1\nnames: str = None", silent=True
+    )
+    shell.run_cell(cell, silent=True)  # as papermill puts it in
+    monkeypatch.setitem(sys.modules, "__main__", shell.user_module)
+    if not complaint:
+        config.check_parameters()
+        return
+    with pytest.raises(InputError) as caught:
+        config.check_parameters()
+    assert str(caught.value) == complaint
+
+
 def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsys, monkeypatch):
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         monkeypatch.setattr(sys, name, None, raising=False)

@@ -1,20 +1,26 @@
 """Selection, subject, controls, widget: what can be moved, what is kept, what the page gets."""
 
 import asyncio
+import gc
 import json
 import math
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import some_slow
 from ipywidgets import BoundedIntText, Dropdown, IntSlider, SelectionSlider, link
-from networks import build, drawn, images_of
+from ipywidgets.widgets.widget import _instances
+from networks import COLOUR, build, drawn, images_of
 from torch import nn
 
 from mnist_helpers import InputError, make_model
-from mnist_helpers.explorer import Explorer, Selection, Subject, explore, still
+from mnist_helpers.analysis.disturbance import disturb
+from mnist_helpers.explorer import Explorer, Selection, Subject, cells, explore, still
 from mnist_helpers.explorer.controls import Slider
+from mnist_helpers.explorer.inputs import checked_images
 from mnist_helpers.explorer.look import largest
 from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import number
@@ -110,6 +116,35 @@ class TestSelection:
 
 
 class TestSubject:
+    @pytest.mark.parametrize(
+        "names", ["a,b,c,d", '["a", "b", "c", "d"]', "['a', 'b', 'c', 'd']", ("a", "b", "c", "d")]
+    )
+    def test_names_of_classes_may_be_one_text(self, names):
+        assert Subject(build("skipping"), COLOUR, class_names=names).digits == ["a", "b", "c", "d"]
+        for wrong in ("a,b,c", "[a, b, c, d", "[1, 2]"):
+            with pytest.raises(InputError, match="names, but there are 4 classes"):
+                Subject(build("skipping"), COLOUR, class_names=wrong)
+
+    def test_images_that_look_unnormalised_are_named_and_no_others(self, splits, caplog):
+        normalised = splits.test.tensors[0][:50]
+        pixels = normalised * 0.3081 + 0.1307
+        rgb = pixels.expand(-1, 3, -1, -1) - torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+        disturbed = disturb(None, normalised, "contrast", 0.04)
+        for images in (normalised, normalised[:1], rgb / 0.225, 2 * pixels - 1, disturbed):
+            checked_images(images)
+        assert caplog.messages == []
+        for images in (pixels, 255 * pixels):
+            top = images.max()
+            Subject(make_model(), images.clamp(0))
+            sentence = "so they aren't normalised; was the model trained so?"
+            assert caplog.messages.pop() == f"the images go from 0 to {top:g}, {sentence}"
+
+    def test_the_model_stays_in_its_mode(self, few):
+        model = make_model().train()
+        explorer = explore(model, *few.test.tensors, view="answer")
+        send(explorer, view="ablation", ablate=["conv1", 3])
+        assert all(module.training for module in model.modules())
+
     def test_filters(self, subject):
         preds = subject.network.model(subject.images).argmax(1)
         right = preds == subject.labels
@@ -197,9 +232,13 @@ class TestSubject:
             (torch.zeros(0, 1, 28, 28), None, r"not \(0, 1, 28, 28\)"),
             (torch.full((2, 1, 28, 28), torch.nan), None, "some values of the images are not"),
             (torch.zeros(3, 1, 28, 28), torch.zeros(2, dtype=torch.long), "labels must be 3 whole"),
-            (torch.zeros(3, 1, 28, 28), torch.zeros(3), "labels must be 3 whole numbers, not"),
-            (torch.zeros(1, 1, 28, 28), ["seven"], r"labels must be 1 whole numbers, not \['seven"),
-            (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "labels go from 1 to 10, but must"),
+            (
+                torch.zeros(3, 1, 28, 28),
+                torch.zeros(3),
+                "labels must be 3 whole numbers from 0 to 9, not",
+            ),
+            (torch.zeros(1, 1, 28, 28), ["seven"], r"from 0 to 9, not \['seven"),
+            (torch.zeros(2, 1, 28, 28), torch.tensor([1, 10]), "from 0 to 9, not from 1 to 10"),
             (torch.zeros(2, 3, 28, 28), None, "SimpleCNN doesn't take an image"),
         ],
     )
@@ -601,6 +640,31 @@ class TestExplorer:
         assert "image/png" in picture
         assert "application/vnd.jupyter.widget-view+json" in view
         assert view["text/plain"] == repr(explorer)
+
+
+def test_a_cell_that_runs_again_frees_what_it_had_made(few, monkeypatch):
+    parent = {"metadata": {}, "content": {"code": "explore(...)"}, "header": {"msg_id": "1"}}
+    shell = SimpleNamespace(get_parent=lambda: parent)
+    monkeypatch.setattr(cells, "get_ipython", lambda: shell)
+    monkeypatch.setattr(cells, "latest", {})
+
+    def run_cell(request, **metadata):
+        parent["header"]["msg_id"] = request
+        parent["metadata"] = metadata
+        out.append(explore(make_model(), *few.test.tensors))  # as Out keeps it
+        return weakref.ref(out[-1].subject)
+
+    out = []
+    subjects = [run_cell("1"), run_cell("1")]  # two in a cell
+    before = len(_instances)
+    subjects += [run_cell("2", cellId="other"), run_cell("3"), run_cell("4")]
+    assert len(_instances) == before  # of two explorers, and whatever other tests have left
+    parent["content"]["code"] = "another cell"
+    subjects.append(run_cell("5"))
+    gc.collect()
+    alive = [subject() is not None for subject in subjects]
+    assert alive == [False, False, True, False, True, True]
+    assert repr(out[0]) == "explore(model, images, labels)"
 
 
 class TestSlowWork:

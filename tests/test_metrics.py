@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.metrics import (
     EpochRecord,
     Predictions,
+    as_logits,
     best_record,
     class_report,
     confusion_matrix,
@@ -59,6 +61,44 @@ def test_confusion_matrix_and_class_report_by_counting(answers):
     assert np.allclose(report["precision"], precision)
     assert np.allclose(report["recall"], recall)
     assert np.allclose(report["F1"], 2 * precision * recall / (precision + recall))
+
+
+def test_a_class_without_images_has_no_scores_and_one_without_answers_no_precision():
+    labels = torch.tensor([3, 3, 3, 7, 7, 5])
+    answers = torch.tensor([3, 3, 7, 7, 2, 3])  # a 2, which never occurs; never a 5
+    report = class_report(Predictions(torch.eye(10)[answers], labels))
+    wanted = {name: np.full(10, np.nan) for name in report}
+    wanted["precision"][[3, 7]] = [2 / 3, 1 / 2]
+    wanted["recall"][[3, 5, 7]] = [2 / 3, 0, 1 / 2]
+    wanted["F1"][[3, 5, 7]] = [2 / 3, 0, 1 / 2]
+    for name, scores in report.items():
+        assert np.allclose(scores, wanted[name], equal_nan=True), name
+
+
+def test_probabilities_are_not_made_softer(answers):
+    """Whatever a network puts out, the confidence is the probability that it states."""
+    logits = answers.logits
+    half = logits.softmax(1).half().float()
+    sure = torch.eye(10)[answers.preds]
+    for probs, off in ((logits.softmax(1), 1e-6), (half, 2e-3), (sure, 1e-6)):
+        kept = Predictions(as_logits(probs), answers.labels)
+        assert torch.allclose(kept.probs, probs, atol=off)
+        assert kept.loss() < 50  # finite, though a probability of 0 is among them
+    sums_to_one = logits - (logits.sum(1, keepdim=True) - 1) / 10
+    for values in (logits, logits.log_softmax(1), logits.relu(), logits.sigmoid(), sums_to_one):
+        assert as_logits(values) is values
+    with pytest.raises(InputError, match="one number, not one a class; let it answer with"):
+        as_logits(torch.rand(4, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_evaluate_asks_in_the_precision_of_the_model_and_keeps_each_mode(few, dtype):
+    model = make_model().to(dtype).train()
+    model.conv2.eval()
+    images = few.test.tensors[0]
+    probs = evaluate(nn.Sequential(model, nn.Softmax(1)), few.test).probs
+    assert torch.allclose(probs, model(images.to(dtype)).softmax(1).float(), atol=5e-3)
+    assert [model.training, model.conv1.training, model.conv2.training] == [True, True, False]
 
 
 def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():

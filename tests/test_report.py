@@ -1,5 +1,6 @@
 """The report: its numbers against numpy, its page from the notebook, in Chromium, too."""
 
+import hashlib
 import json
 import re
 
@@ -10,12 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import chromium
-from conftest import write_data_set
+from conftest import write_data_set, write_idx
 from test_cli import run
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
 from mnist_helpers.commands import analyze
-from mnist_helpers.data import BACKGROUND
+from mnist_helpers.data import BACKGROUND, make_loader
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.report import metrics
 
@@ -141,6 +142,82 @@ def test_what_can_not_be_is_said_before_the_notebook(
     code, out, err = run(capsys, "analyze", "--out", tmp_path, option, value)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert complaint in err
+
+
+def rows(images):
+    """Images that can be looked up."""
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_validation_is_what_the_run_was_not_trained_on(splits, tmp_path, capsys, monkeypatch):
+    """With 3,000 held out of 5,400: the default would hold out 5,000, 2,000 of them trained on."""
+    write_data_set(tmp_path, splits, 5400)
+    trained = []
+
+    def load(dataset, *others):
+        trained.append(dataset.tensors[0])
+        return make_loader(dataset, *others)
+
+    monkeypatch.setattr(training, "make_loader", load)
+    path = tmp_path / "m.pth"
+    own = ["--epochs", 1, "--val-size", 3000, "--seed", 4, "--model-save-path", path]
+    places = ["--data-dir", tmp_path, "--runs-dir", tmp_path / "runs", "--device", "cpu"]
+    assert run(capsys, "train", *own, *places)[0] == 0
+    asked = []
+
+    def ask(model, dataset):
+        asked.append(dataset.tensors[0])
+        return evaluate(model, dataset)
+
+    monkeypatch.setattr(analyze, "evaluate", ask)
+    monkeypatch.setattr(analyze, "SOME", 20)
+    found = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=tmp_path))
+    assert found["temperature"] > 0
+    test, val = asked
+    assert (len(test), len(val), len(trained[0])) == (300, 3000, 2400)
+    assert not rows(val) & rows(trained[0])
+
+
+@pytest.mark.parametrize("card", [None, {"config": {"seed": 0}}, {"config": {"val_size": 100}}])
+def test_without_a_split_nothing_is_fitted(card, small_data_dir, tmp_path, caplog, monkeypatch):
+    path = tmp_path / "m.pth"
+    path.write_bytes(CHECKPOINT_PATH.read_bytes())
+    if card:
+        card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_suffix(".json").write_text(json.dumps(card))
+    monkeypatch.setattr(analyze, "SOME", 20)
+    found = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=small_data_dir))
+    fitted = ("temperature", "calibrated_loss", "calibrated_calibration_error")
+    assert [found[name] for name in fitted] == [None] * 3
+    assert found["accuracy"] == 1
+    sentence = "no card tells which images were not trained on: no temperature is fitted"
+    assert caplog.messages.count(sentence) == 1
+
+
+def test_a_thousand_images_of_two_digits(splits, tmp_path, monkeypatch, caplog):
+    """Of ones own: fewer than the published run has held out, and most digits do not occur."""
+    for part, stem in ((splits.train, "train"), (splits.test, "t10k")):
+        images, labels = part.tensors
+        chosen = ((labels == 3) | (labels == 7)).nonzero().flatten()[:1000]
+        pixels = (images[chosen, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
+        write_idx(tmp_path / f"{stem}-images-idx3-ubyte.gz", pixels)
+        write_idx(tmp_path / f"{stem}-labels-idx1-ubyte.gz", labels[chosen].numpy())
+    monkeypatch.setattr(analyze, "SOME", 20)
+    monkeypatch.setattr(analyze, "executed", lambda notebook, options: None)
+    monkeypatch.setattr(analyze, "report_page", lambda title, page: "")
+    analyze.run(analyze.Analyze(data_dir=tmp_path, out=tmp_path))
+    found = json.loads((tmp_path / "metrics.json").read_text("utf-8"), parse_constant=float)
+    preds = load_checkpoint()[0](splits.test.tensors[0][chosen]).argmax(1).numpy()
+    labels = splits.test.tensors[1][chosen].numpy()
+    for name, scores in found["classes"].items():
+        assert [scores[n] for n in range(10) if n not in (3, 7)] == [None] * 8, name
+    for digit in (3, 7):
+        right = (preds == labels)[labels == digit]
+        assert found["classes"]["recall"][digit] == pytest.approx(right.mean())
+        right = (preds == labels)[preds == digit]
+        assert found["classes"]["precision"][digit] == pytest.approx(right.mean())
+    assert found["temperature"] is None
+    assert "no temperature is fitted" in caplog.text
 
 
 @pytest.fixture(scope="module")

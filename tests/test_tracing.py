@@ -7,6 +7,7 @@ import pytest
 import torch
 from networks import BUILDERS, COLOUR, build, build_resnet, images_of
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from mnist_helpers import InputError, make_model
 from mnist_helpers.network.tracing import Network, as_maps
@@ -100,7 +101,7 @@ def test_names_ops_and_inputs():
     assert network.convolutions == ["stem", "wide", "head"]
     assert network.users("act") == ["wide", "add"]
     assert network.modules["add"] is None
-    assert network.modules["stem"] is network.model.stem
+    assert network.modules["stem"].weight is network.model.stem.weight
     assert network.model.act.inplace  # the model itself is not changed
 
 
@@ -218,12 +219,112 @@ class Blind(Overwriting):
         return self.conv.bias.expand(images.size(0), 4)
 
 
+class Wary(Overwriting):
+    """Looks at the form of what it gets, as many networks do."""
+
+    def forward(self, images, with_maps=False):
+        assert images.dim() == 4, "a batch is wanted"
+        assert images.shape[1:] == (3, 15, 18)
+        if images.ndim == 3:
+            images = images.unsqueeze(0)
+        if images.dtype != torch.float32:
+            images = images.float()
+        maps = self.conv(images)
+        if with_maps:
+            return maps
+        return maps.mean((2, 3))
+
+
+def test_a_path_that_goes_by_the_form_of_the_image_is_followed():
+    model = Wary()
+    network = Network(model, COLOUR)
+    assert list(network.layers) == ["image", "conv", "mean", "softmax"]
+    with torch.no_grad():
+        assert torch.equal(network.outputs(COLOUR)["mean"], model(COLOUR))
+
+
+@pytest.mark.parametrize("wrap", [AveragedModel, torch.compile])
+def test_a_wrapped_model_is_the_model(wrap):
+    model = build("skipping")
+    network = Network(wrap(nn.DataParallel(model)), COLOUR)
+    assert network.convolutions == ["stem", "wide", "head"]
+    assert torch.allclose(network.logits(COLOUR), model(COLOUR).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_another_precision_is_read_as_single_precision(dtype):
+    model = build("skipping").to(dtype)
+    network = Network(model, COLOUR.to(dtype))
+    exact = copy.deepcopy(model).float()
+    assert torch.allclose(network.logits(COLOUR), exact(COLOUR).detach(), atol=1e-6)
+    other = network.with_weights(model.state_dict())  # as it lies on disk
+    assert torch.allclose(other.logits(COLOUR), exact(COLOUR).detach(), atol=1e-6)
+    assert {tensor.dtype for tensor in model.parameters()} == {dtype}
+
+
+class Normalised(nn.Module):
+    """Puts out probabilities without a softmax."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        powers = self.model(images).exp()
+        return powers / powers.sum(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("ending", "last"),
+    [
+        (lambda model: nn.Sequential(model, nn.Softmax(dim=1)), "0.linear"),
+        (lambda model: nn.Sequential(model, nn.LogSoftmax(dim=1)), "1"),
+        (Normalised, "as_logits"),
+    ],
+)
+def test_probabilities_are_those_of_the_model(ending, last):
+    model = build("skipping")
+    with torch.no_grad():
+        model.linear.weight *= 60  # sure answers
+        logits = model(COLOUR)
+    probs = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(axis=1, keepdims=True)
+    assert probs.max(axis=1).min() > 0.4
+    network = Network(ending(model), COLOUR)
+    outputs = network.outputs(COLOUR)
+    assert np.allclose(outputs["softmax"], probs, atol=1e-6)
+    assert network.answer == last
+    assert np.allclose(outputs[last].softmax(1), probs, atol=1e-6)
+    assert [layer.op for layer in network.layers.values()].count("Softmax") == 1
+
+
+def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
+    model = build("functional").train()
+    model.norm1.eval()
+    modes = [module.training for module in model.modules()]
+    network = Network(model, COLOUR)
+    assert [module.training for module in model.modules()] == modes
+    before = network.logits(COLOUR)
+    statistics = model.norm2.running_mean.clone()
+    network.logits(COLOUR)
+    assert torch.equal(model.norm2.running_mean, statistics)  # nor does an answer train
+    assert torch.equal(network.logits(COLOUR), before)  # without dropout
+    with pytest.raises(InputError):
+        Network(model, COLOUR[:, :2])
+    assert [module.training for module in model.modules()] == modes
+    model.norm1.weight.data *= 2  # the weights stay the model's own
+    assert not torch.allclose(network.logits(COLOUR), before)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        (
+            nn.Sequential(nn.Conv2d(3, 1, (15, 18)), nn.Flatten(), nn.Sigmoid()),
+            "one number",
+        ),
         (Averaging(), "Averaging must answer each image with logits of its own"),
         (Blind(), "Blind must answer each image with logits of its own"),
-        (Choosing(), "torch.fx can't trace Choosing"),
+        (Choosing(), r"can't trace Choosing \(its path depends on the values of the image\)"),
         (nn.Sequential(nn.Flatten(), nn.Linear(810, 2)), "Sequential has no nn.Conv2d"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), r"Sequential doesn't take an image \(3, 15, 18\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), "Sequential must answer with one tensor of logits"),

@@ -1,9 +1,9 @@
 """`mnist-helpers analyze`: what a checkpoint gets right and wrong, as a page and as numbers."""
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import nbformat
 from nbformat import NotebookNode
 
@@ -14,11 +14,10 @@ from mnist_helpers.commands.console import log
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Analyze, Notebooks
 from mnist_helpers.config import Config, InputError
-from mnist_helpers.data import load_splits
 from mnist_helpers.explorer import Subject
 from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.report import metrics
+from mnist_helpers.report import load_parts, metrics
 from mnist_helpers.site.build import report_page
 
 SOME = 1000  # images that are disturbed, as in the notebook
@@ -32,22 +31,20 @@ def run(options: Analyze) -> None:
     numbers = measured(options)
     title = f"{options.checkpoint.name} on {options.data_dir.name}"
     page = report_page(title, executed(notebook, options))
-    figures = json.dumps(numbers, indent=2) + "\n"
-    write_files({report: page.encode(), options.out / "metrics.json": figures.encode()})
+    figures = msgspec.json.encode(numbers, enc_hook=float)  # NumPy's are some, nan is null
+    write_files({report: page.encode(), options.out / "metrics.json": msgspec.json.format(figures)})
     log.info("saved %s", report)
 
 
 def measured(options: Analyze) -> dict[str, object]:
     """The numbers of metrics.json; tells the accuracy."""
     model, card = load_checkpoint(options.checkpoint, options.device)
-    seed = card.get("config", {}).get("seed", Config.seed)
-    splits = load_splits(options.data_dir, seed=seed)
-    names = options.class_names and options.class_names.split(",")
-    subject = Subject(model, *splits.test.tensors, class_names=names)
-    test = evaluate(model, splits.test)
+    parts = load_parts(options.data_dir, card)
+    subject = Subject(model, *parts.test.tensors, class_names=options.class_names)
+    test = evaluate(model, parts.test)
     log.info("test %s", describe(test))
-    val = evaluate(model, splits.val)
-    correct_by_disturbance = dict(resistance(subject.network, *splits.test[:SOME]))
+    val = parts.val and evaluate(model, parts.val)
+    correct_by_disturbance = dict(resistance(subject.network, *parts.test[:SOME]))
     return metrics(test, val, correct_by_disturbance, subject.digits)
 
 

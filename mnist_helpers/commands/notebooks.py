@@ -23,8 +23,7 @@ def run(options: Notebooks) -> None:
     if options.jobs < 1:
         raise InputError(f"jobs is {options.jobs}, but must be at least 1.")
     paths = notebooks.notebook_paths(options.names)
-    values = {name: notebooks.parse_value(value) for name, value in options.parameters}
-    notebooks.check_parameters(paths, values)
+    values = notebooks.parse_parameters(paths, options.parameters)
     jobs = min(options.jobs, len(paths))
     threads = max(os.cpu_count() // jobs, 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores

@@ -23,7 +23,7 @@ class Train:
     preset: Literal["quick", "best"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
-    """Folder of an interrupted run, which goes on as it was configured; no other option counts."""
+    """Folder of an interrupted run, which goes on as it was configured, without another option."""
 
 
 @dataclass(frozen=True)

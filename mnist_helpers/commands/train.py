@@ -66,7 +66,7 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
         if board:
-            write_tensorboard(board, trainer.model, image, record)
+            write_tensorboard(board / folder.name, trainer.model, image, record)
 
     try:
         with progress_bar(trainer) as bar:

@@ -1,5 +1,8 @@
 """What a subject is given: images, labels and names, refused in a sentence where they won't do."""
 
+import ast
+import contextlib
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,10 +11,24 @@ from torch import Tensor
 
 from mnist_helpers.config import InputError
 
+log = logging.getLogger(__name__)
 
-def checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
-    """The names of the classes, where there is one for each; by default their numbers."""
-    names = [str(digit) for digit in range(classes)] if names is None else list(map(str, names))
+
+def checked_names(names: Sequence[str] | str | None, classes: int) -> list[str]:
+    """The names of the classes, where there is one for each; by default their numbers.
+
+    One text may hold them all, with commas between, or as a list is written in JSON or Python.
+    """
+    if names is None:
+        names = range(classes)
+    if isinstance(names, str):
+        text = names
+        names = text.split(",")
+        if text.startswith("["):
+            names = [text]
+            with contextlib.suppress(ValueError, SyntaxError):
+                names = ast.literal_eval(text)
+    names = list(map(str, names))
     different = {name.strip(" ") for name in names} - {""}
     if not len(names) == len(different) == classes:
         problem = f"class_names has {len(names)} names, but there are {classes} classes"
@@ -29,21 +46,24 @@ def checked_images(images: Tensor | np.ndarray) -> Tensor:
         raise InputError(f"{wanted}, not {tuple(images.shape)} of {images.dtype}.")
     if not images.isfinite().all():
         raise InputError("some values of the images are not finite; give images of numbers only.")
-    return images
+    low = images.min()
+    if low >= 0:
+        ends = f"from {low:g} to {images.max():g}"
+        log.warning("the images go %s, so they aren't normalised; was the model trained so?", ends)
+    return images.float()
 
 
 def checked_labels(labels: Tensor | None, count: int, classes: int) -> Tensor | None:
     """Labels as a tensor, where there are some and they fit."""
     if labels is None:
         return None
+    wanted = f"labels must be {count} whole numbers from 0 to {classes - 1}"
     try:
         labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"labels must be {count} whole numbers, not {labels!r:.40}.") from error
+        raise InputError(f"{wanted}, not {labels!r:.40}.") from error
     if labels.shape != (count,) or labels.is_floating_point():
-        form = f"{tuple(labels.shape)} of {labels.dtype}"
-        raise InputError(f"labels must be {count} whole numbers, not {form}.")
+        raise InputError(f"{wanted}, not {tuple(labels.shape)} of {labels.dtype}.")
     if labels.min() < 0 or labels.max() >= classes:
-        ends = f"{labels.min()} to {labels.max()}"
-        raise InputError(f"labels go from {ends}, but must be from 0 to {classes - 1}.")
+        raise InputError(f"{wanted}, not from {labels.min()} to {labels.max()}.")
     return labels

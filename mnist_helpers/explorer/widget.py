@@ -11,10 +11,11 @@ import matplotlib
 import numpy as np
 import traitlets
 from IPython.display import display
-from ipywidgets import Button, FloatProgress, HBox, Label, ToggleButtons, VBox
+from ipywidgets import Button, FloatProgress, HBox, Label, ToggleButtons, VBox, Widget
 from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
+from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
     Controls,
@@ -85,6 +86,8 @@ class Explorer(VBox):
         self.serial = 0
         self.task = None
         self.is_showing = False
+        self.parts = []
+        Widget.on_widget_constructed(self.parts.append)
         views = views_of(subject)
         titles = [(view.title, name) for name, view in views.items()]
         self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
@@ -105,6 +108,16 @@ class Explorer(VBox):
         for name, control in {"view": self.tabs, **self.controls}.items():
             if name not in NO_FIELDS:
                 control.observe(partial(self.turn, name), "value")
+        Widget.on_widget_constructed(None)
+        close_former(self)
+
+    def release(self) -> None:
+        """Closes all widgets, and forgets the subject with what was measured of it."""
+        self.stop()
+        for widget in self.parts:
+            widget.close()
+        self.subject = None
+        self.scene = None
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:

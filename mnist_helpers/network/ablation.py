@@ -29,8 +29,8 @@ class Ablation(fx.Interpreter):
         self.images = images
         self.labels = labels
         self.steps = list(self.graph.nodes)
-        self.masks: dict[fx.Node, list[int]] = {}
-        self.beginnings: dict[fx.Node, list[Values]] = {}
+        self.masks = {}
+        self.beginnings = {}
 
     def _cut(self, layer: str) -> fx.Node:
         """The last step after a convolution at which its channels can still be ablated."""

@@ -12,7 +12,10 @@ from torch.func import functional_call
 from torch.fx.node import map_arg
 
 from mnist_helpers.config import InputError
-from mnist_helpers.network.receptive_field import Field, Reads, Shape, map_shape, own_places, reads
+from mnist_helpers.files import reason
+from mnist_helpers.metrics import as_logits, evaluating
+from mnist_helpers.network.receptive_field import Field, Shape, map_shape, own_places, reads
+from mnist_helpers.network.steps import plain, trace
 
 IMAGE = "image"
 SOFTMAX = "softmax"
@@ -63,10 +66,10 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """A model taken apart once, by one trace of torch.fx; its weights stay its own.
+    """A model taken apart once, by one trace of torch.fx; its weights and its mode stay its own.
 
     Attributes:
-        model: in evaluation mode.
+        model: what was given, out of its wrappers; a copy where it isn't of single precision.
         device: where the model is.
         layers: by name, in the order of use, from the image to the softmax of what comes out.
         convolutions: the names of those that are nn.Conv2d.
@@ -79,7 +82,6 @@ class Network:
         reads: for each layer and each of its inputs the places that it reads; None: not known.
 
     Args:
-        model: is put into evaluation mode.
         images: (N, C, H, W), of which the first tells the shapes.
 
     Raises:
@@ -88,14 +90,14 @@ class Network:
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
-        self.model = model.eval()
-        self.traced = _trace(model)
-        self.device = next(model.parameters()).device
-        self.weights = dict(model.state_dict(keep_vars=True))
-        values = self._first_values(images[:1])
-        softmax = self._add_softmax(values)
+        self.model = plain(model)
+        self.device = next(self.model.parameters()).device
+        self.weights = dict(self.model.state_dict(keep_vars=True))
+        image = images[:1].to(self.device, torch.float32)
+        with evaluating(self.model):
+            self.traced = trace(self.model, image)
+            values = self._first_values(image)
+            softmax = self._add_softmax(values)
         self.classes = values[softmax].shape[1]
         carriers = _carriers(self.traced.graph, values)
         # those that put out a tensor for each of the two images
@@ -109,8 +111,8 @@ class Network:
         hidden = set(carriers).difference(names)
         self.nodes = {name: node for node, name in names.items()}
         self.modules = {name: self._module(node, values) for name, node in self.nodes.items()}
-        self.layers: dict[str, Layer] = {}
-        self.reads: dict[str, list[Reads] | None] = {}
+        self.layers = {}
+        self.reads = {}
         for name, node in self.nodes.items():
             known = hidden.isdisjoint(node.all_input_nodes)
             self._measure(name, tuple(values[node].shape[1:]), _inputs(node, names), known)
@@ -139,8 +141,10 @@ class Network:
 
     def run(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, with gradients where they are enabled."""
-        used = {name: self.weights[name].to(self.device) for name in self.traced.state_dict()}
-        return functional_call(self.traced, used, images.to(self.device), tie_weights=False)
+        own = self.traced.state_dict()
+        used = {name: self.weights[name].to(tensor) for name, tensor in own.items()}
+        images = images.to(self.device, torch.float32)
+        return functional_call(self.traced, used, images, tie_weights=False)
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
@@ -164,16 +168,14 @@ class Network:
     def _first_values(self, image: Tensor) -> Values:
         """What every step gives for two copies of an image (1, C, H, W)."""
         kind = type(self.model).__name__
-        image = image.to(self.device)
         interpreter = fx.Interpreter(self.traced, garbage_collect_values=False)
         try:
             answer = interpreter.run(image.repeat(2, 1, 1, 1))
             expected = self.model(image)
         except RuntimeError as error:
             given = f"an image {tuple(image.shape[1:])} of {image.dtype}"
-            reason = str(error).partition("\n")[0]
             remedy = "give images as it was trained on"
-            raise InputError(f"{kind} doesn't take {given} ({reason}); {remedy}.") from error
+            raise InputError(f"{kind} doesn't take {given} ({reason(error)}); {remedy}.") from error
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
         if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
@@ -181,12 +183,26 @@ class Network:
             raise InputError(f"{kind} answers otherwise when taken apart; {remedy}.")
         return interpreter.env
 
+    @torch.inference_mode()
     def _add_softmax(self, values: Values) -> fx.Node:
-        """Makes the softmax of the logits the last step."""
+        """Makes the softmax of the logits the last step, in the place of the model's own."""
         graph = self.traced.graph
         output = graph.output_node()
         logits = output.args[0]
+        probs = values[logits]
+        images = values[next(iter(graph.nodes))]
+        answers = self.model(torch.cat([images, images.flip(-1), -images]))
         with graph.inserting_before(output):
+            if as_logits(answers) is not answers:
+                before = logits.all_input_nodes[0]
+                given = values[before]
+                if given.shape == probs.shape and given.softmax(1).allclose(probs):
+                    output.args = (before,)
+                    graph.eliminate_dead_code()
+                    logits = before
+                else:
+                    logits = graph.call_function(as_logits, (logits,))
+                    values[logits] = as_logits(probs)
             softmax = graph.call_method("softmax", (logits, 1))
         values[softmax] = values[logits]
         return softmax
@@ -228,34 +244,6 @@ class Network:
         self.reads[name] = layer_reads
 
 
-def _trace(model: nn.Module) -> fx.GraphModule:
-    """The steps of a model; none overwrites what a step before it put out."""
-    kind = type(model).__name__
-    try:
-        traced = fx.symbolic_trace(model)
-    except Exception as error:  # whatever the model's own code raises
-        remedy = "give a model whose path doesn't depend on its input"
-        raise InputError(f"torch.fx can't trace {kind} ({error}); {remedy}.") from error
-    modules = list(traced.named_modules())
-    if not any(isinstance(module, nn.Conv2d) for _, module in modules):
-        raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
-    for name, module in modules:
-        if getattr(module, "inplace", False):
-            traced.set_submodule(name, copy.copy(module))
-            traced.get_submodule(name).inplace = False
-    for node in traced.graph.nodes:
-        if "inplace" in node.kwargs:
-            node.update_kwarg("inplace", False)
-        target = getattr(node.target, "__name__", node.target)
-        if node.op == "call_method":
-            node.target = target.removesuffix("_")
-            if node.target == "view":  # which needs the usual order of memory
-                node.target = "reshape"
-        elif node.op == "call_function" and target.endswith("_"):
-            node.target = getattr(F, target.removesuffix("_"))
-    return traced
-
-
 def _carriers(graph: fx.Graph, values: Values) -> list[fx.Node]:
     """The steps that carry what comes from the image, in order; a size carries nothing of it."""
     image, *steps, _ = graph.nodes
@@ -289,7 +277,7 @@ def _layer_names(nodes: list[fx.Node]) -> dict[fx.Node, str]:
 
 def _inputs(node: fx.Node, names: dict[fx.Node, str]) -> list[str]:
     """The layers that a step reads, directly or through steps that are none."""
-    inputs: list[str] = []
+    inputs = []
     for before in node.all_input_nodes:
         if before in names:
             inputs.append(names[before])

@@ -1,0 +1,93 @@
+"""The steps of a model's forward pass, by torch.fx, out of whatever wraps the model."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.proxy import TraceError
+
+from mnist_helpers.config import InputError
+from mnist_helpers.files import reason
+
+WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel", "AveragedModel")
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """A model out of what wraps it; where its precision isn't single, a copy of which it is.
+
+    Raises:
+        InputError: it is no model, or has no convolution.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module, not a {kind}.")
+    while type(model).__name__ in WRAPPERS:
+        (model,) = model.children()
+    if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        raise InputError(f"{kind} has no nn.Conv2d; give a network with convolutions.")
+    if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+        return model
+    return copy.deepcopy(model).float()
+
+
+class WayTracer(fx.Tracer):
+    """Traces a forward pass along `ways`: what each `if` and `assert` is answered."""
+
+    def __init__(self, ways: Sequence[bool]) -> None:
+        super().__init__()
+        self.ways = iter(ways)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """The next answer; StopIteration: there is none for this step yet."""
+        self.asked = obj.node
+        return next(self.ways)
+
+
+def find_way(model: nn.Module, image: Tensor) -> fx.Graph:
+    """The steps that a model takes for images of the form of `image` (1, C, H, W)."""
+    ways = []
+    while True:
+        tracer = WayTracer(ways)
+        try:
+            return tracer.trace(model)
+        except StopIteration:
+            run = fx.Interpreter(model, garbage_collect_values=False, graph=tracer.graph)
+            run.run(image)
+            answer = run.env[tracer.asked]
+            if isinstance(answer, Tensor):
+                raise TraceError("its path depends on the values of the image") from None
+            ways.append(answer)
+
+
+def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
+    """The steps of a model, with its weights; none overwrites what a step before it put out.
+
+    Its modules are its own, and stay in the mode that the model's are in now.
+
+    Raises:
+        InputError: torch.fx can't trace it.
+    """
+    try:
+        traced = fx.GraphModule(model, find_way(model, image))
+    except Exception as error:  # whatever the model's own code raises
+        what = f"torch.fx can't trace {type(model).__name__} ({reason(error)})"
+        remedy = "write that step of its forward so that torch.fx can follow it"
+        raise InputError(f"{what}; {remedy}.") from error
+    weights = model.state_dict(keep_vars=True).values()
+    traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights})
+    for module in traced.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+    for node in traced.graph.nodes:
+        if "inplace" in node.kwargs:
+            node.update_kwarg("inplace", False)
+        target = getattr(node.target, "__name__", node.target)
+        if node.op == "call_method":
+            node.target = target.removesuffix("_")
+            if node.target == "view":  # which needs the usual order of memory
+                node.target = "reshape"
+        elif node.op == "call_function" and target.endswith("_"):
+            node.target = getattr(F, target.removesuffix("_"))
+    return traced
