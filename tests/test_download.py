@@ -13,7 +13,8 @@ from test_cli import run
 
 from mnist_helpers import DATA_DIR, InputError
 from mnist_helpers.commands.options import Download
-from mnist_helpers.data import ORIGINALS, load_idx_part
+from mnist_helpers.data import load_idx_part
+from mnist_helpers.readers import ORIGINALS
 
 RAW = DATA_DIR / "MNIST" / "raw"
 CONTENTS = {path.name: path.read_bytes() for path in RAW.glob("*.gz")}
