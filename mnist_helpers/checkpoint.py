@@ -107,10 +107,10 @@ def save_checkpoint(
         },
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(card, indent=2) + "\n"
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load
-    write_files({path: content, beside: text.encode()}, withdraw=beside)
+    write_files({path: content, beside: text.encode(errors="replace")}, withdraw=beside)
     if path.read_bytes() != content:  # nor where another process has saved in between
         beside.unlink(missing_ok=True)
     return card

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_helpers.config import InputError
+from mnist_helpers.config import InputError, path_text
 from mnist_helpers.files import decoding, file_kind, read_file, require_small
 
 IMAGE_SIZE = 28
@@ -221,18 +221,18 @@ READERS = {
 }
 
 
-def about_data(data_dir: Path) -> dict[str, object]:
-    """The name of a data set, by its files' md5 sums if they are known, and those of its classes.
+def about_data(data_dir: Path, part: str) -> dict[str, object]:
+    """The name of "train" or "test", by md5 sums if they are known, and those of its classes.
 
     Raises:
         InputError: there is none.
     """
     source = find_source(data_dir)
-    paths = source.train + source.test
-    sums = {
-        checksum(read_file(path, MOST_BYTES, REMEDY)) for path in paths[:8]
-    }  # more are pictures
+    sums = set()
+    for path in getattr(source, part)[:9]:  # more are pictures
+        sums.add(checksum(read_file(path, MOST_BYTES, REMEDY)))
     for name, originals in ORIGINALS.items():
-        if sums.issuperset(originals.values()):
+        if len(sums.intersection(originals.values())) == 2:  # of images and labels
             return {"name": name, "class_names": CLASSES[name].split(",")}
-    return {"name": Path(data_dir).absolute().name, "class_names": class_names(source)}
+    name = path_text(Path(data_dir).absolute()).rpartition("/")[2]
+    return {"name": name, "class_names": class_names(source)}

@@ -270,7 +270,7 @@ class TestPictures:
             expected = sorted(rows, key=lambda row: (names[LABELS[row]], row))
             np.testing.assert_array_equal(images, PIXELS[expected])
             assert labels == [order.index(names[LABELS[row]]) for row in expected]
-        assert about_data(tmp_path) == {"name": tmp_path.name, "class_names": order}
+        assert about_data(tmp_path, "train") == {"name": tmp_path.name, "class_names": order}
 
     def test_one_folder_only(self, tmp_path, caplog):
         write_pictures(tmp_path, list("0123456789"), range(70))
@@ -306,14 +306,18 @@ class TestPictures:
 
 class TestNames:
     def test_known_by_its_md5_sums_wherever_it_lies(self, tmp_path):
-        shutil.copytree(RAW, tmp_path / "mine")
-        assert about_data(tmp_path)["name"] == "MNIST"
-        (tmp_path / "mine" / "t10k-images-idx3-ubyte").touch()  # unpacked beside
-        assert about_data(tmp_path)["name"] == "MNIST"
-        content = gzip.decompress((RAW / "t10k-images-idx3-ubyte.gz").read_bytes())
-        path = tmp_path / "mine" / "t10k-images-idx3-ubyte.gz"
-        path.write_bytes(gzip.compress(content[:16] + content[:15:-1], 1))
-        assert about_data(tmp_path)["name"] == tmp_path.name
+        folder = tmp_path / "mine"
+        shutil.copytree(RAW, folder)
+        digits = list("0123456789")
+        for part in ("train", "test"):
+            assert about_data(tmp_path, part) == {"name": "MNIST", "class_names": digits}
+        (folder / "t10k-images-idx3-ubyte").touch()  # unpacked beside
+        assert about_data(tmp_path, "test")["name"] == "MNIST"
+        content = gzip.decompress((RAW / "t10k-labels-idx1-ubyte.gz").read_bytes())
+        path = folder / "t10k-labels-idx1-ubyte.gz"
+        path.write_bytes(gzip.compress(content[:8] + content[:7:-1]))
+        assert about_data(tmp_path, "test") == {"name": tmp_path.name, "class_names": digits}
+        assert about_data(tmp_path, "train")["name"] == "MNIST"
 
     def test_class_names_are_those_that_torchvision_knows(self):
         from torchvision.datasets import KMNIST, FashionMNIST  # here, for it takes seconds

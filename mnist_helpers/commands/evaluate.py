@@ -11,7 +11,7 @@ from mnist_helpers.readers import about_data
 def run(options: Evaluate) -> None:
     """Measures and tells."""
     model, card = load_checkpoint(options.checkpoint, options.device)
-    name = about_data(options.data_dir)["name"]
+    name = about_data(options.data_dir, "test")["name"]
     test = load_idx_part(options.data_dir, "test")
     log.info("data set %s, in %s", name, options.data_dir)
     log.info("test %s", describe(evaluate(model, test)))

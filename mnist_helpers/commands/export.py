@@ -92,7 +92,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),
         "mean": str(MEAN),
         "std": str(STD),
-        "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255 with light ink",
+        "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
         "class_names": json.dumps(names),
     }

@@ -95,7 +95,7 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
             predictions[part] = evaluate(trainer.model, dataset)
         figures = run_figures(trainer.history, **predictions)
         with contextlib.suppress(InputError):  # the files may be gone by now
-            figures["data_set"] = about_data(trainer.config.data_dir)
+            figures["data_set"] = about_data(trainer.config.data_dir, "train")
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)
