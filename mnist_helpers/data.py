@@ -47,11 +47,9 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     names = ", ".join(path.name for path in getattr(source, part)[:4])
     with decoding(f"{data_dir} ({names or part})", "can't be used", OTHER):
         images, labels = READERS[source.kind](source, part)
-        right = (len(labels), IMAGE_SIZE, IMAGE_SIZE)
-        values = set(labels.ravel().tolist())
-        if (images.shape, labels.shape, images.dtype) != (right, right[:1], np.uint8) or (
-            not values or not values.issubset(range(10))
-        ):
+        right = (len(labels) or 1, IMAGE_SIZE, IMAGE_SIZE)
+        fits = (images.shape, labels.shape, images.dtype) == (right, right[:1], np.uint8)
+        if not fits or not set(labels.tolist()).issubset(range(10)):
             raise ValueError(
                 f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
                 f"{labels.max(initial=0)}"
@@ -63,7 +61,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         if part == "test":
             log = logging.getLogger("mnist_helpers")
             log.warning("%s has no test part: a seventh is held out as that", data_dir)
-        halves = split_indices(dataset.tensors[1], len(labels) // 7, torch.Generator())
+        halves = split_indices(dataset.tensors[1], -(-len(labels) // 7), torch.Generator())
         dataset = TensorDataset(*dataset[halves[part == "test"]])
     return dataset
 

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import io
 import math
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +21,12 @@ MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the larges
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir, where files may lie: not in all of a disk
 AGAIN = r"(?: ?\(\d+\))?"  # a browser's second download of a file
 NAMES = (  # of files: their data set, whether they are of its test part, and what reads them
-    r"(?P<set>.*?)[-_./]*(?:(?:train|(?P<test>t10k|test))(?:"
+    r"(?s)(?P<set>.*?)[-_./]*(?:(?:train|(?P<test>t10k|test))(?:"
     r"(?P<idx>[-_.](?P<what>images|labels)[-_.]idx\d[-_.](?:ubyte|int)"
     rf"(?:[^/]*/(?:train|t10k|test)[-_.](?P=what)[^/]*?)?{AGAIN}(?:\.gz)*{AGAIN})"
     rf"|(?P<table>{AGAIN}\.csv{AGAIN})"
     r"|(?:ing)?(?:[-_ ]?(?i:set|images|data))?/[^/]+(?=/))"
-    r"|(?<=/)\d(?=/)|(?<=mnist\.npz)(?P<arrays>))(?P<pictures>/[^/]+\.(?i:png|jpe?g|bmp|gif))?"
+    r"|(?<=/)\d(?=/)|(?<=mnist\.npz)(?P<arrays>))(?P<pictures>/[^/]+\.(?i:png|jpe?g|bmp|gif|tiff?|webp))?"
 )
 ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
     "MNIST": {
@@ -89,13 +88,13 @@ def find_source(data_dir: Path) -> Source:
     """
     sets = {}
     with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-        start = str(Path(data_dir).expanduser().absolute())
+        start = Path(data_dir).expanduser().absolute().as_posix()
         for place in PLACES:
-            for path in sorted(glob.glob(glob.escape(start) + place)):
-                match = re.fullmatch(NAMES, path)
-                if match and not os.path.isdir(path):
+            for path in map(Path, sorted(glob.glob(glob.escape(start) + place))):
+                match = re.fullmatch(NAMES, path.as_posix())
+                if match and not path.is_dir():
                     files = sets.setdefault(match["set"], (match.lastgroup, [], []))
-                    files[1 + bool(match["test"])].append(Path(path))
+                    files[1 + bool(match["test"])].append(path)
     if start in sets:
         sets = {start: sets[start]}
     if not sets:
