@@ -18,10 +18,10 @@ from mnist_helpers.files import decoding, file_kind, read_file, require_small
 
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
-PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir, where files may lie: not in all of a disk
+PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
 AGAIN = r"(?: ?\(\d+\))?"  # a browser's second download of a file
 NAMES = (  # of files: their data set, whether they are of its test part, and what reads them
-    r"(?s)(?P<set>.*?)[-_./]*(?:(?:train|(?P<test>t10k|test))(?:"
+    r"(?s)(?P<set>.*?)[-_./]*(?:(?i:train|(?P<test>t10k|test))(?:"
     r"(?P<idx>[-_.](?P<what>images|labels)[-_.]idx\d[-_.](?:ubyte|int)"
     rf"(?:[^/]*/(?:train|t10k|test)[-_.](?P=what)[^/]*?)?{AGAIN}(?:\.gz)*{AGAIN})"
     rf"|(?P<table>{AGAIN}\.csv{AGAIN})"
@@ -88,8 +88,9 @@ def find_source(data_dir: Path) -> Source:
     """
     sets = {}
     with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-        start = Path(data_dir).expanduser().absolute().as_posix()
-        for place in PLACES:
+        folder = Path(data_dir).expanduser().absolute()
+        start = folder.as_posix()
+        for place in PLACES[folder.is_dir() :]:
             for path in map(Path, sorted(glob.glob(glob.escape(start) + place))):
                 match = re.fullmatch(NAMES, path.as_posix())
                 if match and not path.is_dir():

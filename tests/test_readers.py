@@ -221,6 +221,8 @@ class TestArrays:
             load_idx_part(tmp_path, "train")
         images, _ = read(tmp_path / "mnist.npz", "train")
         np.testing.assert_array_equal(images, PIXELS)
+        write_parts(f"{tmp_path}/mnist/raw/{{part}}-{{what}}-idx{{n}}-ubyte")
+        check(tmp_path / "mnist")  # a folder is itself, whatever lies beside it
 
     @pytest.mark.parametrize(
         ("arrays", "reason"),
@@ -258,7 +260,7 @@ def write_pictures(folder: Path, names: list[str], rows: range, kind: str = "png
 
 
 class TestPictures:
-    @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "testing")])
+    @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "Testing")])
     @pytest.mark.parametrize("names", [list("0123456789"), FASHION])
     def test_folders_by_part_and_class(self, tmp_path, train, test, names):
         names = [name.replace("/", "-") for name in names]
