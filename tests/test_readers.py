@@ -177,6 +177,13 @@ class TestTables:
         write_csv(tmp_path / "test.csv", PIXELS[:9], None, header=True)
         check_held_out(tmp_path, caplog)
 
+    def test_beside_files_that_lie_in_the_folder_itself_it_is_chosen_by_its_name(self, tmp_path):
+        write_parts(f"{tmp_path}/{{part}}-{{what}}-idx{{n}}-ubyte")  # as in a download of Kaggle's
+        for part, rows in (("train", slice(9)), ("test", slice(9, 20))):
+            write_csv(tmp_path / f"fashion-mnist_{part}.csv", PIXELS[rows], LABELS[rows], True)
+        check(tmp_path)
+        check(tmp_path / "fashion-mnist", slice(9), slice(9, 20))
+
     def test_a_file_can_be_chosen(self, tmp_path, caplog):
         write_csv(tmp_path / "train.csv", PIXELS, LABELS, header=True)
         write_csv(tmp_path / "test.csv", PIXELS[:9], LABELS[:9], header=True)
