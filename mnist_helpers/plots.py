@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from mnist_helpers.data import BACKGROUND, MEAN, STD
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREY = "#999999"
-COLOURS = (BLUE, ORANGE, GREY)
+GROUND = "#F5F5F2"  # of figures: edges of white sheets show, and it does not glare on dark pages
+COLOURS = (BLUE, ORANGE)
 PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
 SIGNED = "RdBu_r"  # of weights and differences, centred on zero
-DIGITS = range(10)
 
 
 def make_figure(width: float = 8.0, height: float = 3.0) -> Figure:
     """An empty figure of `width` × `height` inches that lays its panels out without overlap."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained", facecolor=GROUND)
 
 
 def figure_png(fig: Figure) -> bytes:
@@ -63,22 +63,6 @@ def finished(ax: Axes, **properties: object) -> Axes:
         legend = ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False)
         legend.set(loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
-
-
-def plot_class_counts(
-    counts: dict[str, np.ndarray], names: Sequence[object] = DIGITS, *, ax: Axes | None = None
-) -> Axes:
-    """Draws the share of each class; `counts` maps the parts of a data set to (10,)."""
-    ax = ax or make_figure(8, 2.6).subplots()
-    shares = {}
-    for part, count in counts.items():
-        total = int(sum(count))
-        shares[f"{part} ({total:,})"] = np.asarray(count) / total
-    colours = [PARTS[part] for part in counts]
-    ax.grouped_bar(shares, group_spacing=0.75, colors=colours)
-    ax.set_xticks(range(len(names)), names, parse_math=False)
-    ax.yaxis.set_major_formatter("{x:.1%}")
-    return finished(ax, xlabel="True digit", ylabel="Share of images")
 
 
 def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = None) -> Figure:
@@ -140,6 +124,10 @@ def plot_steps(
     ax.plot(epochs[width - 1 :], smooth, color=PARTS["train"], label="train, mean of 20 steps")
     steps = np.array(list(val_losses)) / epoch_steps
     ax.plot(steps, list(val_losses.values()), "o-", color=PARTS["val"], markersize=4, label="val")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
     finished(ax, xlabel="Epoch", ylabel="Loss")
     end = np.abs(kernels).max()
     beside.imshow(tiled(kernels[:, 0]), cmap=SIGNED, vmin=-end, vmax=end)
@@ -167,19 +155,6 @@ def plot_lr_find(
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
 
 
-def plot_class_report(
-    report: dict[str, np.ndarray], names: Sequence[object] = DIGITS, *, ax: Axes | None = None
-) -> Axes:
-    """Draws precision, recall and F1, each (10,), by class, from just below the lowest."""
-    ax = ax or make_figure().subplots()
-    for i, (name, scores) in enumerate(report.items()):
-        beside = np.arange(len(names)) + 0.2 * (i - 1)
-        ax.plot(beside, scores, "os^"[i], color=COLOURS[i], label=name)
-    ax.set_xticks(range(len(names)), names, parse_math=False)
-    ax.yaxis.set_major_formatter("{x:.2%}")
-    return finished(ax, xlabel="Digit", ylabel="Score")
-
-
 def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     """Draws how often the answers of each confidence are right, and how many there are of them.
 
@@ -199,35 +174,6 @@ def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
     return finished(ax, xlabel="Confidence", ylabel="Share that is right")
-
-
-def plot_prediction(
-    image: np.ndarray,
-    probs: np.ndarray,
-    label: int,
-    title: str = "",
-    names: Sequence[object] = DIGITS,
-    *,
-    fig: Figure | None = None,
-) -> Figure:
-    """Draws one image (1, 28, 28) beside its probabilities (10,): true blue, mistaken orange."""
-    fig = fig or make_figure(6, 3.2)
-    left, right = fig.subplots(1, 2, width_ratios=(1, 2))
-    left.imshow(np.asarray(image)[0], cmap=INK)
-    left.axis("off")
-    bars = right.barh(DIGITS, probs, color=GREY)
-    predicted = int(np.argmax(probs))
-    bars[predicted].set(color=ORANGE, label="predicted digit")
-    bars[label].set(color=BLUE, label="true digit")
-    percent = [f"{100 * prob:.4g} %" for prob in probs]
-    right.bar_label(bars, percent, padding=3, fontsize=8)
-    right.set_yticks(range(len(names)), names, parse_math=False)
-    right.invert_yaxis()
-    right.set(xlim=(0, 1.25), xticks=(0, 0.5, 1))  # the numbers stand right of the bars
-    finished(right, xlabel="Probability", ylabel="Predicted digit")
-    title = title or f"true {names[label]}, predicted {names[predicted]}"
-    fig.suptitle(title, fontsize=11, parse_math=False)
-    return fig
 
 
 def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None) -> Axes:

@@ -63,6 +63,8 @@ def test_the_figure_has_losses_looks_and_kernels(live, undrawn):
             live.on_step(torch.tensor(loss))
     ax, beside = live.figure.axes
     each, smooth, val = ax.lines
+    assert ax.get_xlim() == (0, 2)  # the whole run
+    assert ax.get_yscale() == "log"
     assert each.get_xdata() == pytest.approx(np.arange(1, 29) / 14)
     assert each.get_ydata() == pytest.approx(np.linspace(2, 1, 28))
     assert smooth.get_xdata()[[0, -1]] == pytest.approx([20 / 14, 2])
@@ -112,9 +114,12 @@ def test_the_status_tells_the_time_left_when_steps_take_their_time(few, monkeypa
             clock += 9 if step <= 20 else 2
             live.on_step(torch.tensor(1.0))
             seen[step] = live.status.value
-    assert (seen[1], seen[20]) == ("Step 1 of 42", "Step 20 of 42")
-    assert seen[21] == "Step 21 of 42, 42 s left"
-    assert seen[40] == "Step 40 of 42, 4 s left"
+    images, labels = few.val.tensors
+    right = (make_model()(images).argmax(1) == labels).double().mean()
+    accuracy = f", validation accuracy {right:.1%}"
+    assert (seen[1], seen[20]) == ("Step 1 of 42", f"Step 20 of 42{accuracy}")
+    assert seen[21] == f"Step 21 of 42, 42 s left{accuracy}"
+    assert seen[40] == f"Step 40 of 42, 4 s left{accuracy}"
     assert live.status.value == "Done: 42 of 42 steps in 224 s."
 
 

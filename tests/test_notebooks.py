@@ -20,9 +20,9 @@ from mnist_helpers.notebooks import ORDER, execute, normalise, refresh
 COMPARED = {
     "00_start_here": 1,
     "convolution_by_hand": 16,
-    "MNIST-classifier": 17,
+    "MNIST-classifier": 18,
     "training_replay": 12,
-    "load_model": 11,
+    "load_model": 9,
     "analysis": 20,
     "conv_visualization": 24,
     "draw_digit": 6,

@@ -64,7 +64,7 @@ TAKE = """async ([bases, files]) => {
         const data = numbers[base].slice(0, length);
         changes.forEach(([place, byte]) => (data[place] = byte));
         const [before, shown] = [networks.get(null), caption()];
-        await takeWeights(new File([bytesOf(head), data, bytesOf(tail)], name));
+        await takeWeights([new File([bytesOf(head), data, bytesOf(tail)], name)]);
         const box = document.getElementById("said");
         const isSame = networks.get(null) === before && caption() === shown;
         const logits = isSame ? null : [...forward(IMAGES[3], networks.get(null)).fc2];
@@ -299,7 +299,7 @@ def test_a_folder_is_refused_in_a_sentence(lab, tmp_path):
         """async () => {
             const file = { name: "folder", size: 0 };
             file.arrayBuffer = () => Promise.reject(new DOMException("It is gone."));
-            await takeWeights(file);
+            await takeWeights([file]);
             return document.getElementById("said").textContent;
         }"""
     )
@@ -367,7 +367,7 @@ def test_generated_addresses_lead_somewhere_or_are_refused(lab):
             const before = JSON.stringify(host.selection);
             history.replaceState(null, "", `#${JSON.parse(text)}`);
             goThere();
-            const { error } = host.state;
+            const error = document.getElementById("said").textContent;
             const again = JSON.stringify(selectionOf(hashOf(host.selection)));
             const now = JSON.stringify(host.selection);
             const caption = document.querySelector(".caption").textContent;
@@ -380,6 +380,7 @@ def test_generated_addresses_lead_somewhere_or_are_refused(lab):
         assert answer["caption"], text
         if answer["error"]:
             assert re.match("This address leads nowhere: nothing has ", answer["error"])
+            assert re.search(r"\. Image \d+ is shown instead\.$", answer["error"])
             assert answer["error"].isprintable()
             assert answer["isKept"], text
     refused = [answer for answer in found if answer["error"]]

@@ -90,6 +90,34 @@ class TestMaps:
         )
         assert texts(maps) == ["conv", "a", "b", "columns: out, rows: in", "x", "a sentence"]
 
+    def test_heads_stand_over_their_column_and_beside_their_row(self):
+        maps = Maps(
+            values=VALUES.repeat(2, 0),
+            limits=[(-2, 2)],
+            zoom=10,
+            columns=2,
+            heads=(["a", "b"], ["c", "d"]),
+        )
+        fig = Still(Scene(maps, "a sentence")).figure
+        fig.canvas.draw()
+        renderer = fig.canvas.get_renderer()
+        heads = {text.get_text().strip(): text.get_window_extent() for text in fig.findobj(Letters)}
+        tiles = [image.get_window_extent(renderer) for image in fig.findobj(OffsetImage)]
+        for head, tile in zip("ab", tiles, strict=False):
+            assert tile.x0 < (heads[head].x0 + heads[head].x1) / 2 < tile.x1
+            assert heads[head].y0 >= tile.y1
+        for head, tile in zip("cd", tiles[::2], strict=True):
+            assert tile.y0 - 2 <= heads[head].y0 < tile.y1
+            assert heads[head].x1 <= tile.x0
+
+    def test_the_frame_of_a_small_map_leaves_more_of_it(self):
+        (image,) = drawn(
+            Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=5, frames={0: None}), OffsetImage
+        )
+        orange = np.isclose(image.get_data(), ORANGE).all(axis=2)
+        assert orange[0].all()
+        assert not orange[1:-1, 1:-1].any()
+
     def test_the_label_of_a_framed_map_stands_out(self):
         maps = Maps(values=VALUES, limits=[(-2, 2)], labels=["a", "b"], frames={1: (0, 0, 1, 1)})
         labels = {text.get_text(): to_rgba(text.get_color()) for text in drawn(maps, Letters)}
@@ -166,7 +194,7 @@ class TestBars:
         assert ends == {"low": 0, "high": 1}
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("across", "up")
         numbers = {text.get_text(): text.get_position() for text in ax.texts}
-        assert (numbers["5"], numbers["10"]) == ((0, 1.03), (1, 1.03))
+        assert (numbers["5"], numbers["10"]) == ((0, 0.53), (1, 1.03))
         assert ax.get_legend() is None
 
     def test_negative_ones_hang_from_zero(self):

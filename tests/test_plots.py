@@ -7,22 +7,17 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.plots import (
     BLUE,
-    GREY,
     ORANGE,
     figure_png,
     make_figure,
-    plot_class_counts,
-    plot_class_report,
     plot_history,
     plot_images,
     plot_lr_find,
-    plot_prediction,
     plot_reliability,
     plot_resistance,
     plot_risk,
@@ -41,20 +36,6 @@ def test_images_are_drawn_dark_on_light_with_their_titles(few):
     assert (cmap(0.0)[:3], cmap(1.0)[:3]) == ((1, 1, 1), (0, 0, 0))
     assert len(fig.axes) == 10
     assert not any(ax.axison for ax in fig.axes)
-
-
-def test_class_counts_are_shares():
-    ax = plot_class_counts({"train": np.arange(10), "test": np.full(10, 5)})
-    train, test = ax.containers
-    assert [bar.get_height() for bar in train] == pytest.approx(np.arange(10) / 45)
-    assert [bar.get_height() for bar in test] == pytest.approx([0.1] * 10)
-    for digit, (left, right) in enumerate(zip(train, test, strict=True)):
-        assert left.get_x() == pytest.approx(digit - left.get_width())  # side by side
-        assert right.get_x() == pytest.approx(digit)
-    assert train[0].get_facecolor()[:3] != test[0].get_facecolor()[:3]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("True digit", "Share of images")
-    assert [text.get_text() for text in ax.get_legend().texts] == ["train (45)", "test (50)"]
-    assert ax.get_ylim()[1] > 0.2  # no bar is cut off
 
 
 def test_history_marks_the_best_epoch():
@@ -95,62 +76,6 @@ def test_lr_find_is_logarithmic_and_marks_the_choice():
     assert (mark.get_xdata()[0], ax.get_xscale()) == (0.01, "log")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Loss")
     assert ax.get_legend().texts[0].get_text() == "chosen: 0.01"
-
-
-def test_class_report():
-    scores = np.linspace(0.9, 0.99, 10)
-    ax = plot_class_report({"precision": scores, "recall": scores[::-1], "F1": scores})
-    assert ax.lines[1].get_ydata() == pytest.approx(scores[::-1])
-    assert ax.lines[1].get_xdata() == pytest.approx(np.arange(10))
-    assert ax.lines[0].get_xdata().max() < 9 < ax.lines[2].get_xdata().max()  # side by side
-    assert len({line.get_marker() for line in ax.lines}) == 3
-    assert 0.8 < ax.get_ylim()[0] < 0.9
-    assert ax.get_ylim()[1] > 0.99
-    names = [text.get_text() for text in ax.get_legend().texts]
-    assert names == ["precision", "recall", "F1"]
-
-
-class TestPrediction:
-    PROBS = np.array([0.1, 0.2, 0.6, 0.09872, 0, 0, 0, 0.00128, 0, 0])
-
-    @pytest.fixture
-    def fig(self, few):
-        return plot_prediction(few.test.tensors[0][0], self.PROBS, label=1)
-
-    def test_a_bar_and_a_number_for_every_digit(self, fig, few):
-        image, ax = fig.axes
-        assert np.array_equal(image.images[0].get_array(), few.test.tensors[0][0, 0])
-        assert [bar.get_width() for bar in ax.patches] == pytest.approx(self.PROBS)
-        centres = [bar.get_y() + bar.get_height() / 2 for bar in ax.patches]
-        assert centres == pytest.approx(range(10))
-        numbers = [text.get_text() for text in ax.texts]
-        assert numbers[:4] == ["10 %", "20 %", "60 %", "9.872 %"]
-        assert numbers[4:] == ["0 %", "0 %", "0 %", "0.128 %", "0 %", "0 %"]
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Probability", "Predicted digit")
-
-    def test_the_legend_says_which_colour_is_true_and_which_predicted(self, fig):
-        ax = fig.axes[1]
-        colours = [bar.get_facecolor()[:3] for bar in ax.patches]
-        assert colours[:4] == [to_rgb(c) for c in (GREY, BLUE, ORANGE, GREY)]
-        legend = ax.get_legend()
-        meaning = {
-            text.get_text(): handle.get_facecolor()[:3]
-            for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
-        }
-        assert meaning == {"true digit": to_rgb(BLUE), "predicted digit": to_rgb(ORANGE)}
-        assert fig.get_suptitle() == "true 1, predicted 2"
-
-    def test_a_right_prediction_is_blue(self, few):
-        ax = plot_prediction(few.test.tensors[0][0], self.PROBS, label=2).axes[1]
-        assert ax.patches[2].get_facecolor()[:3] == to_rgb(BLUE)
-        assert [text.get_text() for text in ax.get_legend().texts] == ["true digit"]
-
-    def test_the_numbers_stay_inside_the_figure(self, few):
-        fig = plot_prediction(few.test.tensors[0][0], np.eye(10)[7], label=7, title="sure")
-        fig.draw_without_rendering()
-        ends = [text.get_window_extent().x1 for text in fig.axes[1].texts]
-        assert max(ends) < fig.bbox.x1
-        assert fig.get_suptitle() == "sure"
 
 
 def test_a_figure_is_encoded_at_100_pixels_to_the_inch_and_never_enters_pyplot():
@@ -200,12 +125,11 @@ def test_a_legend_lies_over_no_line_and_a_line_through_no_number():
 
 
 def test_the_parts_of_the_data_have_one_colour_in_all_figures():
-    counts = plot_class_counts({"train": np.ones(10), "val": np.ones(10)})
     curves = {"train_loss": [1], "val_loss": [1], "train_accuracy": [1], "val_accuracy": [1]}
     lines = plot_history(curves).axes[0].lines
     _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10, np.ones((4, 1, 3, 3))).axes[0].lines
-    for bars, line, step in zip(counts.containers, lines, (smooth, val), strict=False):
-        assert to_rgb(line.get_color()) == bars[0].get_facecolor()[:3] == to_rgb(step.get_color())
+    for colour, line, step in zip((ORANGE, BLUE), lines, (smooth, val), strict=False):
+        assert line.get_color() == step.get_color() == colour
     assert lines[0].get_color() != lines[1].get_color()
 
 
@@ -234,19 +158,3 @@ def test_resistance_has_each_amounts_image_below_its_accuracy(few):
         np.testing.assert_array_equal(shown, images[place, 0])
     assert [text.get_text() for text in below.get_xticklabels()] == ["-2", "2"]
     assert chart.get_xlim() == below.get_xlim()
-
-
-def test_names_of_classes_stand_at_the_axes():
-    names = ["Trouser", *"bcdefghij"]
-    scores = plot_class_report({"recall": np.linspace(0.9, 1, 10)}, names)
-    assert [label.get_text() for label in scores.get_xticklabels()] == names
-
-
-def test_names_of_classes_stand_in_shares_and_predictions():
-    names = ["Trouser", *"bcdefghij"]
-    shares = plot_class_counts({"train": np.ones(10), "val": np.ones(10)}, names)
-    assert [label.get_text() for label in shares.get_xticklabels()] == names
-    probs = np.full(10, 0.1)
-    fig = plot_prediction(np.zeros((1, 28, 28)), probs, 1, names=names)
-    assert [label.get_text() for label in fig.axes[1].get_yticklabels()] == names
-    assert fig.get_suptitle() == "true b, predicted Trouser"

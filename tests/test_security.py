@@ -135,19 +135,11 @@ class TestFigures:
         assert still(subject, view="neighbours").png().startswith(b"\x89PNG")
 
     def test_plots_typeset_no_name(self):
-        shares, images = np.full(10, 0.1), np.zeros((10, 1, 28, 28))
-        scores = dict.fromkeys(("precision", "recall", "f1"), shares)
-        figures = [
-            plots.plot_class_report(scores, NAMES).figure,
-            plots.plot_class_counts({"train": np.arange(1, 11)}, NAMES).figure,
-            plots.plot_prediction(images[0], shares, 3, names=NAMES),
-            plots.plot_images(images, NAMES, 5),
-        ]
-        for figure in figures:
-            assert figure_png(figure).startswith(b"\x89PNG")
-            texts = {text.get_text(): text for text in figure.findobj(Letters)}
-            assert set(NAMES) <= set(texts)
-            assert not any(text.get_parse_math() for name, text in texts.items() if "$" in name)
+        figure = plots.plot_images(np.zeros((10, 1, 28, 28)), NAMES, 5)
+        assert figure_png(figure).startswith(b"\x89PNG")
+        texts = {text.get_text(): text for text in figure.findobj(Letters)}
+        assert set(NAMES) <= set(texts)
+        assert not any(text.get_parse_math() for name, text in texts.items() if "$" in name)
 
     @pytest.mark.parametrize(
         "name", ["two\nlines", "\x1b[31m", "\u2028", "\u202eevil", "\udce9", "\0"]

@@ -34,7 +34,14 @@ IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
 NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
 LONG = re.compile(r"[A-Za-z0-9+/=]{1000,}")  # what a page holds as base64
 SIZE = {"width": 1280, "height": 720}  # of a page, if nothing else is said
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
+IN_THE_LAB = {  # where the stills of a page lead that the lab shows, too
+    "analysis": [],
+    "conv_visualization": ["#layer=conv2", ""],
+    "convolution_by_hand": ["#layer=conv2&channel=21&row=4&column=5", "#layer=pool1&channel=8"],
+    "draw_digit": [""],
+    "training_replay": [],
+}
 GO = "fields => go({ ...START, ...fields })"
 STATE = """fields => {
     show({ ...START, ...fields });
@@ -366,9 +373,12 @@ def test_the_address_is_the_selection_and_back(opened, run):
         "weights=5": "nothing has weights=5",
     }.items():
         page.evaluate("hash => { location.hash = hash; }", wrong)
-        page.get_by_text(f"This address leads nowhere: {said}.").wait_for()
+        sentence = f"This address leads nowhere: {said}. Image 0 is shown instead."
+        page.locator("#said", has_text=sentence).wait_for()
         assert reader.inner_text() == name
         assert "conv2, channel 21, row 4, column 5" in caption.inner_text()
+    page.locator("#moment").press("ArrowLeft")
+    assert page.locator("#said").inner_text() == ""
 
 
 def test_clicks_lead_from_an_answer_down_to_a_pixel(lab):
@@ -457,30 +467,27 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
     assert caption.inner_text() == own
 
 
-@pytest.mark.parametrize(
-    ("scheme", "looks", "other"),
-    [
-        pytest.param("light", slice(1), "index", marks=pytest.mark.slow),
-        pytest.param("light", slice(1, 3), "load_model", marks=pytest.mark.slow),
-        pytest.param("dark", slice(3), "index", marks=pytest.mark.slow),
-    ],
-)
-def test_axe_finds_nothing(opened, subject, scheme, looks, other):
-    page = opened("lab.html", color_scheme=scheme, viewport={"width": 1400, "height": 900})
-    ink = drawn(subject.images[3])
-    first = {"layer": "fc1", "drawing": ink, "weights": "quick, epoch 0"}
-    for fields in (first, {}, {"layer": "pool2"})[looks]:
-        page.evaluate(GO, fields)
-        results = Axe().run(page, None, RULES)
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 375])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(opened, folder, subject, scheme, width):
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+    page = opened("lab.html#layer=conv9", **options)
+    looks = [{"layer": "fc1", "drawing": drawn(subject.images[3]), "weights": "quick, epoch 0"}]
+    for fields in [None, *looks, {}, {"layer": "pool2"}]:
+        if fields is not None:  # else the address leads nowhere
+            page.evaluate(GO, fields)
+        results = Axe().run(page)
         assert results.violations_count == 0, results.generate_report()
-    results = Axe().run(opened(f"{other}.html", color_scheme=scheme), options=RULES)
-    assert results.violations_count == 0, results.generate_report()
+    for name in ("index", "conv_visualization", "reliability"):
+        page.goto(f"{folder.as_uri()}/{name}.html")
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
 
 
 @pytest.mark.slow
 def test_on_a_telephone(opened, folder, subject):
-    options = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
-    page = opened("lab.html", **options)
+    page = opened("lab.html", **PHONE)
     for layer in subject.layers:
         for drawing in (None, drawn(subject.images[3])):
             page.evaluate(GO, {"layer": layer, "drawing": drawing})
@@ -489,6 +496,31 @@ def test_on_a_telephone(opened, folder, subject):
     for path in sorted(folder.glob("*.html")):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path.name
+
+
+def bounds(place):
+    box = place.bounding_box()
+    return box["y"], box["y"] + box["height"]
+
+
+def test_a_telephone_shows_what_is_wrong_then_answer_pad_and_bars(opened, subject):
+    page = opened("lab.html#layer=conv9", **PHONE)
+    _, pad_end = bounds(page.locator(".sheet-of-pad"))
+    places = [bounds(page.locator(selector)) for selector in ("#said", "#reader", ".top")]
+    assert sorted(places) == places
+    assert 0 < places[0][0] < places[-1][1] < pad_end < 812
+    for drawing in (None, drawn(subject.images[3])):
+        page.evaluate(GO, {"drawing": drawing})
+        top, _ = bounds(page.locator(".scene .bars").first)
+        assert 0 < top - bounds(page.locator(".sheet-of-pad"))[1] < 812 / 2
+    steps = [bounds(page.get_by_text(name)) for name in ("1. cropped", "4. normalised")]
+    assert top < steps[0][0] <= steps[1][0]
+
+
+def test_words_of_the_start_page_stay_whole_on_a_telephone(opened):
+    page = opened("index.html", **PHONE)
+    for link in page.locator("td a").all():
+        assert len(link.evaluate("link => [...link.getClientRects()]")) == 1
 
 
 def test_every_link_leads_to_a_file(folder):
@@ -502,7 +534,10 @@ def test_every_link_leads_to_a_file(folder):
             target = urlsplit(link)
             if target.scheme != "data":
                 assert target.scheme == "", (path.name, link)
-                assert not target.path or (folder / unquote(target.path)).is_file(), link
+                goal = folder / (unquote(target.path) or path.name)
+                assert goal.is_file(), link
+                is_place = target.fragment and goal.name != "lab.html"
+                assert not is_place or f'id="{target.fragment}"' in goal.read_text("utf-8"), link
         assert path.name == "lab.html" or "<script" not in text
 
 
@@ -523,6 +558,7 @@ def test_no_page_asks_the_network(opened, folder, pattern):
         page.goto(path.as_uri())
         sizes = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
         assert all(sizes), path.name
+        assert page.evaluate("[...document.images].every(i => i.closest('a').href === i.src)")
         bare = ("lab", "glossary", "metrics", "reliability", "00_start_here")
         assert len(sizes) > 0 or path.stem in bare
         assert page.locator("meta[content^=\"default-src 'none'\"]").count() == 1
@@ -549,12 +585,42 @@ def test_a_picture_becomes_a_drawing_in_the_lab(lab, tmp_path):
     assert download.value.suggested_filename == "digit.png"
 
 
-def test_explorers_lead_to_the_lab(folder):
-    text = (folder / "conv_visualization.html").read_text("utf-8")
-    widgets = re.findall(r'<p class="widget">.*?</p>', text, re.DOTALL)
-    assert len(widgets) == 2
-    assert all('href="lab.html"' in widget for widget in widgets)
-    assert "explore(model, images, labels)</pre>" not in text
+@pytest.mark.parametrize(("name", "places"), IN_THE_LAB.items())
+def test_stills_lead_to_the_same_in_the_lab(opened, name, places):
+    page = opened(f"{name}.html")
+    links = page.locator("p.widget a")
+    assert [link.get_attribute("href") for link in links.all()] == [f"lab.html{p}" for p in places]
+    assert page.locator("p.widget", has_text="In JupyterLab an explorer stands here").count() >= 1
+    assert page.locator(".output pre", has_text="explore(").count() == 0
+    for i, place in enumerate(places):
+        if "channel" in place:  # the still is of the arithmetic
+            shown = links.nth(i).evaluate("a => a.closest('.output').querySelector('img').alt")
+            links.nth(i).click()
+            assert page.locator(".caption").inner_text() == shown
+            page.go_back()
+
+
+def test_a_notebook_page_has_title_contents_and_the_notebook(opened, folder):
+    notebook = NOTEBOOKS_DIR / "analysis.ipynb"
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    lines = [line for each in cells if each["cell_type"] == "markdown" for line in each["source"]]
+    titles = [line[3:].strip() for line in lines if line.startswith("## ")]
+    page = opened("analysis.html", **PHONE)
+    assert page.title() == f"{lines[0][2:].strip()} · MNIST, opened"
+    assert page.locator(".pages [aria-current=page]").all_inner_texts() == ["Analysis"]
+    links = page.locator(".contents a")
+    assert not links.first.is_visible()
+    page.set_viewport_size({"width": 1400, "height": 900})
+    assert links.all_inner_texts() == titles
+    assert len(titles) > 5
+    links.nth(3).click()
+    assert page.locator("h2:target").inner_text().removesuffix("¶") == titles[3]
+    link = page.get_by_role("link", name="analysis.ipynb").get_attribute("href")
+    assert (folder / link).read_bytes() == notebook.read_bytes()
+    for name, title in {"index": "MNIST, opened", "glossary": "Glossary · MNIST, opened"}.items():
+        page.goto(f"{folder.as_uri()}/{name}.html")
+        assert page.title() == title
+        assert page.locator(".contents").count() == 0
 
 
 def test_sizes(folder):

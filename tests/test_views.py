@@ -201,6 +201,21 @@ class TestKernels:
         assert kernels.frames == {6: None}
         assert selected(kernels, 9) == {"layer": "conv1", "channel": 9}
 
+    @pytest.mark.parametrize("quantity", ["weights", "gradient"])
+    def test_a_linear_layer_that_reads_maps_has_kernels_too(self, grey, quantity):
+        model = grey.network.model
+        values = model.fc1.weight
+        if quantity == "gradient":
+            loss = F.cross_entropy(model(grey.images), grey.labels)
+            (values,) = torch.autograd.grad(loss, values)
+        selection = {"view": "kernels", "channel": 77, "quantity": quantity}
+        found, caption, _ = show(grey, layer="fc1", **selection)
+        (large,) = found.values()  # 4,096 are too many to be drawn at once
+        wanted = values.detach()[77].reshape(32, 7, 7).numpy()
+        assert large.values == pytest.approx(wanted, abs=1e-7)
+        assert caption.startswith("fc1: 128 × 32 kernels of 7 × 7")
+        assert show(grey, layer="fc2", **selection)[1].startswith("fc2 has no kernels; these are")
+
     def test_a_group_is_labelled_with_the_channels_it_reads(self, colour):
         found, _, _ = show(colour, view="kernels", layer="wide", channel=6)
         large = found["wide: a kernel for each input channel"]
@@ -365,6 +380,7 @@ class TestArithmetic:
             assert found["reads"].values.ravel() == pytest.approx(
                 outputs["fc2"][0].numpy(), abs=1e-5
             )
+            assert found["reads"].columns == list("0123456789")
         elif layer == "pool1":
             assert np.array_equal(found["reads"].values, outputs["relu1"][0, 2, 6:8, 10:12])
             said = said.format(number(outputs["pool1"][0, 2, 3, 5].item()))
@@ -380,6 +396,7 @@ class TestArithmetic:
         assert found["sums by input channel"].values.shape == (2, 16)
         found, caption, _ = show(colour, view="arithmetic", layer="add", channel=3, row=2, column=2)
         assert found["reads"].values.size == 2
+        assert found["reads"].columns == colour.layers["add"].inputs
         total = found["reads"].values.sum()
         assert f"the sum is {number(total.item())}" in caption
 
@@ -475,7 +492,8 @@ class TestTopImages:
         maps = outputs_of(grey.network.model, grey.images)["relu2"][:, 5].amax((1, 2))
         found, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, target=7)
         sevens = (grey.labels == 7).nonzero().flatten()
-        assert f"images of class 7 {sevens[maps[sevens].argmax()]}" in caption
+        assert f"images {sevens[maps[sevens].argmax()]}, " in caption
+        assert " of class 7, by the value" in caption
         assert found["mean activation by class"].emphasis == [7]
         images, labels = (tensor[:3] for tensor in few.test.tensors)
         absent = next(digit for digit in range(10) if digit not in labels)
@@ -499,7 +517,27 @@ class TestTopImages:
                 continue
             at = {"layer": "relu2", "channel": 5, "target": digit, "read": read}
             _, caption, _ = show(grey, view="top_images", **at)
-            assert f"class {digit} {among[maps[among].argmax()]}" in caption
+            assert f"images {among[maps[among].argmax()]}" in caption
+            assert f" of class {digit}, by" in caption
+
+    @pytest.mark.parametrize("target", [0, None])
+    def test_the_channels_that_a_class_excites_most(self, grey, target):
+        means = outputs_of(grey.network.model, grey.images)["relu2"].mean((2, 3))
+        by_class = torch.stack([means[grey.labels == digit].mean(0) for digit in range(10)])
+        digit = target
+        if target is None:
+            digit = by_class[:, 5].argmax().item()
+        excess = by_class[digit] - by_class.mean(0)
+        order = excess.argsort(descending=True)[:8]
+        at = {"view": "top_images", "layer": "relu2", "target": target}
+        bars = show(grey, channel=5, **at)[0][f"channels that class {digit} excites most"]
+        assert bars.ticks == list(map(str, order.tolist()))
+        (heights,) = bars.series.values()
+        assert heights == pytest.approx(excess[order].clip(0).numpy(), abs=1e-5)
+        assert selected(bars, 1) == {"channel": order[1]}
+        if target == 0:
+            chosen = show(grey, channel=order[2].item(), **at)[0][bars.title]
+            assert chosen.emphasis == [2]
 
     def test_means_below_zero_drive_nothing(self, grey):
         means = outputs_of(grey.network.model, grey.images)["conv1"].mean((2, 3))
@@ -540,6 +578,14 @@ class TestAttribution:
         (slope,) = torch.autograd.grad(make_model(1)(image).log_softmax(1)[0, 2], image)
         wanted = (slope[0, 0].abs() / slope.abs().max()).numpy()
         assert everything[6].values[0] == pytest.approx(wanted, abs=1e-5)
+
+    def test_the_difference_is_the_first_less_the_second(self, grey):
+        _, caption, marks = show(grey, view="attribution", target=2, compare="difference")
+        assert [mark.title for mark in marks][10] == "difference, class 2"
+        for first, second, difference in zip(marks[1:5], marks[6:10], marks[11:], strict=True):
+            assert np.array_equal(difference.values, first.values - second.values)
+            assert difference.limits == [(-2, 2)]
+        assert caption.endswith("Difference: trained − other, from −2 to 2.")
 
 
 class TestAblation:
@@ -992,7 +1038,7 @@ class TestTraining:
         ]
 
     def test_kernels_of_the_chosen_layer_alone(self, replay, weights):
-        _, _, every = show(replay, view="training", weights="fast, epoch 1", layer="fc1")
+        _, _, every = show(replay, view="training", weights="fast, epoch 1", layer="pool2")
         _, kernels = [mark for mark in every if isinstance(mark, Maps)]
         wanted = weights["fast, epoch 1"]["conv2.weight"].mean(dim=1)
         np.testing.assert_allclose(kernels.values, wanted, atol=1e-7)

@@ -33,7 +33,16 @@ from mnist_helpers.explorer.scene import (
     number,
 )
 from mnist_helpers.files import write_files
-from mnist_helpers.plots import COLOURS, INK, ORANGE, SIGNED, figure_png, finished, make_figure
+from mnist_helpers.plots import (
+    COLOURS,
+    GROUND,
+    INK,
+    ORANGE,
+    SIGNED,
+    figure_png,
+    finished,
+    make_figure,
+)
 
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
@@ -59,7 +68,7 @@ class Still:
     @property
     def figure(self) -> Figure:
         """The scene at its natural size, the caption below."""
-        fig = Figure(dpi=DPI)
+        fig = Figure(dpi=DPI, facecolor=GROUND)
         FigureCanvasAgg(fig)
         caption = words(textwrap.fill(self.scene.caption, 130), 8)
         whole = column([item_box(self.scene.content, fig), caption], 10)
@@ -145,8 +154,15 @@ def maps_box(mark: Maps) -> OffsetBox:
     for index, label in enumerate(mark.labels):
         text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
         tiles[index] = column([text, tiles[index]], 1)
+    over, beside = mark.heads
+    for place, head in enumerate(over):
+        tiles[place] = column([words(head, 6), tiles[place]], 1, align="center")
     starts = range(0, len(tiles), mark.columns)
-    grid = column([row(tiles[start : start + mark.columns], 2) for start in starts], 2)
+    lines = [row(tiles[start : start + mark.columns], 2, align="bottom") for start in starts]
+    for place, head in enumerate(beside):
+        text = words(head.rjust(3), 6, family="monospace")
+        lines[place] = row([text, lines[place]], 2, align="bottom")
+    grid = column(lines, 2)
     if any(mark.axes):
         across, down = mark.axes
         grid = column([grid, words(f"columns: {across}, rows: {down}")], 3)
@@ -177,12 +193,15 @@ def coloured(mark: Maps, index: int) -> np.ndarray:
 
 
 def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
-    """Draws the edge of a box into an enlarged map, two pixels wide."""
+    """Draws the edge of a box into an enlarged map, two pixels wide, or one if it is small."""
     top, left, bottom, right = (side * zoom for side in box)
     framed = pixels[top:bottom, left:right]
-    inside = framed[2:-2, 2:-2].copy()
+    edge = 2
+    if len(framed) < 16:
+        edge = 1
+    inside = framed[edge:-edge, edge:-edge].copy()
     framed[:] = matplotlib.colors.to_rgba(ORANGE)
-    framed[2:-2, 2:-2] = inside
+    framed[edge:-edge, edge:-edge] = inside
 
 
 def colour_bar(mark: Maps) -> OffsetBox:
@@ -256,8 +275,9 @@ def bar_chart(mark: Bars) -> Axes:
     ax.set_xlim(-0.6, len(mark.ticks) - 0.4)  # the first and the last may have no bar
     low, high = mark.limits
     room = 0.15 * (high - low)  # for the numbers over the bars
+    tops = np.nan_to_num(list(mark.series.values())).max(axis=0).clip(0)
     for place, text in enumerate(mark.numbers):
-        ax.text(place, high + room / 5, text, size=6, ha="center")
+        ax.text(place, tops[place] + room / 5, text, size=6, ha="center")
     xlabel, ylabel = mark.axes
     return finished(ax, xlabel=xlabel, ylabel=ylabel, ylim=(low, high + room))
 

@@ -176,10 +176,7 @@ def _convolution(place: Place) -> Arithmetic:
 
 def _linear(place: Place) -> Arithmetic:
     """All values; of a flattening, the maps before it."""
-    name = place.layer.inputs[0]
-    before = place.network.layers[name]
-    if before.op.lower() in FLATTENING and len(before.shape) == 1 and place.network.reads[name]:
-        name = before.inputs[0]
+    name = place.network.read_by(place.layer.name)
     channels, rows, columns = map(range, place.maps(name).shape)
     return _weighted(place, place.read(name, channels, rows, columns))
 
@@ -237,7 +234,6 @@ def _logits(place: Place) -> Arithmetic:
     return place.read(name, range(len(place.maps(name))), [0], [0])
 
 
-FLATTENING = ("flatten", "view", "reshape")
 RULES = {  # by the op of a layer
     "Conv2d": "sum",
     "Linear": "sum",

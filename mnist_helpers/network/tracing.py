@@ -17,6 +17,7 @@ from mnist_helpers.network.receptive_field import Field, Reads, Shape, map_shape
 IMAGE = "image"
 SOFTMAX = "softmax"
 Values = dict[fx.Node, object]  # what each step gives
+FLATTENING = ("flatten", "view", "reshape")
 OPS = {IMAGE: "Input", SOFTMAX: "Softmax"}
 MODULES = {  # functions and methods, and the module that does the same
     "relu": nn.ReLU,
@@ -121,6 +122,14 @@ class Network:
     def users(self, layer: str) -> list[str]:
         """The layers that read a layer."""
         return [user.name for user in self.layers.values() if layer in user.inputs]
+
+    def read_by(self, layer: str) -> str:
+        """What a layer reads first: of a flattening, the maps before it; of the image, itself."""
+        name = next(iter(self.layers[layer].inputs), layer)
+        before = self.layers[name]
+        if before.op.lower() in FLATTENING and len(before.shape) == 1 and self.reads[name]:
+            return before.inputs[0]
+        return name
 
     def with_weights(self, weights: dict[str, Tensor]) -> "Network":
         """The same network with other weights: a state_dict of its form."""

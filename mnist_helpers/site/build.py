@@ -1,20 +1,17 @@
 """The site: the lab, the notebooks as saved, the documents, a start page; the report's page."""
 
 import base64
-import html
 import json
 import re
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 import nbformat
 import numpy as np
 import safetensors.torch
 from nbconvert import HTMLExporter
-from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
@@ -26,24 +23,20 @@ from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
 from mnist_helpers.runs.snapshots import load_snapshots
 
-PAGE = Path(__file__).parent / "page"
+PAGES = Path(__file__).parent  # with the folder `page`, which is a template of nbconvert's
 DOCS = PROJECT_DIR / "docs"
 # one for all notebooks: its templates are compiled once
-EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+EXPORTER = HTMLExporter(
+    template_name="page",
+    extra_template_basedirs=[str(PAGES)],
+    preprocessors=["nbconvert.preprocessors.ExtractOutputPreprocessor"],
+)
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
-CHANGES = {  # in all pages but the lab
-    "<title>index": "<title>Start",
-    r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)': r'href="\3.html',
-    "README.html": "index.html",
-    r"<pre>explore\(.*</pre>": '<p class="widget">In JupyterLab an explorer stands here, to click '
-    'and slide. <a href="lab.html">The lab</a> needs no installation.</p>',
-    "<pre>": '<pre tabindex="0">',  # keys can scroll it
-}
-ALONE = {  # in the report, which has no page beside it
-    r'<a href="[^":]*">(.*?)</a>': r"\1",
-    r"<pre>explore\(.*</pre>": "",
-    "<pre>": '<pre tabindex="0">',
-}
+# a call whose picture the lab shows, too, at the same place
+SHOWN = re.compile(
+    r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\"))*"
+    r"((?:, (?:layer|channel|row|column)=[\w\"]+)*)\)$"
+)
 
 
 def write_site(subject: Subject, out: Path) -> None:
@@ -53,19 +46,36 @@ def write_site(subject: Subject, out: Path) -> None:
         subject: a `SimpleCNN` and the images that the lab shows.
         out: the folder, which exists.
     """
-    pages = {}
-    for path in notebook_paths(()):
-        pages[path.stem] = notebook_body(nbformat.read(path, as_version=4))
-    ways = pages["00_start_here"].partition("</h1>")[2].partition("<p>Terms are")[0]
-    pages["index"] = (PAGE / "start.html").read_text("utf-8") + ways
+    files = {"lab.html": lab_page(subject).encode()}
+    for path in (*notebook_paths(()), *DOCS.glob("*.png")):
+        files[path.name] = path.read_bytes()
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in notebook_paths(())}
+    ways = notebooks["00_start_here"].cells[0].source.partition("\n")[2].partition("Terms are")[0]
+    notebooks["index"] = document((PAGES / "page" / "start.html").read_text("utf-8") + ways)
     for path in DOCS.glob("*.md"):
-        pages[path.stem] = markdown2html(path.read_text("utf-8"))
-    for name, body in pages.items():
-        text = changed(filled("page", title=name, body=body), CHANGES)
-        write_files({out / f"{name}.html": text.encode()})
-    write_files({out / "lab.html": lab_page(subject).encode()})
-    for path in DOCS.glob("*.png"):
-        write_files({out / path.name: path.read_bytes()})
+        notebooks[path.stem] = document(path.read_text("utf-8"))
+    for name, notebook in notebooks.items():
+        mark_shown(notebook)
+        page, resources = EXPORTER.from_notebook_node(notebook, {"unique_key": name})
+        page = re.sub(r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)', r'href="\3.html', page)
+        files[f"{name}.html"] = page.encode()
+        files.update(resources["outputs"])
+    for name, content in files.items():
+        write_files({out / name: content})
+
+
+def document(text: str) -> NotebookNode:
+    """A text in Markdown as a notebook of one cell."""
+    return new_notebook(cells=[new_markdown_cell(text)])
+
+
+def mark_shown(notebook: NotebookNode) -> None:
+    """Gives each cell whose picture the lab shows, too, its address there."""
+    for cell in notebook.cells:
+        call = SHOWN.search(cell.source)
+        if call:
+            fields = call[1].replace('"', "").replace(", ", "#", 1).replace(", ", "&")
+            cell.metadata.lab = f"lab.html{fields}"
 
 
 def report_page(title: str, notebook: NotebookNode) -> str:
@@ -74,27 +84,8 @@ def report_page(title: str, notebook: NotebookNode) -> str:
     Args:
         title: what was analysed, a text of any letters.
     """
-    title = html.escape(printable(title))
-    body = f'<p class="lead">{title}</p>\n{notebook_body(notebook)}'
-    return changed(filled("page", title=title, nav="", body=body), ALONE)
-
-
-def notebook_body(notebook: NotebookNode) -> str:
-    """A notebook's cells and outputs as HTML."""
-    return EXPORTER.from_notebook_node(notebook)[0]
-
-
-def changed(page: str, changes: Mapping[str, str]) -> str:
-    """A page with something else in the place of each pattern."""
-    for pattern, replacement in changes.items():
-        page = re.sub(pattern, replacement, page)
-    return page
-
-
-def filled(template: str, **parts: str) -> str:
-    """A template with its parts, and with the files of the site by their names."""
-    shared = {path.stem: path.read_text("utf-8") for path in PAGE.iterdir()}
-    return Template(shared[template]).substitute(shared, **parts)
+    page, _ = EXPORTER.from_notebook_node(notebook, {"title": printable(title)})
+    return re.sub(r'<a href="[^":#]*">(.*?)</a>', r"\1", page)  # no page stands beside it
 
 
 def lab_page(subject: Subject) -> str:
@@ -128,8 +119,8 @@ def lab_page(subject: Subject) -> str:
         "mean": MEAN,
         "std": STD,
     }
-    return filled(
-        "lab_page",
+    return EXPORTER.environment.get_template("lab.html.j2").render(
+        name="lab",
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),

@@ -33,7 +33,7 @@ def arithmetic(look: Look) -> Scene:
     rule = Text(text=sentence(look, sums), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
-        rows = [Row([*read_tables(sums, patch_channel), rule])]
+        rows = [Row([*read_tables(look, sums, patch_channel), rule])]
     else:
         steps = products(
             sums.patch[patch_channel], sums.kernel[patch_channel], patch_select(sums, patch_channel)
@@ -76,12 +76,18 @@ def framed_maps(look: Look, sums: Arithmetic, patch_channel: int) -> Row:
     return Row(marks)
 
 
-def read_tables(sums: Arithmetic, patch_channel: int) -> list[Item]:
+def read_tables(look: Look, sums: Arithmetic, patch_channel: int) -> list[Item]:
     """What a value without a kernel reads."""
     if not sums.patch.size:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
-        return [Table(values=in_rows(sums.patch.ravel()), title="reads")]
+        values = in_rows(sums.patch.ravel())
+        names = look.subject.layers[look.layer].inputs
+        if sums.rule == "softmax":
+            names = look.subject.digits
+        if len(values) > 1:
+            names = ()
+        return [Table(values=values, columns=names, title="reads")]
     patch = sums.patch[patch_channel]
     framed_cell = None
     if sums.rule == "max":

@@ -40,13 +40,16 @@ def top_images(look: Look) -> Scene:
     """The images that excite a channel most, one made for it, and its mean over each class."""
     subject = look.subject
     mask = look.image_mask
-    subset = "images"
+    means = subject.class_means(look.layer, look.weights)[:, look.channel]
+    subset = ""
     emphasis = []
+    digit = int(np.nanargmax(means))
     if look.target is not None:
-        name = subject.digits[look.target]
-        mask = mask & (subject.labels == look.target)
-        subset = f"images of class {name}"
-        emphasis = [look.target]
+        digit = look.target
+        name = subject.digits[digit]
+        mask = mask & (subject.labels == digit)
+        subset = f" of class {name}"
+        emphasis = [digit]
         if not mask.any():
             count = f"none of the {int(look.image_mask.sum()):,} images"
             raise InputError(f"{count} is of class {name}; choose another class.")
@@ -55,10 +58,23 @@ def top_images(look: Look) -> Scene:
     start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(look.layer, look.weights, look.channel)
     columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
-    means = subject.class_means(look.layer, look.weights)[:, look.channel]
+    names = ", ".join(map(str, images[:4]))
+    place = f"{look.layer}, channel {look.channel}"
+    caption = (
+        f"{place}: strongest in images {names}{subset}, by the value above each. "
+        f"{driving(look, means)}"
+    )
+    if not look.image_mask.all():
+        caption += f" Only {filter_text(subject, look.filter)}."
+    charts = Row([class_mean_bars(look, means, emphasis), excited_channels(look, digit)])
+    return Scene(Column([Row(columns), charts]), caption)
+
+
+def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
+    """The mean activation of a channel over each class, (classes,)."""
     low = min(0, np.nanmin(means))
     high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
-    bars = class_bars(
+    return class_bars(
         look,
         ".2g",
         {"mean": means},
@@ -68,14 +84,26 @@ def top_images(look: Look) -> Scene:
         title="mean activation by class",
         select={"target": INDEX},
     )
-    names = ", ".join(map(str, images[:4]))
-    place = f"{look.layer}, channel {look.channel}"
-    caption = (
-        f"{place}: strongest in {subset} {names}, by the value above each. {driving(look, means)}"
+
+
+def excited_channels(look: Look, digit: int) -> Bars:
+    """The channels whose mean over a class is highest above their mean over all classes."""
+    means = look.subject.class_means(look.layer, look.weights)  # (classes, C)
+    excess = means[digit] - np.nanmean(means, axis=0)
+    channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
+    heights = excess[channels].clip(0)
+    top = float(heights.max()) or 1.0
+    return Bars(
+        ticks=[str(channel) for channel in channels],
+        series={"mean above that of all classes": heights},
+        limits=(0.0, top),
+        axis={"0": 0.0, number(top, ".2g"): top},
+        axes=(f"Channel of {look.layer}", "Mean above all"),
+        numbers=[number(height, ".2g") for height in heights.tolist()],
+        emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
+        title=f"channels that class {look.subject.digits[digit]} excites most",
+        select={"channel": channels},
     )
-    if not look.image_mask.all():
-        caption += f" Only {filter_text(subject, look.filter)}."
-    return Scene(Column([Row(columns), bars]), caption)
 
 
 def top_image(look: Look, image: int) -> Column:
@@ -91,8 +119,10 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     """An image (C, H, W) with what the largest value sees of it framed, and that enlarged."""
     place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
-    top, left, bottom, right = box or (0, 0, *values.shape[1:])
     whole = picture(values, SMALL, frames=frames_of(box), **fields)
+    if box is None or box == (0, 0, *values.shape[1:]):
+        return Column([whole])
+    top, left, bottom, right = box
     window = picture(values[:, top:bottom, left:right], SMALL, select={})
     return Column([whole, window])
 
@@ -111,23 +141,36 @@ def attribution(look: Look) -> Scene:
     target = look.target
     if target is None:
         target = int(look.probs.argmax())
-    rows = [attribution_row(look, target, weights) for weights in look.compared]
     name = look.subject.digits[target]
     caption = (
         f"{look.title}. What counts for class {name}: each map from −1 (blue, against it) to 1 "
         "(red, for it); saliency and Grad-CAM have no sign."
     )
+    sides = {}
+    for weights in look.compared:
+        sides[weights] = look.subject.attributions(
+            look.image_or_ink, target, weights, *look.disturbed
+        )
+    width = 168
+    if len(sides) > 1:
+        width = 112
+    rows = [attribution_row(look, f"{side}, class {name}", sides[side], width) for side in sides]
+    if look.compare == "difference":
+        first, second = sides.values()
+        maps = {method: first[method] - second[method] for method in first}
+        rows.append(attribution_row(look, f"difference, class {name}", maps, width, 2))
+        caption += f" Difference: {look.weights} − {look.other}, from −2 to 2."
     return Scene(Column(rows), caption)
 
 
-def attribution_row(look: Look, target: int, weights: str) -> Row:
-    """The image and what each method marks, on one scale from −1 to 1."""
-    title = f"{weights}, class {look.subject.digits[target]}"
-    marks = [picture(look.pixels, 168, title=title, select={})]
-    methods = look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
-    for method, values in methods.items():
+def attribution_row(
+    look: Look, title: str, maps: dict[str, np.ndarray], width: int, end: int = 1
+) -> Row:
+    """The image and what each method marks, on one scale from −`end` to `end`."""
+    marks = [picture(look.pixels, width, title=title, select={})]
+    for method, values in maps.items():
         is_last = method == "Grad-CAM"
-        marks.append(grid(values[None], 168, [(-1, 1)], title=method, colour_bar=is_last))
+        marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=is_last))
     return Row(marks, together=True)
 
 

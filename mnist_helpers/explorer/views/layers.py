@@ -1,6 +1,7 @@
 """What the layers of a network hold: the way of an image, the kernels, the feature maps."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -102,9 +103,10 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
 
 
 def kernels(look: Look) -> Scene:
-    """The kernels of a convolution: those of one output channel large, beside them all."""
-    name = convolution(look)
-    weights = look.subject.kernels(look.quantity, look.weights)[name]
+    """The kernels of a layer: those of one output channel large, beside them all."""
+    all_weights = look.subject.kernels(look.quantity, look.weights)
+    name = kernel_layer(look, all_weights)
+    weights = all_weights[name]
     outs, ins, height, width = weights.shape
     channel = min(look.channel, outs - 1)
     limits = colour_limits(weights.reshape(-1, height, width), look.limits)
@@ -123,15 +125,12 @@ def kernels(look: Look) -> Scene:
     return Scene(Row(marks), caption)
 
 
-def convolution(look: Look) -> str:
-    """The last convolution up to the selected layer, or else the first."""
+def kernel_layer(look: Look, names: Iterable[str]) -> str:
+    """The last layer with kernels up to the selected one, or else the first."""
     layers = list(look.maps)
-    convolutions = look.subject.network.convolutions
-    name = convolutions[0]
-    for layer in layers[: layers.index(look.layer) + 1]:
-        if layer in convolutions:
-            name = layer
-    return name
+    before = layers[: layers.index(look.layer) + 1]
+    upto = [name for name in names if name in before]
+    return [next(iter(names)), *upto][-1]
 
 
 def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
@@ -146,8 +145,11 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
     else:
         kernels = weights[channel]  # (in, height, width)
         field = "input_channel"
-        first = channel // (outs // look.subject.network.modules[name].groups) * ins
+        groups = getattr(look.subject.network.modules[name], "groups", 1)  # a linear layer has none
+        first = channel // (outs // groups) * ins
         columns = 4
+        if ins > 16:
+            columns = 8
         if look.limits == "each":
             limits = limits[channel * ins :][:ins]
         channel = look.input_channel

@@ -10,6 +10,7 @@ const MOMENTS = [...LAB.moments, null]; // of the run; and the page's own weight
 const networks = new Map(MOMENTS.map((moment) => [moment, {}]));
 const outputsOf = keeping(forward);
 const slider = document.getElementById("moment");
+const said = document.getElementById("said"); // what was wrong with an address or a file
 const own = document.getElementById("own"); // whose weights stand at its end
 
 /** The image of a selection: the one place that says where it comes from. */
@@ -90,9 +91,8 @@ function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
   const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : LAB.first;
   const [channel, row, column] = LAYERS[layer].shape.map((count) => range(count));
-  const image = range(IMAGES.length);
   const known = {
-    image,
+    image: range(IMAGES.length),
     layer: [layer],
     channel,
     row,
@@ -119,15 +119,17 @@ const host = {
   },
 };
 
-/** Shows a selection, or says what was wrong with the address. */
-function show(selection, serial = host.state?.serial, error = "") {
+/** Shows a selection, and gives the look at it. */
+function show(selection, serial = host.state?.serial) {
   const look = lookAt(selection);
   const scenes = { header: headerOf(look), trail: row(), scene: sceneOf(look) };
   host.selection = selection;
-  host.state = { scenes, error, serial };
+  host.state = { scenes, error: "", serial };
+  write(said, "");
   host.tell?.();
   drawPicker();
   drawSlider();
+  return look;
 }
 
 /** Shows a selection and writes it into the address. */
@@ -141,7 +143,8 @@ function goThere() {
   try {
     go(selectionOf(location.hash.slice(1)));
   } catch (wrong) {
-    show(host.selection, undefined, `This address leads nowhere: ${oneLine(wrong.message)}.`);
+    const { name } = show(host.selection);
+    write(said, `This address leads nowhere: ${oneLine(wrong.message)}. ${name} is shown instead.`);
   }
 }
 
@@ -151,8 +154,7 @@ function drawPicker() {
   const side = matchMedia("(pointer: coarse), (max-width: 620px)").matches ? 44 : 28;
   const { image } = host.selection;
   if (!differs(box, [side, image])) return;
-  const pixels = array(ALL_PIXELS, IMAGES.length, 28, 28);
-  const pictures = grid(pixels, side, [[LAB.levels[0], LAB.levels.at(-1)]], {
+  const pictures = grid(array(ALL_PIXELS, IMAGES.length, 28, 28), side, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
     frames: [[image, null]],
     columns: 50,
@@ -173,8 +175,9 @@ function drawSlider() {
   write(document.getElementById("reader"), name);
 }
 
-/** Takes other weights from a file of the reader's; what is wrong with it is said. */
-async function takeWeights(file) {
+/** Takes other weights from the first of the reader's files; what is wrong with it is said. */
+async function takeWeights([file]) {
+  if (!file) return;
   let sentence = "is read: the slider now ends with its network.";
   try {
     if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
@@ -187,7 +190,7 @@ async function takeWeights(file) {
     const cause = wrong.constructor === Error ? wrong.message : "it can't be read"; // or a folder
     sentence = `was not taken: ${oneLine(cause)}. Nothing has changed.`;
   }
-  write(document.getElementById("said"), `${oneLine(file.name)} ${sentence}`);
+  write(said, `${oneLine(file.name)} ${sentence}`);
 }
 
 /** Puts everything on the page. */
@@ -202,11 +205,11 @@ async function start() {
   slider.oninput = () => show({ ...host.selection, weights: MOMENTS[slider.value] });
   slider.onchange = () => go(host.selection); // at rest: browsers allow few addresses a second
   const input = document.getElementById("file");
-  input.onchange = () => input.files.length && takeWeights(input.files[0]);
+  input.onchange = () => takeWeights(input.files);
   document.ondragover = (event) => event.preventDefault();
   document.ondrop = (event) => {
     event.preventDefault();
-    if (event.dataTransfer.files.length) takeWeights(event.dataTransfer.files[0]);
+    takeWeights(event.dataTransfer.files);
   };
 }
 

@@ -268,7 +268,11 @@ function readTables({ at }, place) {
   const { op } = LAYERS[at.layer];
   const [patch] = place.patch;
   if (!patch) return [];
-  if (op === "Softmax") return [table(inRows(place.patch.flat()), { title: "reads" })];
+  if (op === "Softmax") {
+    const values = place.patch.flat();
+    const columns = values.map((_, i) => String(i));
+    return [table(inRows(values), { title: "reads", columns })];
+  }
   const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
   return [patchTable(place, patch, 0, { title: "reads", framed_cell })];
 }
