@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import os
 import pickle
 import platform
@@ -30,10 +31,13 @@ from mnist_helpers.model import SimpleCNN
 SAFETENSORS = ".safetensors"
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
-REMEDY = (
-    "`git restore best_mnist_cnn.pth` or "
-    "`mnist-helpers train --model-save-path best_mnist_cnn.pth` makes a good one"
+INERT = (  # what often lies beside weights: read as nothing, so that nothing is executed
+    "argparse.Namespace types.SimpleNamespace pathlib.PosixPath pathlib.WindowsPath "
+    "pathlib._local.PosixPath pathlib._local.WindowsPath datetime.datetime numpy.dtype "
+    "numpy.ndarray numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct "
+    "numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct"
 )
+log = logging.getLogger("mnist_helpers")
 
 
 class Figures(TypedDict, total=False):
@@ -48,12 +52,21 @@ class Recipe(TypedDict, total=False):
 
     seed: Seed
     val_size: Count
+    data_dir: str
+
+
+class DataSet(TypedDict):
+    """What a card says of the data."""
+
+    name: str
+    class_names: list[str]
 
 
 class Card(TypedDict, total=False):
     """What is read in a card; it may say more."""
 
     sha256: str
+    data_set: DataSet
     test: Figures
     validation: Figures
     config: Recipe
@@ -95,13 +108,40 @@ def save_checkpoint(
         },
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(card, indent=2) + "\n"
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load
-    write_files({path: content, beside: text.encode()}, withdraw=beside)
+    write_files({path: content, beside: text.encode(errors="replace")}, withdraw=beside)
     if path.read_bytes() != content:  # nor where another process has saved in between
         beside.unlink(missing_ok=True)
     return card
+
+
+class Inert:
+    """What may lie beside weights and isn't needed: takes anything, and does nothing."""
+
+    def __init__(self, *state: object) -> None: ...
+
+    __setstate__ = __init__
+
+
+def remedy_for(path: Path) -> str:
+    """What to do where a checkpoint or its card won't do."""
+    if os.path.abspath(path) in (str(CHECKPOINT_PATH), str(card_path(CHECKPOINT_PATH))):
+        train = "`mnist-helpers train --model-save-path best_mnist_cnn.pth`"
+        return f"`git restore {path.name}` or {train} makes a good one"
+    return (
+        "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none"
+    )
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The file of weights that is meant by `path`, which may be the folder of a run."""
+    path = Path(path).expanduser()
+    for name in ("model.pth", "state.pt"):  # of a run's end, and of its last epoch
+        if os.path.isfile(path / name):
+            return path / name
+    return path
 
 
 def load_checkpoint(
@@ -110,18 +150,19 @@ def load_checkpoint(
     """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
     Nothing in the file is executed. A .safetensors file may lie beside the card of the checkpoint
-    from which it was exported, as its metadata says.
+    from which it was exported, as its metadata says. `path` may be the folder of a run, and the
+    weights may be wrapped, as `find_weights` says.
 
     Raises:
         InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one
             the card describes.
     """
-    path = Path(path)
-    content = read_file(path, MOST_BYTES, REMEDY)
-    weights = decode_tensors(content, path, REMEDY)
-    card = read_card(card_path(path))
+    path = checkpoint_file(path)
+    remedy = remedy_for(path)
+    content = read_file(path, MOST_BYTES, remedy)
     model = SimpleCNN()
-    require_fit(path, weights, model, REMEDY)
+    weights = find_weights(path, decode_tensors(content, path, remedy), model)
+    card = read_card(card_path(path))
     sums = [hashlib.sha256(content).hexdigest()]
     if path.suffix == SAFETENSORS:
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which names the origin
@@ -130,11 +171,51 @@ def load_checkpoint(
     if card and card.get("sha256") not in sums:
         raise InputError(
             f"{path} is not the file that {card_path(path).name} describes "
-            f"(sha256 {sums[0][:12]}…); {REMEDY}."
+            f"(sha256 {sums[0][:12]}…); {remedy}."
         )
     model.load_state_dict(weights)
     # channels_last is faster for convolutions on a CPU
     return model.to(select_device(device), memory_format=torch.channels_last).eval(), card
+
+
+def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of `model` in what a file holds, if there is one reading of it.
+
+    They may be wrapped in dicts, beside other things, and all names may begin with _orig_mod.,
+    module. or the like. The best weights of a run's state are preferred to its last.
+
+    Raises:
+        InputError: there are none, or several.
+    """
+    tensors = flat_tensors(value)
+    first = next(iter(model.state_dict()))
+    readings = {}
+    for start in [name.removesuffix(first) for name in tensors if name.endswith(first)][:99]:
+        names = [name for name in tensors if name.startswith(start)]
+        readings[start] = {name.removeprefix(start): tensors[name] for name in names}
+    fitting = [start for start in readings if not _misfit(readings[start], model)]
+    if ".best_weights." in fitting:
+        fitting = [".best_weights."]
+    if len(fitting) > 1:
+        raise InputError(f"{path} holds several such networks ({', '.join(fitting)}); give one.")
+    start = (fitting or [*readings, "."])[0]
+    weights = readings.get(start, tensors)
+    require_fit(path, weights, model, remedy_for(path))
+    if start != ".":
+        log.warning("%s: its weights are those under %s", path, start.strip("."))
+    return weights
+
+
+def flat_tensors(value: object) -> dict[str, Tensor]:
+    """The tensors in dicts in dicts, by the names that lead there, each after a dot."""
+    tensors = {}
+    parts = [("", value)]
+    for place, part in parts:  # which grow, but not for ever
+        if torch.is_tensor(part) and not place.endswith(".n_averaged"):  # a counter of swa_utils
+            tensors[place] = part
+        if isinstance(part, dict) and len(parts) < 10_000:
+            parts += [(f"{place}.{name}"[:999], inner) for name, inner in part.items()]
+    return tensors
 
 
 def load_tensors(path: Path, remedy: str) -> object:
@@ -164,7 +245,8 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
         elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
             raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
         try:
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([(Inert, name) for name in INERT.split()]):
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise InputError(
                 f"{path} holds more than plain weights and was not opened, for it could run code; "
@@ -180,17 +262,14 @@ def read_card(path: Path) -> dict[str, object]:
     """
     if not os.path.exists(path):
         return {}
-    return read_json(path, Card, "is no card in JSON", REMEDY.replace(".pth", ".json", 1))
+    return read_json(path, Card, "is no card in JSON", remedy_for(path))
 
 
 def require_fit(what: object, weights: object, model: nn.Module, remedy: str) -> None:
     """Raises an InputError where `weights` are no state_dict of a model of this form."""
     misfit = f"is no state_dict (names and tensors), but a {type(weights).__name__}"
-    if isinstance(weights, dict):
-        if isinstance(weights.get("state_dict"), dict):
-            raise InputError(f"{what} wraps the weights; give its part state_dict alone.")
-        if all(isinstance(tensor, Tensor) for tensor in weights.values()):
-            misfit = _misfit(weights, model)
+    if isinstance(weights, dict) and all(map(torch.is_tensor, weights.values())):
+        misfit = _misfit(weights, model)
     if misfit:
         raise InputError(f"{what} {misfit}; {remedy}.")
 

@@ -168,7 +168,7 @@ class Config:
     device: Annotated[str, Meta(description="a name; use auto")] = "auto"
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
     data_dir: Annotated[Path, PATH] = DATA_DIR
-    """Folder of MNIST, or of a data set in its IDX form."""
+    """Folder of MNIST or another data set: IDX, CSV, npz, pictures."""
     model_save_path: Annotated[Path | None, PATH] = None
     """Where the best weights and their card go, besides the run's own folder."""
     num_workers: Annotated[int, whole(0, 64)] = 0

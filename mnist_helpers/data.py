@@ -1,8 +1,6 @@
-"""MNIST and its relatives: IDX files to tensors, the three parts, batches, augmentation."""
+"""MNIST and its relatives as tensors: the three parts, batches, augmentation."""
 
-import gzip
-import hashlib
-import io
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,37 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError
-from mnist_helpers.files import decoding, read_file
+from mnist_helpers.files import decoding
+from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, find_source
 
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel
-IMAGE_SIZE = 28
-MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
-PLACES = ("", "*/", "*/*/")  # in data_dir, where the files may lie: not in all of a disk
-ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
-    "MNIST": {
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-    },
-    "FashionMNIST": {
-        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-    },
-    "KMNIST": {
-        "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
-        "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
-        "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
-        "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
-    },
-}
-STEMS = {"train": ("train",), "test": ("t10k", "test")}  # of the files' names
-REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
-OTHER = "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir"
 
 
 class Splits(NamedTuple):
@@ -61,98 +34,36 @@ def normalise(pixels: Tensor) -> Tensor:
     return pixels.unsqueeze(1).float().div_(255).sub_(MEAN).div_(STD)
 
 
-def read_idx(path: Path) -> Tensor:
-    """Reads one IDX file of bytes, packed with gzip or not, as a uint8 tensor (N,) or (N, H, W).
-
-    torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable
-    folder.
-    Format: two zero bytes, a type byte (8: unsigned), the number of dimensions, each dimension as a
-    big-endian 32-bit integer, then the values (LeCun, Cortes and Burges, "The MNIST database",
-    1998).
-
-    Raises:
-        InputError: the file is damaged; the message names its md5 sum, and the right one where it
-            is known.
-    """
-    content = read_file(path, MOST_BYTES, REMEDY)
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    known = ORIGINALS.keys() & set(path.parts[-3:])  # data sets, told by the folder's name
-    original = None
-    if len(known) == 1:
-        original = ORIGINALS[known.pop()].get(path.name)
-    if original and md5 != original:
-        raise InputError(
-            f"{path} is not the original: its md5 sum is {md5}, not {original}; {REMEDY}."
-        )
-    with decoding(path, f"(md5 sum {md5}) is no whole IDX file", REMEDY):
-        file = io.BytesIO(content)
-        if path.suffix == ".gz":
-            file = gzip.GzipFile(fileobj=file)
-        magic = file.read(4)
-        if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
-            raise ValueError("it does not begin as one")
-        shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
-        size = math.prod(shape)
-        values = b""
-        if size <= MOST_BYTES:
-            # no more is unpacked than the header says, and one byte, which must not be there
-            values = file.read(size + 1)
-        if len(values) != size:
-            raise ValueError(f"its header says {shape}, its length otherwise")
-        return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())
-
-
 def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
-    """Loads "train" or "test" from the IDX files in `data_dir` or at most two folders below it.
+    """Loads "train" or "test" from `data_dir` or at most two folders below it.
 
-    Knows the file names of MNIST, Fashion-MNIST, KMNIST and EMNIST (whose images are stored
-    transposed).
+    `readers` names the forms: IDX files as those of MNIST, tables, arrays, pictures by class.
 
     Raises:
         InputError: a file is missing or damaged, or the images and labels don't fit the model or
             each other.
     """
-    images_path = _find_idx(data_dir, part, "images-idx3")
-    labels_path = _find_idx(data_dir, part, "labels-idx1")
-    pixels = read_idx(images_path)
-    labels = read_idx(labels_path)
-    if labels.ndim != 1 or pixels.shape != (len(labels), IMAGE_SIZE, IMAGE_SIZE):
-        shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
-        raise InputError(
-            f"{images_path} and {labels_path.name} have shapes {shapes}, not (N, 28, 28) and (N,); "
-            f"{OTHER}."
+    source = find_source(data_dir)
+    names = ", ".join(path.name for path in getattr(source, part)[:4])
+    with decoding(f"{data_dir} ({names or part})", "can't be used", OTHER):
+        images, labels = READERS[source.kind](source, part)
+        right = (len(labels) or 1, IMAGE_SIZE, IMAGE_SIZE)
+        fits = (images.shape, labels.shape, images.dtype) == (right, right[:1], np.uint8)
+        if not fits or not set(labels.tolist()).issubset(range(10)):
+            raise ValueError(
+                f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
+                f"{labels.max(initial=0)}"
+            )
+        dataset = TensorDataset(
+            normalise(torch.from_numpy(images)), torch.from_numpy(labels).long()
         )
-    if not len(labels):
-        raise InputError(f"{images_path} holds no image; {OTHER}.")
-    if labels.max() > 9:
-        raise InputError(f"{labels_path} has labels up to {labels.max()}; {OTHER}.")
-    if images_path.name.startswith("emnist"):
-        pixels = pixels.transpose(1, 2)
-    return TensorDataset(normalise(pixels), labels.long())
-
-
-def _find_idx(data_dir: Path, part: str, kind: str) -> Path:
-    """The one file of that kind; the packed one where both lie there: its content can be checked.
-
-    Raises:
-        InputError: there is none, or one of each of several data sets.
-    """
-    paths = []
-    with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
-        for place in PLACES:
-            for stem in STEMS[part]:
-                paths += data_dir.glob(f"{place}*{stem}-{kind}-ubyte*")
-    paths = [path for path in paths if not path.is_dir()]
-    if not paths:
-        raise InputError(
-            f"{data_dir} holds no file *{STEMS[part][0]}-{kind}-ubyte.gz; give a folder with the "
-            "four files of MNIST as data_dir, or get them with `mnist-helpers download` "
-            "(in the collection, git restore MNIST-Data)."
-        )
-    count = len({str(path).removesuffix(".gz") for path in paths})
-    if count > 1:
-        raise InputError(f"{data_dir} holds {count} data sets; give a folder with one as data_dir.")
-    return max(paths)
+    if source.train is source.test and source.kind != "arrays":
+        if part == "test":
+            log = logging.getLogger("mnist_helpers")
+            log.warning("%s has no test part: a seventh is held out as that", data_dir)
+        halves = split_indices(dataset.tensors[1], -(-len(labels) // 7), torch.Generator())
+        dataset = TensorDataset(*dataset[halves[part == "test"]])
+    return dataset
 
 
 def split_indices(

@@ -18,6 +18,16 @@ import msgspec
 from mnist_helpers.config import InputError
 
 MOST_JSON = 16_000_000  # bytes; the card of a run of 10,000 epochs is smaller
+KINDS = {  # how files begin that are taken for others
+    "HEIC": rb"(?s).{4}ftyp(?:.{4}){0,15}?he(?:ic|ix|im|is|vc|vx|vm|vs)",
+    "PDF": rb"\s*%PDF-",
+    "a web page": (
+        rb"(?si)(?:\xef\xbb\xbf)?\s*(?:<\?xml.{0,200}?>\s*)?(?:<!--.{0,2000}?-->\s*){0,3}"
+        rb"<(?:!doctype html|html|head|body)"
+    ),
+    "SVG": rb"(?s)(?:\xef\xbb\xbf)?\s*<(?:svg|[?!].{0,4000}?<svg)",
+    "a zip archive": rb"PK\x03\x04",
+}
 STALE = 3600  # seconds after which what a killed process was writing is swept away
 
 
@@ -64,6 +74,14 @@ def read_json(path: Path, kind: object, what: str, remedy: str) -> object:
         value = msgspec.json.decode(content)
         msgspec.convert(value, kind)
         return value
+
+
+def file_kind(content: bytes) -> str:
+    """Which of KINDS a file is by its first bytes, whatever it is called; else an empty text."""
+    for kind, beginning in KINDS.items():
+        if re.match(beginning, content):
+            return kind
+    return ""
 
 
 def require_small(file: IO[bytes], most: int) -> None:

@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import json
 import shutil
 
@@ -8,7 +9,15 @@ import safetensors.torch
 import torch
 from test_cli import run
 
-from mnist_helpers import CHECKPOINT_PATH, InputError, SimpleCNN, load_checkpoint, make_model
+from mnist_helpers import (
+    CHECKPOINT_PATH,
+    Config,
+    InputError,
+    SimpleCNN,
+    load_checkpoint,
+    make_model,
+    save_checkpoint,
+)
 from mnist_helpers.commands.export import export_checkpoint
 from mnist_helpers.metrics import evaluate
 
@@ -76,9 +85,50 @@ def test_onnx_is_one_file_with_names_for_what_goes_in_and_out(files):
     assert not any(weights.external_data for weights in model.graph.initializer)
 
 
-def test_the_metadata_say_where_the_weights_are_from(files):
-    with safetensors.safe_open(files / "published.safetensors", "pt") as file:
-        assert file.metadata() == {"architecture": "SimpleCNN", "sha256": CARD["sha256"]}
+def onnx_metadata(path):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+
+
+def pt2_metadata(path):
+    extra = {"about.json": ""}
+    torch.export.load(path, extra_files=extra)
+    return json.loads(extra["about.json"])
+
+
+def safetensors_metadata(path):
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+READERS = {"onnx": onnx_metadata, "safetensors": safetensors_metadata, "pt2": pt2_metadata}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_metadata_say_what_goes_in_what_comes_out_and_where_from(files, kind):
+    found = READERS[kind](files / f"published.{kind}")
+    assert found == {
+        "architecture": "SimpleCNN",
+        "sha256": hashlib.sha256(CHECKPOINT_PATH.read_bytes()).hexdigest(),
+        "mean": "0.1307",
+        "std": "0.3081",
+        "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
+        "output": "logits",
+        "class_names": json.dumps([str(digit) for digit in range(10)]),
+    }
+
+
+def test_class_names_are_those_of_the_card_and_a_runs_folder_is_exported(tmp_path):
+    names = [f"class {index}" for index in range(10)]
+    figures = {"data_set": {"name": "mine", "class_names": names}}
+    save_checkpoint(make_model(3), tmp_path / "run" / "model.pth", Config(), figures)
+    out = tmp_path / "x.safetensors"
+    export_checkpoint(tmp_path / "run", "safetensors", out, torch.zeros(1, 1, 28, 28))
+    found = safetensors_metadata(out)
+    assert json.loads(found["class_names"]) == names
+    content = (tmp_path / "run" / "model.pth").read_bytes()
+    assert found["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("kind", FORMATS)

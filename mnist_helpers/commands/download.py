@@ -22,7 +22,7 @@ def run(options: Download) -> None:
     Raises:
         InputError: a file can't be written, or no mirror has it.
     """
-    folder = options.data_dir / "MNIST" / "raw"
+    folder = options.data_dir.expanduser() / "MNIST" / "raw"
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torchvision would wait for ever
     try:

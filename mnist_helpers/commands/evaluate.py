@@ -5,13 +5,22 @@ from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Evaluate
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import Predictions, evaluate
+from mnist_helpers.readers import about_data
 
 
 def run(options: Evaluate) -> None:
     """Measures and tells."""
     model, card = load_checkpoint(options.checkpoint, options.device)
+    name = about_data(options.data_dir, "test")["name"]
     test = load_idx_part(options.data_dir, "test")
+    log.info("data set %s, in %s", name, options.data_dir)
     log.info("test %s", describe(evaluate(model, test)))
+    older = {"name": card.get("config", {}).get("data_dir", name)}
+    trained = card.get("data_set", older)["name"]
+    if trained not in (name, options.data_dir.name):
+        log.info(
+            "its card names another data set, %s: it was not trained for these images", trained
+        )
     if "accuracy" in card.get("test", {}):
         log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
 

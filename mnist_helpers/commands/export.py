@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -9,26 +10,26 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mnist_helpers.checkpoint import load_checkpoint
+from mnist_helpers.checkpoint import checkpoint_file, load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Export
 from mnist_helpers.config import PROJECT_DIR, Format, InputError
-from mnist_helpers.data import load_idx_part
+from mnist_helpers.data import MEAN, STD, load_idx_part
 from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.model import SimpleCNN
+from mnist_helpers.readers import CLASSES
 
 OPSET = 18  # in which torch.onnx writes; another would be converted from it
 TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's
 
 
-def make(kind: Format, model: nn.Module, sha256: str) -> bytes:
+def make(kind: Format, model: nn.Module, about: dict[str, str]) -> bytes:
     """The content of a file of that `kind`.
 
     ONNX and pt2 map `images` (batch, 1, 28, 28) to `logits` (batch, 10). Safetensors are the
-    weights alone; their metadata name the class of `model` and the `sha256` of its checkpoint.
+    weights alone. All have `about` in their metadata, pt2 as about.json in its extra files.
     """
     if kind == "safetensors":
-        about = {"architecture": type(model).__name__, "sha256": sha256}
         return safetensors.torch.save(model.state_dict(), about)
     images = torch.zeros(2, 1, 28, 28)
     shapes = ({0: torch.export.Dim("batch")},)
@@ -47,9 +48,10 @@ def make(kind: Format, model: nn.Module, sha256: str) -> bytes:
             dynamo=True,
             dynamic_shapes=shapes,
         )
+        onnx_program.model.metadata_props.update(about)
         return onnx_program.model_proto.SerializeToString()
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    torch.export.save(program, buffer, extra_files={"about.json": json.dumps(about)})
     return buffer.getvalue()
 
 
@@ -82,10 +84,20 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     if out.suffix != f".{kind}":
         raise InputError(f"out is {out}, but must be a file name ending in .{kind}.")
     require_writable(out, "out")
-    model = load_checkpoint(checkpoint)[0].to(memory_format=torch.contiguous_format)
-    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    model, card = load_checkpoint(checkpoint)
+    model.to(memory_format=torch.contiguous_format)
+    names = card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
+    about = {
+        "architecture": type(model).__name__,
+        "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),
+        "mean": str(MEAN),
+        "std": str(STD),
+        "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
+        "output": "logits",
+        "class_names": json.dumps(names),
+    }
     with warnings.catch_warnings(action="ignore"):
-        content = make(kind, model, sha256)
+        content = make(kind, model, about)
         difference = (ask(kind, content, images) - model(images)).abs().max().item()
     if not difference <= TOLERANCE:  # as nan is not, either
         answers = f"answers otherwise than PyTorch, by up to {difference:.1e} a logit"

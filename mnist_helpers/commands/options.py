@@ -9,8 +9,8 @@ from tyro.conf import Positional, UseAppendAction, arg
 from mnist_helpers.config import CHECKPOINT_PATH, PROJECT_DIR, Config, Format
 from mnist_helpers.explorer.selection import Selection
 
-Checkpoint = Annotated[Path, arg(help="a .pth that `mnist-helpers train` saved, or a .safetensors")]
-DataDir = Annotated[Path, arg(help="folder of MNIST, or of a data set in its IDX form")]
+Checkpoint = Annotated[Path, arg(help="a .pth or .safetensors, or the folder of a run")]
+DataDir = Annotated[Path, arg(help="folder of MNIST or another data set: IDX, CSV, npz, pictures")]
 Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
 
 

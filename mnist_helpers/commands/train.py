@@ -1,5 +1,6 @@
 """`mnist-helpers train`: a run in a folder of its own, saved, tested once, and resumed."""
 
+import contextlib
 import importlib
 import shlex
 import sys
@@ -18,6 +19,7 @@ from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, evaluate
 from mnist_helpers.model import make_model
+from mnist_helpers.readers import about_data
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
@@ -92,6 +94,8 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
         for part, dataset in parts.items():
             predictions[part] = evaluate(trainer.model, dataset)
         figures = run_figures(trainer.history, **predictions)
+        with contextlib.suppress(InputError):  # the files may be gone by now
+            figures["data_set"] = about_data(trainer.config.data_dir, "train")
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)
