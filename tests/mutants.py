@@ -99,7 +99,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/paper.py", ".max(axis=0).clip(0)", ".max(axis=0).clip(9)"),
     ("explorer/paper.py", "head.rjust(3)", '""'),
     ("explorer/paper.py", "words(head, 6), tiles[place]", 'words("", 6), tiles[place]'),
-    ("explorer/paper.py", "        edge = 1\n", "        edge = 3\n"),
+    ("explorer/paper.py", "edge = 2 - (", "edge = 3 - ("),
     ("runs/live.py", "self.steps / self.epoch_steps)  # how", "1)  # how"),
     ("runs/live.py", "predictions.accuracy:.1%", "1:.1%"),
     # the analysis

@@ -17,21 +17,8 @@ from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPac
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
-    Bars,
-    Box,
-    Column,
-    Item,
-    Lines,
-    Maps,
-    Mark,
-    Pad,
-    Row,
-    Scatter,
-    Scene,
-    Table,
-    Text,
-    number,
-)
+    Bars, Box, Column, Item, Lines, Maps, Mark, Pad, Row, Scatter, Scene, Table, Text, number,
+)  # fmt: skip
 from mnist_helpers.files import write_files
 from mnist_helpers.plots import (
     COLOURS,
@@ -196,9 +183,7 @@ def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
     """Draws the edge of a box into an enlarged map, two pixels wide, or one if it is small."""
     top, left, bottom, right = (side * zoom for side in box)
     framed = pixels[top:bottom, left:right]
-    edge = 2
-    if len(framed) < 16:
-        edge = 1
+    edge = 2 - (len(framed) < 16)
     inside = framed[edge:-edge, edge:-edge].copy()
     framed[:] = matplotlib.colors.to_rgba(ORANGE)
     framed[edge:-edge, edge:-edge] = inside
