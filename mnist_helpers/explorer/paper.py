@@ -17,7 +17,20 @@ from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPac
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
-    Bars, Box, Column, Item, Lines, Maps, Mark, Pad, Row, Scatter, Scene, Table, Text, number,
+    Bars,
+    Box,
+    Column,
+    Item,
+    Lines,
+    Maps,
+    Mark,
+    Pad,
+    Row,
+    Scatter,
+    Scene,
+    Table,
+    Text,
+    number,
 )  # fmt: skip
 from mnist_helpers.files import write_files
 from mnist_helpers.plots import (
