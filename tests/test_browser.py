@@ -46,7 +46,7 @@ subject = Subject(load_checkpoint()[0], images, labels, others=others)""",
     "explore(subject)",
     """slow = load_checkpoint()[0]
 _ = slow.fc2.register_forward_pre_hook(lambda module, inputs: time.sleep(1))
-explore(slow, images[:100], labels[:100], view="ablation")""",
+explore(slow, images[:100], labels[:100], views=("ablation",))""",
 ]
 OPACITY = "element => getComputedStyle(element).opacity"
 MEASURE = "Measure every channel"
@@ -135,7 +135,7 @@ class Desk:
         handle.wait_for()
 
     def number(self):
-        return self.root.get_by_role("spinbutton", name="Number", exact=True)
+        return self.root.get_by_role("spinbutton", name="Image", exact=True)
 
     def mark(self, title):
         exactly = re.compile(f"^{re.escape(title)}$")
@@ -235,6 +235,13 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     assert desk.root.get_by_label("Width of the line").input_value() == "30"
     desk.root.get_by_role("button", name="Back to your drawing").click()
     caption.filter(has_text="Your drawing, read as 1 with").wait_for()
+    desk.open("feature_maps")
+    desk.number().fill("3")  # the number that it has
+    desk.number().press("Enter")
+    caption.filter(has_text="Image 3").wait_for()
+    desk.open("drawing")
+    desk.root.get_by_role("button", name="Back to your drawing").click()
+    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
     desk.root.locator(".sheet-of-pad").press("z")  # the only stroke
     desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 3.")
     desk.root.locator(".sheet-of-pad").press("y")
@@ -300,17 +307,17 @@ def test_choices(desk):
     desk.open("feature_maps")
     desk.choose("Compare", "difference")
     desk.shows(view="feature_maps", compare="difference")
-    desk.choose("Colours", "robust")
+    desk.choose("Colours", "no outliers")
     desk.shows(view="feature_maps", compare="difference", limits="robust")
     desk.choose("Weights", "random")
     desk.shows(view="feature_maps", compare="difference", limits="robust", weights="random")
     desk.open("kernels")
-    desk.choose("Quantity", "gradient")
+    desk.choose("Show", "gradient")
     desk.shows(view="kernels", limits="robust", weights="random", quantity="gradient")
 
 
 def test_filters_index_and_an_empty_filter(desk, subject):
-    desk.choose("Read", "wrong")
+    desk.choose("Answers", "wrong")
     first = int((~subject.predictions.correct).nonzero()[0])
     desk.shows(image=first, read="wrong")
     wrong = int((~subject.predictions.correct).sum())
@@ -321,6 +328,10 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     index.fill("600")  # hidden by the filter, which goes away
     index.press("Enter")
     desk.shows(image=600)
+    alert = desk.root.get_by_role("alert")
+    assert alert.inner_text() == "The filter hid image 600: now all images are shown."
+    desk.root.get_by_role("button", name="Previous image").click()
+    desk.shows(image=599)
 
 
 def test_clicks_lead_from_the_pipeline_to_the_numbers_and_back(desk, subject):

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 
@@ -18,6 +19,7 @@ from mnist_helpers.config import InputError
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
     Controls,
+    Traits,
     changes_of,
     selection_after,
     set_changed,
@@ -28,7 +30,7 @@ from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text
 from mnist_helpers.explorer.selection import FIELDS, Selection
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
+from mnist_helpers.explorer.views import VIEW_NAMES, VIEWS, View, draw, shown, views_of
 from mnist_helpers.explorer.views.parts import picture
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
@@ -36,6 +38,7 @@ SCRIPTS = (
     "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js",
 )  # fmt: skip
 AROUND = 11  # layers before and after the selected one, in the trail
+MORE = "more"  # a tab that brings all others
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
@@ -79,16 +82,20 @@ class Explorer(VBox):
 
     selection = traitlets.Instance(Selection)
 
-    def __init__(self, subject: Subject, selection: Selection, arguments: str = "subject") -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        selection: Selection,
+        arguments: str = "subject",
+        views: Sequence[str] = (),
+    ) -> None:
         self.subject = subject
         self.arguments = arguments
         self.serial = 0
         self.task = None
         self.is_showing = False
-        views = views_of(subject)
-        titles = [(view.title, name) for name, view in views.items()]
-        self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
-        self.tabs.tooltips = [view.question for view in views.values()]
+        self.views = views
+        self.tabs = ToggleButtons(style={"button_width": "auto"})
         self.tabs.add_class("mnist-tabs")
         self.panel = Controls()
         self.controls = self.panel.fields
@@ -98,8 +105,10 @@ class Explorer(VBox):
         stop.on_click(lambda button: self.stop())
         self.waiting = HBox([self.task_text, self.progress, stop])
         self.waiting.layout.display = "none"
+        self.waiting.add_class("mnist-waiting")
         self.page = Page()
-        super().__init__([self.tabs, self.panel, self.waiting, self.page], selection=selection)
+        boxes = [self.tabs, self.panel.fold, self.panel, self.waiting, self.page]
+        super().__init__(boxes, selection=selection)
         self.add_class("mnist-explorer")
         self.page.on_msg(lambda page, content, buffers: self.receive(content))
         for name, control in {"view": self.tabs, **self.controls}.items():
@@ -108,7 +117,7 @@ class Explorer(VBox):
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
-        require({"view": proposal.value.view}, {"view": list(VIEWS)})
+        require({"view": proposal.value.view}, VIEW_NAMES)
         self.subject.check(proposal.value)
         return proposal.value
 
@@ -129,6 +138,8 @@ class Explorer(VBox):
         text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
         self.page.state = {  # first, for each message to the page takes its time
             "view": self.selection.view,
+            "title": VIEWS[self.selection.view].title,
+            "is_drawing": self.selection.drawing is not None,
             "shown": text,
             "numbers": numbers,
             "call": repr(self),
@@ -137,14 +148,33 @@ class Explorer(VBox):
         }
         self.is_showing = True
         try:
-            set_changed(self.tabs, {"value": self.selection.view})
+            set_changed(self.tabs, self.tab_traits())
             self.panel.show(look)
         finally:
             self.is_showing = False
 
+    def tab_traits(self) -> Traits:
+        """The tabs: those that were asked for, and all where another view is open."""
+        views = views_of(self.subject)
+        if self.selection.view in self.views:
+            views = {name: VIEWS[name] for name in self.views}
+            views[MORE] = View("More views", "What else can be looked at?", draw, ())
+        else:
+            self.views = ()
+        return {
+            "tooltips": [view.question for view in views.values()],
+            "options": tuple((view.title, name) for name, view in views.items()),
+            "value": self.selection.view,
+        }
+
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
-        if not self.is_showing:
+        if self.is_showing:
+            return
+        if name == "view" and change.new == MORE:
+            self.views = ()
+            self.show()
+        else:
             self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
@@ -156,11 +186,14 @@ class Explorer(VBox):
             if "select" not in content:
                 return
             self.serial = int(content.get("serial", self.serial))
-            with self.subject.jobs.deferring(may_wait()):
-                after = selection_after(self.subject, self.selection, content["select"])
-                if after == self.selection:
+            with self.subject.jobs.deferring():
+                before = self.selection
+                after = selection_after(self.subject, before, content["select"])
+                if after == before:
                     self.show()
                 self.selection = after
+            if [*content["select"]] == ["image"] and after.filter != before.filter:
+                self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             self.say(f"{type(wrong).__name__}: {wrong}")
             raise
@@ -184,7 +217,7 @@ class Explorer(VBox):
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring(may_wait()):  # what is missing is begun, stopped below
+        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
@@ -203,15 +236,6 @@ class Explorer(VBox):
 
     def __repr__(self) -> str:
         return self.selection.call(self.arguments)
-
-
-def may_wait() -> bool:
-    """Whether an event loop runs that can go on with a job later."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def header(look: Look) -> Row:
@@ -262,6 +286,8 @@ def explore(
     images: Tensor | None = None,
     labels: Tensor | None = None,
     others: dict[str, dict[str, Tensor]] | None = None,
+    *,
+    views: Sequence[str] = (),
     **selection: object,
 ) -> Explorer:
     """All views into `model` under one selection.
@@ -272,17 +298,24 @@ def explore(
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.
+        views: names of those that have a tab, such as "convolve", which is then open; the others
+            are a click away.
         selection: where to begin: fields of `Selection`.
 
     Raises:
         InputError: one of them doesn't fit.
     """
-    arguments = "model, images, labels"
-    if others:
-        arguments += ", others"
-    if isinstance(model, Subject):
-        arguments = "subject"
-    return Explorer(as_subject(model, images, labels, others), selected(selection), arguments)
+    arguments = "subject"
+    subject = model
+    if not isinstance(model, Subject):
+        arguments = "model, images, labels"
+        if others:
+            arguments += ", others"
+        subject = Subject(model, images, labels, others)
+    for view in views:
+        require({"view": view}, VIEW_NAMES)
+        selection.setdefault("view", view)
+    return Explorer(subject, selected(selection), arguments, views)
 
 
 def still(
@@ -293,17 +326,12 @@ def still(
     **selection: object,
 ) -> Still:
     """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
-    subject = as_subject(model, images, labels, others)
+    subject = model
+    if not isinstance(model, Subject):
+        subject = Subject(model, images, labels, others)
     at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
-
-
-def as_subject(model: nn.Module | Subject, *data: object) -> Subject:
-    """A subject of `model`, or `model` itself if it is one."""
-    if isinstance(model, Subject):
-        return model
-    return Subject(model, *data)
 
 
 def selected(fields: dict[str, object]) -> Selection:

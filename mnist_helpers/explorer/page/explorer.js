@@ -26,6 +26,7 @@ function mount(host, el) {
     const error = said.complaint || host.get("state").error;
     const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
+    give(parts.readout, { role: error || said.notice ? "alert" : null });
     write(parts.readout, error || said.notice || textAt(said.focused) || hint);
     write(parts.tip, textAt(said.pointed));
   };
@@ -46,13 +47,14 @@ function mount(host, el) {
     const state = host.get("state");
     const hadFocus = parts.scene.contains(document.activeElement);
     const { header, trail, scene } = scenesOf(state);
-    drawItems(parts.header, [header], context);
-    drawItems(parts.trail, trail.items, context);
+    drawItems(parts.top.firstChild, [header], context);
+    drawItems(parts.top.lastChild, trail.items, context);
     drawItems(parts.scene, [scene.content], context);
+    rove(parts.top.lastChild, (button) => button.closest(".framed") !== null);
     parts.scene.dataset.view = state.view;
-    parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
     tell({});
+    el.classList.remove("late");
     if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
   };
   const answer = () => {
@@ -69,8 +71,9 @@ function mount(host, el) {
       prompt("Ctrl + C copies it:", text);
     }
   };
-  el.replaceChildren(parts.top, parts.readout, parts.scene, parts.foot, parts.tip);
-  attach(el, sender.nudge, leaving.signal);
+  el.replaceChildren(...Object.values(parts));
+  el.classList.add("mnist-page");
+  attend(el, host, sender, leaving.signal);
   host.on("change:state", answer);
   show();
   return () => {
@@ -113,34 +116,41 @@ function makeSender(host) {
   return { busy, flush, select, nudge, stop: () => clearTimeout(nudging) };
 }
 
-/** Attends to the explorer's box as soon as `el` is in it; without a box, `el` is one. */
-function attach(el, moved, signal) {
+/**
+ * Attends to the explorer's box as soon as `el` is in it; without a box, `el` is one.
+ *
+ * It gives ipywidgets what they lack for keys and screen readers, nudges the server when one is
+ * moved, and dims the scene until that of the open tab is here.
+ */
+function attend(el, host, sender, signal) {
   if (signal.aborted) return;
   if (!el.isConnected) {
-    requestAnimationFrame(() => attach(el, moved, signal));
+    requestAnimationFrame(() => attend(el, host, sender, signal));
     return;
   }
-  const box = el.closest(".mnist-explorer");
-  if (box) attend(box, el, moved, signal);
-  else el.classList.add("mnist-explorer");
-}
-
-/**
- * Attends to the ipywidgets in an explorer's box: gives them what they lack for keys and screen
- * readers, and calls `moved` when one is moved.
- */
-function attend(box, el, moved, signal) {
+  const box = el.closest(".mnist-explorer") ?? el;
+  box.classList.add("mnist-explorer");
+  if (box === el) return;
+  box.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys alone
   const name = () => {
-    nameControls(box, el);
-    box.querySelectorAll(".mnist-tabs").forEach(nameTabs);
+    nameControls(box);
+    for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
+      nameTabs(tab.parentElement, tab);
+      give(el.querySelector(".scene"), { role: "tabpanel", ariaLabel: tab.textContent });
+      el.classList.toggle("late", tab.textContent !== host.get("state").title);
+    }
   };
   const observer = new MutationObserver(name);
   const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
-    if (el.contains(event.target)) return;
-    if (event.type === "pointermove" && !event.buttons) return; // nothing is dragged
-    if (event.key === "End" && event.target.role === "slider") goToEnd(event);
-    moved();
+    const { key, target, type, buttons } = event;
+    if (el.contains(target)) return;
+    if (type === "pointermove" && !buttons) return; // nothing is dragged
+    if (key === "End" && target.role === "slider") goToEnd(event);
+    if (key === "Enter" && target.type === "number" && host.get("state").is_drawing) {
+      sender.select({ image: Number(target.value) }); // the same number changes nothing else
+    }
+    sender.nudge();
   };
   for (const child of box.children) {
     if (!child.contains(el)) observer.observe(child, options);
@@ -159,58 +169,56 @@ function goToEnd(event) {
   take(event);
 }
 
-/** Gives the handles of sliders and the buttons that play them their names. */
-function nameControls(box, el) {
+/** Gives the handles of sliders, the buttons that play them and what folds them their names. */
+function nameControls(box) {
   for (const slider of box.querySelectorAll(".widget-slider")) {
     const label = slider.querySelector(".widget-label").textContent;
-    const handle = slider.querySelector(".noUi-handle");
     const readout = slider.querySelector(".widget-readout");
+    const handle = slider.querySelector(".noUi-handle");
     give(handle, { ariaLabel: label, ariaValueText: readout.textContent });
     give(readout, { role: "textbox", ariaLabel: `${label}, as text` });
   }
-  for (const [kind, name] of Object.entries(PLAY)) {
+  for (const kind in PLAY) {
     for (const icon of box.querySelectorAll(`.widget-play .${kind}`)) {
-      give(icon.parentElement, { ariaLabel: name, title: name });
+      give(icon.parentElement, { title: PLAY[kind] });
     }
   }
-  for (const part of box.querySelectorAll("button, input, select, [tabindex], [contenteditable]")) {
-    if (!el.contains(part)) focusable(part);
+  for (const fold of box.querySelectorAll(".mnist-fold")) {
+    give(fold, { ariaExpanded: fold.matches(".mod-active") });
   }
 }
 
-/** Makes a row of ToggleButtons tabs: one of them takes the focus, arrow keys move it. */
-function nameTabs(row) {
-  const buttons = [...row.querySelectorAll("button")];
-  give(row.lastElementChild, { role: "tablist", ariaLabel: "Views" });
-  for (const button of buttons) {
-    const isOpen = button.classList.contains("mod-active");
-    give(button, { role: "tab", ariaSelected: `${isOpen}`, tabIndex: isOpen - 1 });
+/** Makes a row of ToggleButtons tabs, of which one is open. */
+function nameTabs(row, open) {
+  give(row, { role: "tablist", ariaLabel: "Views" });
+  for (const tab of rove(row, (button) => button === open)) {
+    give(tab, { role: "tab", ariaSelected: tab === open });
   }
+}
+
+/** Lets one of the buttons in a row take the focus, from which arrow keys move it. */
+function rove(row, isCurrent) {
+  const buttons = [...row.querySelectorAll("button")];
+  for (const button of buttons) give(button, { tabIndex: isCurrent(button) - 1 });
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;
     const index = buttons.indexOf(document.activeElement);
     buttons[step(event.key, index, buttons.length, 1)].focus();
     take(event);
   };
+  return buttons;
 }
 
-/** The empty parts of an explorer. */
+/** The empty parts of an explorer in the order in which they are read; CSS moves the caption down. */
 function makeParts() {
-  const header = make("div", "header");
   const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
-  const caption = make("p", "caption");
-  const reset = smallButton("Back to start");
-  const copy = smallButton("Copy");
   return {
-    header,
-    trail,
-    caption,
-    reset,
-    copy,
-    top: make("div", "top", header, trail),
+    caption: Object.assign(make("p", "caption"), { ariaLive: "polite" }),
+    readout: make("div", "readout"),
+    top: make("div", "top", make("div", "header"), trail),
     scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),
+    reset: smallButton("Back to start"),
+    copy: smallButton("Copy"),
     tip: make("div", "tip"),
-    readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
-    foot: make("div", "foot", caption, reset, copy),
   };
 }

@@ -35,15 +35,15 @@ class View(NamedTuple):
     needs: str = ""
 
 
-PLACE = ("layer", "channel", "row", "column")
-DISTURBED = ("disturbance", "amount")
-IMAGE = ("image", "drawing")
+IMAGE = ("image", "drawing", "weights")
+DISTURBED = (*IMAGE, "disturbance", "amount")
+PLACE = (*DISTURBED, "layer", "channel", "row", "column")
 VIEWS = {
     "pipeline": View(
         "Pipeline",
         "How does an image become an answer?",
         pipeline,
-        (*IMAGE, *PLACE, *DISTURBED, "weights"),
+        PLACE,
     ),
     "kernels": View(
         "Kernels",
@@ -55,13 +55,13 @@ VIEWS = {
         "Feature maps",
         "What does a layer make of the image?",
         feature_maps,
-        (*IMAGE, *PLACE, "limits", "compare", *DISTURBED, "weights"),
+        (*PLACE, "limits", "compare"),
     ),
     "arithmetic": View(
         "Arithmetic",
         "How does one value come about?",
         arithmetic,
-        (*IMAGE, *PLACE, "input_channel", *DISTURBED, "weights"),
+        (*PLACE, "input_channel"),
     ),
     "top_images": View(
         "Top images",
@@ -73,10 +73,10 @@ VIEWS = {
         "Attribution",
         "Which pixels speak for a class?",
         attribution,
-        (*IMAGE, "target", "compare", *DISTURBED, "weights"),
+        (*DISTURBED, "target", "compare"),
     ),
-    "ablation": View("Ablation", "What is lost without a channel?", ablation, (*IMAGE, "weights")),
-    "answer": View("Answer", "How sure is the network?", answer, (*IMAGE, *DISTURBED, "weights")),
+    "ablation": View("Ablation", "What is lost without a channel?", ablation, IMAGE),
+    "answer": View("Answer", "How sure is the network?", answer, DISTURBED),
     "confusion": View(
         "Confusion", "What is taken for what?", confusion, ("image", "predicted", "tenth")
     ),
@@ -88,7 +88,7 @@ VIEWS = {
         "Convolve",
         "What does a kernel of your own make of the image?",
         convolve,
-        (*IMAGE, "padding", "stride", "weights"),
+        (*IMAGE, "padding", "stride"),
     ),
     "training": View(
         "Training",
@@ -98,6 +98,7 @@ VIEWS = {
         needs="runs",
     ),
 }
+VIEW_NAMES = {"view": list(VIEWS)}
 
 
 def shown(selection: Selection) -> Selection:
@@ -123,7 +124,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
             show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
-    require({"view": selection.view}, {"view": list(VIEWS)})
+    require({"view": selection.view}, VIEW_NAMES)
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
         remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
