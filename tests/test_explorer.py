@@ -473,7 +473,7 @@ class TestControls:
     def test_buttons_lead_to_the_images_beside_this_one_and_away_from_a_drawing(self, explorer):
         fours = (explorer.subject.labels == 4).nonzero().flatten().tolist()
         back, on = [leaf for leaf in leaves(explorer.panel) if isinstance(leaf, Button)]
-        assert (back.tooltip, on.tooltip) == ("Previous image", "Next image")
+        assert (back.icon, on.icon) == ("chevron-left", "chevron-right")
         send(explorer, digit=4, drawing=drawn(explorer.subject.images[0]))
         for button, image in ((on, fours[1]), (on, fours[2]), (back, fours[1])):
             button.click()

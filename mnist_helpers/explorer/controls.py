@@ -114,9 +114,9 @@ class Controls(VBox):
             self.fields[name] = Play()
             dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
-        back = Button(icon="chevron-left", tooltip="Previous image")
+        back = Button(icon="chevron-left")
         back.on_click(lambda _: self.step(-1))
-        on = Button(icon="chevron-right", tooltip="Next image")
+        on = Button(icon="chevron-right")
         on.on_click(lambda _: self.step(1))
         images = [self.fields["image"], back, on, self.fields["position"], self.fields["play"]]
         moments = [self.fields["moment"], self.fields["play_moments"]]

@@ -7,7 +7,14 @@ Shift + arrow keys between values.`;
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
 const LAST_NUDGE = 300;
-const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the first", "fa-retweet": "Loop" };
+const ICONS = {
+  "fa-play": "Play",
+  "fa-pause": "Pause",
+  "fa-stop": "Back to the first",
+  "fa-retweet": "Loop",
+  "fa-chevron-left": "Previous image",
+  "fa-chevron-right": "Next image",
+};
 
 /**
  * Shows a host's scenes in `el` and gives the function that takes them away.
@@ -169,7 +176,7 @@ function goToEnd(event) {
   take(event);
 }
 
-/** Gives the handles of sliders, the buttons that play them and what folds them their names. */
+/** Gives the handles of sliders, buttons with an icon and what folds them all their names. */
 function nameControls(box) {
   for (const slider of box.querySelectorAll(".widget-slider")) {
     const label = slider.querySelector(".widget-label").textContent;
@@ -178,9 +185,9 @@ function nameControls(box) {
     give(handle, { ariaLabel: label, ariaValueText: readout.textContent });
     give(readout, { role: "textbox", ariaLabel: `${label}, as text` });
   }
-  for (const kind in PLAY) {
-    for (const icon of box.querySelectorAll(`.widget-play .${kind}`)) {
-      give(icon.parentElement, { title: PLAY[kind] });
+  for (const kind in ICONS) {
+    for (const icon of box.querySelectorAll(`.${kind}`)) {
+      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
     }
   }
   for (const fold of box.querySelectorAll(".mnist-fold")) {
