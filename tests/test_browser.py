@@ -50,6 +50,24 @@ explore(slow, images[:100], labels[:100], views=("ablation",))""",
 ]
 OPACITY = "element => getComputedStyle(element).opacity"
 MEASURE = "Measure every channel"
+# where each control of the first two groups stands in the explorer
+PLACES = """root => [...root.querySelectorAll(
+    ".mnist-controls > :not(:nth-child(3)) :is(button, input, select, .noUi-base)")].map(e => {
+    const { left, top, width } = e.getBoundingClientRect();
+    const { x, y } = root.getBoundingClientRect();
+    const label = e.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.innerText;
+    return [`${e.tagName} ${label} ${e.title}`, left - x, top - y, width].map(
+        (part) => typeof part === "number" ? Math.round(part) : part);
+})"""
+# texts that are wider than their place, and controls that lie over the next one
+CUT = """root => [...root.querySelectorAll(
+    ".mnist-tabs button, .mnist-fold, .mnist-controls :is(select, .widget-label, .widget-readout)")]
+    .filter(e => e.checkVisibility()).filter(e => {
+        const text = document.createElement("canvas").getContext("2d");
+        text.font = getComputedStyle(e).font;
+        const chosen = e.selectedOptions ? text.measureText(e.selectedOptions[0].text).width + 20 : 0;
+        return Math.max(chosen, e.scrollWidth) > e.clientWidth + 1;
+    }).map(e => e.innerText)"""
 TITLES = """([root, titles]) => JSON.stringify(titles) === JSON.stringify(
     [...root.querySelectorAll(".scene figcaption")].map((e) => e.innerText).filter(Boolean))"""
 SMALLEST_TEXT = """root => Math.min(...[...root.querySelectorAll('*')]
@@ -446,6 +464,59 @@ def test_a_channel_is_ablated_and_put_back_by_click(desk):
     desk.says(draw(desk.subject, Selection(view="ablation", ablated=(("conv1", 3),))).caption)
     desk.root.get_by_role("button", name="All channels on").click()
     desk.says(draw(desk.subject, Selection(view="ablation")).caption)
+
+
+@pytest.mark.parametrize(
+    ("views", "count"), [(AT_ONCE, 16), pytest.param(ALWAYS, 18, marks=pytest.mark.slow)]
+)
+def test_controls_keep_their_places_and_none_is_cut(desk, views, count):
+    """What chooses image and place; in view after view, where there is room for two columns."""
+    places = {}
+    for view in views:
+        desk.open(view)
+        desk.says(draw(desk.subject, Selection(view=view)).caption)
+        for name, *place in desk.root.evaluate(PLACES):
+            assert places.setdefault(name, place) == place, (view, name)
+        assert desk.root.evaluate(CUT) == [], view
+    assert len(places) == count
+
+
+def test_narrow_they_fold_into_a_line_that_opens(desk):
+    desk.open("feature_maps")
+    layer = "conv1"
+    for width, after in ((700, "relu1"), (375, "pool1")):
+        fold = desk.root.get_by_role("button", name=f"Image 0 · {layer} · channel")
+        desk.root.evaluate("(root, width) => (root.style.maxWidth = `${width}px`)", width)
+        fold.wait_for()
+        assert not desk.slider("Layer").is_visible()
+        top = desk.root.bounding_box()["y"]
+        assert desk.root.locator(".scene").bounding_box()["y"] - top < 290
+        fold.click()
+        assert fold.get_attribute("aria-expanded") == "true"
+        assert desk.root.evaluate(CUT) == []
+        desk.press("Layer", "ArrowRight")
+        layer = after
+        desk.says(draw(desk.subject, Selection(view="feature_maps", layer=layer)).caption)
+        fold = desk.root.get_by_role("button", name=f"Image 0 · {layer} · channel")
+        fold.click()
+        assert fold.get_attribute("aria-expanded") == "false"
+    desk.root.evaluate("root => (root.style.maxWidth = '')")
+
+
+def test_a_tab_brings_all_others_and_names_the_panel(page):
+    one = page.locator(lab.EXPLORER).nth(1)
+    assert one.get_by_role("tab").all_inner_texts() == ["Ablation", "More views"]
+    one.get_by_role("tabpanel", name="Ablation").wait_for()
+    one.get_by_role("tab", name="Ablation").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    one.get_by_role("tab", name="Convolve").wait_for()
+    assert one.get_by_role("tab").count() == len(ALWAYS)
+    assert page.evaluate("document.activeElement.innerText") == "Ablation"
+    one.get_by_role("tab", name="Kernels").click()
+    one.get_by_role("tabpanel", name="Kernels").wait_for()
+    one.get_by_role("tab", name="Ablation").click()
+    one.locator(".scene[data-view=ablation]").wait_for()
 
 
 @pytest.mark.slow

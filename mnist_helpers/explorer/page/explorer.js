@@ -201,6 +201,8 @@ function nameTabs(row, open) {
   for (const tab of rove(row, (button) => button === open)) {
     give(tab, { role: "tab", ariaSelected: tab === open });
   }
+  if (row.hadFocus && document.activeElement === document.body) open.focus(); // others took their place
+  row.hadFocus = row.contains(document.activeElement);
 }
 
 /** Lets one of the buttons in a row take the focus, from which arrow keys move it. */
