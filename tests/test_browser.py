@@ -65,8 +65,9 @@ CUT = """root => [...root.querySelectorAll(
     .filter(e => e.checkVisibility()).filter(e => {
         const text = document.createElement("canvas").getContext("2d");
         text.font = getComputedStyle(e).font;
-        const chosen = e.selectedOptions ? text.measureText(e.selectedOptions[0].text).width + 20 : 0;
-        return Math.max(chosen, e.scrollWidth) > e.clientWidth + 1;
+        const chosen = e.selectedOptions?.[0].text ?? "";
+        const width = chosen && text.measureText(chosen).width + 20; // with its arrow
+        return Math.max(width, e.scrollWidth) > e.clientWidth + 1;
     }).map(e => e.innerText)"""
 TITLES = """([root, titles]) => JSON.stringify(titles) === JSON.stringify(
     [...root.querySelectorAll(".scene figcaption")].map((e) => e.innerText).filter(Boolean))"""
@@ -441,6 +442,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
     slow = page.locator(lab.EXPLORER).nth(1)
     measure = slow.get_by_role("button", name=MEASURE)
     stop = slow.get_by_role("button", name="Stop")
+    scene = slow.locator(".scene").bounding_box()
     for _ in range(2):  # it goes on after a stop
         measure.click()
         stop.wait_for()
@@ -449,6 +451,9 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
             "root => root.querySelector('.progress-bar').clientWidth > 0", arg=slow.element_handle()
         )
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "0.35"
+        assert slow.locator(".scene").bounding_box() == scene  # nothing is pushed down
+        tabs = slow.get_by_role("tablist").bounding_box()
+        assert tabs["y"] + tabs["height"] < stop.bounding_box()["y"] < scene["y"]
         stop.click()
         stop.wait_for(state="hidden")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
@@ -513,8 +518,13 @@ def test_a_tab_brings_all_others_and_names_the_panel(page):
     one.get_by_role("tab", name="Convolve").wait_for()
     assert one.get_by_role("tab").count() == len(ALWAYS)
     assert page.evaluate("document.activeElement.innerText") == "Ablation"
-    one.get_by_role("tab", name="Kernels").click()
-    one.get_by_role("tabpanel", name="Kernels").wait_for()
+    one.get_by_role("tab", name="Confusion").click()  # it takes a second: dimmed at once
+    page.wait_for_function(
+        f"element => ({OPACITY})(element) === '0.35'",
+        arg=one.locator(".scene[data-view=ablation] .bars").first.element_handle(),
+    )
+    one.locator(".scene[data-view=confusion] .table").wait_for()
+    assert one.locator(".scene .table").evaluate(OPACITY) == "1"
     one.get_by_role("tab", name="Ablation").click()
     one.locator(".scene[data-view=ablation]").wait_for()
 

@@ -74,10 +74,10 @@ PLAIN = {  # what stands in a list where the values themselves don't tell it
 }
 CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
-SPEEDS = {"slow": 1000, "normal": 500, "fast": 200}  # ms from one to the next
+SPEEDS = {"normal": 500, "slow": 1000, "fast": 200}  # ms from one to the next
 MAKERS = {  # of what is no list
     "image": BoundedIntText,
-    "speed": partial(Dropdown, options=SPEEDS, value=500),
+    "speed": partial(Dropdown, options=SPEEDS),
     **dict.fromkeys(NUMBERS, Slider),
     **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""])),
 }
@@ -108,8 +108,6 @@ class Controls(VBox):
                 description, tooltip = text.split(": ")
                 make = MAKERS.get(name, Dropdown)
                 self.fields[name] = make(description=description, tooltip=tooltip)
-                self.fields[name].layout.width = "auto"
-        self.fields["position"].readout = False  # the number stands beside it
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play()
             dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
@@ -131,10 +129,10 @@ class Controls(VBox):
         for name, traits in settings(look).items():
             set_changed(self.fields[name], traits)
         names = {*VIEWS[look.view].fields}
-        where = [look.name]
+        where = look.name
         if "layer" in names:
-            where += [look.layer, f"channel {look.channel}"]
-        set_changed(self.fold, {"description": " · ".join(where)})
+            where += f" · {look.layer} · channel {look.channel}"
+        set_changed(self.fold, {"description": where})
         if "image" in names:
             names.update(("digit", "read"))
         if look.subject.runs and "weights" in names:

@@ -45,7 +45,11 @@ MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones trave
 def classic_script() -> str:
     """The colour tables, then the page's own scripts."""
     letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
-    palettes = {name: colours(palette) for name, palette in PALETTES.items()}
+    levels = np.linspace(0, 1, 255)
+    palettes = {}  # pixels of 32 bits: red comes first
+    for name, palette in PALETTES.items():
+        pixels = matplotlib.colormaps[palette](levels, bytes=True)
+        palettes[name] = pixels.view("<u4").ravel().tolist()
     scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
     return "\n".join([constants, *scripts])
@@ -53,15 +57,8 @@ def classic_script() -> str:
 
 def page_script() -> str:
     """The same as the widget's module."""
-    return (
-        f"{classic_script()}\nexport default {{ render: ({{ model, el }}) => mount(model, el) }};"
-    )
-
-
-def colours(colormap: str) -> list[int]:
-    """The 255 colours of one of matplotlib's colour maps, as pixels of 32 bits: red comes first."""
-    levels = np.linspace(0, 1, 255)
-    return matplotlib.colormaps[colormap](levels, bytes=True).view("<u4").ravel().tolist()
+    render = "export default { render: ({ model, el }) => mount(model, el) };"
+    return f"{classic_script()}\n{render}"
 
 
 class Page(anywidget.AnyWidget):
@@ -76,8 +73,7 @@ class Explorer(VBox):
     """All views into a network under one `selection`, which can be read and set.
 
     Attributes:
-        controls: the widgets that change it, by field; see `Controls`. Each can be linked, restyled
-            and laid out anew.
+        controls: the widgets that change it, by field, to link, restyle and lay out anew.
     """
 
     selection = traitlets.Instance(Selection)
@@ -91,11 +87,11 @@ class Explorer(VBox):
     ) -> None:
         self.subject = subject
         self.arguments = arguments
+        self.views = views
         self.serial = 0
         self.task = None
         self.is_showing = False
-        self.views = views
-        self.tabs = ToggleButtons(style={"button_width": "auto"})
+        self.tabs = ToggleButtons()
         self.tabs.add_class("mnist-tabs")
         self.panel = Controls()
         self.controls = self.panel.fields
@@ -105,7 +101,6 @@ class Explorer(VBox):
         stop.on_click(lambda button: self.stop())
         self.waiting = HBox([self.task_text, self.progress, stop])
         self.waiting.layout.display = "none"
-        self.waiting.add_class("mnist-waiting")
         self.page = Page()
         boxes = [self.tabs, self.panel.fold, self.panel, self.waiting, self.page]
         super().__init__(boxes, selection=selection)
@@ -161,20 +156,16 @@ class Explorer(VBox):
             views[MORE] = View("More views", "What else can be looked at?", draw, ())
         else:
             self.views = ()
-        return {
-            "tooltips": [view.question for view in views.values()],
-            "options": tuple((view.title, name) for name, view in views.items()),
-            "value": self.selection.view,
-        }
+        options = tuple((view.title, name) for name, view in views.items())
+        tooltips = [view.question for view in views.values()]
+        return {"tooltips": tooltips, "options": options, "value": self.selection.view}
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
-        if self.is_showing:
-            return
         if name == "view" and change.new == MORE:
             self.views = ()
             self.show()
-        else:
+        elif not self.is_showing:
             self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
@@ -221,7 +212,6 @@ class Explorer(VBox):
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
-        self.task = None
         self.waiting.layout.display = "none"
         self.say("Stopped; any change goes on with what is missing.")
 
@@ -298,8 +288,7 @@ def explore(
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.
-        views: names of those that have a tab, such as "convolve", which is then open; the others
-            are a click away.
+        views: names of those that have a tab; the first is open, the others are a click away.
         selection: where to begin: fields of `Selection`.
 
     Raises:

@@ -25,16 +25,16 @@ const ICONS = {
 function mount(host, el) {
   const parts = makeParts();
   const sender = makeSender(host);
-  const leaving = new AbortController();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
     Object.assign(said, changes);
     const error = said.complaint || host.get("state").error;
+    const news = error || said.notice;
     const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
-    give(parts.readout, { role: error || said.notice ? "alert" : null });
-    write(parts.readout, error || said.notice || textAt(said.focused) || hint);
+    give(parts.readout, { role: news ? "alert" : null });
+    write(parts.readout, news || textAt(said.focused) || hint);
     write(parts.tip, textAt(said.pointed));
   };
   const context = {
@@ -80,13 +80,12 @@ function mount(host, el) {
   };
   el.replaceChildren(...Object.values(parts));
   el.classList.add("mnist-page");
-  attend(el, host, sender, leaving.signal);
+  attend(el, host, sender);
   host.on("change:state", answer);
   show();
   return () => {
     host.off("change:state", answer);
     sender.stop();
-    leaving.abort();
     el.replaceChildren();
   };
 }
@@ -129,20 +128,19 @@ function makeSender(host) {
  * It gives ipywidgets what they lack for keys and screen readers, nudges the server when one is
  * moved, and dims the scene until that of the open tab is here.
  */
-function attend(el, host, sender, signal) {
-  if (signal.aborted) return;
+function attend(el, host, sender) {
+  if (!el.firstChild) return; // it was taken away
   if (!el.isConnected) {
-    requestAnimationFrame(() => attend(el, host, sender, signal));
+    requestAnimationFrame(() => attend(el, host, sender));
     return;
   }
-  const box = el.closest(".mnist-explorer") ?? el;
-  box.classList.add("mnist-explorer");
-  if (box === el) return;
+  const box = el.closest(".mnist-explorer");
+  if (!box) return el.classList.add("mnist-explorer");
   box.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys alone
   const name = () => {
     nameControls(box);
     for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
-      nameTabs(tab.parentElement, tab);
+      nameTabs(tab, tab.parentElement);
       give(el.querySelector(".scene"), { role: "tabpanel", ariaLabel: tab.textContent });
       el.classList.toggle("late", tab.textContent !== host.get("state").title);
     }
@@ -151,9 +149,13 @@ function attend(el, host, sender, signal) {
   const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
     const { key, target, type, buttons } = event;
-    if (el.contains(target)) return;
+    if (el.contains(target) || !el.firstChild) return;
     if (type === "pointermove" && !buttons) return; // nothing is dragged
-    if (key === "End" && target.role === "slider") goToEnd(event);
+    if (key === "End" && target.role === "slider") {
+      const { noUiSlider } = target.closest(".slider"); // it would go to the end that it had at the start
+      noUiSlider.set(noUiSlider.options.range.max);
+      take(event);
+    }
     if (key === "Enter" && target.type === "number" && host.get("state").is_drawing) {
       sender.select({ image: Number(target.value) }); // the same number changes nothing else
     }
@@ -164,16 +166,8 @@ function attend(el, host, sender, signal) {
   }
   name();
   for (const event of ["input", "change", "click", "keydown", "pointermove"]) {
-    box.addEventListener(event, outside, { capture: true, signal });
+    box.addEventListener(event, outside, true);
   }
-  signal.addEventListener("abort", () => observer.disconnect());
-}
-
-/** Moves a slider to its end; noUiSlider itself would go to the end that it had at the start. */
-function goToEnd(event) {
-  const slider = event.target.closest(".slider").noUiSlider;
-  slider.set(slider.options.range.max);
-  take(event);
 }
 
 /** Gives the handles of sliders, buttons with an icon and what folds them all their names. */
@@ -196,7 +190,7 @@ function nameControls(box) {
 }
 
 /** Makes a row of ToggleButtons tabs, of which one is open. */
-function nameTabs(row, open) {
+function nameTabs(open, row) {
   give(row, { role: "tablist", ariaLabel: "Views" });
   for (const tab of rove(row, (button) => button === open)) {
     give(tab, { role: "tab", ariaSelected: tab === open });
