@@ -282,7 +282,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/widget.py", 'selection.setdefault("view", view)', "pass"),
     ("explorer/page/explorer.js", "tab.textContent !== host", "tab.textContent === host"),
     ("explorer/page/explorer.js", "if (row.hadFocus && ", "if (false && "),
-    ("explorer/page/explorer.js", 'closest(".framed") !== null', 'closest(".framed") === null'),
+    ("explorer/page/explorer.js", '".framed button"', '"button"'),
     ("explorer/page/explorer.js", 'host.get("state").is_drawing', "false"),
     ("explorer/views/layers.py", "Row([start, *steps], together=True)", "Row([start, *steps])"),
     ("explorer/views/layers.py", "if name != look.layer:", "if name == look.layer:"),

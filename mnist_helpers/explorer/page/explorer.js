@@ -57,7 +57,7 @@ function mount(host, el) {
     drawItems(parts.top.firstChild, [header], context);
     drawItems(parts.top.lastChild, trail.items, context);
     drawItems(parts.scene, [scene.content], context);
-    rove(parts.top.lastChild, (button) => button.closest(".framed") !== null);
+    rove(parts.top.lastChild, parts.top.querySelector(".framed button"));
     parts.scene.dataset.view = state.view;
     write(parts.caption, scene.caption);
     tell({});
@@ -192,7 +192,7 @@ function nameControls(box) {
 /** Makes a row of ToggleButtons tabs, of which one is open. */
 function nameTabs(open, row) {
   give(row, { role: "tablist", ariaLabel: "Views" });
-  for (const tab of rove(row, (button) => button === open)) {
+  for (const tab of rove(row, open)) {
     give(tab, { role: "tab", ariaSelected: tab === open });
   }
   if (row.hadFocus && document.activeElement === document.body) open.focus(); // others took their place
@@ -200,9 +200,9 @@ function nameTabs(open, row) {
 }
 
 /** Lets one of the buttons in a row take the focus, from which arrow keys move it. */
-function rove(row, isCurrent) {
+function rove(row, current) {
   const buttons = [...row.querySelectorAll("button")];
-  for (const button of buttons) give(button, { tabIndex: isCurrent(button) - 1 });
+  for (const button of buttons) give(button, { tabIndex: (button === current) - 1 });
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;
     const index = buttons.indexOf(document.activeElement);
