@@ -23,7 +23,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import psutil
-from ipywidgets import BoundedIntText, IntSlider
+from ipywidgets import BoundedIntText, HBox, IntSlider
 from torch import Tensor
 from tqdm import tqdm
 
@@ -62,6 +62,7 @@ def a_change(explorer: Explorer, dice: random.Random) -> dict[str, object]:
         {"reset": True},
     ]
     shown = [control for box in explorer.panel.children for control in box.children]
+    shown += [control for box in shown if isinstance(box, HBox) for control in box.children]
     name, control = dice.choice(
         [(name, control) for name, control in explorer.controls.items() if control in shown]
     )

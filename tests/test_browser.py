@@ -46,10 +46,29 @@ subject = Subject(load_checkpoint()[0], images, labels, others=others)""",
     "explore(subject)",
     """slow = load_checkpoint()[0]
 _ = slow.fc2.register_forward_pre_hook(lambda module, inputs: time.sleep(1))
-explore(slow, images[:100], labels[:100], view="ablation")""",
+explore(slow, images[:100], labels[:100], views=("ablation",))""",
 ]
 OPACITY = "element => getComputedStyle(element).opacity"
 MEASURE = "Measure every channel"
+# where each control of the first two groups stands in the explorer
+PLACES = """root => [...root.querySelectorAll(
+    ".mnist-controls > :not(:nth-child(3)) :is(button, input, select, .noUi-base)")].map(e => {
+    const { left, top, width } = e.getBoundingClientRect();
+    const { x, y } = root.getBoundingClientRect();
+    const label = e.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.innerText;
+    return [`${e.tagName} ${label} ${e.title}`, left - x, top - y, width].map(
+        (part) => typeof part === "number" ? Math.round(part) : part);
+})"""
+# texts that are wider than their place, and controls that lie over the next one
+CUT = """root => [...root.querySelectorAll(
+    ".mnist-tabs button, .mnist-fold, .mnist-controls :is(select, .widget-label, .widget-readout)")]
+    .filter(e => e.checkVisibility()).filter(e => {
+        const text = document.createElement("canvas").getContext("2d");
+        text.font = getComputedStyle(e).font;
+        const chosen = e.selectedOptions?.[0].text ?? "";
+        const width = chosen && text.measureText(chosen).width + 20; // with its arrow
+        return Math.max(width, e.scrollWidth) > e.clientWidth + 1;
+    }).map(e => e.innerText)"""
 TITLES = """([root, titles]) => JSON.stringify(titles) === JSON.stringify(
     [...root.querySelectorAll(".scene figcaption")].map((e) => e.innerText).filter(Boolean))"""
 SMALLEST_TEXT = """root => Math.min(...[...root.querySelectorAll('*')]
@@ -135,7 +154,7 @@ class Desk:
         handle.wait_for()
 
     def number(self):
-        return self.root.get_by_role("spinbutton", name="Number", exact=True)
+        return self.root.get_by_role("spinbutton", name="Image", exact=True)
 
     def mark(self, title):
         exactly = re.compile(f"^{re.escape(title)}$")
@@ -235,6 +254,13 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     assert desk.root.get_by_label("Width of the line").input_value() == "30"
     desk.root.get_by_role("button", name="Back to your drawing").click()
     caption.filter(has_text="Your drawing, read as 1 with").wait_for()
+    desk.open("feature_maps")
+    desk.number().fill("3")  # the number that it has
+    desk.number().press("Enter")
+    caption.filter(has_text="Image 3").wait_for()
+    desk.open("drawing")
+    desk.root.get_by_role("button", name="Back to your drawing").click()
+    caption.filter(has_text="Your drawing, read as 1 with").wait_for()
     desk.root.locator(".sheet-of-pad").press("z")  # the only stroke
     desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 3.")
     desk.root.locator(".sheet-of-pad").press("y")
@@ -300,17 +326,17 @@ def test_choices(desk):
     desk.open("feature_maps")
     desk.choose("Compare", "difference")
     desk.shows(view="feature_maps", compare="difference")
-    desk.choose("Colours", "robust")
+    desk.choose("Colours", "no outliers")
     desk.shows(view="feature_maps", compare="difference", limits="robust")
     desk.choose("Weights", "random")
     desk.shows(view="feature_maps", compare="difference", limits="robust", weights="random")
     desk.open("kernels")
-    desk.choose("Quantity", "gradient")
+    desk.choose("Show", "gradient")
     desk.shows(view="kernels", limits="robust", weights="random", quantity="gradient")
 
 
 def test_filters_index_and_an_empty_filter(desk, subject):
-    desk.choose("Read", "wrong")
+    desk.choose("Answers", "wrong")
     first = int((~subject.predictions.correct).nonzero()[0])
     desk.shows(image=first, read="wrong")
     wrong = int((~subject.predictions.correct).sum())
@@ -321,6 +347,10 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     index.fill("600")  # hidden by the filter, which goes away
     index.press("Enter")
     desk.shows(image=600)
+    alert = desk.root.get_by_role("alert")
+    assert alert.inner_text() == "The filter hid image 600: now all images are shown."
+    desk.root.get_by_role("button", name="Previous image").click()
+    desk.shows(image=599)
 
 
 def test_clicks_lead_from_the_pipeline_to_the_numbers_and_back(desk, subject):
@@ -412,6 +442,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
     slow = page.locator(lab.EXPLORER).nth(1)
     measure = slow.get_by_role("button", name=MEASURE)
     stop = slow.get_by_role("button", name="Stop")
+    tops = [slow.locator(part).bounding_box()["y"] for part in (".mnist-tabs", ".scene")]
     for _ in range(2):  # it goes on after a stop
         measure.click()
         stop.wait_for()
@@ -420,6 +451,9 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
             "root => root.querySelector('.progress-bar').clientWidth > 0", arg=slow.element_handle()
         )
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "0.35"
+        tabs, scene = (slow.locator(part).bounding_box() for part in (".mnist-tabs", ".scene"))
+        assert scene["y"] - tabs["y"] == tops[1] - tops[0]  # nothing is pushed down
+        assert tabs["y"] + tabs["height"] < stop.bounding_box()["y"] < scene["y"]
         stop.click()
         stop.wait_for(state="hidden")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
@@ -435,6 +469,64 @@ def test_a_channel_is_ablated_and_put_back_by_click(desk):
     desk.says(draw(desk.subject, Selection(view="ablation", ablated=(("conv1", 3),))).caption)
     desk.root.get_by_role("button", name="All channels on").click()
     desk.says(draw(desk.subject, Selection(view="ablation")).caption)
+
+
+@pytest.mark.parametrize(
+    ("views", "count"), [(AT_ONCE, 16), pytest.param(ALWAYS, 18, marks=pytest.mark.slow)]
+)
+def test_controls_keep_their_places_and_none_is_cut(desk, views, count):
+    """What chooses image and place; in view after view, where there is room for two columns."""
+    places = {}
+    for view in views:
+        desk.open(view)
+        desk.says(draw(desk.subject, Selection(view=view)).caption)
+        for name, *place in desk.root.evaluate(PLACES):
+            assert places.setdefault(name, place) == place, (view, name)
+        assert desk.root.evaluate(CUT) == [], view
+    assert len(places) == count
+
+
+def test_narrow_they_fold_into_a_line_that_opens(desk):
+    desk.open("feature_maps")
+    layer = "conv1"
+    for width, after in ((700, "relu1"), (375, "pool1")):
+        fold = desk.root.get_by_role("button", name=f"Image 0 · {layer} · channel")
+        desk.root.evaluate("(root, width) => (root.style.maxWidth = `${width}px`)", width)
+        fold.wait_for()
+        assert not desk.slider("Layer").is_visible()
+        top = desk.root.bounding_box()["y"]
+        assert desk.root.locator(".scene").bounding_box()["y"] - top < 290
+        fold.click()
+        assert fold.get_attribute("aria-expanded") == "true"
+        assert desk.root.evaluate(CUT) == []
+        desk.press("Layer", "ArrowRight")
+        layer = after
+        desk.says(draw(desk.subject, Selection(view="feature_maps", layer=layer)).caption)
+        fold = desk.root.get_by_role("button", name=f"Image 0 · {layer} · channel")
+        fold.click()
+        assert fold.get_attribute("aria-expanded") == "false"
+    desk.root.evaluate("root => (root.style.maxWidth = '')")
+
+
+def test_a_tab_brings_all_others_and_names_the_panel(page):
+    one = page.locator(lab.EXPLORER).nth(1)
+    assert one.get_by_role("tab").all_inner_texts() == ["Ablation", "More views"]
+    one.get_by_role("tabpanel", name="Ablation").wait_for()
+    one.get_by_role("tab", name="Ablation").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    one.get_by_role("tab", name="Convolve").wait_for()
+    assert one.get_by_role("tab").count() == len(ALWAYS)
+    assert page.evaluate("document.activeElement.innerText") == "Ablation"
+    one.get_by_role("tab", name="Confusion").click()  # it takes a second: dimmed at once
+    page.wait_for_function(
+        f"element => ({OPACITY})(element) === '0.35'",
+        arg=one.locator(".scene[data-view=ablation] .bars").first.element_handle(),
+    )
+    one.locator(".scene[data-view=confusion] .table").wait_for()
+    assert one.locator(".scene .table").evaluate(OPACITY) == "1"
+    one.get_by_role("tab", name="Ablation").click()
+    one.locator(".scene[data-view=ablation]").wait_for()
 
 
 @pytest.mark.slow

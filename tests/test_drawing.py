@@ -14,8 +14,8 @@ from torch import nn
 from mnist_helpers import InputError, load_checkpoint, make_model
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
-from mnist_helpers.explorer.paper import Still
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
+from mnist_helpers.explorer.still import Still
 from mnist_helpers.explorer.views import draw
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import some_slow
-from ipywidgets import BoundedIntText, Dropdown, IntSlider, SelectionSlider, link
+from ipywidgets import BoundedIntText, Box, Button, Dropdown, IntSlider, SelectionSlider, link
 from ipywidgets.widgets.widget import _instances
 from networks import COLOUR, build, drawn, images_of
 from torch import nn
@@ -48,8 +48,14 @@ def send(explorer, **part):
 def shown_controls(explorer):
     """The names of the controls that are shown, in order."""
     names = {control: name for name, control in explorer.controls.items()}
-    boxes = explorer.panel.children
-    return [names[control] for box in boxes for control in box.children]
+    return [names[control] for control in leaves(explorer.panel) if control in names]
+
+
+def leaves(box):
+    """The widgets in boxes, in order."""
+    if not isinstance(box, Box):
+        return [box]
+    return [leaf for child in box.children for leaf in leaves(child)]
 
 
 def steps(control):
@@ -351,6 +357,7 @@ class TestControls:
         labels = {name: explorer.controls[name].description for name in kinds}
         assert labels["limits"] == "Colours"
         assert labels["layer"] == "Layer"
+        assert explorer.controls["compare"].options[1] == ("side by side", "beside")
         assert explorer.controls["layer"].tooltip == "Which step of the network?"
         assert all(explorer.controls[name].tooltip.endswith("?") for name in kinds)
         questions = dict(zip(ALWAYS, explorer.tabs.tooltips, strict=True))
@@ -474,19 +481,42 @@ class TestControls:
 
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")
-        images = ["position", "play", "image", "digit", "read"]
+        images = ["image", "position", "play", "digit", "read"]
         disturbance = ["disturbance", "amount"]
-        wanted = [*images, "target", "compare", *disturbance, "weights"]
+        wanted = [*images, *disturbance, "weights", "compare", "target"]
         assert shown_controls(explorer) == wanted
         lonely = Explorer(
             Subject(make_model(0), explorer.subject.images), Selection(view="attribution")
         )
-        assert shown_controls(lonely) == [*images, "target", *disturbance]
+        assert shown_controls(lonely) == [*images, *disturbance, "target"]
         send(explorer, view="kernels")
-        fields = ["layer", "channel", "quantity", "limits", "weights"]
+        fields = ["layer", "channel", "weights", "quantity", "limits"]
         assert shown_controls(explorer) == fields
         send(explorer, view="drawing")
         assert shown_controls(explorer) == ["weights"]  # the pad alone chooses what is read
+
+    def test_their_order_is_the_same_in_every_view(self, explorer):
+        order = list(explorer.controls)
+        names = [name for name in order if name not in ("position", "play", "play_moments")]
+        for view in ALWAYS:
+            send(explorer, view=view)
+            shown_names = [name for name in shown_controls(explorer) if name in names]
+            assert shown_names == [name for name in names if name in shown_names]
+
+    def test_folded_they_tell_where_one_is(self, explorer):
+        send(explorer, image=7, layer="conv2", channel=5)
+        assert explorer.panel.fold.description == "Image 7 · conv2 · channel 5"
+        send(explorer, view="answer")
+        assert explorer.panel.fold.description == "Image 7"
+
+    def test_buttons_lead_to_the_images_beside_this_one_and_away_from_a_drawing(self, explorer):
+        fours = (explorer.subject.labels == 4).nonzero().flatten().tolist()
+        back, on = [leaf for leaf in leaves(explorer.panel) if isinstance(leaf, Button)]
+        assert (back.icon, on.icon) == ("chevron-left", "chevron-right")
+        send(explorer, digit=4, drawing=drawn(explorer.subject.images[0]))
+        for button, image in ((on, fours[1]), (on, fours[2]), (back, fours[1])):
+            button.click()
+            assert (explorer.selection.image, explorer.selection.drawing) == (image, None)
 
     def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
         labels = explorer.subject.labels
@@ -500,6 +530,8 @@ class TestControls:
         other = int((labels != 4).nonzero()[0])
         explorer.controls["image"].value = other
         assert (explorer.selection.image, explorer.selection.digit) == (other, None)
+        error = f"The filter hid image {other}: now all images are shown."
+        assert explorer.page.state["error"] == error
         assert position.value == other
         assert explorer.controls["digit"].value == "any"
 
@@ -625,6 +657,24 @@ class TestExplorer:
         send(explorer, target=absent)
         said = f"none of the 3 images is of class {absent}; choose another class."
         assert shown(explorer)["scene"]["caption"] == explorer.page.state["error"] == said
+
+    def test_some_views_have_a_tab_and_the_rest_is_a_click_away(self, subject):
+        explorer = explore(subject, views=("convolve", "answer"))
+        assert explorer.selection == Selection(view="convolve")
+        some = [("Convolve", "convolve"), ("Answer", "answer"), ("More views", "more")]
+        assert list(explorer.tabs.options) == some
+        assert len(explorer.tabs.tooltips) == 3
+        explorer.tabs.value = "answer"
+        assert (explorer.selection.view, explorer.page.state["title"]) == ("answer", "Answer")
+        assert list(explorer.tabs.options) == some
+        explorer.tabs.value = "more"
+        every = [(VIEWS[name].title, name) for name in ALWAYS]
+        assert list(explorer.tabs.options) == every
+        assert explorer.tabs.value == explorer.selection.view == "answer"
+        elsewhere = explore(subject, view="kernels", views=["answer"])
+        assert list(elsewhere.tabs.options) == every
+        with pytest.raises(InputError, match="view is 'stars', but must be one of: pipeline"):
+            explore(subject, views=("answer", "stars"))
 
     def test_a_still_comes_with_it(self, explorer, capsys):
         from IPython.core.interactiveshell import InteractiveShell

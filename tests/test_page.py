@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
-from mnist_helpers.explorer import Selection, Subject, widget
+from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.scene import (
     COLUMN,
     INDEX,
@@ -30,8 +30,7 @@ from mnist_helpers.explorer.scene import (
     Table,
     Text,
 )
-from mnist_helpers.explorer.views import draw
-from mnist_helpers.explorer.widget import header
+from mnist_helpers.explorer.views import draw, header, trail
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.runs.snapshots import load_snapshots
 
@@ -923,8 +922,11 @@ class TestExplorer:
     def test_caption_header_and_start(self, page):
         scene = open_page(page, make_bars())
         assert page.locator(".caption").inner_text() == "What is seen, in one sentence."
-        assert page.get_by_role("group", name="What is seen, in one sentence.").count() == 1
-        assert scene.count() == 1
+        assert page.locator("[aria-live]").all_inner_texts() == ["What is seen, in one sentence."]
+        # read before the scene, seen below it
+        assert page.locator(".caption ~ .top ~ .scene").count() == scene.count() == 1
+        below = scene.bounding_box()["y"] + scene.bounding_box()["height"]
+        assert page.locator(".caption").bounding_box()["y"] >= below
         assert page.locator(".header").inner_text() == "7"
         page.get_by_role("button", name="Back to start").click()
         assert selections(page) == [{"reset": True}]
@@ -938,7 +940,11 @@ class TestExplorer:
             "buttons => buttons.map((button) => getComputedStyle(button).fontWeight)"
         )
         assert weights == ["400", "700", "400"]
-        trail.get_by_role("button", name="c").click()
+        trail.get_by_role("button", name="b").focus()
+        stops = trail.locator("button").evaluate_all("all => all.map((one) => one.tabIndex)")
+        assert stops == [-1, 0, -1]  # one stop, from which arrow keys lead on
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
         assert pages.sent(page)[0]["select"] == {"layer": "c"}
         pages.show(page, Text(text="x"))
         assert not trail.is_visible()
@@ -1147,7 +1153,7 @@ class TestFilm:
         """The film where JupyterLab leaves it so much width, and where its marks stand, by kind."""
         at = Selection(view="training", image=9, weights="too fast, epoch 0.0535")
         look = film.look(at)
-        parts = {"header": widget.header(look), "trail": widget.trail(look), "view": "training"}
+        parts = {"header": header(look), "trail": trail(look), "view": "training"}
         page.set_viewport_size({"width": width, "height": 800})
         scene = draw(film, at)
         open_page(page, scene.content, scene=scene, **parts)

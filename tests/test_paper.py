@@ -12,7 +12,7 @@ from matplotlib.offsetbox import OffsetImage
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.paper import Still, bar_chart
+from mnist_helpers.explorer.paper import bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
@@ -25,6 +25,7 @@ from mnist_helpers.explorer.scene import (
     Text,
     number,
 )
+from mnist_helpers.explorer.still import Still
 
 ORANGE, BLUE = to_rgba("#D55E00"), to_rgba("#0072B2")
 VALUES = np.array([[[-2.0, 0.0, 1.0], [2.0, np.nan, -1.0]], [[0.5, 1.5, -0.5], [0.0, 0.0, 3.0]]])

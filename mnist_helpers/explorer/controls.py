@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 from ipywidgets import (
     BoundedIntText,
+    Button,
     Dropdown,
-    GridBox,
     HBox,
     IntSlider,
-    Layout,
     Play,
     SelectionSlider,
+    ToggleButton,
     VBox,
     Widget,
     dlink,
@@ -24,48 +25,6 @@ from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
-ANY = "any"  # in a list: the field is left open
-HELP = {  # the name of a control, and the question behind it
-    "position": "Image: Which of the images that the filter lets through?",
-    "image": "Number: Which of all images, by its number in the file?",
-    "digit": "Digit: Only images of this digit?",
-    "read": "Read: All images, only those read rightly, or only those read wrongly?",
-    "predicted": "Read as: Only images that are read as this digit?",
-    "tenth": "Confidence: Only images that are read as surely as this?",
-    "layer": "Layer: Which step of the network?",
-    "channel": "Channel: Which of the layer's maps?",
-    "row": "Row: Which line of the map, from the top?",
-    "column": "Column: Which place of that line, from the left?",
-    "input_channel": "Input channel: Which of the maps that the layer reads?",
-    "target": "Class: What speaks for which digit?",
-    "weights": "Weights: Which network answers?",
-    "moment": "Moment: After how many epochs of training?",
-    "run": "Run: Which training?",
-    "speed": "Speed: How long does each stay?",
-    "compare": "Compare: These weights alone, beside others, or the difference?",
-    "quantity": "Quantity: The weights, their gradient, or their change?",
-    "limits": "Colours: One scale for the layer, for all images, or for each map?",
-    "disturbance": "Disturb: What is done to the image first?",
-    "amount": "Amount: How much of it?",
-    "projection": "Projection: How do many numbers become two?",
-    "padding": "Padding: How many zeros around the image?",
-    "stride": "Stride: How many pixels from one place to the next?",
-}
-NUMBERS = ("position", "channel", "row", "column", "input_channel")
-STEPS = ("layer", "amount", "moment")
-LISTS = (
-    "digit", "read", "predicted", "tenth", "target", "weights", "run", "compare", "quantity",
-    "limits", "disturbance", "projection", "padding", "stride",
-)  # fmt: skip
-CLASSES = ("digit", "predicted", "target")
-LEFT_OPEN = (*CLASSES, "tenth")
-IMAGES = ("position", "play", "image", "digit", "read")  # in a line, with those filters
-FILTERS = ("predicted", "tenth")  # that the view has besides
-SPEEDS = {"slow": 1000, "normal": 500, "fast": 200}  # ms from one to the next
-PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
-NO_FIELDS = (*PLAYED, "speed")
-Traits = dict[str, object]
-
 
 class Slider(IntSlider):
     """A slider whose value isn't sent back to the page: a message less until the picture."""
@@ -73,68 +32,117 @@ class Slider(IntSlider):
     value = CInt().tag(sync=True, echo_update=False)
 
 
+ANY = "any"  # in a list: the field is left open
+# by group, in the order in which they stand: the name of a control, and the question behind it
+GROUPS = (
+    {
+        "image": "Image: Which of all images, by its number in the file?",
+        "position": "Image: Which of the images that the filter lets through?",
+        "digit": "Digit: Only images of this digit?",
+        "read": "Answers: All images, only those read rightly, or only those read wrongly?",
+        "predicted": "Read as: Only images that are read as this digit?",
+        "tenth": "Confidence: Only images that are read as surely as this?",
+        "disturbance": "Disturb: What is done to the image first?",
+        "amount": "Amount: How much of it?",
+    },
+    {
+        "layer": "Layer: Which step of the network?",
+        "channel": "Channel: Which of the layer's maps?",
+        "row": "Row: Which line of the map, from the top?",
+        "column": "Column: Which place of that line, from the left?",
+        "input_channel": "Input channel: Which of the maps that the layer reads?",
+    },
+    {
+        "weights": "Weights: Which network answers?",
+        "moment": "Moment: After how many epochs of training?",
+        "run": "Run: Which training?",
+        "speed": "Speed: How long does each stay?",
+        "compare": "Compare: These weights alone, beside others, or the difference?",
+        "target": "Class: What speaks for which digit?",
+        "quantity": "Show: The weights, their gradient, or their change?",
+        "limits": "Colours: One scale for the layer, for all images, or for each map?",
+        "projection": "Arrange: How do many numbers become two?",
+        "padding": "Padding: How many zeros around the image?",
+        "stride": "Stride: How many pixels from one place to the next?",
+    },
+)
+NUMBERS = ("position", "channel", "row", "column", "input_channel")
+STEPS = ("layer", "amount", "moment")
+PLAIN = {  # what stands in a list where the values themselves don't tell it
+    "compare": ("nothing", "side by side", "difference"),
+    "limits": ("by layer", "no outliers", "by map", "by all images"),
+}
+CLASSES = ("digit", "predicted", "target")
+LEFT_OPEN = (*CLASSES, "tenth")
+SPEEDS = {"normal": 500, "slow": 1000, "fast": 200}  # ms from one to the next
+MAKERS = {  # of what is no list
+    "image": BoundedIntText,
+    "speed": partial(Dropdown, options=SPEEDS),
+    **dict.fromkeys(NUMBERS, Slider),
+    **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""])),
+}
+PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
+NO_FIELDS = (*PLAYED, "speed")
+Traits = dict[str, object]
+
+
 class Controls(VBox):
-    """All controls, of which those of the open view are shown.
+    """All controls, of which those of the open view are shown, in groups.
 
     Attributes:
         fields: the control of each field of a selection by its name. `position` is that of the
             image among those that the filter lets through, `image` its number; `moment` and `run`
             choose the weights where there are runs; `play` and `play_moments` walk
             them, at a `speed`.
+        fold: opens the controls where a page has little width, and tells where one is.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__([HBox() for _ in GROUPS])
         self.add_class("mnist-controls")
-        self.fields = {"image": BoundedIntText()}
-        for name in NUMBERS:
-            self.fields[name] = Slider()
-        for name in STEPS:
-            self.fields[name] = SelectionSlider(options=["", ""])
-        for name in LISTS:
-            self.fields[name] = Dropdown()
-        self.fields["speed"] = Dropdown(options=SPEEDS, value=500)
-        for name, control in self.fields.items():
-            texts = HELP[name].split(": ")
-            control.description = texts[0]
-            control.tooltip = texts[1]
-            control.layout.width = "auto"
-        self.fields["position"].readout = False  # the number stands beside it
+        self.fold = ToggleButton()
+        self.fold.add_class("mnist-fold")
+        self.fields = {}
+        for group in GROUPS:
+            for name, text in group.items():
+                description, tooltip = text.split(": ")
+                make = MAKERS.get(name, Dropdown)
+                self.fields[name] = make(description=description, tooltip=tooltip)
         for name, (walked, trait) in PLAYED.items():
             self.fields[name] = Play()
             dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
-        self.images_line = self.line()
-        self.moments_line = self.line("moment", "play_moments", "run", "speed")
-        columns = "repeat(auto-fill, minmax(220px, 1fr))"
-        self.grid = GridBox(layout=Layout(grid_template_columns=columns))
+        back = Button(icon="chevron-left")
+        back.on_click(lambda _: self.step(-1))
+        on = Button(icon="chevron-right")
+        on.on_click(lambda _: self.step(1))
+        images = [self.fields["image"], back, on, self.fields["position"], self.fields["play"]]
+        moments = [self.fields["moment"], self.fields["play_moments"]]
+        self.shown = dict(self.fields, image=HBox(images), moment=HBox(moments))
 
-    def line(self, *names: str) -> HBox:
-        """Controls side by side, whose slider takes the room that there is."""
-        return HBox([self.fields[name] for name in names], layout=Layout(flex_flow="row wrap"))
+    def step(self, offset: int) -> None:
+        """Goes to an image before or after this one."""
+        self.fields["position"].value += offset
 
     def show(self, look: Look) -> None:
         """Brings all in line with a selection, and shows those of its view."""
         for name, traits in settings(look).items():
             set_changed(self.fields[name], traits)
-        view = VIEWS[look.view]
-        others = {"image", "drawing", *FILTERS}  # the pad is the control of a drawing
-        if look.subject.runs:
-            others.add("weights")
+        names = {*VIEWS[look.view].fields}
+        where = look.name
+        if "layer" in names:
+            where += f" · {look.layer} · channel {look.channel}"
+        set_changed(self.fold, {"description": where})
+        if "image" in names:
+            names.update(("digit", "read"))
+        if look.subject.runs and "weights" in names:
+            names.remove("weights")
+            names.update(("moment", "run", "speed"))
         if len(look.subject.networks) == 1:
-            others.update(("weights", "compare"))
-        grid = [self.fields[name] for name in view.fields if name not in others]
-        lines = []
-        if "image" in view.fields:
-            names = [*IMAGES, *(name for name in FILTERS if name in view.fields)]
-            set_changed(self.images_line, {"children": tuple(self.fields[name] for name in names)})
-            lines.append(self.images_line)
-        if "weights" in view.fields and look.subject.runs:
-            lines.append(self.moments_line)
-        if grid:
-            lines.append(self.grid)
-        set_changed(self.grid, {"children": tuple(grid)})
-        set_changed(self, {"children": tuple(lines)})
+            names -= {"weights", "compare"}
+        for box, group in zip(self.children, GROUPS, strict=True):
+            controls = [self.shown[name] for name in group if name in names]
+            set_changed(box, {"children": tuple(controls)})
 
 
 def set_changed(widget: Widget, traits: Traits) -> None:
@@ -170,8 +178,8 @@ def settings(look: Look) -> dict[str, Traits]:
         traits["input_channel"] = slider_traits(len(look.explained.patch), look.read_channel)
     if subject.runs:
         traits.update(moment_settings(subject, look.weights))
-    for name in LISTS:
-        if name != "run":
+    for name in subject.known:
+        if name not in ("image", "pointed", "layer", "input_channel"):
             traits[name] = list_traits(subject, name, getattr(look, name))
     return traits
 
@@ -209,7 +217,7 @@ def list_traits(subject: Subject, name: str, value: object) -> Traits:
     values = list(subject.known[name])
     if name == "quantity" and len(subject.networks) == 1:
         values.remove("change")
-    names = list(map(str, values))
+    names = PLAIN.get(name, map(str, values))
     if name in CLASSES:
         names = subject.digits
     if name == "tenth":

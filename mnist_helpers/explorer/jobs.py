@@ -1,5 +1,6 @@
 """Slow measurements: done once, in small steps, and left to the caller where that can wait."""
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -46,9 +47,11 @@ class Jobs:
         return self.results[key]
 
     @contextlib.contextmanager
-    def deferring(self, defers: bool = True) -> Iterator[None]:
-        """Hands jobs to the caller meanwhile."""
-        self.defers = defers
+    def deferring(self) -> Iterator[None]:
+        """Hands jobs to the caller meanwhile, where an event loop runs that can go on with them."""
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            self.defers = True
         try:
             yield
         finally:

@@ -1,11 +1,9 @@
 """A scene on paper, by matplotlib: for saved notebooks, GitHub and files."""
 
-import base64
 import math
 import textwrap
 from collections.abc import Sequence
 from functools import singledispatch
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -27,19 +25,15 @@ from mnist_helpers.explorer.scene import (
     Pad,
     Row,
     Scatter,
-    Scene,
     Table,
     Text,
     number,
 )  # fmt: skip
-from mnist_helpers.files import write_files
 from mnist_helpers.plots import (
     COLOURS,
-    GROUND,
     INK,
     ORANGE,
     SIGNED,
-    figure_png,
     finished,
     make_figure,
 )
@@ -53,45 +47,9 @@ AXIS = 50  # width of what stands beside the bars
 LETTER = 6  # width of one
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
-MARGIN = 8  # pixels around the scene
 PAPER = 1000  # its width before a row wraps, in pixels
 LETTERS = matplotlib.colormaps["tab10"].colors  # of classes, which their letters tell as well
 FONTS = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}  # of texts
-
-
-class Still:
-    """A scene as a picture with its caption."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-
-    @property
-    def figure(self) -> Figure:
-        """The scene at its natural size, the caption below."""
-        fig = Figure(dpi=DPI, facecolor=GROUND)
-        FigureCanvasAgg(fig)
-        caption = words(textwrap.fill(self.scene.caption, 130), 8)
-        whole = column([item_box(self.scene.content, fig), caption], 10)
-        fig.add_artist(whole)
-        extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
-        fig.set_size_inches(extent.size / DPI)
-        whole.set_offset((-extent.x0, -extent.y0))
-        return fig
-
-    def png(self) -> bytes:
-        """The picture's bytes."""
-        return figure_png(self.figure)
-
-    def save(self, path: Path) -> None:
-        """Writes the picture."""
-        write_files({Path(path): self.png()})
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, str], dict[str, object]]:
-        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.scene.caption}}
-
-    def __repr__(self) -> str:
-        return textwrap.fill(self.scene.caption, 80)
 
 
 def words(text: str, size: float = 7, *, framed: bool = False, **style: object) -> TextArea:

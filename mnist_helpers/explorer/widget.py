@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 
@@ -19,31 +20,36 @@ from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
     Controls,
+    Traits,
     changes_of,
     selection_after,
     set_changed,
 )
 from mnist_helpers.explorer.jobs import Unmeasured
-from mnist_helpers.explorer.look import Look, require
-from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
-from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.look import require
+from mnist_helpers.explorer.paper import LETTERS, PALETTES
+from mnist_helpers.explorer.scene import Maps, Scatter, Scene, Table, Text
 from mnist_helpers.explorer.selection import FIELDS, Selection
+from mnist_helpers.explorer.still import Still
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views import VIEWS, draw, shown, views_of
-from mnist_helpers.explorer.views.parts import picture
+from mnist_helpers.explorer.views import VIEWS, View, draw, header, shown, trail, views_of
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
     "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js",
 )  # fmt: skip
-AROUND = 11  # layers before and after the selected one, in the trail
+MORE = "more"  # a tab that brings all others
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
 def classic_script() -> str:
     """The colour tables, then the page's own scripts."""
     letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
-    palettes = {name: colours(palette) for name, palette in PALETTES.items()}
+    levels = np.linspace(0, 1, 255)
+    palettes = {}  # pixels of 32 bits: red comes first
+    for name, palette in PALETTES.items():
+        pixels = matplotlib.colormaps[palette](levels, bytes=True)
+        palettes[name] = pixels.view("<u4").ravel().tolist()
     scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
     return "\n".join([constants, *scripts])
@@ -51,15 +57,8 @@ def classic_script() -> str:
 
 def page_script() -> str:
     """The same as the widget's module."""
-    return (
-        f"{classic_script()}\nexport default {{ render: ({{ model, el }}) => mount(model, el) }};"
-    )
-
-
-def colours(colormap: str) -> list[int]:
-    """The 255 colours of one of matplotlib's colour maps, as pixels of 32 bits: red comes first."""
-    levels = np.linspace(0, 1, 255)
-    return matplotlib.colormaps[colormap](levels, bytes=True).view("<u4").ravel().tolist()
+    render = "export default { render: ({ model, el }) => mount(model, el) };"
+    return f"{classic_script()}\n{render}"
 
 
 class Page(anywidget.AnyWidget):
@@ -74,24 +73,27 @@ class Explorer(VBox):
     """All views into a network under one `selection`, which can be read and set.
 
     Attributes:
-        controls: the widgets that change it, by field; see `Controls`. Each can be linked, restyled
-            and laid out anew.
+        controls: the widgets that change it, by field, to link, restyle and lay out anew.
     """
 
     selection = traitlets.Instance(Selection)
 
-    def __init__(self, subject: Subject, selection: Selection, arguments: str = "subject") -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        selection: Selection,
+        arguments: str = "subject",
+        views: Sequence[str] = (),
+    ) -> None:
         self.subject = subject
         self.arguments = arguments
+        self.views = views
         self.serial = 0
         self.task = None
         self.is_showing = False
         self.parts = []
         Widget.on_widget_constructed(self.parts.append)
-        views = views_of(subject)
-        titles = [(view.title, name) for name, view in views.items()]
-        self.tabs = ToggleButtons(options=titles, style={"button_width": "auto"})
-        self.tabs.tooltips = [view.question for view in views.values()]
+        self.tabs = ToggleButtons()
         self.tabs.add_class("mnist-tabs")
         self.panel = Controls()
         self.controls = self.panel.fields
@@ -102,7 +104,8 @@ class Explorer(VBox):
         self.waiting = HBox([self.task_text, self.progress, stop])
         self.waiting.layout.display = "none"
         self.page = Page()
-        super().__init__([self.tabs, self.panel, self.waiting, self.page], selection=selection)
+        boxes = [self.tabs, self.panel.fold, self.panel, self.waiting, self.page]
+        super().__init__(boxes, selection=selection)
         self.add_class("mnist-explorer")
         self.page.on_msg(lambda page, content, buffers: self.receive(content))
         for name, control in {"view": self.tabs, **self.controls}.items():
@@ -142,6 +145,8 @@ class Explorer(VBox):
         text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
         self.page.state = {  # first, for each message to the page takes its time
             "view": self.selection.view,
+            "title": VIEWS[self.selection.view].title,
+            "is_drawing": self.selection.drawing is not None,
             "shown": text,
             "numbers": numbers,
             "call": repr(self),
@@ -150,14 +155,29 @@ class Explorer(VBox):
         }
         self.is_showing = True
         try:
-            set_changed(self.tabs, {"value": self.selection.view})
+            set_changed(self.tabs, self.tab_traits())
             self.panel.show(look)
         finally:
             self.is_showing = False
 
+    def tab_traits(self) -> Traits:
+        """The tabs: those that were asked for, and all where another view is open."""
+        views = views_of(self.subject)
+        if self.selection.view in self.views:
+            views = {name: VIEWS[name] for name in self.views}
+            views[MORE] = View("More views", "What else can be looked at?", draw, ())
+        else:
+            self.views = ()
+        options = tuple((view.title, name) for name, view in views.items())
+        tooltips = [view.question for view in views.values()]
+        return {"tooltips": tooltips, "options": options, "value": self.selection.view}
+
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
-        if not self.is_showing:
+        if name == "view" and change.new == MORE:
+            self.views = ()
+            self.show()
+        elif not self.is_showing:
             self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
@@ -169,11 +189,14 @@ class Explorer(VBox):
             if "select" not in content:
                 return
             self.serial = int(content.get("serial", self.serial))
-            with self.subject.jobs.deferring(may_wait()):
-                after = selection_after(self.subject, self.selection, content["select"])
-                if after == self.selection:
+            with self.subject.jobs.deferring():
+                before = self.selection
+                after = selection_after(self.subject, before, content["select"])
+                if after == before:
                     self.show()
                 self.selection = after
+            if [*content["select"]] == ["image"] and after.filter != before.filter:
+                self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             self.say(f"{type(wrong).__name__}: {wrong}")
             raise
@@ -197,11 +220,10 @@ class Explorer(VBox):
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring(may_wait()):  # what is missing is begun, stopped below
+        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
-        self.task = None
         self.waiting.layout.display = "none"
         self.say("Stopped; any change goes on with what is missing.")
 
@@ -216,32 +238,6 @@ class Explorer(VBox):
 
     def __repr__(self) -> str:
         return self.selection.call(self.arguments)
-
-
-def may_wait() -> bool:
-    """Whether an event loop runs that can go on with a job later."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def header(look: Look) -> Row:
-    """The image, small, and the answer, large."""
-    answer = Text(text=look.subject.digits[look.probs.argmax()], size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}), answer])
-
-
-def trail(look: Look) -> Row:
-    """The way from the image to the answer, as far as it is near: a button for each layer."""
-    if "layer" not in VIEWS[look.view].fields:
-        return Row([])
-    names = list(look.maps)
-    place = names.index(look.layer)
-    near = names[max(place - AROUND, 0) : place + AROUND + 1]
-    steps = [Text(text=name, select={"layer": name}, framed=name == look.layer) for name in near]
-    return Row([Text(text="You are here:"), *steps])
 
 
 def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
@@ -275,6 +271,8 @@ def explore(
     images: Tensor | None = None,
     labels: Tensor | None = None,
     others: dict[str, dict[str, Tensor]] | None = None,
+    *,
+    views: Sequence[str] = (),
     **selection: object,
 ) -> Explorer:
     """All views into `model` under one selection.
@@ -285,17 +283,23 @@ def explore(
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.
+        views: names of those that have a tab; the first is open, the others are a click away.
         selection: where to begin: fields of `Selection`.
 
     Raises:
         InputError: one of them doesn't fit.
     """
-    arguments = "model, images, labels"
-    if others:
-        arguments += ", others"
-    if isinstance(model, Subject):
-        arguments = "subject"
-    return Explorer(as_subject(model, images, labels, others), selected(selection), arguments)
+    arguments = "subject"
+    subject = model
+    if not isinstance(model, Subject):
+        arguments = "model, images, labels"
+        if others:
+            arguments += ", others"
+        subject = Subject(model, images, labels, others)
+    for view in views:
+        require({"view": view}, {"view": list(VIEWS)})
+        selection.setdefault("view", view)
+    return Explorer(subject, selected(selection), arguments, views)
 
 
 def still(
@@ -306,17 +310,12 @@ def still(
     **selection: object,
 ) -> Still:
     """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
-    subject = as_subject(model, images, labels, others)
+    subject = model
+    if not isinstance(model, Subject):
+        subject = Subject(model, images, labels, others)
     at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
-
-
-def as_subject(model: nn.Module | Subject, *data: object) -> Subject:
-    """A subject of `model`, or `model` itself if it is one."""
-    if isinstance(model, Subject):
-        return model
-    return Subject(model, *data)
 
 
 def selected(fields: dict[str, object]) -> Selection:

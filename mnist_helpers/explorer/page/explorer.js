@@ -7,7 +7,14 @@ Shift + arrow keys between values.`;
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
 const LAST_NUDGE = 300;
-const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the first", "fa-retweet": "Loop" };
+const ICONS = {
+  "fa-play": "Play",
+  "fa-pause": "Pause",
+  "fa-stop": "Back to the first",
+  "fa-retweet": "Loop",
+  "fa-chevron-left": "Previous image",
+  "fa-chevron-right": "Next image",
+};
 
 /**
  * Shows a host's scenes in `el` and gives the function that takes them away.
@@ -18,15 +25,16 @@ const PLAY = { "fa-play": "Play", "fa-pause": "Pause", "fa-stop": "Back to the f
 function mount(host, el) {
   const parts = makeParts();
   const sender = makeSender(host);
-  const leaving = new AbortController();
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
     Object.assign(said, changes);
     const error = said.complaint || host.get("state").error;
+    const news = error || said.notice;
     const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
-    write(parts.readout, error || said.notice || textAt(said.focused) || hint);
+    give(parts.readout, { role: news ? "alert" : null });
+    write(parts.readout, news || textAt(said.focused) || hint);
     write(parts.tip, textAt(said.pointed));
   };
   const context = {
@@ -46,13 +54,14 @@ function mount(host, el) {
     const state = host.get("state");
     const hadFocus = parts.scene.contains(document.activeElement);
     const { header, trail, scene } = scenesOf(state);
-    drawItems(parts.header, [header], context);
-    drawItems(parts.trail, trail.items, context);
+    drawItems(parts.top.firstChild, [header], context);
+    drawItems(parts.top.lastChild, trail.items, context);
     drawItems(parts.scene, [scene.content], context);
+    rove(parts.top.lastChild, parts.top.querySelector(".framed button"));
     parts.scene.dataset.view = state.view;
-    parts.scene.ariaLabel = scene.caption;
     write(parts.caption, scene.caption);
     tell({});
+    el.classList.remove("late");
     if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
   };
   const answer = () => {
@@ -69,14 +78,14 @@ function mount(host, el) {
       prompt("Ctrl + C copies it:", text);
     }
   };
-  el.replaceChildren(parts.top, parts.readout, parts.scene, parts.foot, parts.tip);
-  attach(el, sender.nudge, leaving.signal);
+  el.replaceChildren(...Object.values(parts));
+  el.classList.add("mnist-page");
+  attend(el, host, sender);
   host.on("change:state", answer);
   show();
   return () => {
     host.off("change:state", answer);
     sender.stop();
-    leaving.abort();
     el.replaceChildren();
   };
 }
@@ -113,104 +122,106 @@ function makeSender(host) {
   return { busy, flush, select, nudge, stop: () => clearTimeout(nudging) };
 }
 
-/** Attends to the explorer's box as soon as `el` is in it; without a box, `el` is one. */
-function attach(el, moved, signal) {
-  if (signal.aborted) return;
+/**
+ * Attends to the explorer's box as soon as `el` is in it; without a box, `el` is one.
+ *
+ * It gives ipywidgets what they lack for keys and screen readers, nudges the server when one is
+ * moved, and dims the scene until that of the open tab is here.
+ */
+function attend(el, host, sender) {
+  if (!el.firstChild) return; // it was taken away
   if (!el.isConnected) {
-    requestAnimationFrame(() => attach(el, moved, signal));
+    requestAnimationFrame(() => attend(el, host, sender));
     return;
   }
   const box = el.closest(".mnist-explorer");
-  if (box) attend(box, el, moved, signal);
-  else el.classList.add("mnist-explorer");
-}
-
-/**
- * Attends to the ipywidgets in an explorer's box: gives them what they lack for keys and screen
- * readers, and calls `moved` when one is moved.
- */
-function attend(box, el, moved, signal) {
+  if (!box) return el.classList.add("mnist-explorer");
+  box.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys alone
   const name = () => {
-    nameControls(box, el);
-    box.querySelectorAll(".mnist-tabs").forEach(nameTabs);
+    nameControls(box);
+    for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
+      nameTabs(tab, tab.parentElement);
+      give(el.querySelector(".scene"), { role: "tabpanel", ariaLabel: tab.textContent });
+      el.classList.toggle("late", tab.textContent !== host.get("state").title);
+    }
   };
   const observer = new MutationObserver(name);
   const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
-    if (el.contains(event.target)) return;
-    if (event.type === "pointermove" && !event.buttons) return; // nothing is dragged
-    if (event.key === "End" && event.target.role === "slider") goToEnd(event);
-    moved();
+    const { key, target, type, buttons } = event;
+    if (el.contains(target) || !el.firstChild) return;
+    if (type === "pointermove" && !buttons) return; // nothing is dragged
+    if (key === "End" && target.role === "slider") {
+      const { noUiSlider } = target.closest(".slider"); // it would go to the end that it had at the start
+      noUiSlider.set(noUiSlider.options.range.max);
+      take(event);
+    }
+    if (key === "Enter" && target.type === "number" && host.get("state").is_drawing) {
+      sender.select({ image: Number(target.value) }); // the same number changes nothing else
+    }
+    sender.nudge();
   };
   for (const child of box.children) {
     if (!child.contains(el)) observer.observe(child, options);
   }
   name();
   for (const event of ["input", "change", "click", "keydown", "pointermove"]) {
-    box.addEventListener(event, outside, { capture: true, signal });
+    box.addEventListener(event, outside, true);
   }
-  signal.addEventListener("abort", () => observer.disconnect());
 }
 
-/** Moves a slider to its end; noUiSlider itself would go to the end that it had at the start. */
-function goToEnd(event) {
-  const slider = event.target.closest(".slider").noUiSlider;
-  slider.set(slider.options.range.max);
-  take(event);
-}
-
-/** Gives the handles of sliders and the buttons that play them their names. */
-function nameControls(box, el) {
+/** Gives the handles of sliders, buttons with an icon and what folds them all their names. */
+function nameControls(box) {
   for (const slider of box.querySelectorAll(".widget-slider")) {
     const label = slider.querySelector(".widget-label").textContent;
-    const handle = slider.querySelector(".noUi-handle");
     const readout = slider.querySelector(".widget-readout");
+    const handle = slider.querySelector(".noUi-handle");
     give(handle, { ariaLabel: label, ariaValueText: readout.textContent });
     give(readout, { role: "textbox", ariaLabel: `${label}, as text` });
   }
-  for (const [kind, name] of Object.entries(PLAY)) {
-    for (const icon of box.querySelectorAll(`.widget-play .${kind}`)) {
-      give(icon.parentElement, { ariaLabel: name, title: name });
+  for (const kind in ICONS) {
+    for (const icon of box.querySelectorAll(`.${kind}`)) {
+      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
     }
   }
-  for (const part of box.querySelectorAll("button, input, select, [tabindex], [contenteditable]")) {
-    if (!el.contains(part)) focusable(part);
+  for (const fold of box.querySelectorAll(".mnist-fold")) {
+    give(fold, { ariaExpanded: fold.matches(".mod-active") });
   }
 }
 
-/** Makes a row of ToggleButtons tabs: one of them takes the focus, arrow keys move it. */
-function nameTabs(row) {
-  const buttons = [...row.querySelectorAll("button")];
-  give(row.lastElementChild, { role: "tablist", ariaLabel: "Views" });
-  for (const button of buttons) {
-    const isOpen = button.classList.contains("mod-active");
-    give(button, { role: "tab", ariaSelected: `${isOpen}`, tabIndex: isOpen - 1 });
+/** Makes a row of ToggleButtons tabs, of which one is open. */
+function nameTabs(open, row) {
+  give(row, { role: "tablist", ariaLabel: "Views" });
+  for (const tab of rove(row, open)) {
+    give(tab, { role: "tab", ariaSelected: tab === open });
   }
+  if (row.hadFocus && document.activeElement === document.body) open.focus(); // others took their place
+  row.hadFocus = row.contains(document.activeElement);
+}
+
+/** Lets one of the buttons in a row take the focus, from which arrow keys move it. */
+function rove(row, current) {
+  const buttons = [...row.querySelectorAll("button")];
+  for (const button of buttons) give(button, { tabIndex: (button === current) - 1 });
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;
     const index = buttons.indexOf(document.activeElement);
     buttons[step(event.key, index, buttons.length, 1)].focus();
     take(event);
   };
+  return buttons;
 }
 
-/** The empty parts of an explorer. */
+/** The empty parts of an explorer in the order in which they are read; CSS moves the caption down. */
 function makeParts() {
-  const header = make("div", "header");
   const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
-  const caption = make("p", "caption");
-  const reset = smallButton("Back to start");
-  const copy = smallButton("Copy");
   return {
-    header,
-    trail,
-    caption,
-    reset,
-    copy,
-    top: make("div", "top", header, trail),
+    caption: Object.assign(make("p", "caption"), { ariaLive: "polite" }),
+    readout: make("div", "readout"),
+    top: make("div", "top", make("div", "header"), trail),
     scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),
+    reset: smallButton("Back to start"),
+    copy: smallButton("Copy"),
     tip: make("div", "tip"),
-    readout: Object.assign(make("div", "readout"), { role: "status", ariaLive: "polite" }),
-    foot: make("div", "foot", caption, reset, copy),
   };
 }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look, require
-from mnist_helpers.explorer.scene import Column, Scene, Text
+from mnist_helpers.explorer.scene import Column, Row, Scene, Text
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views.answers import EVERY, confusion, neighbours
@@ -15,8 +15,10 @@ from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.drawing import drawing
 from mnist_helpers.explorer.views.evidence import ablation, answer, attribution, top_images
 from mnist_helpers.explorer.views.layers import feature_maps, kernels, pipeline
-from mnist_helpers.explorer.views.parts import filter_text
+from mnist_helpers.explorer.views.parts import filter_text, picture
 from mnist_helpers.explorer.views.training import training
+
+AROUND = 11  # layers before and after the selected one, in the trail
 
 
 class View(NamedTuple):
@@ -35,15 +37,15 @@ class View(NamedTuple):
     needs: str = ""
 
 
-PLACE = ("layer", "channel", "row", "column")
-DISTURBED = ("disturbance", "amount")
-IMAGE = ("image", "drawing")
+IMAGE = ("image", "drawing", "weights")
+DISTURBED = (*IMAGE, "disturbance", "amount")
+PLACE = (*DISTURBED, "layer", "channel", "row", "column")
 VIEWS = {
     "pipeline": View(
         "Pipeline",
         "How does an image become an answer?",
         pipeline,
-        (*IMAGE, *PLACE, *DISTURBED, "weights"),
+        PLACE,
     ),
     "kernels": View(
         "Kernels",
@@ -55,13 +57,13 @@ VIEWS = {
         "Feature maps",
         "What does a layer make of the image?",
         feature_maps,
-        (*IMAGE, *PLACE, "limits", "compare", *DISTURBED, "weights"),
+        (*PLACE, "limits", "compare"),
     ),
     "arithmetic": View(
         "Arithmetic",
         "How does one value come about?",
         arithmetic,
-        (*IMAGE, *PLACE, "input_channel", *DISTURBED, "weights"),
+        (*PLACE, "input_channel"),
     ),
     "top_images": View(
         "Top images",
@@ -73,10 +75,10 @@ VIEWS = {
         "Attribution",
         "Which pixels speak for a class?",
         attribution,
-        (*IMAGE, "target", "compare", *DISTURBED, "weights"),
+        (*DISTURBED, "target", "compare"),
     ),
-    "ablation": View("Ablation", "What is lost without a channel?", ablation, (*IMAGE, "weights")),
-    "answer": View("Answer", "How sure is the network?", answer, (*IMAGE, *DISTURBED, "weights")),
+    "ablation": View("Ablation", "What is lost without a channel?", ablation, IMAGE),
+    "answer": View("Answer", "How sure is the network?", answer, DISTURBED),
     "confusion": View(
         "Confusion", "What is taken for what?", confusion, ("image", "predicted", "tenth")
     ),
@@ -88,7 +90,7 @@ VIEWS = {
         "Convolve",
         "What does a kernel of your own make of the image?",
         convolve,
-        (*IMAGE, "padding", "stride", "weights"),
+        (*IMAGE, "padding", "stride"),
     ),
     "training": View(
         "Training",
@@ -98,6 +100,7 @@ VIEWS = {
         needs="runs",
     ),
 }
+VIEW_NAMES = {"view": list(VIEWS)}
 
 
 def shown(selection: Selection) -> Selection:
@@ -123,7 +126,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
             show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
-    require({"view": selection.view}, {"view": list(VIEWS)})
+    require({"view": selection.view}, VIEW_NAMES)
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
         remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
@@ -135,3 +138,20 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         button = Text(text="All images", select=EVERY)
         return Scene(Column([Text(text=text, size="strong"), button]), text)
     return view.draw(subject.look(shown(selection)))
+
+
+def header(look: Look) -> Row:
+    """The image, small, and the answer, large."""
+    answer = Text(text=look.subject.digits[look.probs.argmax()], size="large", notes=[look.title])
+    return Row([picture(look.pixels, 42, select={}), answer])
+
+
+def trail(look: Look) -> Row:
+    """The way from the image to the answer, as far as it is near: a button for each layer."""
+    if "layer" not in VIEWS[look.view].fields:
+        return Row([])
+    names = list(look.maps)
+    place = names.index(look.layer)
+    near = names[max(place - AROUND, 0) : place + AROUND + 1]
+    steps = [Text(text=name, select={"layer": name}, framed=name == look.layer) for name in near]
+    return Row([Text(text="You are here:"), *steps])

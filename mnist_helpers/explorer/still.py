@@ -1,0 +1,50 @@
+"""A scene as a picture with its caption."""
+
+import base64
+import textwrap
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnist_helpers.explorer.paper import DPI, column, item_box, words
+from mnist_helpers.explorer.scene import Scene
+from mnist_helpers.files import write_files
+from mnist_helpers.plots import GROUND, figure_png
+
+MARGIN = 8  # pixels around the scene
+
+
+class Still:
+    """A scene as a picture with its caption."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @property
+    def figure(self) -> Figure:
+        """The scene at its natural size, the caption below."""
+        fig = Figure(dpi=DPI, facecolor=GROUND)
+        FigureCanvasAgg(fig)
+        caption = words(textwrap.fill(self.scene.caption, 130), 8)
+        whole = column([item_box(self.scene.content, fig), caption], 10)
+        fig.add_artist(whole)
+        extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
+        fig.set_size_inches(extent.size / DPI)
+        whole.set_offset((-extent.x0, -extent.y0))
+        return fig
+
+    def png(self) -> bytes:
+        """The picture's bytes."""
+        return figure_png(self.figure)
+
+    def save(self, path: Path) -> None:
+        """Writes the picture."""
+        write_files({Path(path): self.png()})
+
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, str], dict[str, object]]:
+        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}
+        return data, {"image/png": {"alt": self.scene.caption}}
+
+    def __repr__(self) -> str:
+        return textwrap.fill(self.scene.caption, 80)
