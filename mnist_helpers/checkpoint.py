@@ -49,6 +49,12 @@ class Recipe(TypedDict, total=False):
     seed: Seed
 
 
+class Limit(TypedDict):
+    """Below which largest probability an image is no digit that the network knows."""
+
+    limit: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Card(TypedDict, total=False):
     """What is read in a card; it may say more."""
 
@@ -56,6 +62,7 @@ class Card(TypedDict, total=False):
     test: Figures
     validation: Figures
     config: Recipe
+    no_digit: Limit
     history: dict[str, list[float]]
     best_epoch: Annotated[int, Meta(ge=1)]
 
