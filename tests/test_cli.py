@@ -113,15 +113,15 @@ def test_json_is_an_object_a_line(capsys, seven, few, tmp_path):
 def test_what_is_no_digit_is_said(capsys, seven, tmp_path):
     letter = Image.new("L", (200, 200), 255)
     pen = ImageDraw.Draw(letter)
-    pen.line([(40, 180), (100, 20), (160, 180)], 0, 16)  # an A
-    pen.line([(62, 120), (138, 120)], 0, 16)
-    letter.save(tmp_path / "a.png")
-    code, out, err = run(capsys, "predict", seven, tmp_path / "a.png")
+    pen.line([(50, 20), (50, 180)], 0, 16)  # a K
+    pen.line([(150, 20), (60, 100), (150, 180)], 0, 16)
+    letter.save(tmp_path / "k.png")
+    code, out, err = run(capsys, "predict", seven, tmp_path / "k.png")
     assert (code, out.count("\n")) == (2, 1)
     assert f"{tmp_path / 'a.png'} shows no digit that it knows from " in err
     shutil.copy(CHECKPOINT_PATH, tmp_path / "own.pth")  # without a card, which has the limit
     code, out, err = run(
-        capsys, "predict", "--checkpoint", tmp_path / "own.pth", tmp_path / "a.png"
+        capsys, "predict", "--checkpoint", tmp_path / "own.pth", tmp_path / "k.png"
     )
     assert (code, err) == (0, "")
 

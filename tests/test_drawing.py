@@ -169,6 +169,20 @@ class TestView:
         bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 
+    def test_what_is_no_digit_that_it_knows_is_said(self, few):
+        cross = np.zeros((140, 140), np.uint8)
+        for place in range(20, 120):
+            cross[place - 5 : place + 6, [place, 139 - place]] = 255
+        ink = base64.b64encode(cross.tobytes()).decode()
+        captions = []
+        for limit in (0.6481, 0.0):
+            model, _ = load_checkpoint()
+            assert model.no_digit == 0.6481  # as its card says
+            model.no_digit = limit
+            subject = Subject(model, few.test.tensors[0][:20])
+            captions.append(draw(subject, Selection(view="drawing", drawing=ink)).caption)
+        assert captions[0] == captions[1].removesuffix(".") + ": no digit that it knows."
+
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))
         assert "Draw a digit on the pad" in scene.caption

@@ -21,15 +21,14 @@ def run(options: Predict) -> None:
     """Reads each picture; what can't be read is named on stderr, and is exit code 2 at the end."""
     if not options.images:
         raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
-    model, card = load_checkpoint(options.checkpoint, options.device)
-    limit = card.get("no_digit", {"limit": 0})["limit"]
+    model, _ = load_checkpoint(options.checkpoint, options.device)
     code = 0
     for path in expanded(options.images):
         digits = []
         texts = []
         error = None
         try:
-            read(path, model, limit, digits, texts)
+            read(path, model, digits, texts)
         except InputError as refusal:
             error = str(refusal)
             print(f"mnist-helpers: {error}", file=sys.stderr)
@@ -60,18 +59,18 @@ def expanded(paths: tuple[Path, ...]) -> list[Path]:
 
 
 @torch.inference_mode()
-def read(path: Path, model: nn.Module, limit: float, digits: list[dict], texts: list[str]) -> None:
+def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> None:
     """Adds what a picture shows, from left to right, to `digits` and, in words, to `texts`.
 
     Raises:
-        InputError: it can't be read, or a part of it is no digit, its probability below `limit`.
+        InputError: it can't be read, or a part of it is no digit that the network knows.
     """
     found = load_digits(path)
     batch = torch.stack([digit.image for digit in found])
     probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
     strange = []
     for (_, box), (first, second), (digit, other) in zip(found, *probs.topk(2), strict=True):
-        if first < limit:
+        if first < model.no_digit:
             strange.append(f"from {box[0]} to {box[2]} (nearest to {digit}, {first:.1%})")
             continue
         digits.append({"digit": digit.item(), "probability": round(first.item(), 4), "box": box})
