@@ -214,28 +214,25 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
 def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     """The ink (H, W) of each digit, from left to right: what hangs together.
 
-    A part of less than half the tallest's height belongs to the nearest, as does one that stands
-    above another, such as the bar of a 5.
+    A part of less than half the tallest's height belongs to the nearest, such as the bar of a 5.
     """
     from scipy import ndimage
 
     labels, count = ndimage.label(ink > LEAST, np.ones((3, 3)))
     boxes = [[[side.start, side.stop] for side in box] for box in ndimage.find_objects(labels)]
     starts, ends = np.moveaxis(np.array(boxes), 2, 0)  # of rows and columns, (parts, 2)
-    tallest = (ends - starts).max(axis=0)[0]
+    heights = (ends - starts)[:, 0]
     digits = np.arange(count)  # to which each part belongs
-    for part in (ends - starts)[:, 0].argsort()[:-1]:
-        gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
-        distances = np.hypot(*gaps.clip(0).T)
+    for part in heights.argsort():
+        if 2 * (ends - starts)[part, 0] >= heights.max():
+            continue
+        gaps = np.maximum(starts - ends[part], starts[part] - ends).clip(0)
+        distances = np.hypot(*gaps.T)
         distances[digits == digits[part]] = math.inf
-        closest = distances.argmin()
-        height, width = ends[part] - starts[part]
-        is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
-        if is_above or 2 * height < tallest:
-            joined = np.isin(digits, digits[[part, closest]])
-            digits[joined] = digits[closest]
-            starts[joined] = starts[joined].min(axis=0)
-            ends[joined] = ends[joined].max(axis=0)
+        joined = np.isin(digits, digits[[part, distances.argmin()]])
+        digits[joined] = part
+        starts[joined] = starts[joined].min(axis=0)
+        ends[joined] = ends[joined].max(axis=0)
     # what is fainter belongs to the nearest part
     nearest = ndimage.distance_transform_edt(labels == 0, None, False, True)
     owners = digits[labels - 1][tuple(nearest)]
