@@ -214,7 +214,8 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
 def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     """The ink (H, W) of each digit, from left to right: what hangs together.
 
-    A part of less than half the tallest's height belongs to the nearest, such as the bar of a 5.
+    A part of less than half the tallest's height belongs to the nearest, such as the bar of a 5, as
+    does one that stands above another.
     """
     from scipy import ndimage
 
@@ -224,15 +225,17 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     heights = (ends - starts)[:, 0]
     digits = np.arange(count)  # to which each part belongs
     for part in heights.argsort():
-        if 2 * (ends - starts)[part, 0] >= heights.max():
-            continue
-        gaps = np.maximum(starts - ends[part], starts[part] - ends).clip(0)
-        distances = np.hypot(*gaps.T)
+        gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
+        distances = np.hypot(*gaps.clip(0).T)
         distances[digits == digits[part]] = math.inf
-        joined = np.isin(digits, digits[[part, distances.argmin()]])
-        digits[joined] = part
-        starts[joined] = starts[joined].min(axis=0)
-        ends[joined] = ends[joined].max(axis=0)
+        closest = distances.argmin()
+        height, width = ends[part] - starts[part]
+        is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
+        if is_above or 2 * height < heights.max():
+            joined = np.isin(digits, digits[[part, closest]])
+            digits[joined] = part
+            starts[joined] = starts[joined].min(axis=0)
+            ends[joined] = ends[joined].max(axis=0)
     # what is fainter belongs to the nearest part
     nearest = ndimage.distance_transform_edt(labels == 0, None, False, True)
     owners = digits[labels - 1][tuple(nearest)]

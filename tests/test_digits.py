@@ -163,7 +163,9 @@ def test_a_photo_shows_the_stroke_alone(tmp_path, name):
 EMPTY = draw_sheet(ground=230)
 
 
-@pytest.mark.parametrize("sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 20 + NOISE])
+@pytest.mark.parametrize(
+    "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE]
+)
 def test_an_empty_sheet_is_refused_however_it_is_lit(tmp_path, sheet):
     with pytest.raises(InputError, match="shows no digit: it is of nearly one colour"):
         found(sheet, tmp_path / "empty.png")
@@ -175,6 +177,11 @@ def test_digits_that_stand_apart_are_found_from_left_to_right(tmp_path):
     boxes = [digit.box for digit in found(sheet, tmp_path / "three.png")]
     right = np.array([[40, 45, 60, 150], [120, 40, 180, 150], [200, 40, 220, 150]])
     assert np.abs(np.array(boxes) - right).max() <= 1  # by smoothing
+
+
+def test_a_broken_digit_is_one(tmp_path):
+    halves = draw_sheet((100, 30, 170, 90), (104, 96, 160, 160))
+    assert len(found(halves, tmp_path / "broken.png")) == 1
 
 
 def test_boxes_are_those_of_the_file(tmp_path):
