@@ -62,6 +62,12 @@ class DataSet(TypedDict):
     class_names: list[str]
 
 
+class Limit(TypedDict):
+    """Below which largest probability an image is no digit that the network knows."""
+
+    limit: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Card(TypedDict, total=False):
     """What is read in a card; it may say more."""
 
@@ -70,6 +76,7 @@ class Card(TypedDict, total=False):
     test: Figures
     validation: Figures
     config: Recipe
+    no_digit: Limit
     history: dict[str, list[float]]
     best_epoch: Annotated[int, Meta(ge=1)]
 
@@ -174,6 +181,7 @@ def load_checkpoint(
             f"(sha256 {sums[0][:12]}…); {remedy}."
         )
     model.load_state_dict(weights)
+    model.no_digit = card.get("no_digit", {"limit": 0})["limit"]  # which a drawing is held to, too
     # channels_last is faster for convolutions on a CPU
     return model.to(select_device(device), memory_format=torch.channels_last).eval(), card
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +19,21 @@ from mnist_helpers.files import decoding, read_file
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
 PAD = 140  # sides of a sheet to draw on, in pixels
-SIDE = 1000  # pixels to which a larger picture is shrunk first
+SIDE = 500  # pixels to which a larger picture is shrunk first
 MOST_BYTES = 100_000_000  # of a picture's file
 MOST_PIXELS = 64_000_000  # of what it unpacks to
 REMEDY = "give a PNG or JPEG file of at most 64 million pixels"
+FAINT = 20  # contrast in 255 below which a picture shows nothing
+NOISE = 7  # times its noise: the same
+RIM = 25  # part of the shorter side that may be the edge of a scan
+SMOOTH = 250  # as many pixels are worth one of smoothing to each side
+QUIET = 5  # deviation in 255 that most of an even border has
+GRID = 50  # sides of the grid on which what varies slowly is found
+ROUNDS = 10
+OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
+LEAST = 0.3  # of the highest contrast: what is surely ink
+SPECK = 0.02  # of the largest part's area
+WIDEST = 1.6  # times its height: the width of a digit
 TOPS = (1, 255, 65_535)  # what white can be in a picture of decimals or of 16 bits
 
 
@@ -42,6 +54,13 @@ class Prepared(NamedTuple):
     def image(self) -> Tensor:
         """Normalised, (1, 28, 28)."""
         return normalise(torch.from_numpy(self.centred).mul(255).round().byte()[None])[0]
+
+
+class Digit(NamedTuple):
+    """A digit found in a picture: `image` as `Prepared` has it, `box` left, top, right, bottom."""
+
+    image: Tensor
+    box: list[int]
 
 
 def prepare(ink: np.ndarray) -> Prepared:
@@ -78,19 +97,41 @@ def pad_ink(text: str) -> np.ndarray:
     return ink
 
 
-def load_digit(path: Path) -> Tensor:
-    """Reads a PNG, JPEG or other picture of one digit as a normalised image (1, 28, 28).
-
-    Ink may be dark on light or light on dark; `prepare` does the rest.
+def load_digits(path: Path) -> list[Digit]:
+    """Finds the digits in a PNG, JPEG or other picture, from left to right.
 
     Raises:
-        InputError: the file can't be read as a picture, or there is nothing in it.
+        InputError: the file can't be read as a picture, there is nothing in it, or digits touch.
     """
+    pixels, longest = _decoded(path)
+    ink = find_ink(pixels)
+    if ink is None:
+        raise InputError(
+            f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
+            "ink on its ground."
+        )
+    digits = []
+    for part in split_ink(ink):
+        rows, columns = np.nonzero(part > LEAST)
+        ends = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        left, top, right, bottom = (ends * longest / max(ink.shape)).round().astype(int).tolist()
+        if right - left > WIDEST * (bottom - top):
+            raise InputError(
+                f"{path} shows something from {left} to {right} that is wider than a digit and "
+                "can't be parted; leave room between digits."
+            )
+        digits.append(Digit(prepare(part).image, [left, top, right, bottom]))
+    return digits
+
+
+def _decoded(path: Path) -> tuple[np.ndarray, int]:
+    """The pixels (H, W, 4) of a picture, upright and not too many; its longest side in the file."""
     content = read_file(path, MOST_BYTES, REMEDY)
     with (
         decoding(path, "can't be read as an image", REMEDY),
         Image.open(io.BytesIO(content)) as picture,
     ):
+        longest = max(picture.size)
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
@@ -103,22 +144,103 @@ def load_digit(path: Path) -> Tensor:
         small = small.convert("RGBA")
         small.thumbnail((SIDE, SIDE))
         small.getexif()[ExifTags.Base.Orientation] = turn or 1
-        upright = ImageOps.exif_transpose(small)
-    on_white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-    return prepare(_ink(np.asarray(on_white.convert("L"), dtype=np.float32), path)).image
+        return np.asarray(ImageOps.exif_transpose(small)), longest
 
 
-def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
-    """The contrast of `grey` (H, W) with its ground, the median of the border, in [0, 1]."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ground = np.median(border)
-    contrast = (ground - grey if ground > 127 else grey - ground).clip(0)
-    if contrast.max() < 20:
-        raise InputError(
-            f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
-            "ink on its ground."
-        )
-    return contrast / contrast.max()
+def find_ink(pixels: np.ndarray) -> np.ndarray | None:
+    """The ink in `pixels` (H, W, 4), in [0, 1], and nothing else; None where there is none.
+
+    It may be dark on light or light on dark, whatever stands out more, in the channel that shows
+    it best. explorer/page/pictures.js does the same.
+    """
+    from scipy import ndimage
+
+    opacity = pixels[..., 3:] / 255
+    values = 255 + opacity * (pixels[..., :3] - 255.0)  # on white
+    if np.ptp(values, axis=(0, 1)).max() < FAINT:
+        values = 255 * opacity  # such as white ink on nothing
+    side = max(pixels.shape)
+    rim = min(pixels.shape[:2]) // RIM
+    inner = np.s_[rim : -rim or None]  # without the edge of a scan
+    smooth = side // SMOOTH * 2 + 1
+    values = ndimage.uniform_filter(values, (smooth, smooth, 1), mode="nearest")
+    contrast = values - _ground(values, values[inner, inner])
+    contrast = np.concatenate([contrast, -contrast], axis=2)
+    height = contrast[inner, inner].max(axis=(0, 1))
+    best = (height - contrast[inner, inner].std(axis=(0, 1))).argmax()  # lines on the paper add
+    ink = contrast[..., best]
+    noise = np.quantile(np.abs(ink), 0.25) / 0.3186  # sigma, if it is normal
+    if height[best] < max(FAINT, NOISE * noise):
+        return None
+    ink = (ink / height[best]).clip(0, 1)
+    is_ink = ink > LEAST
+    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
+    areas = np.bincount(labels[inner, inner].ravel(), minlength=count + 1)
+    areas[0] = 0
+    inside = areas.copy()
+    inside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    if 2 * inside.max() >= areas.max():
+        areas = inside  # what touches the border is no digit, unless there is no other
+    is_digit = (areas >= SPECK * areas.max())[labels]
+    near = ndimage.maximum_filter(is_digit, max(1, side // 20) * 2 + 1)
+    return np.where(is_digit | near & ~is_ink, ink, 0).astype(np.float32)
+
+
+def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """What `values` (H, W, C) would be without ink: the border's median, or what varies slowly.
+
+    That is found on a coarse grid by local means in which outliers count little (Cauchy's
+    weights), again and again of what is left.
+    """
+    from scipy import ndimage
+
+    border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    middle = np.median(border, axis=0)
+    if (np.abs(border - middle) <= QUIET).mean() >= 0.6:
+        return middle
+    step = -(-max(values.shape) // GRID)
+    coarse = values[::step, ::step]
+    size = max(coarse.shape) // 6 * 2 + 1
+    blur = partial(ndimage.uniform_filter, size=(size, size, 1), mode="nearest")
+    ground = middle
+    for _ in range(ROUNDS):
+        rest = coarse - ground
+        weights = 1 / (OUTLYING**2 + rest**2)
+        ground = ground + blur(rest * weights) / blur(weights)
+        ground = ground.clip(coarse.min(), coarse.max())
+    return ndimage.zoom(ground, np.divide(values.shape, ground.shape), order=1)
+
+
+def split_ink(ink: np.ndarray) -> list[np.ndarray]:
+    """The ink (H, W) of each digit, from left to right: what hangs together.
+
+    A part of less than half the tallest's height belongs to the nearest, such as the bar of a 5, as
+    does one that stands above another.
+    """
+    from scipy import ndimage
+
+    labels, count = ndimage.label(ink > LEAST, np.ones((3, 3)))
+    boxes = [[[side.start, side.stop] for side in box] for box in ndimage.find_objects(labels)]
+    starts, ends = np.moveaxis(np.array(boxes), 2, 0)  # of rows and columns, (parts, 2)
+    heights = (ends - starts)[:, 0]
+    digits = np.arange(count)  # to which each part belongs
+    for part in heights.argsort():
+        gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
+        distances = np.hypot(*gaps.clip(0).T)
+        distances[digits == digits[part]] = math.inf
+        closest = distances.argmin()
+        height, width = ends[part] - starts[part]
+        is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
+        if is_above or 2 * height < heights.max():
+            joined = np.isin(digits, digits[[part, closest]])
+            digits[joined] = part
+            starts[joined] = starts[joined].min(axis=0)
+            ends[joined] = ends[joined].max(axis=0)
+    # what is fainter belongs to the nearest part
+    nearest = ndimage.distance_transform_edt(labels == 0, None, False, True)
+    owners = digits[labels - 1][tuple(nearest)]
+    order = sorted(set(digits.tolist()), key=lambda digit: starts[digit, 1])
+    return [np.where(owners == digit, ink, 0) for digit in order]
 
 
 def _centre(digit: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mnist_helpers import SimpleCNN
+from mnist_helpers.digits import load_digits
 
 
 class Skipping(nn.Module):
@@ -163,3 +165,9 @@ def drawn(image: Tensor) -> str:
     """An image (1, 28, 28) of MNIST as a drawing: five times as large, its ink as base64."""
     ink = ((image[0] * 0.3081 + 0.1307) * 255).round().clamp(0, 255).numpy().astype(np.uint8)
     return base64.b64encode(np.kron(ink, np.ones((5, 5), np.uint8)).tobytes()).decode()
+
+
+def load_digit(path: Path) -> Tensor:
+    """The image of the one digit that a picture shows."""
+    (digit,) = load_digits(path)
+    return digit.image

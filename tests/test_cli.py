@@ -2,16 +2,18 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import HANG, no_bar
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
 from mnist_helpers.cli import main, parse
@@ -65,6 +67,63 @@ def test_train_evaluate_and_predict(capsys, short, seven, tmp_path):
     code, out, _ = run(capsys, "predict", seven, seven)
     assert code == 0
     assert [line.startswith(f"{seven}: 7 (") for line in out.splitlines()] == [True, True]
+
+
+def test_good_pictures_are_answered_and_bad_ones_named(capsys, seven, few, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(seven, folder / "a[1].png")
+    shutil.copy(seven, folder / "b.PNG")
+    (folder / "notes.txt").write_text("no picture")
+    (tmp_path / "bad.png").write_bytes(b"")
+    given = [seven, tmp_path / "bad.png", folder, tmp_path / "sev*.png", folder / "a[1].png"]
+    code, out, err = run(capsys, "predict", *given)
+    files = [seven, folder / "a[1].png", folder / "b.PNG", seven, folder / "a[1].png"]
+    assert code == 2
+    assert [line.split(": 7 (")[0] for line in out.splitlines()] == list(map(str, files))
+    assert err.startswith(f"mnist-helpers: {tmp_path / 'bad.png'} can't be read as an image")
+    assert err.count("\n") == 1
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no picture" in run(capsys, "predict", tmp_path / "empty")[2]
+
+
+def test_json_is_an_object_a_line(capsys, seven, few, tmp_path):
+    sheet = Image.new("L", (300, 140), 255)
+    with Image.open(seven) as digit:
+        sheet.paste(digit, (10, 10))
+        sheet.paste(digit, (170, 14))
+    sheet.save(tmp_path / "two.png")
+    Image.new("L", (90, 90), 200).save(tmp_path / "empty.png")
+    code, out, _ = run(capsys, "predict", tmp_path / "two.png", tmp_path / "empty.png", "--json")
+    two, empty = map(json.loads, out.splitlines())
+    assert code == 2
+    assert list(two) == list(empty) == ["file", "digits", "error"]
+    assert (two["file"], two["error"]) == (str(tmp_path / "two.png"), None)
+    assert [digit["digit"] for digit in two["digits"]] == [7, 7]
+    pixels = np.asarray(Image.open(seven)) < 120
+    rows, columns = pixels.nonzero()
+    box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    for digit, offset in zip(two["digits"], ([10, 10] * 2, [170, 14] * 2), strict=True):
+        assert digit["box"] == pytest.approx(box + offset, abs=3)
+        assert 0.8 < digit["probability"] < 1
+    assert empty["digits"] == []
+    assert empty["error"].startswith(f"{tmp_path / 'empty.png'} shows no digit")
+
+
+def test_what_is_no_digit_is_said(capsys, seven, tmp_path):
+    letter = Image.new("L", (200, 200), 255)
+    pen = ImageDraw.Draw(letter)
+    pen.line([(50, 20), (50, 180)], 0, 16)  # a K
+    pen.line([(150, 20), (60, 100), (150, 180)], 0, 16)
+    letter.save(tmp_path / "k.png")
+    code, out, err = run(capsys, "predict", seven, tmp_path / "k.png")
+    assert (code, out.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'k.png'} shows no digit that it knows from " in err
+    shutil.copy(CHECKPOINT_PATH, tmp_path / "own.pth")  # without a card, which has the limit
+    code, out, err = run(
+        capsys, "predict", "--checkpoint", tmp_path / "own.pth", tmp_path / "k.png"
+    )
+    assert (code, err) == (0, "")
 
 
 @pytest.mark.slow
@@ -207,10 +266,11 @@ for args in (["--help"], ["visualize", "--help"], ["train", "--epoch", "3"]):
         cli.main(args)
 tell()
 from mnist_helpers import *
-cli.main(["predict", sys.argv[1]])
 cli.main(["evaluate", "--data-dir", sys.argv[2]])
 tell()
 from mnist_helpers.explorer import *
+tell()
+cli.main(["predict", sys.argv[1]])
 tell()
 """
 
@@ -220,7 +280,7 @@ def test_what_few_commands_need_is_imported_by_them_alone(seven, small_data_dir)
     command = [sys.executable, "-c", LIGHT, seven, small_data_dir]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if " mnist_helpers " in line]
-    help_alone, answers, explorer = (set(line.split()) for line in lines)
+    help_alone, answers, explorer, pictures = (set(line.split()) for line in lines)
     assert "tyro" in help_alone
     assert not {"torch", "numpy", "matplotlib", "IPython"} & help_alone
     few_need = {"torchvision", "torchmetrics", "scipy", "sklearn", "captum", "papermill", "onnx"}
@@ -228,6 +288,7 @@ def test_what_few_commands_need_is_imported_by_them_alone(seven, small_data_dir)
     assert not (few_need | {"matplotlib", "IPython", "ipywidgets"}) & answers
     assert {"matplotlib", "ipywidgets"} <= explorer
     assert not few_need & explorer
+    assert few_need & pictures == {"scipy"}
 
 
 def test_two_runs_are_two_curves(short, tmp_path, capsys):

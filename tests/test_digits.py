@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import load_digit
 from PIL import Image
 
 from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint
-from mnist_helpers.digits import load_digit
+from mnist_helpers.digits import load_digits
 
 
 def pixels(image: torch.Tensor) -> np.ndarray:
@@ -104,13 +105,94 @@ def test_ink_is_darker_than_light_ground_or_lighter_than_dark(tmp_path, ground, 
     assert np.array_equal(read(stroke(ground, ink, other), tmp_path / "digit.png"), plain)
 
 
-@pytest.mark.parametrize("turns", range(4))
-def test_the_ground_is_what_most_of_the_four_sides_show(tmp_path, turns):
-    sheet = np.zeros((40, 40), np.uint8)
-    sheet[0], sheet[:, 0] = 255, 255  # 82 of 160
-    digit = read(np.rot90(sheet, turns).copy(), tmp_path / "digit.png")
-    assert (digit[4:24, 4:24] == 255).all()
-    assert digit.astype(int).sum() == 400 * 255
+@pytest.mark.parametrize("edge", [np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]])
+def test_the_edge_of_a_scan_is_no_ink(tmp_path, edge):
+    sheet = stroke(255, 0, 255)
+    plain = read(sheet, tmp_path / "digit.png")
+    sheet[edge] = 0
+    assert np.array_equal(read(sheet, tmp_path / "digit.png"), plain)
+
+
+def draw_sheet(
+    *boxes: tuple[int, int, int, int], ground: object = 255, ink: object = 0
+) -> np.ndarray:
+    """A sheet (200, 300, 3) with ink in boxes: left, top, right, bottom."""
+    sheet = np.zeros((200, 300, 3)) + ground
+    for left, top, right, bottom in boxes:
+        sheet[top:bottom, left:right] = ink
+    return sheet
+
+
+ONE = (140, 50, 160, 150)
+
+
+def found(pixels: np.ndarray, path: Path) -> list:
+    Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)).save(path)
+    return load_digits(path)
+
+
+SHADE = np.linspace(1, 0.4, 300)[:, None]  # from left to right
+LAMP = 1 - 0.6 * np.linspace(-1, 1, 300)[:, None] ** 2
+NOISE = np.random.default_rng(1).normal(0, 12, (200, 300, 3))
+CLEAR = np.dstack([np.full((200, 300, 3), 255), 255 - draw_sheet(ONE)[..., 0]])
+PHOTOS = {
+    "shade": draw_sheet(ONE, ground=230, ink=30) * SHADE,
+    "lamp": draw_sheet(ONE, ground=230, ink=30) * LAMP,
+    "chalk in the shade": 255 - draw_sheet(ONE, ground=230, ink=30) * SHADE,
+    "grey": draw_sheet(ONE, ground=110, ink=20),
+    "red paper": draw_sheet(ONE, ground=(255, 0, 0)),
+    "green paper": draw_sheet(ONE, ground=(0, 255, 0)),
+    "blue paper": draw_sheet(ONE, ground=(0, 0, 255)),
+    "white on nothing": CLEAR,
+    "frame": np.pad(draw_sheet(ONE)[6:-6, 6:-6], ((6, 6), (6, 6), (0, 0))),
+    "thumb": draw_sheet(ONE, (0, 150, 60, 200)),
+    "dust": draw_sheet(ONE, (30, 30, 33, 33)),
+    "noise": draw_sheet(ONE, ground=230, ink=30) + NOISE,
+}
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_photo_shows_the_stroke_alone(tmp_path, name):
+    (digit,) = found(PHOTOS[name], tmp_path / "photo.png")
+    assert digit.box == pytest.approx(ONE, abs=1)
+    image = pixels(digit.image)
+    assert image[5:23, 13:15].min() > 150  # a stroke of 20 × 4 pixels, smoothed
+    assert image[:, :11].max() == image[:, 17:].max() == 0
+
+
+EMPTY = draw_sheet(ground=230)
+
+
+@pytest.mark.parametrize(
+    "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE]
+)
+def test_an_empty_sheet_is_refused_however_it_is_lit(tmp_path, sheet):
+    with pytest.raises(InputError, match="shows no digit: it is of nearly one colour"):
+        found(sheet, tmp_path / "empty.png")
+
+
+def test_digits_that_stand_apart_are_found_from_left_to_right(tmp_path):
+    five = (120, 50, 140, 100), (120, 40, 180, 46), (160, 110, 180, 150), (124, 110, 164, 118)
+    sheet = draw_sheet((200, 40, 220, 150), *five, (40, 45, 60, 150))
+    boxes = [digit.box for digit in found(sheet, tmp_path / "three.png")]
+    right = np.array([[40, 45, 60, 150], [120, 40, 180, 150], [200, 40, 220, 150]])
+    assert np.abs(np.array(boxes) - right).max() <= 1  # by smoothing
+
+
+def test_a_broken_digit_is_one(tmp_path):
+    halves = draw_sheet((100, 30, 170, 90), (104, 96, 160, 160))
+    assert len(found(halves, tmp_path / "broken.png")) == 1
+
+
+def test_boxes_are_those_of_the_file(tmp_path):
+    large = Image.fromarray(draw_sheet(ONE).astype(np.uint8)).resize((1500, 1000))
+    (digit,) = found(np.asarray(large), tmp_path / "large.png")
+    assert digit.box == pytest.approx([5 * end for end in ONE], abs=5)
+
+
+def test_what_can_not_be_parted_is_said(tmp_path):
+    with pytest.raises(InputError, match="from 39 to 261 that is wider than a digit and can't be"):
+        found(draw_sheet((40, 60, 260, 140)), tmp_path / "wide.png")
 
 
 @pytest.mark.parametrize("top", [1, 255, 65_535, 100_000])

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_helpers import InputError, load_checkpoint, make_model
-from mnist_helpers.digits import pad_ink, prepare
+from mnist_helpers.digits import load_digits, pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
 from mnist_helpers.explorer.still import Still
@@ -168,6 +168,20 @@ class TestView:
         assert near[0] == near[1]
         bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
+
+    def test_what_is_no_digit_that_it_knows_is_said(self, few):
+        cross = np.zeros((140, 140), np.uint8)
+        for place in range(20, 120):
+            cross[place - 5 : place + 6, [place, 139 - place]] = 255
+        ink = base64.b64encode(cross.tobytes()).decode()
+        captions = []
+        for limit in (0.6481, 0.0):
+            model, _ = load_checkpoint()
+            assert model.no_digit == 0.6481  # as its card says
+            model.no_digit = limit
+            subject = Subject(model, few.test.tensors[0][:20])
+            captions.append(draw(subject, Selection(view="drawing", drawing=ink)).caption)
+        assert captions[0] == captions[1].removesuffix(".") + ": no digit that it knows."
 
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))
@@ -481,6 +495,28 @@ class TestPad:
         rows, columns = np.nonzero(self.ink(page) > 128)
         assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
         assert (columns.min(), columns.max()) == pytest.approx((60, 79), abs=1)
+
+    @pytest.mark.parametrize("kind", ["grey", "red", "white on nothing", "frame"])
+    def test_a_picture_is_prepared_as_predict_does(self, page, tmp_path, few, kind):
+        pen = pixels(few.test.tensors[0][0]).astype(np.uint8)
+        ink = np.asarray(Image.fromarray(pen).resize((200, 200), 2), float)[..., None] / 255
+        ground = {"grey": 100, "red": (255, 0, 0), "frame": 230}.get(kind, 255)
+        sheet = np.full((280, 280, 3), float(1)) * ground
+        sheet[40:240, 40:240] -= ink * (sheet[40:240, 40:240] - 20) * (kind != "white on nothing")
+        if kind == "frame":
+            sheet = np.pad(sheet[6:-6, 6:-6], ((6, 6), (6, 6), (0, 0)))
+        opacity = np.full((280, 280, 1), 255.0)
+        if kind == "white on nothing":
+            opacity = np.pad(255 * ink, ((40, 40), (40, 40), (0, 0)))
+        path = tmp_path / "seven.png"
+        Image.fromarray(np.dstack([sheet, opacity]).round().astype(np.uint8)).save(path)
+        page.get_by_label("Picture of a digit").set_input_files(path)
+        page.wait_for_function("() => host.sent.length")
+        drawn = prepare(self.ink(page).astype(np.float32) / 255).image
+        (digit,) = load_digits(path)
+        difference = np.abs(pixels(drawn) - pixels(digit.image))
+        assert difference.mean() < 4
+        assert load_checkpoint()[0](drawn[None]).argmax() == few.test.tensors[1][0]
 
     @pytest.mark.parametrize("way", ["drop", "paste"])
     def test_a_picture_that_is_dropped_or_pasted_becomes_ink(self, page, way):

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import HANG, no_bar, peak
+from networks import load_digit
 from PIL import Image, PngImagePlugin
 from test_cli import run
 
@@ -31,7 +32,6 @@ from mnist_helpers import CHECKPOINT_PATH, Config, InputError, commands, load_ch
 from mnist_helpers.checkpoint import load_tensors, read_card
 from mnist_helpers.cli import main
 from mnist_helpers.data import load_idx_part, load_splits
-from mnist_helpers.digits import load_digit
 from mnist_helpers.explorer import Subject, still
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.readers import read_idx

@@ -37,10 +37,12 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Predict:
-    """Say which digit each picture shows, dark on light or light on dark."""
+    """Say which digits each picture shows, dark on light or light on dark."""
 
     images: Positional[tuple[Path, ...]]
-    """PNG, JPEG or other pictures of one digit each."""
+    """PNG, JPEG or other pictures, folders of them, or patterns such as "*.png"."""
+    json: bool = False
+    """Write a JSON object a line for each picture: file, digits, error."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
     device: Device = Config.device
 

@@ -1,23 +1,79 @@
-"""`mnist-helpers predict`: which digit each picture shows."""
+"""`mnist-helpers predict`: which digits each picture shows."""
+
+import glob
+import json
+import os
+import sys
+from pathlib import Path
 
 import torch
+from PIL import Image
+from torch import nn
 
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Predict
 from mnist_helpers.config import InputError
-from mnist_helpers.digits import load_digit
+from mnist_helpers.digits import load_digits
 
 
 def run(options: Predict) -> None:
-    """Reads each picture."""
+    """Reads each picture; what can't be read is named on stderr, and is exit code 2 at the end."""
     if not options.images:
         raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
     model, _ = load_checkpoint(options.checkpoint, options.device)
-    batch = torch.stack([load_digit(path) for path in options.images])
-    with torch.inference_mode():
-        logits = model(batch.to(next(model.parameters()).device))
-    percents, digits = (100 * logits.softmax(dim=1)).topk(2)
-    answers = zip(options.images, percents, digits, strict=True)
-    for path, (first, second), (digit, other) in answers:
-        log.info("%s: %d (%.1f %%; next %d, %.1f %%)", path, digit, first, other, second)
+    code = 0
+    for path in expanded(options.images):
+        digits = []
+        texts = []
+        error = None
+        try:
+            read(path, model, digits, texts)
+        except InputError as refusal:
+            error = str(refusal)
+            print(f"mnist-helpers: {error}", file=sys.stderr)
+            code = 2
+        if options.json:
+            log.info("%s", json.dumps({"file": str(path), "digits": digits, "error": error}))
+        elif texts:
+            log.info("%s: %s", path, ", ".join(texts))
+    if code:
+        sys.exit(code)
+
+
+def expanded(paths: tuple[Path, ...]) -> list[Path]:
+    """The pictures of folders, and the files that a pattern names, in the place of each."""
+    files = []
+    for path in paths:
+        names = [str(path)]
+        if os.path.isdir(path):
+            Image.init()
+            inside = sorted(path.iterdir())
+            names = [file for file in inside if file.suffix.lower() in Image.EXTENSION]
+            if not names:
+                raise InputError(f"{path} holds no picture; give a folder of PNG or JPEG files.")
+        elif not os.path.lexists(path):  # or it is a name with brackets
+            names = sorted(glob.glob(str(path))) or names
+        files += map(Path, names)
+    return files
+
+
+@torch.inference_mode()
+def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> None:
+    """Adds what a picture shows, from left to right, to `digits` and, in words, to `texts`.
+
+    Raises:
+        InputError: it can't be read, or a part of it is no digit that the network knows.
+    """
+    found = load_digits(path)
+    batch = torch.stack([digit.image for digit in found])
+    probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
+    strange = []
+    for (_, box), (first, second), (digit, other) in zip(found, *probs.topk(2), strict=True):
+        if first < model.no_digit:
+            strange.append(f"from {box[0]} to {box[2]} (nearest to {digit}, {first:.1%})")
+            continue
+        digits.append({"digit": digit.item(), "probability": round(first.item(), 4), "box": box})
+        texts.append(f"{digit} ({100 * first:.1f} %; next {other}, {100 * second:.1f} %)")
+    if strange:
+        raise InputError(f"{path} shows no digit that it knows {' and '.join(strange)}.")

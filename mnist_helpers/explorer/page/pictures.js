@@ -13,16 +13,7 @@ async function pixelsOf(file) {
   return image.naturalWidth * image.naturalHeight;
 }
 
-/** A picture on white paper, as the pen that drew it. */
-function onPaper(picture, width, height) {
-  const pen = newPen(width, height);
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, width, height);
-  pen.drawImage(picture, 0, 0, width, height);
-  return pen;
-}
-
-/** Lays a picture on the pad as ink: its contrast with its ground, the median of its border. */
+/** Lays a picture on the pad as ink. */
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
   const { complain } = pad.context;
@@ -36,30 +27,49 @@ async function loadPicture(pad, file) {
     return complain(`${name} can't be read as a picture; give a PNG or JPEG file.`);
   }
   const scale = SHEET / Math.max(picture.width, picture.height);
-  const pen = onPaper(picture, Math.ceil(scale * picture.width), Math.ceil(scale * picture.height));
+  const pen = newPen(Math.ceil(scale * picture.width), Math.ceil(scale * picture.height));
   const { canvas } = pen;
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const image = pen.getImageData(0, 0, canvas.width, canvas.height);
   if (!toInk(image)) return complain(`${name} shows no digit: it is of nearly one colour.`);
   pen.putImageData(image, 0, 0);
   change(pad, [pictureItem(canvas)]);
 }
 
-/** Turns colours into black ink of more or less opacity; false where there is no contrast. */
+/**
+ * Turns pixels into black ink of more or less opacity; false where there is no contrast. Ink is what
+ * stands out most, dark or light, in one of the colours or, where these say nothing, the opacity.
+ */
 function toInk({ data, width, height }) {
-  const grey = Float32Array.from({ length: width * height }, (_, i) =>
-    0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2],
-  );
-  const isBorder = (_, i) => (i + 1) % width < 2 || i < width || i >= grey.length - width;
-  const border = grey.filter(isBorder).sort();
-  const ground = border[border.length >> 1];
-  const contrast = grey.map((value) => Math.max(0, ground > 127 ? ground - value : value - ground));
-  const most = largestOf(contrast);
-  contrast.forEach((value, i) => data.set([0, 0, 0, (255 * value) / most], 4 * i));
+  const rim = Math.floor(Math.min(width, height) / 25); // may be the edge of a scan
+  const depths = range(width * height).map((i) => {
+    const row = Math.floor(i / width);
+    return Math.min(row, height - 1 - row, i % width, width - 1 - (i % width));
+  });
+  const opacity = Float32Array.from(depths, (_, i) => data[4 * i + 3]);
+  const onWhite = (channel) =>
+    opacity.map((value, i) => 255 + (value * (data[4 * i + channel] - 255)) / 255);
+  const contrasts = [opacity, ...range(3).map(onWhite)].flatMap((values) => {
+    const border = values.filter((_, i) => depths[i] === rim).sort();
+    const ground = border[border.length >> 1];
+    return [values.map((value) => value - ground), values.map((value) => ground - value)];
+  });
+  const sizes = contrasts.map((values) => largestOf(values.filter((_, i) => depths[i] >= rim)));
+  const shown = largestOf(sizes.slice(2));
+  const most = shown < FAINT ? sizes[0] : shown;
+  contrasts[sizes.lastIndexOf(most)].forEach((value, i) => {
+    const isEdge = depths[i] < rim && value > most;
+    data.set([0, 0, 0, isEdge ? 0 : (255 * value) / most], 4 * i);
+  });
   return most >= FAINT;
 }
 
 /** Offers what is drawn as a file, dark on white. */
 function savePicture({ canvas }) {
-  const href = onPaper(canvas, SHEET, SHEET).canvas.toDataURL("image/png");
+  const pen = newPen(SHEET);
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, SHEET, SHEET);
+  pen.drawImage(canvas, 0, 0);
+  const href = pen.canvas.toDataURL("image/png");
   Object.assign(make("a"), { href, download: "digit.png" }).click();
 }
