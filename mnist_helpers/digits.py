@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE, normalise
-from mnist_helpers.files import decoding, read_file
+from mnist_helpers.files import decoding, file_kind, read_file
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
@@ -127,6 +127,9 @@ def load_digits(path: Path) -> list[Digit]:
 def _decoded(path: Path) -> tuple[np.ndarray, int]:
     """The pixels (H, W, 4) of a picture, upright and not too many; its longest side in the file."""
     content = read_file(path, MOST_BYTES, REMEDY)
+    kind = file_kind(content)
+    if kind:
+        raise InputError(f"{path} is {kind}; save it as JPEG or PNG.")
     with (
         decoding(path, "can't be read as an image", REMEDY),
         Image.open(io.BytesIO(content)) as picture,

@@ -37,7 +37,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mnist_helpers.config import NOTEBOOKS_DIR
-from mnist_helpers.explorer.still import Still
+from mnist_helpers.explorer.stills import Still
 from mnist_helpers.notebooks import ORDER
 
 AMOUNT = 1e-5  # of each number: logits then differ several times as much as between processors

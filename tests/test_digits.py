@@ -217,3 +217,14 @@ def test_an_empty_sheet_is_named(tmp_path, ink, seen):
         f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
         "ink on its ground."
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"\0\0\0\x18ftypheic", "HEIC"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG")],
+)
+def test_what_is_no_picture_of_pixels_is_named_whatever_it_is_called(tmp_path, content, kind):
+    path = tmp_path / "digit.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"digit.png is {kind}; save it as JPEG or PNG"):
+        load_digits(path)

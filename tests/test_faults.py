@@ -44,7 +44,7 @@ from mnist_helpers import (
 from mnist_helpers.commands import train, visualize
 from mnist_helpers.commands.export import export_checkpoint
 from mnist_helpers.explorer import Subject
-from mnist_helpers.explorer.still import Still
+from mnist_helpers.explorer.stills import Still
 from mnist_helpers.faults import explaining_faults
 from mnist_helpers.files import reason, sweep, write_files
 from mnist_helpers.metrics import EpochRecord

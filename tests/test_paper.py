@@ -25,7 +25,7 @@ from mnist_helpers.explorer.scene import (
     Text,
     number,
 )
-from mnist_helpers.explorer.still import Still
+from mnist_helpers.explorer.stills import Still
 
 ORANGE, BLUE = to_rgba("#D55E00"), to_rgba("#0072B2")
 VALUES = np.array([[[-2.0, 0.0, 1.0], [2.0, np.nan, -1.0]], [[0.5, 1.5, -0.5], [0.0, 0.0, 3.0]]])

@@ -30,7 +30,7 @@ from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
 from mnist_helpers.explorer.scene import Maps, Scatter, Scene, Table, Text
 from mnist_helpers.explorer.selection import FIELDS, Selection
-from mnist_helpers.explorer.still import Still
+from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS, View, draw, header, shown, trail, views_of
 
