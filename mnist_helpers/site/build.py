@@ -34,7 +34,8 @@ EXPORTER = HTMLExporter(
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(
-    r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\"|views=\(\"drawing\".*?\)))*"
+    r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\""
+    r"|views=\(\"drawing\".*?\)))*"
     r"((?:, (?:layer|channel|row|column)=[\w\"]+)*)\)$"
 )
 
