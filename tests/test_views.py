@@ -862,7 +862,8 @@ class TestNeighbours:
         assert marks[0].letters == list("ABCDEFGHIJ")
         found, caption, everything = show(subject, view="top_images", layer="fc2", target=3)
         assert everything[0].title.endswith(", label Three")
-        assert "strongest in images of class Three" in caption
+        assert " of class Three, by the value above each" in caption
+        assert "channels that class Three excites most" in found
         assert caption.partition("highest for ")[2].partition(",")[0].rstrip(".") in names
         found, caption, _ = show(subject, view="attribution", image=2, target=3)
         assert "What counts for class Three: " in caption
