@@ -65,11 +65,11 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
     Raises:
         InputError: it can't be read, or a part of it is no digit that the network knows.
     """
-    found = load_digits(path)
-    batch = torch.stack([digit.image for digit in found])
+    parts = load_digits(path)
+    batch = torch.stack([digit.image for digit in parts])
     probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
     strange = []
-    for (_, box), (first, second), (digit, other) in zip(found, *probs.topk(2), strict=True):
+    for (_, box), (first, second), (digit, other) in zip(parts, *probs.topk(2), strict=True):
         if first < model.no_digit:
             strange.append(f"from {box[0]} to {box[2]} (nearest to {digit}, {first:.1%})")
             continue
