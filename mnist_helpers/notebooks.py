@@ -70,7 +70,7 @@ def parse_value(name: str, text: str, kind: str) -> object:
     if kind in KINDS:
         try:
             return msgspec.convert(text, KINDS[kind], strict=False)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:
             raise InputError(f"{name} is {text!r:.80}, but must be of type {kind}.") from error
     if os.path.exists(text):
         return str(Path(text).resolve())

@@ -66,7 +66,8 @@ def top_images(look: Look) -> Scene:
     )
     if not look.image_mask.all():
         caption += f" Only {filter_text(subject, look.filter)}."
-    charts = Row([class_mean_bars(look, means, emphasis), excited_channels(look, digit)])
+    bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
+    charts = Row(bars, together=True)
     return Scene(Column([Row(columns), charts]), caption)
 
 
