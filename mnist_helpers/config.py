@@ -67,7 +67,10 @@ def select_device(name: str = "auto") -> "torch.device":
         try:
             torch.ones(2, device=accelerator).sum().item()
             return accelerator or torch.device("cpu")
-        except RuntimeError as error:  # it is too new, or too old, for this PyTorch
+        except (
+            RuntimeError,
+            AssertionError,
+        ) as error:  # it is too new, or too old, for this PyTorch
             reason = str(error).partition("\n")[0]
             log.warning("%s can't compute here (%s); the CPU does", accelerator, reason)
             return torch.device("cpu")
@@ -112,8 +115,12 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        if kind in (bool, int, float) and not isinstance(value, kind | int | None):
-            raise InputError(f"{name} is {value!r:.80}, but must be of type {kind.__name__}.")
+        if kind in (bool, int, float) and value is not None:
+            try:
+                msgspec.convert(value, kind)
+            except msgspec.ValidationError as error:
+                rule = f"must be of type {kind.__name__}"
+                raise InputError(f"{name} is {value!r:.80}, but {rule}.") from error
 
 
 def make_path(kind: type[Path], value: object) -> Path:

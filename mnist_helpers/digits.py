@@ -34,7 +34,7 @@ OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
 WIDEST = 1.6  # times its height: the width of a digit
-TOPS = (1, 255, 65_535)  # what white can be in a picture of decimals or of 16 bits
+TOPS = (1, 255, 1023, 4095, 65_535)  # what white can be in decimals, or of 10 to 16 bits
 
 
 class Prepared(NamedTuple):
@@ -242,7 +242,9 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     # what is fainter belongs to the nearest part
     nearest = ndimage.distance_transform_edt(labels == 0, None, False, True)
     owners = digits[labels - 1][tuple(nearest)]
-    order = sorted(set(digits.tolist()), key=lambda digit: starts[digit, 1])
+    middles = (starts + ends)[:, 0] / 2  # of rows; what ends above one is in an earlier line
+    above = (ends[:, None, 0] <= middles).sum(axis=0)
+    order = sorted(set(digits.tolist()), key=lambda digit: (above[digit], starts[digit, 1]))
     return [np.where(owners == digit, ink, 0) for digit in order]
 
 

@@ -133,8 +133,7 @@ def read_idx_files(source: Source, part: str) -> Arrays:
 def read_idx(path: Path) -> Tensor:
     """Reads one IDX file, packed with gzip or not, as a tensor (N,), (N, 8) or (N, H, W).
 
-    torchvision's own reader first unpacks 54 MB beside the archives; this one needs no writable
-    folder.
+    torchvision's own reader first unpacks 54 MB into the folder.
     Format: two zero bytes, a type byte (8: unsigned), the number of dimensions, each dimension as a
     big-endian 32-bit integer, then the values (LeCun, Cortes and Burges, "The MNIST database",
     1998).
@@ -180,9 +179,12 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = io.BytesIO(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))
-    header = ["l", "L", '"', "ï"]  # taken as a comment; the last is how a mark of UTF-8 begins
+    content = read_file(getattr(source, part)[0], MOST_BYTES, OTHER)
+    content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
+    header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
+    if not table[:, 0].any():
+        raise ValueError("its first column holds no labels but zeros")
     return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
 
 

@@ -1,5 +1,6 @@
 """A checkpoint's analysis in numbers, under stable names, and its resistance in pictures."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,12 +30,13 @@ def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
         InputError: as `load_idx_part`.
     """
     recipe = card.get("config", {})
-    try:
-        return load_splits(data_dir, recipe["val_size"], recipe["seed"])
-    except (KeyError, InputError):
-        parts = Splits(load_idx_part(data_dir, "train"), None, load_idx_part(data_dir, "test"))
-        log.warning("no card tells which images were not trained on: no temperature is fitted")
-        return parts
+    with contextlib.suppress(KeyError, InputError):
+        parts = load_splits(data_dir, recipe["val_size"], recipe["seed"])
+        count = len(parts.train) + len(parts.val)
+        if card.get("data_set", {}).get("images", count) == count:
+            return parts
+    log.warning("no card tells which images were not trained on: no temperature is fitted")
+    return Splits(load_idx_part(data_dir, "train"), None, load_idx_part(data_dir, "test"))
 
 
 def metrics(

@@ -56,10 +56,13 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        steps = config.epochs * self.epoch_steps
+        if steps * config.warm_up == 1:
+            steps += 1  # PyTorch would divide by the zero steps before the peak
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             config.learning_rate,
-            total_steps=config.epochs * self.epoch_steps,
+            total_steps=steps,
             pct_start=config.warm_up,
             anneal_strategy=config.anneal,
             cycle_momentum=False,

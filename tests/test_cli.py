@@ -84,7 +84,20 @@ def test_good_pictures_are_answered_and_bad_ones_named(capsys, seven, few, tmp_p
     assert err.startswith(f"mnist-helpers: {tmp_path / 'bad.png'} can't be read as an image")
     assert err.count("\n") == 1
     (tmp_path / "empty").mkdir()
-    assert "empty holds no picture" in run(capsys, "predict", tmp_path / "empty")[2]
+    code, out, err = run(capsys, "predict", tmp_path / "empty", seven)
+    assert (code, out.count(": 7 (")) == (2, 1)  # one is named, the other answered
+    assert "empty can't be read (it is no regular file)" in err
+
+
+def test_a_network_that_reads_no_digits_gets_no_pictures(capsys, seven, tmp_path):
+    path = tmp_path / "coats.pth"
+    shutil.copy(CHECKPOINT_PATH, path)
+    card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+    card["data_set"] = {"name": "coats", "class_names": list("abcdefghij")}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    code, out, err = run(capsys, "predict", "--checkpoint", path, seven)
+    assert (code, out) == (2, "")
+    assert "coats.pth was trained on coats, and pictures are prepared as digits; give" in err
 
 
 def test_json_is_an_object_a_line(capsys, seven, few, tmp_path):

@@ -179,6 +179,13 @@ def test_digits_that_stand_apart_are_found_from_left_to_right(tmp_path):
     assert np.abs(np.array(boxes) - right).max() <= 1  # by smoothing
 
 
+def test_lines_are_read_one_after_the_other(tmp_path):
+    upper = (30, 25, 45, 75), (80, 30, 95, 80)
+    lower = (20, 100, 35, 150), (70, 110, 85, 158)
+    lefts = [digit.box[0] for digit in found(draw_sheet(*lower, *upper), tmp_path / "lines.png")]
+    assert np.abs(np.array(lefts) - [30, 80, 20, 70]).max() <= 1
+
+
 def test_a_broken_digit_is_one(tmp_path):
     halves = draw_sheet((100, 30, 170, 90), (104, 96, 160, 160))
     assert len(found(halves, tmp_path / "broken.png")) == 1
@@ -195,7 +202,7 @@ def test_what_can_not_be_parted_is_said(tmp_path):
         found(draw_sheet((40, 60, 260, 140)), tmp_path / "wide.png")
 
 
-@pytest.mark.parametrize("top", [1, 255, 65_535, 100_000])
+@pytest.mark.parametrize("top", [1, 255, 1023, 4095, 65_535, 100_000])
 def test_white_is_told_by_the_largest_of_decimals(tmp_path, top):
     plain = read(stroke(255, 0, 255), tmp_path / "plain.png")
     found = read(stroke(top, 0, top, np.float32), tmp_path / "decimals.tiff")

@@ -189,6 +189,17 @@ class TestTables:
         write_csv(tmp_path / "test.csv", PIXELS[:9], LABELS[:9], header=True)
         check_held_out(tmp_path / "train.csv", caplog)
 
+    def test_a_mark_of_utf_8_costs_no_image_and_labels_stand_first(self, tmp_path):
+        for name, rows in (("train", slice(50)), ("test", slice(50, None))):
+            path = tmp_path / f"{name}.csv"
+            write_csv(path, PIXELS[rows], LABELS[rows], header=False)
+            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        check(tmp_path)
+        pixels = np.zeros((3, 784), int)
+        np.savetxt(path, np.c_[pixels, [1, 2, 3]], "%d", ",")
+        with pytest.raises(InputError, match="its first column holds no labels but zeros"):
+            load_idx_part(tmp_path, "test")
+
     @pytest.mark.parametrize("text", ["label,pixel0\n3,5\n", "a,b\nx,y\n", "", "3,256\n"])
     def test_another_table_is_named(self, tmp_path, text):
         (tmp_path / "mnist_train.csv").write_text(text)
@@ -351,7 +362,7 @@ class TestNames:
             assert (code, err) == (0, "")
             assert f"data set MNIST, in {DATA_DIR}\n" in said[name]
             assert "test accuracy 99.61% (9,961 of 10,000 images)" in said[name]
-        other = "its card names another data set, FashionMNIST: it was not trained for these images"
+        other = "its card names another data set, FashionMNIST"
         assert [other in text for text in said.values()] == [False, True, True]
         code, out, _ = run(capsys, "evaluate", "--data-dir", small_data_dir)
         assert f"data set {small_data_dir.name}, in {small_data_dir}\n" in out
@@ -416,7 +427,9 @@ class TestCheckpoints:
         assert card["data_set"] == {
             "name": short.data_dir.name,
             "class_names": list("0123456789"),
+            "images": len(load_idx_part(short.data_dir, "train")),
         }
+        assert 0 < card["no_digit"]["limit"] < 1
         expected = torch.load(folder / "model.pth", weights_only=True)
         assert torch.equal(model.fc1.weight, expected["fc1.weight"])
         (folder / "model.pth").unlink()

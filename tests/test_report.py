@@ -176,6 +176,9 @@ def test_validation_is_what_the_run_was_not_trained_on(splits, tmp_path, capsys,
     test, val = asked
     assert (len(test), len(val), len(trained[0])) == (300, 3000, 2400)
     assert not rows(val) & rows(trained[0])
+    write_data_set(tmp_path, splits, 5300)  # other images, which the run may have been trained on
+    other = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=tmp_path))
+    assert other["temperature"] is None
 
 
 @pytest.mark.parametrize("card", [None, {"config": {"seed": 0}}, {"config": {"val_size": 100}}])

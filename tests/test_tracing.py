@@ -334,3 +334,11 @@ def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
 def test_models_that_will_not_do(model, message):
     with pytest.raises(InputError, match=message):
         Network(model, COLOUR)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated")
+def test_torchscript_is_named():
+    with pytest.raises(
+        InputError, match="RecursiveScriptModule is TorchScript; give the nn.Module"
+    ):
+        Network(torch.jit.script(nn.Conv2d(3, 2, 3)), COLOUR)

@@ -46,6 +46,17 @@ def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal,
     assert rates[99] < 1e-6
 
 
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_five_steps_in_all_train(few, epochs):
+    """A fifth of them is one step of rise, for which PyTorch divides by zero."""
+    size = -(-len(few.train) * epochs // 5)
+    config = Config(epochs=epochs, batch_size=size, device="cpu")
+    trainer = Trainer(make_model(), few, config)
+    trainer.run()
+    assert trainer.epoch_steps * epochs == 5
+    assert len(trainer.history) == epochs
+
+
 def test_the_rate_of_an_epoch_is_that_of_its_last_step(few):
     config = dataclasses.replace(QUICK, learning_rate=0.01, warm_up=0.5, anneal="linear")
     peak, end = train(make_model(0), few, config, on_step=no_bar)  # the 11th and the 22nd step

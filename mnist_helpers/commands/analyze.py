@@ -40,7 +40,8 @@ def measured(options: Analyze) -> dict[str, object]:
     """The numbers of metrics.json; tells the accuracy."""
     model, card = load_checkpoint(options.checkpoint, options.device)
     parts = load_parts(options.data_dir, card)
-    subject = Subject(model, *parts.test.tensors, class_names=options.class_names)
+    names = options.class_names or card.get("data_set", {}).get("class_names")
+    subject = Subject(model, *parts.test.tensors, class_names=names)
     test = evaluate(model, parts.test)
     log.info("test %s", describe(test))
     val = parts.val and evaluate(model, parts.val)

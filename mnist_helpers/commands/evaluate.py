@@ -18,9 +18,7 @@ def run(options: Evaluate) -> None:
     older = {"name": card.get("config", {}).get("data_dir", name)}
     trained = card.get("data_set", older)["name"]
     if trained not in (name, options.data_dir.name):
-        log.info(
-            "its card names another data set, %s: it was not trained for these images", trained
-        )
+        log.info("its card names another data set, %s", trained)
     if "accuracy" in card.get("test", {}):
         log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
 

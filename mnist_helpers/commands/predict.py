@@ -16,12 +16,20 @@ from mnist_helpers.commands.options import Predict
 from mnist_helpers.config import InputError
 from mnist_helpers.digits import load_digits
 
+DIGITS = list("0123456789")
+
 
 def run(options: Predict) -> None:
     """Reads each picture; what can't be read is named on stderr, and is exit code 2 at the end."""
     if not options.images:
         raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
-    model, _ = load_checkpoint(options.checkpoint, options.device)
+    model, card = load_checkpoint(options.checkpoint, options.device)
+    data_set = card.get("data_set", {"name": "MNIST"})
+    if data_set.get("class_names", DIGITS) != DIGITS:
+        raise InputError(
+            f"{options.checkpoint} was trained on {data_set['name']}, and pictures are prepared as "
+            "digits; give a checkpoint that reads digits."
+        )
     code = 0
     for path in expanded(options.images):
         digits = []
@@ -49,9 +57,8 @@ def expanded(paths: tuple[Path, ...]) -> list[Path]:
         if os.path.isdir(path):
             Image.init()
             inside = sorted(path.iterdir())
-            names = [file for file in inside if file.suffix.lower() in Image.EXTENSION]
-            if not names:
-                raise InputError(f"{path} holds no picture; give a folder of PNG or JPEG files.")
+            pictures = [file for file in inside if file.suffix.lower() in Image.EXTENSION]
+            names = pictures or names  # a folder of none is named when it is its turn
         elif not os.path.lexists(path):  # or it is a name with brackets
             names = sorted(glob.glob(str(path))) or names
         files += map(Path, names)

@@ -95,7 +95,11 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
             predictions[part] = evaluate(trainer.model, dataset)
         figures = run_figures(trainer.history, **predictions)
         with contextlib.suppress(InputError):  # the files may be gone by now
-            figures["data_set"] = about_data(trainer.config.data_dir, "train")
+            about = about_data(trainer.config.data_dir, "train")
+            about["images"] = len(trainer.loader.dataset) + len(trainer.val)
+            figures["data_set"] = about
+        least = predictions["validation"].confidence.quantile(0.01)
+        figures["no_digit"] = {"score": "the largest probability", "limit": round(float(least), 4)}
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)

@@ -23,6 +23,8 @@ def plain(model: nn.Module) -> nn.Module:
     kind = type(model).__name__
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module, not a {kind}.")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(f"{kind} is TorchScript; give the nn.Module that it was made from.")
     while type(model).__name__ in WRAPPERS:
         (model,) = model.children()
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
