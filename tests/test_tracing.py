@@ -338,7 +338,5 @@ def test_models_that_will_not_do(model, message):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated")
 def test_torchscript_is_named():
-    with pytest.raises(
-        InputError, match="RecursiveScriptModule is TorchScript; give the nn.Module"
-    ):
+    with pytest.raises(InputError, match="RecursiveScriptModule is TorchScript; give the nn"):
         Network(torch.jit.script(nn.Conv2d(3, 2, 3)), COLOUR)
