@@ -181,7 +181,7 @@ class TestView:
             model.no_digit = limit
             subject = Subject(model, few.test.tensors[0][:20])
             captions.append(draw(subject, Selection(view="drawing", drawing=ink)).caption)
-        assert captions[0] == captions[1].removesuffix(".") + ": no digit that it knows."
+        assert captions[0] == captions[1].removesuffix(".") + ": not sure that it is a digit."
 
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))

@@ -584,6 +584,23 @@ class TestControls:
         send(explorer, view="arithmetic", image=7, layer="conv2", channel=3)
         send(explorer, reset=True)
         assert explorer.selection == Selection(view="arithmetic")
+        other = explore(explorer.subject, view="kernels", layer="conv2")
+        send(other, view="answer", image=7, layer="fc1")
+        send(other, reset=True)
+        assert other.selection == Selection(view="answer", layer="conv2")
+
+    def test_an_active_filter_is_never_out_of_sight(self, explorer):
+        names = {"predicted": "Read as", "tenth": "Confidence"}
+        for at in ({}, {"digit": 4, "predicted": 9}, {"tenth": 8}):
+            send(explorer, view="pipeline", digit=None, predicted=None, tenth=None)
+            send(explorer, **at)
+            texts = {
+                control.description
+                for box in explorer.panel.children
+                for control in box.children
+                if hasattr(control, "description")
+            }
+            assert {name for name in names if names[name] in texts} == names.keys() & at.keys()
 
 
 class TestExplorer:

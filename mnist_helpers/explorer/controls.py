@@ -100,7 +100,7 @@ class Controls(VBox):
     def __init__(self) -> None:
         super().__init__([HBox() for _ in GROUPS])
         self.add_class("mnist-controls")
-        self.fold = ToggleButton()
+        self.fold = ToggleButton(tooltip="Opens and closes the controls")
         self.fold.add_class("mnist-fold")
         self.fields = {}
         for group in GROUPS:
@@ -135,6 +135,9 @@ class Controls(VBox):
         set_changed(self.fold, {"description": where})
         if "image" in names:
             names.update(("digit", "read"))
+            for name in ("predicted", "tenth"):  # no filter is out of sight
+                if getattr(look, name) is not None:
+                    names.add(name)
         if look.subject.runs and "weights" in names:
             names.remove("weights")
             names.update(("moment", "run", "speed"))
@@ -247,11 +250,9 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
 def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selection:
     """The selection after a control or a click changed a part of it.
 
-    Beside the fields, `changes` may hold "ablate" (a channel that is put to zero, or on again; None
-    for all on) and "reset".
+    Beside the fields, `changes` may hold "ablate": a channel that is put to zero, or on again; None
+    for all on.
     """
-    if "reset" in changes:
-        return Selection(view=at.view)
     fields = dict(changes)
     if "ablate" in fields:
         pair = fields.pop("ablate")

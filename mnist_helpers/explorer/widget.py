@@ -88,6 +88,7 @@ class Explorer(VBox):
         self.subject = subject
         self.arguments = arguments
         self.views = views
+        self.start = selection
         self.serial = 0
         self.task = None
         self.is_showing = False
@@ -134,7 +135,9 @@ class Explorer(VBox):
         error = ""
         try:
             self.scene = draw(self.subject, self.selection)
+            self.waiting.add_class("aside")  # a job goes on for another view
         except Unmeasured as slow:
+            self.waiting.remove_class("aside")
             self.begin(slow)
             if self.page.state.get("view") != self.selection.view:
                 self.scene = Scene(Text(text=f"{slow} …"), f"{slow} …")
@@ -191,7 +194,10 @@ class Explorer(VBox):
             self.serial = int(content.get("serial", self.serial))
             with self.subject.jobs.deferring():
                 before = self.selection
-                after = selection_after(self.subject, before, content["select"])
+                if "reset" in content["select"]:
+                    after = dataclasses.replace(self.start, view=before.view)
+                else:
+                    after = selection_after(self.subject, before, content["select"])
                 if after == before:
                     self.show()
                 self.selection = after
@@ -278,8 +284,7 @@ def explore(
     """All views into `model` under one selection.
 
     Args:
-        model: any network with convolutions that `torch.fx` can trace; or a `Subject`, which has
-            the rest.
+        model: any network with convolutions that `torch.fx` can trace; or a whole `Subject`.
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.

@@ -40,7 +40,7 @@ def drawing(look: Look) -> Scene:
     own, *_ = subject.networks  # tell what is alike, whatever weights answer
     title = look.title
     if look.weights == own and look.probs.max() < getattr(subject.network.model, "no_digit", 0):
-        title += ": no digit that it knows"
+        title += ": not sure that it is a digit"
     bars = probability_bars(look, [int(look.probs.argmax())], title)
     features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
     beside = Column([bars, Row(pictures)])
