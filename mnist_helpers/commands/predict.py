@@ -58,7 +58,7 @@ def expanded(paths: tuple[Path, ...]) -> list[Path]:
             Image.init()
             inside = sorted(path.iterdir())
             pictures = [file for file in inside if file.suffix.lower() in Image.EXTENSION]
-            names = pictures or names  # a folder of none is named when it is its turn
+            names = pictures or names  # a folder of none is named in its turn
         elif not os.path.lexists(path):  # or it is a name with brackets
             names = sorted(glob.glob(str(path))) or names
         files += map(Path, names)
