@@ -601,6 +601,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/controls.py", "    if after.image in images:", "    if after.image in images or not len(images):"),
     ("explorer/controls.py", "if is_alone:", "if False:"),
     ("explorer/widget.py", "if not self.is_showing:", "if True:"),
+    ("explorer/page/explorer.js", '"focusin"', '"focusout"'),
     ("explorer/page/explorer.js", 'key === "End"', 'key === "Enter"'),
     ("explorer/look.py", "for part in window]", "for part in window[:0]] or [0, 0, 0]"),
     ("explorer/jobs.py", "keep_latest(self.running, key, UNFINISHED)", "pass"),
