@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+QUICK = "not slow and not soak"  # asked first; the slow ones only where none of these fails
 TESTS = {  # which tests are asked, by the beginning of a file's path
     "analysis": ["test_analysis.py"],
     "report": ["test_report.py"],
@@ -622,9 +623,13 @@ def is_killed(folder: Path, path: str, old: str, new: str) -> bool:
     source = file.read_text(encoding="utf-8")
     file.write_text(source.replace(old, new), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    done = subprocess.run([*command, *tests_of(path)], cwd=folder, capture_output=True, check=False)
+    codes = []
+    for marks in (QUICK, "slow"):
+        if 1 not in codes:
+            asked = [*command, *tests_of(path), "-m", marks]
+            codes.append(subprocess.run(asked, cwd=folder, capture_output=True).returncode)
     file.write_text(source, encoding="utf-8")
-    return done.returncode == 1
+    return 1 in codes
 
 
 def main() -> None:
