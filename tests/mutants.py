@@ -627,7 +627,8 @@ def is_killed(folder: Path, path: str, old: str, new: str) -> bool:
     for marks in (QUICK, "slow"):
         if 1 not in codes:
             asked = [*command, *tests_of(path), "-m", marks]
-            codes.append(subprocess.run(asked, cwd=folder, capture_output=True).returncode)
+            code = subprocess.run(asked, cwd=folder, capture_output=True).returncode
+            codes.append(1 if code < 0 else code)  # a crash is noticed, too
     file.write_text(source, encoding="utf-8")
     return 1 in codes
 
