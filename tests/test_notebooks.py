@@ -113,11 +113,13 @@ class TestTold:
         assert (
             max(len(line) for source in sources for line in source.splitlines()) <= 95
         )  # no sideways scrolling
-        assert not re.search(r"^\s*(def|class) ", "\n".join(sources), re.MULTILINE)
+        assert not re.search(r"^\s*class ", "\n".join(sources), re.MULTILINE)
+        (empty,) = [source for source in sources if re.search(r"^\s*def ", source, re.MULTILINE)]
+        assert re.fullmatch(r'def .+:\n(    """[^"]+"""\n)    \.\.\.  # your lines here', empty)
         kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
         assert "ccc" not in kinds  # never three code cells without a word
         assert notebook.cells[0].source.startswith("# ")
-        assert "## What we saw" in notebook.cells[-1].source
+        assert "## What we saw" in notebook.cells[-4].source
 
     def test_parameters_are_literals_with_help(self, name):
         (cell,) = (
