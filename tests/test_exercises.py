@@ -18,7 +18,6 @@ from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.exercises import check
 from mnist_helpers.explorer import Explorer, Selection, Subject
-from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
 from mnist_helpers.runs.snapshots import load_snapshots
 
@@ -120,22 +119,23 @@ def test_checks_say_right_or_why_not(tmp_path):
         assert text.count("\n") == 1
 
 
+def test_a_function_may_change_its_inputs(capsys):
+    def convolve(image, kernel):
+        result = F.conv2d(image[None, None], kernel[None, None])[0, 0]
+        image.zero_()
+        return result.tolist()  # a list will do as well
+
+    check("convolve", convolve)
+    check("convolve", convolve)
+    assert capsys.readouterr().out.count("Right: ") == 2
+
+
 def test_a_name_that_no_exercise_has_is_refused():
     with pytest.raises(InputError, match="there is no exercise 'convolv'; there are convolve, "):
         check("convolv", len)
 
 
 class TestConvolutionByHand:
-    def test_twice_the_kernel_is_the_same_picture_on_twice_the_scale(self, subject):
-        maps = []
-        for factor in (1, 2):
-            kernel = (0.1 * factor,) * 9
-            scene = draw(subject, Selection(view="convolve", kernel=kernel))
-            maps.append(scene.content.items[0].items[1])
-        (low, high), (low2, high2) = maps[0].limits[0], maps[1].limits[0]
-        assert (low2, high2) == pytest.approx((2 * low, 2 * high))
-        np.testing.assert_allclose(maps[1].values, 2 * maps[0].values, rtol=1e-5)
-
     @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
         assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
@@ -179,11 +179,6 @@ class TestClassifier:
         ((_, val_loss, val_accuracy),) = self.figures(text)
         assert val_loss > 2.3026
         assert val_accuracy < 25
-
-    @pytest.mark.slow
-    def test_luck_is_worth_some_tenths_of_a_point(self, printed):
-        (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
-        assert abs(accuracy - 99.18) < 0.4
 
 
 class TestTrainingReplay:
@@ -315,10 +310,3 @@ class TestDrawDigit:
         turned = np.asarray(ink.rotate(-60, Image.Resampling.BILINEAR))
         read = subject.network.model(prepare(turned).image[None]).argmax().item()
         assert subject.labels[0] == 7 != read
-
-    def test_without_the_paper_channel_the_drawing_is_read_as_the_image(self, subject):
-        explorer = Explorer(subject, Selection(view="drawing"))
-        explorer.receive({"select": {"drawing": drawn(subject.images[0])}, "serial": 1})
-        assert "Your drawing, read as 7" in explorer.scene.caption
-        explorer.receive({"select": {"view": "ablation", "ablate": ["conv1", 3]}, "serial": 2})
-        assert "This image: 2 with" in explorer.scene.caption
