@@ -22,11 +22,11 @@ ORDER = (
     "00_start_here",
     "convolution_by_hand",
     "MNIST-classifier",
+    "draw_digit",
     "training_replay",
     "load_model",
-    "analysis",
     "conv_visualization",
-    "draw_digit",
+    "analysis",
 )
 KINDS = {"bool": bool, "int": int, "float": float}
 

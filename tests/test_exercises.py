@@ -13,11 +13,11 @@ from conftest import HANG
 from networks import drawn
 from PIL import Image
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
+from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
+from mnist_helpers.exercises import check
 from mnist_helpers.explorer import Explorer, Selection, Subject
-from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
 from mnist_helpers.runs.snapshots import load_snapshots
 
@@ -55,24 +55,92 @@ def printed(tmp_path):
     return run
 
 
+# wrong answers: what is replaced in the right one, by what, and how the check's sentence goes on
+WRONG = {
+    "convolution_by_hand": [
+        ("* kernel)", "* kernel.flip(0, 1))", "With 28 × .* if the kernel were flipped."),
+        ("[0] - height + 1", "[0] - height", "With 28 × .* the shape is (25, 26), not (26, 26)."),
+        ("    height, ", "    image = F.pad(image, [1] * 4)\n    height, ", "With .* what p"),
+        ("return result", 'raise IndexError("one\\ntwo")', "With .* Python says IndexError: one\n"),
+        ("return result", "result[3, 5] = 0\n    return result", "With .* at row 3, column 5 "),
+    ],
+    "MNIST-classifier": [
+        ("mean()", "sum()", "With eight images, this is the sum over the images, not the mean."),
+        (
+            "logits = logits - ",
+            "return -logits.log_softmax(0)[torch.arange(8), labels].mean()\n    logits = logits - ",
+            "With eight images, softmax goes over the images, not over the classes.",
+        ),
+        ("logits - logits.amax(dim=1, keepdim=True)", "logits", "With .* overflow, it gives "),
+    ],
+    "draw_digit": [
+        ("(down, right)", "(-down, -right)", "With ink, the ink is moved the wrong way."),
+        ("(down, right)", "(right, down)", "With ink, the distances for rows and columns are"),
+        ("13.5", "14", "With ink, the middle is taken as 14; of rows 0 to 27 it is 13.5."),
+        ("not ink.any()", "False", "With blank paper, Python says ValueError: "),
+    ],
+}  # fmt: skip
+
+
+def last_cells(name):
+    """What was seen, with the exercises; the empty function; its check; the answer."""
+    return [cell.source for cell in nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", 4).cells[-4:]]
+
+
 @pytest.mark.parametrize("name", ORDER[1:])
 def test_each_notebook_ends_with_three_exercises_and_folded_answers(name):
-    last = nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", as_version=4).cells[-1].source
-    exercise = r"^(\d)\. .*\n   <details><summary>Answer</summary>.+</details>$"
-    assert re.findall(exercise, last, re.MULTILINE) == ["1", "2", "3"]
+    told, _, asked, last = last_cells(name)
+    folded = r"^(\d)\. .*\n   <details><summary>Answer</summary>.+</details>$"
+    assert re.findall(folded, told, re.MULTILINE) == ["1", "2"]
+    assert "\n3. **Write it.** " in told
+    assert re.fullmatch(r'check\("\w+", \w+\)', asked)
+    assert last.startswith("<details><summary>Answer</summary>\n\n```python\ndef ")
+    assert "## Reading on" in last
+
+
+def test_checks_say_right_or_why_not(tmp_path):
+    """All answers in one notebook: none, the folded one, and wrong ones for each exercise."""
+    cells = [
+        "import torch\nimport torch.nn.functional as F\nfrom mnist_helpers.exercises import check"
+    ]
+    wanted = []
+    for name in WRONG:
+        _, empty, asked, last = last_cells(name)
+        answer = re.search(r"```python\n(.+?)```", last, re.DOTALL)[1]
+        cells += [f"{empty}\n{asked}", f"{answer}\n{asked}"]
+        wanted += ["Nothing here yet: ", "Right: "]
+        for old, new, sentence in WRONG[name]:
+            assert old in answer
+            cells.append(f"{answer.replace(old, new)}\n{asked}")
+            wanted.append(f"Not yet. {sentence}")
+    source = tmp_path / "checks.ipynb"
+    code_cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+    assert execute(source, tmp_path / "out.ipynb", {}, HANG).error == ""
+    executed = nbformat.read(tmp_path / "out.ipynb", 4).cells[1:]
+    printed = ["".join(output.text for output in cell.outputs) for cell in executed]
+    for text, sentence in zip(printed, wanted, strict=True):
+        assert re.match(re.escape(sentence).replace(r"\.\*", ".*"), text), text
+        assert text.count("\n") == 1
+
+
+def test_a_function_may_change_its_inputs(capsys):
+    def convolve(image, kernel):
+        result = F.conv2d(image[None, None], kernel.requires_grad_()[None, None])[0, 0]
+        image.zero_()
+        return list(result)  # no one tensor, which will do as well
+
+    check("convolve", convolve)
+    check("convolve", convolve)
+    assert capsys.readouterr().out.count("Right: ") == 2
+
+
+def test_a_name_that_no_exercise_has_is_refused():
+    with pytest.raises(InputError, match="there is no exercise 'convolv'; there are convolve, "):
+        check("convolv", len)
 
 
 class TestConvolutionByHand:
-    def test_twice_the_kernel_is_the_same_picture_on_twice_the_scale(self, subject):
-        maps = []
-        for factor in (1, 2):
-            kernel = (0.1 * factor,) * 9
-            scene = draw(subject, Selection(view="convolve", kernel=kernel))
-            maps.append(scene.content.items[0].items[1])
-        (low, high), (low2, high2) = maps[0].limits[0], maps[1].limits[0]
-        assert (low2, high2) == pytest.approx((2 * low, 2 * high))
-        np.testing.assert_allclose(maps[1].values, 2 * maps[0].values, rtol=1e-5)
-
     @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
         assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
@@ -116,11 +184,6 @@ class TestClassifier:
         ((_, val_loss, val_accuracy),) = self.figures(text)
         assert val_loss > 2.3026
         assert val_accuracy < 25
-
-    @pytest.mark.slow
-    def test_luck_is_worth_some_tenths_of_a_point(self, printed):
-        (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
-        assert abs(accuracy - 99.18) < 0.4
 
 
 class TestTrainingReplay:
@@ -252,10 +315,3 @@ class TestDrawDigit:
         turned = np.asarray(ink.rotate(-60, Image.Resampling.BILINEAR))
         read = subject.network.model(prepare(turned).image[None]).argmax().item()
         assert subject.labels[0] == 7 != read
-
-    def test_without_the_paper_channel_the_drawing_is_read_as_the_image(self, subject):
-        explorer = Explorer(subject, Selection(view="drawing"))
-        explorer.receive({"select": {"drawing": drawn(subject.images[0])}, "serial": 1})
-        assert "Your drawing, read as 7" in explorer.scene.caption
-        explorer.receive({"select": {"view": "ablation", "ablate": ["conv1", 3]}, "serial": 2})
-        assert "This image: 2 with" in explorer.scene.caption

@@ -19,13 +19,13 @@ from mnist_helpers.notebooks import ORDER, execute, normalise, refresh
 # how many cells of each notebook nbval compares with what was saved: lower it only for a reason
 COMPARED = {
     "00_start_here": 1,
-    "convolution_by_hand": 16,
+    "convolution_by_hand": 14,
     "MNIST-classifier": 18,
+    "draw_digit": 7,
     "training_replay": 12,
     "load_model": 9,
-    "analysis": 20,
     "conv_visualization": 24,
-    "draw_digit": 6,
+    "analysis": 20,
 }
 
 
@@ -98,7 +98,7 @@ class TestSaved:
         for link in links:
             if link.startswith("#"):
                 assert link in anchors
-            else:
+            elif not link.startswith(("https://", "../outputs/site/")):  # which make site writes
                 assert (NOTEBOOKS_DIR / link).exists()
 
 
@@ -113,11 +113,13 @@ class TestTold:
         assert (
             max(len(line) for source in sources for line in source.splitlines()) <= 95
         )  # no sideways scrolling
-        assert not re.search(r"^\s*(def|class) ", "\n".join(sources), re.MULTILINE)
+        assert not re.search(r"^\s*class ", "\n".join(sources), re.MULTILINE)
+        (empty,) = [source for source in sources if re.search(r"^\s*def ", source, re.MULTILINE)]
+        assert re.fullmatch(r'def .+:\n(    """[^"]+"""\n)    \.\.\.  # your lines here', empty)
         kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
         assert "ccc" not in kinds  # never three code cells without a word
         assert notebook.cells[0].source.startswith("# ")
-        assert "## What we saw" in notebook.cells[-1].source
+        assert "## What we saw" in notebook.cells[-4].source
 
     def test_parameters_are_literals_with_help(self, name):
         (cell,) = (
