@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
-from mnist_helpers.files import reason, require_writable, unfinished, write_files
+from mnist_helpers.files import require_writable, unfinished, write_files
 
 ORDER = (
     "00_start_here",
@@ -105,10 +105,8 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             extra_arguments=["--log-level=40"],
         )
         error = "; ".join(hidden_errors(executed))
-    except (PapermillException, TimeoutError, RuntimeError) as failure:
+    except (PapermillException, RuntimeError, OSError, ValueError) as failure:
         error = str(failure).strip().splitlines()[-1]
-    except (OSError, ValueError) as failure:
-        error = reason(failure)
     finally:
         with contextlib.suppress(OSError, ValueError):  # ValueError: cut short, and no notebook
             nbformat.read(beside, as_version=4)
@@ -118,18 +116,12 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
 
 
 def hidden_errors(notebook: NotebookNode) -> list[str]:
-    """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
+    """Errors that the explorers of an executed notebook show, where papermill does not look."""
     kind = "application/vnd.jupyter.widget-state+json"
     widgets = notebook.metadata.get("widgets", {}).get(kind, {}).get("state", {})
     errors = []
     for widget in widgets.values():
-        traits = widget.get("state", {})
-        errors += [
-            f"{output.ename}: {output.evalue}"
-            for output in traits.get("outputs", ())
-            if output.get("output_type") == "error"
-        ]
-        explorer = traits.get("state")
+        explorer = widget.get("state", {}).get("state")
         if isinstance(explorer, dict) and explorer.get("error"):
             errors.append(explorer["error"])
     return errors

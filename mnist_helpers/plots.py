@@ -69,14 +69,11 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
     """Draws loss and accuracy of training and validation by epoch, with the best epoch marked.
 
     Args:
-        history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch;
-            a learning_rate is drawn as well.
+        history: of a card: train_loss, val_loss, train_accuracy, val_accuracy and learning_rate,
+            epoch by epoch.
     """
-    columns = 2
-    if "learning_rate" in history:
-        columns = 3
-    fig = fig or make_figure(3 * columns + 2, 3.2)
-    panels = fig.subplots(1, columns)
+    fig = fig or make_figure(11, 3.2)
+    panels = fig.subplots(1, 3)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
@@ -86,9 +83,8 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
         finished(ax, ylabel=measure.capitalize())
     panels[1].yaxis.set_major_formatter("{x:.1%}")
-    if columns == 3:
-        panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
-        finished(panels[2], ylabel="Learning rate", ylim=(0, None))
+    panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
+    finished(panels[2], ylabel="Learning rate", ylim=(0, None))
     for ax in panels:
         ax.set_xlabel("Epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -170,9 +166,9 @@ def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     bars.set_label("right answers in the bin")
     ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
-    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     return finished(ax, xlabel="Confidence", ylabel="Share that is right")
 
 
@@ -183,8 +179,8 @@ def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
     label = "Share of images answered, the surest first"
-    ax.set_xlim(0.9, 1)
-    return finished(ax, xlabel=label, ylabel="Share that is wrong", ylim=(0, None))
+    ax.set(xlim=(0.9, 1), ylim=(0, None))
+    return finished(ax, xlabel=label, ylabel="Share that is wrong")
 
 
 def plot_resistance(

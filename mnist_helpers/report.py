@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -53,7 +54,7 @@ def metrics(
     """
     temperature = val and calibration.fit_temperature(val)
     calibrated = val and calibration.with_temperature(test, temperature)
-    _, risk = calibration.risk_by_coverage(test)
+    risk = np.interp(COVERAGE, *calibration.risk_by_coverage(test))
     return {
         "images": len(test.labels),
         "accuracy": test.accuracy,
@@ -63,9 +64,7 @@ def metrics(
         "temperature": temperature,
         "calibrated_loss": calibrated and calibrated.loss(),
         "calibrated_calibration_error": calibrated and calibrated.calibration_error,
-        "risk_at_coverage": {
-            str(share): risk[max(round(share * len(risk)), 1) - 1] for share in COVERAGE
-        },
+        "risk_at_coverage": dict(zip(map(str, COVERAGE), risk, strict=True)),
         "class_names": list(class_names),
         "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
         "confusion_matrix": confusion_matrix(test).tolist(),

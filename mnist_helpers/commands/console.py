@@ -13,26 +13,6 @@ from mnist_helpers.config import printable
 log = logging.getLogger("mnist_helpers")
 
 
-class Console(logging.StreamHandler):
-    """Remembers that something could not be said; the work goes on."""
-
-    failure: Exception | None = None
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Called where a write fails."""
-        self.failure = sys.exception()
-
-    def finish(self) -> None:
-        """Raises what went wrong; drops what is unwritten, or Python would try once more."""
-        try:
-            self.flush()
-        except OSError as error:
-            self.failure = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-        if self.failure:
-            raise self.failure
-
-
 class OneLine(logging.Formatter):
     """Keeps names of files from writing lines of their own, or moving the cursor."""
 
@@ -41,18 +21,26 @@ class OneLine(logging.Formatter):
         return printable(super().format(record))
 
 
-def start_console() -> Console:
+def start_console() -> None:
     """Lets what is logged stand on stdout, without the chatter of libraries."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    console = Console(sys.stdout)
+    console = logging.StreamHandler(sys.stdout)
     console.setFormatter(OneLine())
     logging.basicConfig(handlers=[console], level=logging.INFO, force=True)
     logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    return console
+
+
+def finish_console() -> None:
+    """Writes what is unwritten; where that fails it is dropped, or Python would try once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @contextlib.contextmanager

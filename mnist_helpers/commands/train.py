@@ -62,13 +62,12 @@ def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
         InputError: training could not go on; the best weights so far are saved all the same.
     """
     board = trainer.config.tensorboard
-    image = splits.val.tensors[0][:1].to(trainer.device)
 
     def save_epoch(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
         if board:
-            write_tensorboard(board / folder.name, trainer.model, image, record)
+            write_tensorboard(board / folder.name, trainer.model, record)
 
     try:
         with progress_bar(trainer) as bar:

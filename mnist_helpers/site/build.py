@@ -101,7 +101,9 @@ def lab_page(subject: Subject) -> str:
     layers = {}
     for name, layer in subject.layers.items():
         shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
-        layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
+        notes = layer_step(look, name).notes
+        reads = subject.network.reads[name]
+        layers[name] = dict(layer._asdict(), notes=notes, reads=reads, shape=shape)
     facts = {
         "marks": {  # what their fields are where nothing is said of them
             "bars": vars(Bars(ticks=(), series={})),
