@@ -123,12 +123,9 @@ class Trainer:
     def keep(self, record: EpochRecord) -> None:
         """Adds an epoch to the history, and remembers its weights if it is the best."""
         history = [*self.history, record]
-        weights = self.best_weights
         if best_record(history) is record:
-            weights = copy.deepcopy(self.model.state_dict())
-        # nothing is called in between: an interrupt must not leave one without the other
-        self.history = history
-        self.best_weights = weights
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.history = history  # at last: interrupted before, both are as they were
 
     def train_epoch(self, on_step: OnStep) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""

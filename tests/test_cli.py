@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HANG, no_bar
+from conftest import HANG
 from PIL import Image, ImageDraw
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
-from mnist_helpers.runs.folder import load_run, new_run, save_run
-from mnist_helpers.training import Trainer
 
 
 def run(capsys, *args) -> tuple[int, str, str]:
@@ -353,32 +351,6 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
     assert card["epochs_run"] >= 3
     assert "test" not in card  # the run is not over: the test images are still unseen
     assert "epoch  3" in (folder / "log.txt").read_text()
-
-
-@pytest.mark.slow
-def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
-    arguments = [*options_for(short, tmp_path / "runs"), "--epochs", 4]
-    assert run(capsys, *arguments)[0] == 0
-    (whole,) = (tmp_path / "runs").iterdir()
-    config, state = load_run(whole)
-    torn = new_run(config)
-    trainer = Trainer(
-        make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config
-    )
-
-    def stop(record):
-        save_run(torn, trainer)
-        raise KeyboardInterrupt
-
-    trainer.run(stop, on_step=no_bar)
-    capsys.readouterr()
-    code, out, _ = run(capsys, "train", "--resume", torn)
-    assert code == 0
-    assert [line[:9] for line in out.splitlines()[:3]] == ["epoch  2 ", "epoch  3 ", "epoch  4 "]
-    resumed = load_run(torn)[1]
-    assert all(
-        torch.equal(resumed["model"][name], tensor) for name, tensor in state["model"].items()
-    )
 
 
 @pytest.mark.slow

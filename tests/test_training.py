@@ -11,9 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import no_bar
-from torch.utils.data import TensorDataset
 
-from mnist_helpers import Config, InputError, make_model
+from mnist_helpers import Config, make_model
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import best_record, evaluate
 from mnist_helpers.runs.tensorboard import write_tensorboard
@@ -221,13 +220,6 @@ def test_a_run_no_better_than_guessing_says_so(few, caplog):
     validating(trainer, 2.35, 2.29)
     trainer.run(on_step=no_bar)
     assert caplog.text == ""
-
-
-def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
-    images, labels = few.train.tensors
-    broken = few._replace(train=TensorDataset(images * float("inf"), labels))
-    with pytest.raises(InputError, match="lower learning_rate"):
-        train(make_model(), broken, QUICK, on_step=no_bar)
 
 
 def test_the_test_images_are_never_touched(few):
