@@ -54,7 +54,7 @@ class InputError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def select_device(name: str = "auto") -> "torch.device":
+def select_device(name: str) -> "torch.device":
     """The device called `name`; "auto" is the accelerator, or the CPU where none can add up.
 
     Raises:

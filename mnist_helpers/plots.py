@@ -26,7 +26,7 @@ INK = "gray_r"  # the colour map of images: dark on light
 SIGNED = "RdBu_r"  # of weights and differences, centred on zero
 
 
-def make_figure(width: float = 8.0, height: float = 3.0) -> Figure:
+def make_figure(width: float, height: float) -> Figure:
     """An empty figure of `width` × `height` inches that lays its panels out without overlap."""
     return Figure(figsize=(width, height), layout="constrained", facecolor=GROUND)
 
@@ -38,12 +38,10 @@ def figure_png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def plot_images(
-    images: np.ndarray, titles: Sequence[object], columns: int = 8, *, fig: Figure | None = None
-) -> Figure:
+def plot_images(images: np.ndarray, titles: Sequence[object], columns: int = 8) -> Figure:
     """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
     rows = max(1, math.ceil(len(images) / columns))
-    fig = fig or make_figure(8, 1.3 * rows)
+    fig = make_figure(8, 1.3 * rows)
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
         ax.axis("off")
@@ -65,14 +63,14 @@ def finished(ax: Axes, **properties: object) -> Axes:
     return ax
 
 
-def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = None) -> Figure:
+def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     """Draws loss and accuracy of training and validation by epoch, with the best epoch marked.
 
     Args:
         history: of a card: train_loss, val_loss, train_accuracy, val_accuracy and learning_rate,
             epoch by epoch.
     """
-    fig = fig or make_figure(11, 3.2)
+    fig = make_figure(11, 3.2)
     panels = fig.subplots(1, 3)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
@@ -100,8 +98,6 @@ def plot_steps(
     val_losses: dict[int, float],
     epoch_steps: int,
     kernels: np.ndarray,
-    *,
-    fig: Figure | None = None,
 ) -> Figure:
     """Draws the loss of each step and the validation losses by step, beside the kernels.
 
@@ -111,7 +107,7 @@ def plot_steps(
         epoch_steps: steps to an epoch.
         kernels: (N, 1, height, width), of the first convolution.
     """
-    fig = fig or make_figure(8, 2.9)
+    fig = make_figure(8, 2.9)
     ax, beside = fig.subplots(1, 2, width_ratios=(2, 1))
     epochs = np.arange(1, len(losses) + 1) / epoch_steps
     ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)

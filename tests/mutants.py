@@ -160,7 +160,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     # training, and what is shown of it
     ("runs/live.py", "/ done * (self.steps - done)", "/ done * self.steps"),
     ("runs/live.py", "splits.val[:FEW]", "splits.train[:FEW]"),
-    ("runs/live.py", "        self.losses = []\n        self.val_losses = {}\n", ""),
+    ("runs/live.py", "self.losses = []", 'self.losses = getattr(self, "losses", [])'),
     ("runs/live.py", "self.val_losses[done] =", "self.val_losses[done - 1] ="),
     ("runs/live.py", ".loss(self.smoothing)", ".loss()"),
     ("plots.py", "epochs[width - 1 :], smooth", "epochs[: len(smooth)], smooth"),

@@ -134,11 +134,10 @@ function readSafetensors(buffer) {
   for (const [name, shape] of Object.entries(SHAPES)) {
     weights[name] = readTensor(buffer, start, name, header[name], shape);
   }
-  const places = Object.keys(SHAPES).map((name) => header[name].data_offsets);
-  places.sort(([a], [b]) => a - b);
-  const ends = [0, ...places.map(([, to]) => to)];
-  const starts = [...places.map(([from]) => from), buffer.byteLength - start];
-  const isPacked = starts.every((from, i) => from === ends[i]);
+  const places = Object.keys(SHAPES).flatMap((name) => header[name].data_offsets);
+  // where one tensor ends the next begins, so every bound is there twice
+  const bounds = [0, ...places, buffer.byteLength - start].sort((a, b) => a - b);
+  const isPacked = bounds.every((bound, i) => bound === bounds[i ^ 1]);
   if (!isPacked) throw new Error("its numbers overlap, or it holds others");
   return weights;
 }
