@@ -90,8 +90,9 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
     known = papermill.inspect_notebook(source)
     started = time.perf_counter()
     beside = unfinished(target, target.suffix)  # papermill writes cell by cell
+    error = ""
     try:
-        executed = papermill.execute_notebook(
+        papermill.execute_notebook(
             source,
             beside,
             {name: value for name, value in parameters.items() if name in known},
@@ -104,7 +105,6 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             # spares the reader the kernel's warnings about its transport
             extra_arguments=["--log-level=40"],
         )
-        error = "; ".join(hidden_errors(executed))
     except (PapermillException, RuntimeError, OSError, ValueError) as failure:
         error = str(failure).strip().splitlines()[-1]
     finally:
@@ -113,18 +113,6 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             beside.replace(target)
         beside.unlink(missing_ok=True)
     return NotebookRun(source.stem, time.perf_counter() - started, error)
-
-
-def hidden_errors(notebook: NotebookNode) -> list[str]:
-    """Errors that the explorers of an executed notebook show, where papermill does not look."""
-    kind = "application/vnd.jupyter.widget-state+json"
-    widgets = notebook.metadata.get("widgets", {}).get(kind, {}).get("state", {})
-    errors = []
-    for widget in widgets.values():
-        explorer = widget.get("state", {}).get("state")
-        if isinstance(explorer, dict) and explorer.get("error"):
-            errors.append(explorer["error"])
-    return errors
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
