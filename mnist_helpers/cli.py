@@ -14,7 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from mnist_helpers.commands import options
-from mnist_helpers.commands.console import finish_console, start_console
+from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
@@ -60,14 +60,11 @@ def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with a sentence on stderr and exit code 2."""
     start_console()
     try:
-        try:
-            command = parse(sys.argv[1:] if args is None else args)
-            name = type(command).__name__.lower()
-            importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
-        finally:
-            finish_console()
+        command = parse(sys.argv[1:] if args is None else args)
+        name = type(command).__name__.lower()
+        importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
-        pass  # who reads the output, such as head, has enough
+        pass  # who reads the output has enough
     except ModuleNotFoundError as error:
         fail(f"{error.name} is not installed; pip install 'mnist-helpers[all]'.")
     except InputError as error:

@@ -3,14 +3,22 @@
 import contextlib
 import io
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from mnist_helpers.config import printable
 
 log = logging.getLogger("mnist_helpers")
+
+
+class Console(logging.StreamHandler):
+    """Raises what a write fails with: a full disk, or that who reads, such as head, has enough."""
+
+    def handleError(self, record: logging.LogRecord) -> NoReturn:  # noqa: N802 - logging's name
+        """Called while it is caught."""
+        raise sys.exception()
 
 
 class OneLine(logging.Formatter):
@@ -26,21 +34,12 @@ def start_console() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console or log file may not know ≈
-    console = logging.StreamHandler(sys.stdout)
+    console = Console(sys.stdout)
     console.setFormatter(OneLine())
     logging.basicConfig(handlers=[console], level=logging.INFO, force=True)
     logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-
-
-def finish_console() -> None:
-    """Writes what is unwritten; where that fails it is dropped, or Python would try once more."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
 
 
 @contextlib.contextmanager

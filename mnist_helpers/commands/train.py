@@ -52,10 +52,10 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
         return
     folder = options.resume or new_run(config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
-        finish(trainer, splits, folder)
+        train_and_save(trainer, splits, folder)
 
 
-def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
+def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
     """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights.
 
     Raises:
