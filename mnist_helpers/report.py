@@ -52,8 +52,13 @@ def metrics(
         test: the answers that are judged; the temperature is fitted to those of `val`, if any.
         correct_by_disturbance: what `resistance` yields, by name.
     """
-    temperature = val and calibration.fit_temperature(val)
-    calibrated = val and calibration.with_temperature(test, temperature)
+    temperature = calibrated_loss = calibrated_error = None
+    calibrated = test
+    if val:
+        temperature = calibration.fit_temperature(val)
+        calibrated = calibration.with_temperature(test, temperature)
+        calibrated_loss = calibrated.loss()
+        calibrated_error = calibrated.calibration_error
     risk = np.interp(COVERAGE, *calibration.risk_by_coverage(test))
     return {
         "images": len(test.labels),
@@ -62,14 +67,14 @@ def metrics(
         "loss": test.loss(),
         "calibration_error": test.calibration_error,
         "temperature": temperature,
-        "calibrated_loss": calibrated and calibrated.loss(),
-        "calibrated_calibration_error": calibrated and calibrated.calibration_error,
+        "calibrated_loss": calibrated_loss,
+        "calibrated_calibration_error": calibrated_error,
         "risk_at_coverage": dict(zip(map(str, COVERAGE), risk, strict=True)),
         "class_names": list(class_names),
         "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
         "confusion_matrix": confusion_matrix(test).tolist(),
         "top_losses": mistakes.top_losses(test, 24).tolist(),
-        "label_suspects": mistakes.label_suspects(calibrated or test).tolist(),
+        "label_suspects": mistakes.label_suspects(calibrated).tolist(),
         "resistance": {
             name: {
                 "amounts": DISTURBANCES[name].amounts,
