@@ -20,6 +20,7 @@ from mnist_helpers.network.tracing import Network
 
 log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
+Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 
 
 def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
@@ -43,7 +44,7 @@ def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
 def metrics(
     test: Predictions,
     val: Predictions | None,
-    correct_by_disturbance: Mapping[str, Sequence[Tensor]],
+    correct_by_disturbance: Withstood,
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.
@@ -75,19 +76,20 @@ def metrics(
         "confusion_matrix": confusion_matrix(test).tolist(),
         "top_losses": mistakes.top_losses(test, 24).tolist(),
         "label_suspects": mistakes.label_suspects(calibrated).tolist(),
-        "resistance": {
-            name: {
-                "amounts": DISTURBANCES[name].amounts,
-                "accuracies": [correct.double().mean().item() for correct in correct_by_amount],
-            }
-            for name, correct_by_amount in correct_by_disturbance.items()
-        },
+        "resistance": resistance_figures(correct_by_disturbance),
     }
 
 
-def plot_withstood(
-    network: Network, image: Tensor, correct_by_disturbance: Mapping[str, Sequence[Tensor]]
-) -> Figure:
+def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str, list[float]]]:
+    """The amounts of each disturbance, and the accuracies at them."""
+    figures = {}
+    for name, correct_by_amount in correct_by_disturbance.items():
+        accuracies = [correct.double().mean().item() for correct in correct_by_amount]
+        figures[name] = {"amounts": DISTURBANCES[name].amounts, "accuracies": accuracies}
+    return figures
+
+
+def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: Withstood) -> Figure:
     """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
 
     Args:

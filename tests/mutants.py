@@ -471,7 +471,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/network.js", "value !== asked[i]", "i === 0 && value !== asked[i]"),
     ("site/page/lab.js", 'select: { image: "@index" }', 'select: { image: "@column" }'),
     ("site/page/lab.js", 'addEventListener("hashchange", goThere);', ""),
-    ("site/build.py", "values in sorted(weights)", "values in weights"),
+    ("site/build.py", "values in sorted(weights.items())", "values in weights.items()"),
     ("site/page/drawing.js", "(byte) => byte / 255", "(byte) => byte / 256"),
     ("site/page/drawing.js", "2 * row * cropped.width + 2 * column", "row * cropped.width + column"),
     ("site/page/prepare.js", "value / most", "value"),

@@ -178,7 +178,7 @@ const RULES = {
 };
 
 /** Which layer a value reads, and of it which channels, rows and columns; -1 lies outside. */
-function placesRead({ op, inputs, reads }, { channel, row, column }) {
+function placesRead({ name, op, inputs }, { channel, row, column }) {
   let before = LAYERS[inputs[0]];
   const [channels, height, width] = before.shape;
   if (op === "Flatten") {
@@ -189,7 +189,7 @@ function placesRead({ op, inputs, reads }, { channel, row, column }) {
     if (before.op === "Flatten") before = LAYERS[before.inputs[0]];
     return [before, ...before.shape.map((count) => range(count))];
   }
-  const [[rows, columns]] = reads;
+  const [[rows, columns]] = LAB.reads[name];
   const sources = op === "Conv2d" ? range(channels) : [channel];
   return [before, sources, rows[row], columns[column]];
 }
