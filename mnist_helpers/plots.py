@@ -133,8 +133,7 @@ def tiled(maps: np.ndarray) -> np.ndarray:
     side = math.ceil(math.sqrt(len(maps)))
     lacking = side**2 - len(maps)
     maps = np.pad(maps, ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
-    rows = [np.hstack(row) for row in np.split(maps, side)]
-    return np.vstack(rows)[:-1, :-1]
+    return np.block([list(row) for row in np.split(maps, side)])[:-1, :-1]
 
 
 def plot_lr_find(

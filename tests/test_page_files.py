@@ -287,7 +287,7 @@ def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject, coun
         found = np.array(answer["logits"], float)
         np.testing.assert_allclose(found, logits, rtol=1e-3, atol=1e-3)
     assert len(files) >= count
-    assert count / 6 <= taken <= count / 3
+    assert count / 7 <= taken <= count / 3
 
 
 def test_a_folder_is_refused_in_a_sentence(lab, tmp_path):

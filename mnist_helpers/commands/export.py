@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mnist_helpers.checkpoint import checkpoint_file, load_checkpoint
 from mnist_helpers.commands.console import log
@@ -19,6 +20,7 @@ from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.model import SimpleCNN
 from mnist_helpers.readers import CLASSES
 
+OPSET = 18  # in which torch.onnx writes; another would be converted from it
 TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's
 
 
@@ -42,6 +44,7 @@ def make(kind: Format, model: nn.Module, about: dict[str, str]) -> bytes:
             program,
             input_names=["images"],
             output_names=["logits"],
+            opset_version=OPSET,
             verbose=False,
             dynamic_shapes=shapes,
         )
@@ -61,9 +64,7 @@ def ask(kind: Format, content: bytes, images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
     if kind == "pt2":
         return torch.export.load(io.BytesIO(content)).module()(images)
-    model = SimpleCNN().eval()
-    model.load_state_dict(safetensors.torch.load(content))
-    return model(images)
+    return functional_call(SimpleCNN(), safetensors.torch.load(content), images)
 
 
 def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor) -> float:
