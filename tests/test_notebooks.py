@@ -145,7 +145,7 @@ def test_the_command_exits_non_zero_on_failure(tmp_path, capsys):
     bad = tmp_path / "weights.pth"
     bad.write_text("no weights")
     out = tmp_path / "out"
-    parameters = ["-p", "checkpoint", str(bad), "--output-dir", str(out)]
+    parameters = ["-p", "checkpoint", str(bad), "--output-dir", str(out), "--jobs", "0"]  # is 1
     code, printed, err = run(capsys, "notebooks", "load_model", *parameters)
     assert code == 2
     assert re.fullmatch(
