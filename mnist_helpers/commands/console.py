@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 from mnist_helpers.config import printable
 
@@ -16,9 +15,11 @@ log = logging.getLogger("mnist_helpers")
 class Console(logging.StreamHandler):
     """Raises what a write fails with: a full disk, or that who reads, such as head, has enough."""
 
-    def handleError(self, record: logging.LogRecord) -> NoReturn:  # noqa: N802 - logging's name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Called while it is caught."""
-        raise sys.exception()
+        failure = sys.exception()
+        if isinstance(failure, OSError):
+            raise failure
 
 
 class OneLine(logging.Formatter):
