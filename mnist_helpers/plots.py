@@ -136,11 +136,9 @@ def tiled(maps: np.ndarray) -> np.ndarray:
     return np.block([list(row) for row in np.split(maps, side)])[:-1, :-1]
 
 
-def plot_lr_find(
-    rates: Sequence[float], losses: Sequence[float], rate: float, *, ax: Axes | None = None
-) -> Axes:
+def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
-    ax = ax or make_figure(8, 2.6).subplots()
+    ax = make_figure(8, 2.6).subplots()
     ax.semilogx(rates, losses, color=PARTS["train"])
     ax.axvline(rate, color="black", linestyle=":", label=f"chosen: {rate:g}")
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
@@ -167,9 +165,9 @@ def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     return finished(ax, xlabel="Confidence", ylabel="Share that is right")
 
 
-def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None) -> Axes:
+def plot_risk(coverage: np.ndarray, risk: np.ndarray) -> Axes:
     """Draws which share of the answers given is wrong, by the share of images answered, (N,)."""
-    ax = ax or make_figure(8, 2.6).subplots()
+    ax = make_figure(8, 2.6).subplots()
     ax.plot(coverage, risk, color=BLUE)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
