@@ -140,7 +140,8 @@ def weights_files(count):
         kind = number % 6
         if kind == 0:
             made["head"] = packed(arranged(rng, header))
-            places = rng.integers(len(data), size=rng.integers(0, 3)).tolist()
+            # the low byte of numbers; too large ones are below
+            places = (4 * rng.integers(len(data) // 4, size=rng.integers(0, 4))).tolist()
             made["changes"] = [[place, int(rng.integers(256))] for place in places]
         elif kind in (1, 2):
             made["head"] = packed(altered(rng, header))
