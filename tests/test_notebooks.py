@@ -21,10 +21,10 @@ COMPARED = {
     "00_start_here": 1,
     "convolution_by_hand": 16,
     "MNIST-classifier": 18,
-    "training_replay": 12,
-    "load_model": 9,
-    "analysis": 20,
-    "conv_visualization": 24,
+    "training_replay": 11,
+    "load_model": 10,
+    "analysis": 18,
+    "conv_visualization": 19,
     "draw_digit": 6,
 }
 
