@@ -84,12 +84,12 @@ WRONG = {
     "load_model": [
         ("F.linear(F.relu(x)", "F.linear((x)", "With three images, the ReLU after fc1 is missing."),
         (", padding=1", "", "With three images, Python says RuntimeError: "),
-        ("fc2.bias\"])", "fc2.bias\"]).softmax(1)", "With three images, for image 0, digit 0 it"),
+        ("F.relu(x), 2)\n    x = F.conv", "x, 2)\n    x = F.conv", "With .*after conv1 is missing"),
     ],
     "conv_visualization": [
-        ("maximum(upper, lower)", "add(upper, lower)", "With two maps of .*, in map 0, row 0"),
+        ("return ", "return F.avg_pool2d(maps, 2)\n    return ", "With .*the mean of the four"),
         ("::2, 1::2]", "::2, ::2]", "With two maps of .*, in map 0, row "),
-        ("return ", "return F.relu(upper)\n    return ", "With two maps of .*, in map 0, row "),
+        ("return ", "return F.max_pool2d(maps, 2, 1)\n    return ", "With .*the squares overlap;"),
     ],
     "analysis": [
         ("[label, pred]", "[pred, label]", "With each digit twice, in row "),
