@@ -22,7 +22,7 @@ COMPARED = {
     "convolution_by_hand": 14,
     "MNIST-classifier": 18,
     "draw_digit": 7,
-    "training_replay": 11,
+    "training_replay": 10,
     "load_model": 10,
     "conv_visualization": 19,
     "analysis": 18,
