@@ -24,6 +24,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "network/activations": ["test_activations.py", "test_views.py"],
     "network/attribution": ["test_attribution.py"],
     "network/ablation": ["test_ablation.py"],
+    "exercises": ["test_exercises.py"],
     "explorer/views/__init__": ["test_drawing.py", "test_explorer.py", "test_views.py"],
     "explorer/views/drawing": ["test_drawing.py"],
     "explorer/views": ["test_views.py"],
@@ -606,6 +607,10 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/jobs.py", "keep_latest(self.running, key, UNFINISHED)", "pass"),
     ("explorer/subject.py", ".split(TOGETHER)[group]", ".split(TOGETHER)[0]"),
     ("explorer/subject.py", "row=None, column=None, amount=None", "row=None, column=None"),
+    ("exercises.py", "copy.deepcopy(inputs)", "inputs"),
+    ("exercises.py", "result.shape == other.shape and ", ""),
+    ("exercises.py", 'mode="valid"', 'mode="full"'),
+    ("exercises.py", " + 1e-9", ""),
 ]  # fmt: skip
 
 
