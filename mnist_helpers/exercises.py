@@ -9,8 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage, signal
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from mnist_helpers.config import InputError
+from mnist_helpers.model import make_model
 
 normal = partial(torch.randn, generator=torch.Generator().manual_seed(0))
 
@@ -71,6 +74,13 @@ def difference(exercise: Exercise, inputs: tuple, result: np.ndarray) -> str:
     return f"{exercise.place.format(*index)}it gives {result[index]:.4g}, not {wanted[index]:.4g}."
 
 
+def logits(weights: dict, images: Tensor, without: str = "no layer") -> Tensor:
+    """What a `SimpleCNN` with `weights` answers, one of its layers left out."""
+    model = make_model()
+    model.add_module(without, nn.Identity())
+    return functional_call(model, weights, images)
+
+
 EXERCISES = {
     "convolve": Exercise(
         lambda *inputs, function=signal.correlate2d, mode="valid": function(*inputs, mode),
@@ -119,5 +129,42 @@ EXERCISES = {
             "the middle is taken as 14; of rows 0 to 27 it is 13.5.": {"middle": 14},
         },
         "at row {}, column {} ",
+    ),
+    "moving_average": Exercise(
+        lambda losses, keep, first=1: signal.lfilter(
+            [1 - keep], [1, -keep], losses, zi=keep * first * losses[:1]
+        )[0],
+        {"ten losses": (normal(10).abs(), 0.9)},
+        {"the average begins at zero, not at the first loss.": {"first": 0}},
+        "after loss {} ",
+    ),
+    "forward": Exercise(
+        logits,
+        {"three images": (make_model().state_dict(), normal(3, 1, 28, 28))},
+        {
+            "the ReLU after conv1 is missing.": {"without": "relu1"},
+            "the ReLU after fc1 is missing.": {"without": "relu3"},
+        },
+        "for image {}, digit {} ",
+    ),
+    "max_pool": Exercise(
+        lambda maps, function=F.max_pool2d, stride=2: function(maps, 2, stride),
+        {"two maps of values below zero": (-normal(2, 6, 8).abs(),)},
+        {
+            "this is the mean of the four values, not the largest.": {"function": F.avg_pool2d},
+            "the squares overlap; go on by two rows or columns.": {"stride": 1},
+        },
+        "in map {}, row {}, column {} ",
+    ),
+    "confusion": Exercise(
+        lambda labels, preds, axis=1: F.normalize(
+            (F.one_hot(labels, 10).T @ F.one_hot(preds, 10)).float(), 1, axis
+        ),
+        {
+            "each digit twice": (torch.arange(20) % 10, torch.arange(20) % 7),
+            "a digit that never occurs": (torch.arange(9), torch.arange(9) % 4),
+        },
+        {"the columns are divided by their sums, not the rows.": {"axis": 0}},
+        "in row {}, column {} ",
     ),
 }

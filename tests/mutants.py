@@ -616,6 +616,10 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("exercises.py", "result.shape == other.shape and ", ""),
     ("exercises.py", 'mode="valid"', 'mode="full"'),
     ("exercises.py", " + 1e-9", ""),
+    ("exercises.py", "zi=keep * first * losses", "zi=keep * losses"),
+    ("exercises.py", "model.add_module(without, nn.Identity())", "pass"),
+    ("exercises.py", "function(maps, 2, stride)", "function(maps, 2)"),
+    ("exercises.py", ".float(), 1, axis", ".float(), 1, 1"),
 ]  # fmt: skip
 
 

@@ -79,6 +79,26 @@ WRONG = {
         ("13.5", "14", "With ink, the middle is taken as 14; of rows 0 to 27 it is 13.5."),
         ("not ink.any()", "False", "With blank paper, Python says ValueError: "),
     ],
+    "training_replay": [
+        ("losses[0]", "0", "With ten losses, the average begins at zero, not at the first loss."),
+        ("keep * average + (1 - keep)", "(1 - keep) * average + keep", "With .*after loss 1 it"),
+        ("return averages", "return average", "With ten losses, the shape is (), not (10,)."),
+    ],
+    "load_model": [
+        ("F.linear(F.relu(x)", "F.linear((x)", "With three images, the ReLU after fc1 is missing."),
+        (", padding=1", "", "With three images, Python says RuntimeError: "),
+        ("F.relu(x), 2)\n    x = F.conv", "x, 2)\n    x = F.conv", "With .*after conv1 is missing"),
+    ],
+    "conv_visualization": [
+        ("return ", "return F.avg_pool2d(maps, 2)\n    return ", "With .*the mean of the four"),
+        ("::2, 1::2]", "::2, ::2]", "With two maps of .*, in map 0, row "),
+        ("return ", "return F.max_pool2d(maps, 2, 1)\n    return ", "With .*the squares overlap;"),
+    ],
+    "analysis": [
+        ("[label, pred]", "[pred, label]", "With each digit twice, in row "),
+        ("sum(dim=1", "sum(dim=0", "With .*the columns are divided by their sums, not the rows."),
+        (".clamp(min=1)", "", "With a digit that never occurs, in row 9, column 0 it gives nan"),
+    ],
 }  # fmt: skip
 
 
@@ -208,13 +228,6 @@ class TestTrainingReplay:
         )
         assert right[1] == right[2]
 
-    def test_a_9_that_both_runs_take_for_a_4(self, replay):
-        assert replay.labels[631] == 9
-        for names in replay.moments.values():
-            read = [self.answers(replay, name, slice(631, 632)).item() for name in names]
-            assert read[-1] == 4
-            assert 9 in read
-
     def test_the_last_moment_reads_as_well_as_its_run(self, replay):
         """The figures that training wrote into the history, by the unpacked weights."""
         for run, snapshots in replay.runs.items():
@@ -246,21 +259,11 @@ class TestLoadModel:
 
 
 class TestAnalysis:
-    @pytest.mark.slow
-    def test_five_right_answers_cost_as_much_as_mistakes(self, printed, subject):
+    def test_classes_are_called_by_their_names(self, printed):
         names = "zero,one,two,three,four,five,six,seven,eight,nine"
-        text = printed("analysis", top=20, class_names=names)
+        text = printed("analysis", class_names=names)
         assert "39 are wrong" in text
         assert "nine read as four: 5" in text
-        model, _ = load_checkpoint()
-        with torch.no_grad():
-            logits = torch.cat([model(batch) for batch in subject.images.split(1000)])
-        losses = F.cross_entropy(logits, subject.labels, reduction="none")
-        costly = losses.topk(40).indices
-        right = costly[logits[costly].argmax(1) == subject.labels[costly]]
-        assert len(right) == 5
-        confidence = logits[right].softmax(1).amax(1)
-        assert 0.28 < confidence.min() < confidence.max() < 0.36
 
     def test_the_list_of_right_nines_is_far_longer(self, subject):
         explorer = Explorer(subject, Selection(view="confusion"))
@@ -274,19 +277,13 @@ class TestAnalysis:
 
 
 class TestConvVisualization:
-    def test_the_paper_channel_answers_to_paper_in_another_digit(self, subject):
-        assert subject.labels[2] == 1
-        paper = torch.from_numpy(subject.maps(2, "trained")["conv1"][3])
-        blank = F.max_pool2d(subject.images[2][None], 3, 1, 1)[0, 0] < -0.4  # no ink around
-        inside = torch.zeros(28, 28, dtype=torch.bool)
-        inside[1:-1, 1:-1] = True
-        assert paper[blank & inside].min() > 1
-        assert paper[subject.images[2, 0] > 2].max() < 0
-
-    def test_without_the_paper_channel(self, subject):
-        explorer = Explorer(subject, Selection(view="ablation"))
-        explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
-        assert "64.26% instead of 99.61%" in explorer.scene.caption
+    def test_the_largest_gradients_are_in_the_row_of_the_paper_channel(self, splits):
+        model, _ = load_checkpoint()
+        images, labels = splits.test[:1000]
+        F.cross_entropy(model(images), labels).backward()
+        sizes = model.conv2.weight.grad.abs().amax(dim=(2, 3))  # (out, in)
+        assert sizes.amax(dim=0).argmax() == 3
+        assert sizes[27].max() < 0.1 * sizes.max()
 
     @pytest.mark.slow
     def test_another_image_and_other_random_kernels(self, printed, splits):

@@ -21,10 +21,10 @@ COMPARED = {
     "convolution_by_hand": 14,
     "MNIST-classifier": 18,
     "draw_digit": 7,
-    "training_replay": 12,
-    "load_model": 9,
-    "conv_visualization": 24,
-    "analysis": 20,
+    "training_replay": 10,
+    "load_model": 10,
+    "conv_visualization": 19,
+    "analysis": 18,
 }
 
 

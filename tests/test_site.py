@@ -36,7 +36,7 @@ SIZE = {"width": 1280, "height": 720}  # of a page, if nothing else is said
 PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
 IN_THE_LAB = {  # where the stills of a page lead that the lab shows, too
     "analysis": [],
-    "conv_visualization": ["#layer=conv2", ""],
+    "conv_visualization": ["#layer=conv2"],
     "convolution_by_hand": ["#layer=conv2&channel=21&row=4&column=5", "#layer=pool1&channel=8"],
     "draw_digit": [""],
     "training_replay": [],
