@@ -10,7 +10,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypedDict
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import safetensors.torch
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mnist_helpers.config import CHECKPOINT_PATH, Config, Count, InputError, Seed, select_device
 from mnist_helpers.files import (
     decoding,
+    file_kind,
     read_file,
     read_json,
     require_small,
@@ -37,6 +38,14 @@ INERT = (  # what often lies beside weights: read as nothing, so that nothing is
     "numpy.ndarray numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct "
     "numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct"
 )
+ARCHIVES = {  # how the names in zip archives begin that don't hold what torch.save writes
+    "TorchScript, so save the state_dict() of what torch.jit.load gives": r"(?s).*/code/",
+    "an exported program, so save the state_dict of what torch.export.load gives": (
+        r"(?s).*/models/"
+    ),
+    "an archive of NumPy's arrays, so save a dict of them as tensors": r"(?s).*\.npy\b",
+    "a zip archive, which must be unpacked first": r"(?s)(?!.*data\.pkl)",
+}
 log = logging.getLogger("mnist_helpers")
 
 
@@ -205,7 +214,9 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     if ".best_weights." in fitting:
         fitting = [".best_weights."]
     if len(fitting) > 1:
-        raise InputError(f"{path} holds several such networks ({', '.join(fitting)}); give one.")
+        names = ", ".join(fitting)
+        remedy = "save the one that you mean in a file of its own, by torch.save"
+        raise InputError(f"{path} holds several such networks ({names}); {remedy}.")
     start = (fitting or [*readings, "."])[0]
     weights = readings.get(start, tensors)
     require_fit(path, weights, model, remedy_for(path))
@@ -248,10 +259,15 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
             return safetensors.torch.load(content)
     file = io.BytesIO(content)
     with decoding(path, "is damaged or cut short", remedy):
+        kind = ""
         if is_zipfile(file):
             require_small(file, MOST_BYTES)
+            kind = file_kind("\n".join(ZipFile(file).namelist()), ARCHIVES)
         elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
-            raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
+            # with PK it begins like a zip archive, but it is none
+            kind = file_kind(content.removeprefix(b"PK")) or "no PyTorch file, or only part of one"
+        if kind:
+            raise InputError(f"{path} is {kind}; {remedy}.")
         try:
             with torch.serialization.safe_globals([(Inert, name) for name in INERT.split()]):
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

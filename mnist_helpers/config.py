@@ -115,7 +115,8 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        if kind in (bool, int, float) and value is not None:
+        types = {bool: object, int: object, float: object, str: int | float}  # a text may be a list
+        if value is not None and isinstance(value, types.get(kind, ())):
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mnist_helpers.config import InputError
@@ -34,7 +34,6 @@ OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
 WIDEST = 1.6  # times its height: the width of a digit
-TOPS = (1, 255, 1023, 4095, 65_535)  # what white can be in decimals, or of 10 to 16 bits
 
 
 class Prepared(NamedTuple):
@@ -138,16 +137,15 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
-        turn = picture.getexif().get(ExifTags.Base.Orientation)
+        ImageOps.exif_transpose(picture, in_place=True)
         small = picture
         if picture.mode[0] in "FI":  # decimals or 16 bits, which Pillow would cut off at 255
             values = np.nan_to_num(np.asarray(picture, np.float32))
-            top = next((top for top in TOPS if values.max() <= top), values.max())
-            small = Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
+            values = values.clip(0) / max(values.max(), 1e-9)
+            small = Image.fromarray((255 * values).astype(np.uint8))
         small = small.convert("RGBA")
         small.thumbnail((SIDE, SIDE))
-        small.getexif()[ExifTags.Base.Orientation] = turn or 1
-        return np.asarray(ImageOps.exif_transpose(small)), longest
+        return np.asarray(small), longest
 
 
 def find_ink(pixels: np.ndarray) -> np.ndarray | None:
@@ -251,14 +249,9 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
 def _centre(digit: np.ndarray) -> np.ndarray:
     """Places `digit`, at most 20×20, in 28×28: its mass centred below and right of the middle."""
     canvas = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    moments = (np.indices(digit.shape) * digit).sum(axis=(1, 2))
+    corner = np.ceil(IMAGE_SIZE / 2 - 0.5 - moments / digit.sum(dtype=float))
+    top, left = corner.clip(0, np.subtract(IMAGE_SIZE, digit.shape)).astype(int)
     height, width = digit.shape
-    top = _corner(digit.sum(axis=1))
-    left = _corner(digit.sum(axis=0))
     canvas[top : top + height, left : left + width] = digit
     return canvas
-
-
-def _corner(mass: np.ndarray) -> int:
-    """Where a digit begins along one axis, by the sums of its ink across it."""
-    middle = (mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum()
-    return int(np.clip(math.ceil(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - len(mass)))

@@ -16,7 +16,7 @@ from mnist_helpers.digits import load_digits, pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
 from mnist_helpers.explorer.stills import Still
-from mnist_helpers.explorer.views import draw
+from mnist_helpers.explorer.views import draw, header
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +175,18 @@ class TestView:
             cross[place - 5 : place + 6, [place, 139 - place]] = 255
         ink = base64.b64encode(cross.tobytes()).decode()
         captions = []
+        answers = []
         for limit in (0.6481, 0.0):
             model, _ = load_checkpoint()
             assert model.no_digit == 0.6481  # as its card says
             model.no_digit = limit
             subject = Subject(model, few.test.tensors[0][:20])
-            captions.append(draw(subject, Selection(view="drawing", drawing=ink)).caption)
-        assert captions[0] == captions[1].removesuffix(".") + ": not sure that it is a digit."
+            at = Selection(view="drawing", drawing=ink)
+            answers.append(header(subject.look(at)).items[1].text)
+            captions.append(draw(subject, at).caption)
+        sure = captions[1].partition("read as ")[2]
+        assert captions[0] == f"Your drawing, no digit that it knows, nearest to {sure}"
+        assert answers == ["no digit", sure[0]]
 
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))

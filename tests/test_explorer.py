@@ -139,11 +139,13 @@ class TestSubject:
         for images in (normalised, normalised[:1], rgb / 0.225, 2 * pixels - 1, disturbed):
             checked_images(images)
         assert caplog.messages == []
-        for images in (pixels, 255 * pixels):
-            top = images.max()
-            Subject(make_model(), images.clamp(0))
+        checked_images(disturbed, make_model())
+        for scale, shift, ends in ((1, 0, "0 to 1"), (255, 0, "0 to 255"), (2, -1, "-1 to 1")):
+            images = (scale * pixels.clamp(0) + shift).double().round(decimals=6)
+            Subject(make_model(), images)
             sentence = "so they aren't normalised; was the model trained so?"
-            assert caplog.messages.pop() == f"the images go from 0 to {top:g}, {sentence}"
+            assert caplog.messages == [f"the images go from {ends}, {sentence}"]
+            caplog.clear()
 
     def test_the_model_stays_in_its_mode(self, few):
         model = make_model().train()

@@ -203,9 +203,7 @@ def test_more_dimensions_than_an_array_can_have(tmp_path):
 def test_a_long_name_of_a_folder(capsys):
     code, _, err = run(capsys, "evaluate", "--data-dir", "a" * 5000)
     assert (code, err.count("\n")) == (2, 1)
-    long = "can't be searched (File name too long); give another folder as data_dir."
-    nothing = "holds no data set"
-    assert err.startswith(f"mnist-helpers: {'a' * 5000} {nothing}") or err.endswith(f"a {long}\n")
+    assert f": {'a' * 5000} can't be searched (File name too long); give images" in err
 
 
 def test_not_the_whole_disk_is_searched(tmp_path, small_data_dir):

@@ -447,7 +447,7 @@ class TestCheckpoints:
         [
             (
                 {"model": WEIGHTS, "ema": prefixed("module.")},
-                r"holds several such networks \(.*model.*, .*ema\.module.*\); give one",
+                r"holds several such networks \(.*model.*, .*ema\.module.*\); save the one that",
             ),
             (
                 prefixed("module.", {**WEIGHTS, "fc2.bias": torch.zeros(9)}),
@@ -544,7 +544,7 @@ def test_a_zip_archive_is_told_from_others():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("digit.png", packed("PNG"))
-    assert file_kind(buffer.getvalue()) == "a zip archive"
+    assert file_kind(buffer.getvalue()) == "a zip archive, which must be unpacked first"
 
 
 def test_the_sum_in_a_card_is_that_of_the_wrapped_file(tmp_path):
