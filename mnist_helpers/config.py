@@ -115,8 +115,8 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        types = {bool: object, int: object, float: object, str: int | float}  # a text may be a list
-        if value is not None and isinstance(value, types.get(kind, ())):
+        is_number = isinstance(value, int | float)  # which is no text; a list may be class names
+        if (kind in (bool, int, float) and value is not None) or (kind is str and is_number):
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:

@@ -88,7 +88,6 @@ def load_splits(
     Raises:
         InputError: as `load_idx_part`, or `val_size` leaves no image to train on.
     """
-    data_dir = Path(data_dir)
     images = load_idx_part(data_dir, "train")
     if val_size >= len(images):
         raise InputError(

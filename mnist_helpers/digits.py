@@ -74,7 +74,13 @@ def prepare(ink: np.ndarray) -> Prepared:
     height, width = (max(1, int(side * scale + 0.5)) for side in cropped.shape)
     resized = Image.fromarray(cropped).resize((width, height), Image.Resampling.BOX)
     fitted = np.asarray(resized) / np.max(resized)
-    return Prepared(cropped, fitted, _centre(fitted))
+    centred = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    moments = (np.indices(fitted.shape) * fitted).sum(axis=(1, 2))
+    # where it begins, so that its mass is centred below and right of the middle
+    corner = np.ceil(IMAGE_SIZE / 2 - 0.5 - moments / fitted.sum(dtype=float))
+    top, left = corner.clip(0, np.subtract(IMAGE_SIZE, fitted.shape)).astype(int)
+    centred[top : top + height, left : left + width] = fitted
+    return Prepared(cropped, fitted, centred)
 
 
 def pad_ink(text: str) -> np.ndarray:
@@ -244,14 +250,3 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     above = (ends[:, None, 0] <= middles).sum(axis=0)
     order = sorted(set(digits.tolist()), key=lambda digit: (above[digit], starts[digit, 1]))
     return [np.where(owners == digit, ink, 0) for digit in order]
-
-
-def _centre(digit: np.ndarray) -> np.ndarray:
-    """Places `digit`, at most 20×20, in 28×28: its mass centred below and right of the middle."""
-    canvas = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    moments = (np.indices(digit.shape) * digit).sum(axis=(1, 2))
-    corner = np.ceil(IMAGE_SIZE / 2 - 0.5 - moments / digit.sum(dtype=float))
-    top, left = corner.clip(0, np.subtract(IMAGE_SIZE, digit.shape)).astype(int)
-    height, width = digit.shape
-    canvas[top : top + height, left : left + width] = digit
-    return canvas

@@ -31,7 +31,6 @@ KINDS = {  # how files begin that are taken for others
     ),
     "a zip archive, which must be unpacked first": rb"PK\x03\x04",
     "packed with gzip, as SVGZ is": rb"\x1f\x8b",
-    "Keras' or other HDF5": rb"\x89HDF",
     "a pointer of Git LFS, not the file itself": rb"version https://git-lfs",
 }
 STALE = 3600  # seconds after which what a killed process was writing is swept away

@@ -122,8 +122,8 @@ def find_source(data_dir: Path) -> Source:
         raise InputError(f"{data_dir} holds no data set; {OTHER}.")
     start = folder.as_posix()
     if len(sets) > 1 and start not in sets:
-        names = ", ".join(sorted(sets)[:20])
-        raise InputError(f"{data_dir} holds {len(sets)} data sets; give one as data_dir: {names}.")
+        choice = f"give one as data_dir: {', '.join(sorted(sets)[:20])}"
+        raise InputError(f"{data_dir} holds {len(sets)} data sets; {choice}.")
     kind, train, test = sets.get(start) or sets.popitem()[1]
     if kind == "table":
         test = list(filter(is_labelled, test))  # Kaggle's isn't
@@ -258,9 +258,9 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
     source = find_source(data_dir)
     places = set()
     for path in getattr(source, part)[:9]:  # more are pictures
-        content = read_file(path, MOST_BYTES, REMEDY)
         with decoding(path, "can't be unpacked", REMEDY):
-            places.update(map(ORIGINALS.get, map(checksum, unpacked(content))))
+            contents = unpacked(read_file(path, MOST_BYTES, REMEDY))
+            places.update(map(ORIGINALS.get, map(checksum, contents)))
     for name, classes in CLASSES.items():
         if len(re.findall(rf"\b{name}/", str(places))) == 2:  # images and labels
             return {"name": name, "class_names": classes.split(",")}
