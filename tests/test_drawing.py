@@ -7,7 +7,7 @@ import numpy as np
 import page as pages
 import pytest
 import torch
-from networks import build, drawn, images_of
+from networks import build, drawn, drawn_cross, images_of
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -170,10 +170,6 @@ class TestView:
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 
     def test_what_is_no_digit_that_it_knows_is_said(self, few):
-        cross = np.zeros((140, 140), np.uint8)
-        for place in range(20, 120):
-            cross[place - 5 : place + 6, [place, 139 - place]] = 255
-        ink = base64.b64encode(cross.tobytes()).decode()
         captions = []
         answers = []
         for limit in (0.6481, 0.0):
@@ -181,7 +177,7 @@ class TestView:
             assert model.no_digit == 0.6481  # as its card says
             model.no_digit = limit
             subject = Subject(model, few.test.tensors[0][:20])
-            at = Selection(view="drawing", drawing=ink)
+            at = Selection(view="drawing", drawing=drawn_cross())
             answers.append(header(subject.look(at)).items[1].text)
             captions.append(draw(subject, at).caption)
         sure = captions[1].partition("read as ")[2]

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -292,6 +293,17 @@ class TestPictures:
             assert labels == [order.index(names[LABELS[row]]) for row in expected]
         assert about_data(tmp_path, "train") == {"name": tmp_path.name, "class_names": order}
 
+    def test_folders_of_any_name_are_classes_where_there_is_nothing_else(self, tmp_path, caplog):
+        write_pictures(tmp_path, [f"class {letter}" for letter in "ABCDEFGHIJ"], range(70))
+        check_held_out(tmp_path, caplog)
+        assert about_data(tmp_path, "train")["class_names"][2] == "class C"
+
+    @pytest.mark.parametrize("name", ["images", "Train", "test"])
+    def test_pictures_without_classes_are_no_data_set(self, tmp_path, name):
+        write_pictures(tmp_path, [name] * 10, range(3))
+        with pytest.raises(InputError, match="holds no data set"):
+            load_idx_part(tmp_path, "train")
+
     def test_one_folder_only(self, tmp_path, caplog):
         write_pictures(tmp_path, list("0123456789"), range(70))
         (tmp_path / "3" / "notes.txt").write_text("not a picture")
@@ -331,6 +343,13 @@ class TestNames:
         digits = list("0123456789")
         for part in ("train", "test"):
             assert about_data(tmp_path, part) == {"name": "MNIST", "class_names": digits}
+        for path in (folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"):
+            content = gzip.decompress(path.read_bytes())
+            path.with_suffix("").write_bytes(content)
+            path.write_bytes(gzip.compress(content, 1))  # packed otherwise
+            assert about_data(tmp_path, "train")["name"] == "MNIST"
+            path.unlink()
+            assert about_data(tmp_path, "train")["name"] == "MNIST"
         (folder / "t10k-images-idx3-ubyte").touch()  # unpacked beside
         assert about_data(tmp_path, "test")["name"] == "MNIST"
         content = gzip.decompress((RAW / "t10k-labels-idx1-ubyte.gz").read_bytes())
@@ -481,6 +500,32 @@ class TestCheckpoints:
         with pytest.raises(InputError, match=r"; `git restore published\.json` or `mnist-helpers"):
             load_checkpoint(Path("published.pth"))
 
+    @pytest.mark.parametrize(
+        ("write", "kind"),
+        [
+            (lambda path: torch.jit.script(make_model()).save(path), "TorchScript, so save the"),
+            (
+                lambda path: np.savez(path, **WEIGHTS),
+                "an archive of NumPy's arrays, so",
+            ),
+            (
+                lambda path: zipfile.ZipFile(path, "w").writestr("m.pth", b""),
+                "a zip archive, which",
+            ),
+            (lambda path: path.write_text("<!doctype html><html>"), "a web page; give weights"),
+            (
+                lambda path: path.write_text("version https://git-lfs.gi"),
+                "a pointer of Git LFS, not",
+            ),
+        ],
+    )
+    def test_what_holds_no_weights_of_torch_save_is_called_what_it_is(self, tmp_path, write, kind):
+        path = tmp_path / "m.npz"
+        with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
+            write(path)
+        with pytest.raises(InputError, match=f"{path} is {kind}"):
+            load_checkpoint(path)
+
     def test_a_dict_in_itself_and_a_deep_one_end(self, tmp_path):
         circle = {"conv1.weight": torch.zeros(1)}
         circle["again"] = circle
@@ -527,6 +572,9 @@ def box(brand: bytes, *others: bytes) -> bytes:
         (packed("PDF"), "PDF"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b'<?xml version="1.0"?>\n<!-- made -->\n<!DOCTYPE svg PUBLIC "x">\n<svg/>', "SVG"),
+        ("\ufeff<?xml version='1.0' encoding='utf-16'?>\n<svg>".encode("utf-16-le"), "SVG"),
+        ("<svg/>".encode("utf-16"), "SVG"),
+        (gzip.compress(b"<svg/>"), "packed with gzip, as SVGZ is"),
         (b"\xef\xbb\xbf <!doctype HTML><html><svg></svg></html>", "a web page"),
         (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "a web page"),
         (packed("PNG"), ""),

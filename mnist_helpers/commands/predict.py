@@ -82,7 +82,5 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
         digits.append({"digit": digit.item(), "probability": round(first.item(), 4), "box": box})
         texts.append(f"{digit} ({100 * first:.1f} %; next {other}, {100 * second:.1f} %)")
     if strange:
-        raise InputError(
-            f"{path} shows no digit that it knows {' and '.join(strange)}; those that touch can't be "
-            "parted."
-        )
+        remedy = "if two digits touch there, leave room between them"
+        raise InputError(f"{path} shows no digit that it knows {' and '.join(strange)}; {remedy}.")

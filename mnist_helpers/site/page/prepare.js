@@ -61,7 +61,8 @@ function shrink(grid, height, width) {
 /** Places a grid in a larger one: its mass centred below and right of the middle. */
 function centre({ height, width, values }, side) {
   const mass = sumOf(values);
-  const middle = (placeOf) => sumOf(values.map((value, i) => value * (placeOf(i) + 0.5))) / mass;
+  const weigh = (placeOf) => (sum, value, i) => sum + value * (placeOf(i) + 0.5);
+  const middle = (placeOf) => values.reduce(weigh(placeOf), 0) / mass; // in double precision
   const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - place)));
   const top = corner(height, middle((i) => Math.floor(i / width)));
   const left = corner(width, middle((i) => i % width));
