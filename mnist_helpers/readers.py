@@ -25,8 +25,9 @@ NAMES = (  # of files: their data set, whether of its test part, and what reads 
         (?: (?P<idx>  # train-images-idx3-ubyte.gz, also in a folder of that name
                 [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
                 (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?
-                (?: \ ?\(\d+\) )? (?: \.gz )* (?: \ ?\(\d+\) )? )  # "(1)": a second download
-          | (?P<table> (?: \ ?\(\d+\) )? \.csv (?: \ ?\(\d+\) )? )
+                (?: \ ?\(\d+\) | \ -\ \w+ )? (?i: \.gz )* (?: \ ?\(\d+\) | \.\d )? )
+          | (?P<table> (?: \ ?\(\d+\) | \ -\ \w+ )? \.csv (?: \ ?\(\d+\) | \.\d )? )
+          # " (1)", ".1": downloaded again; " - Copy"
           | (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+ (?=/) )  # training_set/3/
       | (?<=/) \d (?=/)  # 3/
       | (?<= mnist\.npz ) (?P<arrays> ) )
@@ -135,8 +136,9 @@ def find_source(data_dir: Path) -> Source:
 def class_names(source: Source) -> list[str]:
     """The names of the classes, by label: digits, or what the folders of pictures are called."""
     names = sorted({path.parent.name for path in source.train + source.test})
-    if source.kind != "pictures" or "".join(names).isdigit():
-        return list("0123456789")
+    digits = list("0123456789")
+    if source.kind != "pictures" or set(names).issubset(digits):
+        return digits
     return names
 
 
@@ -231,6 +233,8 @@ def read_pictures(source: Source, part: str) -> Arrays:
     images = []
     labels = []
     names = class_names(source)
+    if len(names) == 1:
+        raise ValueError("they are all of one class; each class needs a folder of its own")
     for path in getattr(source, part):
         content = io.BytesIO(read_file(path, MOST_BYTES, OTHER))
         with decoding(path, "can't be read", OTHER), Image.open(content) as picture:

@@ -82,6 +82,8 @@ class TestNamesOfIdxFiles:
             ("{part}-{what}-idx{n}-ubyte/{part}-{what}-idx{n}-ubyte", bytes),
             ("archive/{part}-{what}-idx{n}-ubyte/{part}-{what}.idx{n}-ubyte", bytes),
             ("{part}-{what}-idx{n}-ubyte (1).gz", gzip.compress),
+            ("{part}-{what}-idx{n}-ubyte - Copy.GZ", gzip.compress),
+            ("{part}-{what}-idx{n}-ubyte.gz.1", gzip.compress),
             ("MNIST/raw/{part}-{what}-idx{n}-ubyte.gz", bytes),  # unpacked, and still called so
             ("{part}-{what}-idx{n}-ubyte.gz", twice),
             ("{part}-{what}-idx{n}-ubyte", gzip.compress),
@@ -303,6 +305,16 @@ class TestPictures:
         write_pictures(tmp_path, [name] * 10, range(3))
         with pytest.raises(InputError, match="holds no data set"):
             load_idx_part(tmp_path, "train")
+
+    def test_digits_may_be_written_with_a_zero_before(self, tmp_path, caplog):
+        write_pictures(tmp_path, [f"{digit:02}" for digit in range(10)], range(70))
+        check_held_out(tmp_path, caplog)
+
+    def test_pictures_in_one_folder_have_no_classes(self, tmp_path):
+        write_pictures(tmp_path, ["all"] * 10, range(9))
+        for folder in (tmp_path, tmp_path / "all"):
+            with pytest.raises(InputError, match="all of one class; each class needs a folder"):
+                load_idx_part(folder, "train")
 
     def test_one_folder_only(self, tmp_path, caplog):
         write_pictures(tmp_path, list("0123456789"), range(70))
@@ -574,7 +586,7 @@ def box(brand: bytes, *others: bytes) -> bytes:
         (b'<?xml version="1.0"?>\n<!-- made -->\n<!DOCTYPE svg PUBLIC "x">\n<svg/>', "SVG"),
         ("\ufeff<?xml version='1.0' encoding='utf-16'?>\n<svg>".encode("utf-16-le"), "SVG"),
         ("<svg/>".encode("utf-16"), "SVG"),
-        (gzip.compress(b"<svg/>"), "packed with gzip, as SVGZ is"),
+        (gzip.compress(b"<svg/>", mtime=0), "packed with gzip, as SVGZ is"),
         (b"\xef\xbb\xbf <!doctype HTML><html><svg></svg></html>", "a web page"),
         (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "a web page"),
         (packed("PNG"), ""),
