@@ -143,6 +143,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
+        picture.getexif()  # an error where it is spoilt, and nobody knows how the picture lies
         ImageOps.exif_transpose(picture, in_place=True)
         small = picture
         if picture.mode[0] in "FI":  # decimals or 16 bits, which Pillow would cut off at 255
