@@ -17,7 +17,15 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from mnist_helpers.config import CHECKPOINT_PATH, Config, Count, InputError, Seed, select_device
+from mnist_helpers.config import (
+    CHECKPOINT_PATH,
+    Config,
+    Count,
+    InputError,
+    Seed,
+    select_device,
+    up_to,
+)
 from mnist_helpers.files import (
     decoding,
     file_kind,
@@ -52,7 +60,7 @@ log = logging.getLogger("mnist_helpers")
 class Figures(TypedDict, total=False):
     """What a card says of one part of the data."""
 
-    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    accuracy: Annotated[float, up_to(1)]
     loss: Annotated[float, Meta(ge=0)]
 
 
@@ -74,7 +82,7 @@ class DataSet(TypedDict):
 class Limit(TypedDict):
     """Below which largest probability an image is no digit that the network knows."""
 
-    limit: Annotated[float, Meta(ge=0, le=1)]
+    limit: Annotated[float, up_to(1)]
 
 
 class Card(TypedDict, total=False):
@@ -305,7 +313,7 @@ def _misfit(weights: dict, model: nn.Module) -> str:
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     right_shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     for name in [*expected, *weights]:
-        shape = shapes.get(name, "missing")
+        shape = shapes.get(name, "missing among its tensors")
         right = right_shapes.get(name, "absent")
         if shape != right:
             return f"is not {type(model).__name__}'s: {name} is {shape}, but must be {right}"

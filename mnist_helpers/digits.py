@@ -68,8 +68,8 @@ def prepare(ink: np.ndarray) -> Prepared:
     It is fitted into 20 × 20 with its proportions kept, then placed so that its centre of mass is
     the centre of 28 × 28.
     """
-    rows, columns = np.nonzero(ink > FAINTEST * ink.max())
-    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    left, top, right, bottom = Image.fromarray(ink > FAINTEST * ink.max()).getbbox()
+    cropped = ink[top:bottom, left:right]
     scale = BOX / max(cropped.shape)
     height, width = (max(1, int(side * scale + 0.5)) for side in cropped.shape)
     resized = Image.fromarray(cropped).resize((width, height), Image.Resampling.BOX)
@@ -117,8 +117,7 @@ def load_digits(path: Path) -> list[Digit]:
         )
     digits = []
     for part in split_ink(ink):
-        rows, columns = np.nonzero(part > LEAST)
-        ends = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        ends = np.array(Image.fromarray(part > LEAST).getbbox())
         left, top, right, bottom = (ends * longest / max(ink.shape)).round().astype(int).tolist()
         if right - left > WIDEST * (bottom - top):
             raise InputError(
@@ -143,7 +142,6 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
-        picture.getexif()  # an error where it is spoilt, and nobody knows how the picture lies
         ImageOps.exif_transpose(picture, in_place=True)
         small = picture
         if picture.mode[0] in "FI":  # decimals or 16 bits, which Pillow would cut off at 255
@@ -151,6 +149,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
             values = values.clip(0) / max(values.max(), 1e-9)
             small = Image.fromarray((255 * values).astype(np.uint8))
         small = small.convert("RGBA")
+        small.getexif()  # an error where it is spoilt, and nobody knows how the picture lies
         small.thumbnail((SIDE, SIDE))
         return np.asarray(small), longest
 

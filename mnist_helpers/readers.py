@@ -26,7 +26,7 @@ NAMES = (  # of files: their data set, whether of its test part, and what reads 
                 [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
                 (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?
                 (?: \ ?\(\d+\) | \ -\ \w+ )? (?i: \.gz )* (?: \ ?\(\d+\) | \.\d )? )
-          | (?P<table> (?: \ ?\(\d+\) | \ -\ \w+ )? \.csv (?: \ ?\(\d+\) | \.\d )? )
+          | (?P<table> (?: \ ?\(\d+\) | \ -\ \w+ )? \.csv (?: \.gz | \ ?\(\d+\) | \.\d )? )
           # " (1)", ".1": downloaded again; " - Copy"
           | (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+ (?=/) )  # training_set/3/
       | (?<=/) \d (?=/)  # 3/
@@ -204,7 +204,7 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = read_file(getattr(source, part)[0], MOST_BYTES, OTHER)
+    content = unpacked(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))[-1]
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
@@ -215,7 +215,8 @@ def read_table(source: Source, part: str) -> Arrays:
 
 def is_labelled(path: Path) -> bool:
     """Whether a CSV has a column more than there are pixels."""
-    return read_file(path, MOST_BYTES, OTHER).partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
+    content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
+    return content.partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
 
 
 def read_arrays(source: Source, part: str) -> Arrays:

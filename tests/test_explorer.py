@@ -257,7 +257,7 @@ class TestSubject:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            ({"conv2.bias": None}, r"conv2.bias is missing, but must be \(32,\)"),
+            ({"conv2.bias": None}, r"conv2.bias is missing among its tensors, but must be \(32,\)"),
             ({"conv2.bias": torch.zeros(3)}, r"conv2.bias is \(3,\), but must be \(32,\)"),
             ({"conv3.bias": torch.zeros(3)}, r"conv3.bias is \(3,\), but must be absent"),
         ],

@@ -382,7 +382,10 @@ def test_what_is_missing_is_said_of_the_network(tmp_path):
     del state["fc2.bias"]
     torch.save(state, tmp_path / "model.pth")
     said = refusal(lambda: load_checkpoint(tmp_path / "model.pth"))
-    assert "model.pth is not SimpleCNN's: fc2.bias is missing, but must be (10,); give" in said
+    assert (
+        "model.pth is not SimpleCNN's: fc2.bias is missing among its tensors, but must be (10,)"
+        in said
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -183,9 +183,9 @@ class TestTables:
     def test_beside_files_that_lie_in_the_folder_itself_it_is_chosen_by_its_name(self, tmp_path):
         write_parts(f"{tmp_path}/{{part}}-{{what}}-idx{{n}}-ubyte")  # as in a download of Kaggle's
         for part, rows in (("train", slice(9)), ("test", slice(9, 20))):
-            write_csv(tmp_path / f"fashion-mnist_{part}.csv", PIXELS[rows], LABELS[rows], True)
+            write_csv(tmp_path / f"zalando_{part}.csv", PIXELS[rows], LABELS[rows], True)
         check(tmp_path)
-        check(tmp_path / "fashion-mnist", slice(9), slice(9, 20))
+        check(tmp_path / "zalando", slice(9), slice(9, 20))
 
     def test_a_file_can_be_chosen(self, tmp_path, caplog):
         write_csv(tmp_path / "train.csv", PIXELS, LABELS, header=True)
@@ -197,6 +197,9 @@ class TestTables:
             path = tmp_path / f"{name}.csv"
             write_csv(path, PIXELS[rows], LABELS[rows], header=False)
             path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        check(tmp_path)
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
         check(tmp_path)
         pixels = np.zeros((3, 784), int)
         np.savetxt(path, np.c_[pixels, [1, 2, 3]], "%d", ",")
