@@ -100,6 +100,22 @@ def phone(cover: np.ndarray, lot: np.random.Generator) -> np.ndarray:
     return 220 * light * sheet(cover, 1, 0.8) + lot.normal(0, 8, (*cover.shape, 3))
 
 
+def on_desk(
+    cover: np.ndarray, desk: object, angle: float, outside: int, lot: np.random.Generator
+) -> np.ndarray:
+    """A sheet, turned by some degrees, on a desk under a lamp; it may leave the photo."""
+    sides = np.array([1.3, 1.9]) * SHEET
+    photo = Image.fromarray(np.broadcast_to(desk, (*sides.astype(int), 3)).astype(np.uint8))
+    paper = Image.fromarray(sheet(cover).astype(np.uint8)).convert("RGBA")
+    paper = paper.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    left, top = (lot.integers(0, np.subtract(photo.size, paper.size) + 1)).tolist()
+    if outside:
+        left = -outside
+    photo.paste(paper, (left, top), paper)
+    light = lit(np.zeros(photo.size[::-1]), 0.3, 0.2, 0.6) / PAPER
+    return np.asarray(photo, float) * light + lot.normal(0, 5, light.shape)
+
+
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 KINDS: dict[str, list[Kind]] = {  # strengths, which get the ink's cover and a lot
     "plain": [lambda cover, lot: sheet(cover)],
@@ -146,6 +162,11 @@ KINDS: dict[str, list[Kind]] = {  # strengths, which get the ink's cover and a l
     "ruled": [lambda cover, lot: ruled(cover, False), lambda cover, lot: ruled(cover, True)],
     "small": [lambda cover, lot: sheet(cover), lambda cover, lot: shaded(cover, 140)],
     "phone": [phone],
+    "desk": [
+        lambda cover, lot: on_desk(cover, 35, 0, 0, lot),
+        lambda cover, lot: on_desk(cover, (120, 80, 45), 8, 0, lot),
+        lambda cover, lot: on_desk(cover, 110, -10, 20, lot),
+    ],
 }
 
 
@@ -169,7 +190,7 @@ def photos(part: str = "test") -> Iterator[tuple[str, int, bool, Image.Image, in
     for kind, strengths in KINDS.items():
         for strength, photograph in enumerate(strengths):
             for negative in (False, True):
-                if negative and kind in ("transparent", "frame"):
+                if negative and kind in ("transparent", "frame", "desk"):
                     continue
                 for number in lot.integers(0, len(labels), EACH).tolist():
                     cover = cover_of(images[number, 0], kind, lot)

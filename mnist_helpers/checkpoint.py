@@ -10,16 +10,25 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypedDict
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import safetensors.torch
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from mnist_helpers.config import CHECKPOINT_PATH, Config, Count, InputError, Seed, select_device
+from mnist_helpers.config import (
+    CHECKPOINT_PATH,
+    Config,
+    Count,
+    InputError,
+    Seed,
+    select_device,
+    up_to,
+)
 from mnist_helpers.files import (
     decoding,
+    file_kind,
     read_file,
     read_json,
     require_small,
@@ -37,13 +46,21 @@ INERT = (  # what often lies beside weights: read as nothing, so that nothing is
     "numpy.ndarray numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct "
     "numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct"
 )
+ARCHIVES = {  # how the names in zip archives begin that don't hold what torch.save writes
+    "TorchScript, so save the state_dict() of what torch.jit.load gives": r"(?s).*/code/",
+    "an exported program, so save the state_dict of what torch.export.load gives": (
+        r"(?s).*/models/"
+    ),
+    "an archive of NumPy's arrays, so save a dict of them as tensors": r"(?s).*\.npy\b",
+    "a zip archive, which must be unpacked first": r"(?s)(?!.*data\.pkl)",
+}
 log = logging.getLogger("mnist_helpers")
 
 
 class Figures(TypedDict, total=False):
     """What a card says of one part of the data."""
 
-    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    accuracy: Annotated[float, up_to(1)]
     loss: Annotated[float, Meta(ge=0)]
 
 
@@ -65,7 +82,7 @@ class DataSet(TypedDict):
 class Limit(TypedDict):
     """Below which largest probability an image is no digit that the network knows."""
 
-    limit: Annotated[float, Meta(ge=0, le=1)]
+    limit: Annotated[float, up_to(1)]
 
 
 class Card(TypedDict, total=False):
@@ -181,7 +198,8 @@ def load_checkpoint(
             f"(sha256 {sums[0][:12]}…); {remedy}."
         )
     model.load_state_dict(weights)
-    model.no_digit = card.get("no_digit", {"limit": 0})["limit"]  # which a drawing is held to, too
+    if "no_digit" in card:  # which a drawing is held to, too
+        model.no_digit = card["no_digit"]["limit"]
     # channels_last is faster for convolutions on a CPU
     return model.to(select_device(device), memory_format=torch.channels_last).eval(), card
 
@@ -205,7 +223,9 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     if ".best_weights." in fitting:
         fitting = [".best_weights."]
     if len(fitting) > 1:
-        raise InputError(f"{path} holds several such networks ({', '.join(fitting)}); give one.")
+        names = ", ".join(fitting)
+        remedy = "save the one that you mean in a file of its own, by torch.save"
+        raise InputError(f"{path} holds several such networks ({names}); {remedy}.")
     start = (fitting or [*readings, "."])[0]
     weights = readings.get(start, tensors)
     require_fit(path, weights, model, remedy_for(path))
@@ -248,10 +268,15 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
             return safetensors.torch.load(content)
     file = io.BytesIO(content)
     with decoding(path, "is damaged or cut short", remedy):
+        kind = ""
         if is_zipfile(file):
             require_small(file, MOST_BYTES)
+            kind = file_kind("\n".join(ZipFile(file).namelist()), ARCHIVES)
         elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
-            raise InputError(f"{path} is no PyTorch file, or only part of one; {remedy}.")
+            # with PK it begins like a zip archive, but it is none
+            kind = file_kind(content.removeprefix(b"PK")) or "no PyTorch file, or only part of one"
+        if kind:
+            raise InputError(f"{path} is {kind}; {remedy}.")
         try:
             with torch.serialization.safe_globals([(Inert, name) for name in INERT.split()]):
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -288,7 +313,7 @@ def _misfit(weights: dict, model: nn.Module) -> str:
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     right_shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     for name in [*expected, *weights]:
-        shape = shapes.get(name, "missing")
+        shape = shapes.get(name, "missing among its tensors")
         right = right_shapes.get(name, "absent")
         if shape != right:
             return f"is not {type(model).__name__}'s: {name} is {shape}, but must be {right}"

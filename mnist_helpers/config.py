@@ -107,7 +107,8 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        if kind in (bool, int, float) and value is not None:
+        is_number = isinstance(value, int | float)  # which is no text; a list may be class names
+        if (kind in (bool, int, float) and value is not None) or (kind is str and is_number):
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:

@@ -59,8 +59,8 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         )
     if source.train is source.test and source.kind != "arrays":
         if part == "test":
-            log = logging.getLogger("mnist_helpers")
-            log.warning("%s has no test part: a seventh is held out as that", data_dir)
+            told = "%s has no test part: a seventh is held out as that"
+            logging.getLogger("mnist_helpers").warning(told, data_dir)
         halves = split_indices(dataset.tensors[1], -(-len(labels) // 7), torch.Generator())
         dataset = TensorDataset(*dataset[halves[part == "test"]])
     return dataset
@@ -88,7 +88,6 @@ def load_splits(
     Raises:
         InputError: as `load_idx_part`, or `val_size` leaves no image to train on.
     """
-    data_dir = Path(data_dir)
     images = load_idx_part(data_dir, "train")
     if val_size >= len(images):
         raise InputError(

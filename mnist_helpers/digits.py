@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mnist_helpers.config import InputError
@@ -34,7 +34,6 @@ OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
 WIDEST = 1.6  # times its height: the width of a digit
-TOPS = (1, 255, 1023, 4095, 65_535)  # what white can be in decimals, or of 10 to 16 bits
 
 
 class Prepared(NamedTuple):
@@ -69,13 +68,19 @@ def prepare(ink: np.ndarray) -> Prepared:
     It is fitted into 20 × 20 with its proportions kept, then placed so that its centre of mass is
     the centre of 28 × 28.
     """
-    rows, columns = np.nonzero(ink > FAINTEST * ink.max())
-    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    left, top, right, bottom = Image.fromarray(ink > FAINTEST * ink.max()).getbbox()
+    cropped = ink[top:bottom, left:right]
     scale = BOX / max(cropped.shape)
     height, width = (max(1, int(side * scale + 0.5)) for side in cropped.shape)
     resized = Image.fromarray(cropped).resize((width, height), Image.Resampling.BOX)
     fitted = np.asarray(resized) / np.max(resized)
-    return Prepared(cropped, fitted, _centre(fitted))
+    centred = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    moments = (np.indices(fitted.shape) * fitted).sum(axis=(1, 2))
+    # where it begins, so that its mass is centred below and right of the middle
+    corner = np.ceil(IMAGE_SIZE / 2 - 0.5 - moments / fitted.sum(dtype=float))
+    top, left = corner.clip(0, np.subtract(IMAGE_SIZE, fitted.shape)).astype(int)
+    centred[top : top + height, left : left + width] = fitted
+    return Prepared(cropped, fitted, centred)
 
 
 def pad_ink(text: str) -> np.ndarray:
@@ -112,8 +117,7 @@ def load_digits(path: Path) -> list[Digit]:
         )
     digits = []
     for part in split_ink(ink):
-        rows, columns = np.nonzero(part > LEAST)
-        ends = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        ends = np.array(Image.fromarray(part > LEAST).getbbox())
         left, top, right, bottom = (ends * longest / max(ink.shape)).round().astype(int).tolist()
         if right - left > WIDEST * (bottom - top):
             raise InputError(
@@ -138,16 +142,16 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
         if math.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
-        turn = picture.getexif().get(ExifTags.Base.Orientation)
+        ImageOps.exif_transpose(picture, in_place=True)
         small = picture
         if picture.mode[0] in "FI":  # decimals or 16 bits, which Pillow would cut off at 255
             values = np.nan_to_num(np.asarray(picture, np.float32))
-            top = next((top for top in TOPS if values.max() <= top), values.max())
-            small = Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8))
+            values = values.clip(0) / max(values.max(), 1e-9)
+            small = Image.fromarray((255 * values).astype(np.uint8))
         small = small.convert("RGBA")
+        small.getexif()  # an error where it is spoilt, and nobody knows how the picture lies
         small.thumbnail((SIDE, SIDE))
-        small.getexif()[ExifTags.Base.Orientation] = turn or 1
-        return np.asarray(ImageOps.exif_transpose(small)), longest
+        return np.asarray(small), longest
 
 
 def find_ink(pixels: np.ndarray) -> np.ndarray | None:
@@ -246,19 +250,3 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     above = (ends[:, None, 0] <= middles).sum(axis=0)
     order = sorted(set(digits.tolist()), key=lambda digit: (above[digit], starts[digit, 1]))
     return [np.where(owners == digit, ink, 0) for digit in order]
-
-
-def _centre(digit: np.ndarray) -> np.ndarray:
-    """Places `digit`, at most 20×20, in 28×28: its mass centred below and right of the middle."""
-    canvas = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    height, width = digit.shape
-    top = _corner(digit.sum(axis=1))
-    left = _corner(digit.sum(axis=0))
-    canvas[top : top + height, left : left + width] = digit
-    return canvas
-
-
-def _corner(mass: np.ndarray) -> int:
-    """Where a digit begins along one axis, by the sums of its ink across it."""
-    middle = (mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum()
-    return int(np.clip(math.ceil(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - len(mass)))

@@ -23,8 +23,13 @@ KINDS = {  # how files begin that are taken for others
         rb"(?si)(?:\xef\xbb\xbf)?\s*(?:<\?xml.{0,200}?>\s*)?(?:<!--.{0,2000}?-->\s*){0,3}"
         rb"<(?:!doctype html|html|head|body)"
     ),
-    "SVG": rb"(?s)(?:\xef\xbb\xbf)?\s*<(?:svg|[?!].{0,4000}?<svg)",
-    "a zip archive": rb"PK\x03\x04",
+    "SVG": (
+        rb"(?s)(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*"
+        rb"<\0?(?:s\0?v\0?g|[?!].{0,4000}?<\0?s\0?v\0?g)"
+    ),
+    "a zip archive, which must be unpacked first": rb"PK\x03\x04",
+    "packed with gzip, as SVGZ is": rb"\x1f\x8b",
+    "a pointer of Git LFS, not the file itself": rb"version https://git-lfs",
 }
 
 
@@ -73,9 +78,9 @@ def read_json(path: Path, kind: object, what: str, remedy: str) -> object:
         return value
 
 
-def file_kind(content: bytes) -> str:
-    """Which of KINDS a file is by its first bytes, whatever it is called; else an empty text."""
-    for kind, beginning in KINDS.items():
+def file_kind(content: bytes | str, kinds: dict = KINDS) -> str:
+    """Which of `kinds` a file is by how it begins, whatever it is called; else an empty text."""
+    for kind, beginning in kinds.items():
         if re.match(beginning, content):
             return kind
     return ""

@@ -129,7 +129,8 @@ def as_logits(answers: Tensor) -> Tensor:
     but gives them back from their logarithms.
 
     Raises:
-        InputError: there is one number an image, which chooses between no classes.
+        InputError: there is one number an image, which chooses between no classes, or the numbers
+            are such as sigmoids put out, which says nothing of how sure one class is.
     """
     if answers.shape[1] == 1:
         remedy = "let it answer with two, such as torch.cat([1 - p, p], dim=1) of a probability p"
@@ -137,9 +138,16 @@ def as_logits(answers: Tensor) -> Tensor:
             f"the model answers each image with one number, not one a class; {remedy}."
         )
     sums = answers.sum(dim=1)
-    if answers.min() < 0 or not torch.allclose(sums, torch.ones_like(sums), atol=ROUNDING):
+    if answers.min() < 0:
         return answers
-    return answers.clamp(min=SMALLEST).log()
+    if torch.allclose(sums, torch.ones_like(sums), atol=ROUNDING):
+        return answers.clamp(min=SMALLEST).log()
+    if 0.5 < answers.max() <= 1:
+        remedy = "let it answer with what goes into its sigmoids, or with a softmax of that"
+        raise InputError(
+            f"the model answers with numbers from 0 to 1 that don't sum to 1; {remedy}."
+        )
+    return answers
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:

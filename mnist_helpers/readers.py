@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mnist_helpers.config import InputError, path_text
 from mnist_helpers.files import decoding, file_kind, read_file, require_small
@@ -21,35 +19,48 @@ from mnist_helpers.files import decoding, file_kind, read_file, require_small
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
-AGAIN = r"(?: ?\(\d+\))?"  # a browser's second download of a file
-NAMES = (  # of files: their data set, whether they are of its test part, and what reads them
-    r"(?s)(?P<set>.*?)[-_./]*(?:(?i:train|(?P<test>t10k|test))(?:"
-    r"(?P<idx>[-_.](?P<what>images|labels)[-_.]idx\d[-_.](?:ubyte|int)"
-    rf"(?:[^/]*/(?:train|t10k|test)[-_.](?P=what)[^/]*?)?{AGAIN}(?:\.gz)*{AGAIN})"
-    rf"|(?P<table>{AGAIN}\.csv{AGAIN})"
-    r"|(?:ing)?(?:[-_ ]?(?i:set|images|data))?/[^/]+(?=/))"
-    r"|(?<=/)\d(?=/)|(?<=mnist\.npz)(?P<arrays>))(?P<pictures>/[^/]+\.(?i:png|jpe?g|bmp|gif|tiff?|webp))?"
+NAMES = (  # of files: their data set, whether of its test part, and what reads them
+    r"""(?sx) (?P<set> .*? ) [-_./]*
+    (?: (?i: train | (?P<test> t10k | test ) )
+        (?: (?P<idx>  # train-images-idx3-ubyte.gz, also in a folder of that name
+                [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
+                (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?
+                (?: \ ?\(\d+\) | \ -\ \w+ )? (?i: \.gz )* (?: \ ?\(\d+\) | \.\d )? )
+          | (?P<table> (?: \ ?\(\d+\) | \ -\ \w+ )? \.csv (?: \.gz | \ ?\(\d+\) | \.\d )? )
+          # " (1)", ".1": downloaded again; " - Copy"
+          | (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+ (?=/) )  # training_set/3/
+      | (?<=/) \d (?=/)  # 3/
+      | (?<= mnist\.npz ) (?P<arrays> ) )
+    (?P<pictures> / [^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp ) )?""",
+    # and where there is no such file, of pictures in folders of any name, each a class
+    r"""(?sx) (?P<set> .*? ) (?P<test> (?!) )? /
+    (?! (?i: train | test | val | images? | data | unlabel+ed ) / )
+    (?P<pictures> [^/]+ / [^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp ) )""",
 )
-ORIGINALS = {  # md5 sums by the folder's name, as torchvision.datasets has them
-    "MNIST": {
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-    },
-    "FashionMNIST": {
-        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-    },
-    "KMNIST": {
-        "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
-        "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
-        "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
-        "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
-    },
-}
+# of the files that torchvision.datasets has, and then of what they unpack to, as md5sum writes them
+SUMS = """\
+f68b3c2dcbeaaa9fbdd348bbdeb94873  MNIST/train-images-idx3-ubyte.gz
+d53e105ee54ea40749a09fcbcd1e9432  MNIST/train-labels-idx1-ubyte.gz
+9fb629c4189551a2d022fa330f9573f3  MNIST/t10k-images-idx3-ubyte.gz
+ec29112dd5afa0611ce80d1b7f02629c  MNIST/t10k-labels-idx1-ubyte.gz
+6bbc9ace898e44ae57da46a324031adb  MNIST/train-images-idx3-ubyte.gz
+a25bea736e30d166cdddb491f175f624  MNIST/train-labels-idx1-ubyte.gz
+2646ac647ad5339dbf082846283269ea  MNIST/t10k-images-idx3-ubyte.gz
+27ae3e4e09519cfbb04c329615203637  MNIST/t10k-labels-idx1-ubyte.gz
+8d4fb7e6c68d591d4c3dfef9ec88bf0d  FashionMNIST/train-images-idx3-ubyte.gz
+25c81989df183df01b3e8a0aad5dffbe  FashionMNIST/train-labels-idx1-ubyte.gz
+bef4ecab320f06d8554ea6380940ec79  FashionMNIST/t10k-images-idx3-ubyte.gz
+bb300cfdad3c16e7a12a480ee83cd310  FashionMNIST/t10k-labels-idx1-ubyte.gz
+f4a8712d7a061bf5bd6d2ca38dc4d50a  FashionMNIST/train-images-idx3-ubyte.gz
+9018921c3c673c538a1fc5bad174d6f9  FashionMNIST/train-labels-idx1-ubyte.gz
+8181f5470baa50b63fa0f6fddb340f0a  FashionMNIST/t10k-images-idx3-ubyte.gz
+15d484375f8d13e6eb1aabb0c3f46965  FashionMNIST/t10k-labels-idx1-ubyte.gz
+bdb82020997e1d708af4cf47b453dcf7  KMNIST/train-images-idx3-ubyte.gz
+e144d726b3acfaa3e44228e80efcd344  KMNIST/train-labels-idx1-ubyte.gz
+5c965bf0a639b31b8f53240b1b52f4d7  KMNIST/t10k-images-idx3-ubyte.gz
+7320c461ea6c1c855c0b718fb2a4b134  KMNIST/t10k-labels-idx1-ubyte.gz
+"""
+ORIGINALS = dict(map(str.split, SUMS.splitlines()))
 CLASSES = {  # names of the classes
     "MNIST": "0,1,2,3,4,5,6,7,8,9",
     "FashionMNIST": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
@@ -60,8 +71,9 @@ TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole 
 }  # fmt: skip
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 OTHER = (
-    "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir, or get MNIST by "
-    "`mnist-helpers download` (in the collection, git restore MNIST-Data)"
+    "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir (a zip archive "
+    "unpacked), or get MNIST by `mnist-helpers download` (in the collection, git restore "
+    "MNIST-Data)"
 )
 Arrays = tuple[np.ndarray, np.ndarray]  # images and labels, unchecked
 
@@ -80,6 +92,22 @@ class Source(NamedTuple):
     test: list[Path]
 
 
+def find_sets(folder: Path) -> dict[str, tuple[str, list[Path], list[Path]]]:
+    """The data sets in `folder`: by how their names begin, what reads them and their two parts."""
+    sets = {}
+    for pattern in NAMES:
+        for place in PLACES[folder.is_dir() :]:
+            for path in map(Path, sorted(glob.glob(glob.escape(folder.as_posix()) + place))):
+                match = re.fullmatch(pattern, path.as_posix())
+                if match and not path.is_dir():
+                    files = sets.setdefault(match["set"], (match.lastgroup, [], []))
+                    files[1 + bool(match["test"])].append(path)
+        if sets:
+            return sets
+    folder.stat()  # an error, where there is nothing of that name
+    return sets
+
+
 def find_source(data_dir: Path) -> Source:
     """The one data set in `data_dir`, or at most two folders below it.
 
@@ -88,24 +116,16 @@ def find_source(data_dir: Path) -> Source:
     Raises:
         InputError: there is none, or there are several.
     """
-    sets = {}
-    with decoding(data_dir, "can't be searched", "give another folder as data_dir"):
+    with decoding(data_dir, "can't be searched", OTHER):
         folder = Path(data_dir).expanduser().absolute()
-        start = folder.as_posix()
-        for place in PLACES[folder.is_dir() :]:
-            for path in map(Path, sorted(glob.glob(glob.escape(start) + place))):
-                match = re.fullmatch(NAMES, path.as_posix())
-                if match and not path.is_dir():
-                    files = sets.setdefault(match["set"], (match.lastgroup, [], []))
-                    files[1 + bool(match["test"])].append(path)
-    if start in sets:
-        sets = {start: sets[start]}
+        sets = find_sets(folder)
     if not sets:
         raise InputError(f"{data_dir} holds no data set; {OTHER}.")
-    if len(sets) > 1:
-        names = ", ".join(sorted(sets)[:20])
-        raise InputError(f"{data_dir} holds {len(sets)} data sets; give one as data_dir: {names}.")
-    _, (kind, train, test) = sets.popitem()
+    start = folder.as_posix()
+    if len(sets) > 1 and start not in sets:
+        choice = f"give one as data_dir: {', '.join(sorted(sets)[:20])}"
+        raise InputError(f"{data_dir} holds {len(sets)} data sets; {choice}.")
+    kind, train, test = sets.get(start) or sets.popitem()[1]
     if kind == "table":
         test = list(filter(is_labelled, test))  # Kaggle's isn't
     if kind != "idx":
@@ -116,24 +136,24 @@ def find_source(data_dir: Path) -> Source:
 def class_names(source: Source) -> list[str]:
     """The names of the classes, by label: digits, or what the folders of pictures are called."""
     names = sorted({path.parent.name for path in source.train + source.test})
-    if source.kind != "pictures" or "".join(names).isdigit():
-        return list("0123456789")
+    digits = list("0123456789")
+    if source.kind != "pictures" or set(names).issubset(digits):
+        return digits
     return names
 
 
 def read_idx_files(source: Source, part: str) -> Arrays:
     """MNIST, Fashion-MNIST, KMNIST, QMNIST, and EMNIST, whose images are stored transposed."""
-    paths = {}
-    for path in getattr(source, part):  # packed ones are last: they can be checked
-        paths[re.search("images|labels", path.name)[0]] = path
-    images = read_idx(paths["images"]).numpy()
+    files = getattr(source, part)  # packed ones are last: they can be checked
+    paths = {re.search("images|labels", path.name)[0]: path for path in files}
+    images = read_idx(paths["images"])
     if paths["images"].name.startswith("emnist"):
         images = images.swapaxes(1, 2)
-    return images, read_idx(paths["labels"]).numpy()
+    return images, read_idx(paths["labels"])
 
 
-def read_idx(path: Path) -> Tensor:
-    """Reads one IDX file, packed with gzip or not, as a tensor (N,), (N, 8) or (N, H, W).
+def read_idx(path: Path) -> np.ndarray:
+    """Reads one IDX file, packed with gzip or not, as an array (N,) or (N, H, W).
 
     torchvision's own reader first unpacks 54 MB into the folder.
     Format: two zero bytes, a type byte (8: unsigned), the number of dimensions, each dimension as a
@@ -145,19 +165,14 @@ def read_idx(path: Path) -> Tensor:
             is known.
     """
     content = read_file(path, MOST_BYTES, REMEDY)
-    known = ORIGINALS.keys() & set(path.parts[-3:])  # a data set, told by the folder's name
-    original = ORIGINALS.get("".join(known), {}).get(path.name)
+    places = {f"{folder}/{path.name}" for folder in path.parts[-3:-1]}
+    originals = [total for total, place in ORIGINALS.items() if place in places]
     told = f"md5 sum {checksum(content)}"
-    if original:
-        told += f", not {original}"
+    if originals:
+        told += f", not {originals[0]}"
     with decoding(path, f"({told}) is no whole IDX file", REMEDY):
-        sums = []
-        while content.startswith(b"\x1f\x8b") and len(sums) < 2:  # whatever its name says
-            sums.append(checksum(content))
-            file = gzip.GzipFile(fileobj=io.BytesIO(content))
-            # a MiB at a time, no more than may be read, and a header: as much memory as it has
-            content = b"".join(itertools.islice(iter(partial(file.read, 2**20), b""), 257))
-        if sums and original and original not in sums:
+        *packed, content = contents = unpacked(content)
+        if packed and originals and set(originals).isdisjoint(map(checksum, contents)):
             raise InputError(f"{path} is not the original ({told}); {REMEDY}.")
         kind = TYPES.get(content[:4])
         if not kind:
@@ -169,7 +184,17 @@ def read_idx(path: Path) -> Tensor:
         values = values.reshape(shape).astype(kind.strip(">"))
         if len(shape) == 2:
             values = values[:, 0]  # QMNIST tells where a digit is from, too
-        return torch.from_numpy(values)
+        return values
+
+
+def unpacked(content: bytes) -> list[bytes]:
+    """The content of a file, and what it unpacks to, twice at most and whatever its name says."""
+    contents = [content]
+    while contents[-1].startswith(b"\x1f\x8b") and len(contents) < 3:
+        file = gzip.GzipFile(fileobj=io.BytesIO(contents[-1]))
+        # a MiB at a time, no more than may be read, and a header: as much memory as it has
+        contents.append(b"".join(itertools.islice(iter(partial(file.read, 2**20), b""), 257)))
+    return contents
 
 
 def checksum(content: bytes) -> str:
@@ -179,7 +204,7 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = read_file(getattr(source, part)[0], MOST_BYTES, OTHER)
+    content = unpacked(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))[-1]
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
@@ -190,7 +215,8 @@ def read_table(source: Source, part: str) -> Arrays:
 
 def is_labelled(path: Path) -> bool:
     """Whether a CSV has a column more than there are pixels."""
-    return read_file(path, MOST_BYTES, OTHER).partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
+    content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
+    return content.partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
 
 
 def read_arrays(source: Source, part: str) -> Arrays:
@@ -208,6 +234,8 @@ def read_pictures(source: Source, part: str) -> Arrays:
     images = []
     labels = []
     names = class_names(source)
+    if len(names) == 1:
+        raise ValueError("they are all of one class; each class needs a folder of its own")
     for path in getattr(source, part):
         content = io.BytesIO(read_file(path, MOST_BYTES, OTHER))
         with decoding(path, "can't be read", OTHER), Image.open(content) as picture:
@@ -233,11 +261,13 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
         InputError: there is none.
     """
     source = find_source(data_dir)
-    sums = set()
+    places = set()
     for path in getattr(source, part)[:9]:  # more are pictures
-        sums.add(checksum(read_file(path, MOST_BYTES, REMEDY)))
-    for name, originals in ORIGINALS.items():
-        if len(sums.intersection(originals.values())) == 2:  # of images and labels
-            return {"name": name, "class_names": CLASSES[name].split(",")}
+        with decoding(path, "can't be unpacked", REMEDY):
+            contents = unpacked(read_file(path, MOST_BYTES, REMEDY))
+            places.update(map(ORIGINALS.get, map(checksum, contents)))
+    for name, classes in CLASSES.items():
+        if len(re.findall(rf"\b{name}/", str(places))) == 2:  # images and labels
+            return {"name": name, "class_names": classes.split(",")}
     name = path_text(Path(data_dir).absolute()).rpartition("/")[2]
     return {"name": name, "class_names": class_names(source)}

@@ -159,6 +159,14 @@ def positive(model: nn.Module) -> nn.Module:
     return model
 
 
+def drawn_cross() -> str:
+    """What is no digit, on a pad."""
+    cross = np.zeros((140, 140), np.uint8)
+    for place in range(20, 120):
+        cross[place - 5 : place + 6, [place, 139 - place]] = 255
+    return base64.b64encode(cross.tobytes()).decode()
+
+
 def drawn(image: Tensor) -> str:
     """An image (1, 28, 28) of MNIST as a drawing: five times as large, its ink as base64."""
     ink = ((image[0] * 0.3081 + 0.1307) * 255).round().clamp(0, 255).numpy().astype(np.uint8)

@@ -159,6 +159,10 @@ def a_flipped_bit(path):
 
 
 DANGER = "holds more than plain weights and was not opened, for it could run code"
+MISSING = (
+    r"is not SimpleCNN's: conv1\.weight is missing among its tensors, "
+    r"but must be \(16, 1, 3, 3\)"
+)
 GOOD = "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none."
 
 
@@ -169,10 +173,10 @@ GOOD = "give weights of SimpleCNN as `mnist-helpers train` saves them, with thei
         (truncate, "is no PyTorch file, or only part of one"),
         (empty, "is no PyTorch file, or only part of one"),
         (foreign_file, "is no PyTorch file, or only part of one"),
-        (foreign_network, r"is not SimpleCNN's: conv1\.weight is missing, but must be (\(.*\))"),
+        (foreign_network, MISSING),
         (another_width, r"is not SimpleCNN's: fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
         (one_layer_more, r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be absent"),
-        (no_state_dict, r"is not SimpleCNN's: conv1\.weight is missing, but must be (\(.*\))"),
+        (no_state_dict, MISSING),
         (malicious, DANGER),
         (malicious_pickle, DANGER),
         (whole_model, DANGER),

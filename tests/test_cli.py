@@ -83,6 +83,13 @@ def test_good_pictures_are_answered_and_bad_ones_named(capsys, seven, few, tmp_p
     assert "empty can't be read (it is no regular file)" in err
 
 
+def test_a_tilde_is_the_home(capsys, seven, monkeypatch):
+    monkeypatch.setenv("HOME", str(seven.parent))
+    for path in (f"~/{seven.name}", "~/sev*.png"):
+        code, out, _ = run(capsys, "predict", path)
+        assert (code, out.count(f"{seven}: 7 (")) == (0, 1)
+
+
 def test_a_network_that_reads_no_digits_gets_no_pictures(capsys, seven, tmp_path):
     path = tmp_path / "coats.pth"
     shutil.copy(CHECKPOINT_PATH, path)
@@ -126,6 +133,7 @@ def test_what_is_no_digit_is_said(capsys, seven, tmp_path):
     code, out, err = run(capsys, "predict", seven, tmp_path / "k.png")
     assert (code, out.count("\n")) == (2, 1)
     assert f"{tmp_path / 'k.png'} shows no digit that it knows from " in err
+    assert err.endswith("); if two digits touch there, leave room between them.\n")
     shutil.copy(CHECKPOINT_PATH, tmp_path / "own.pth")  # without a card, which has the limit
     code, out, err = run(
         capsys, "predict", "--checkpoint", tmp_path / "own.pth", tmp_path / "k.png"
@@ -170,7 +178,7 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
     ("args", "complaint"),
     [
         (["train", "--epochs", "0"], "epochs is 0"),
-        (["train", "--data-dir", "/nowhere"], "/nowhere holds no data set"),
+        (["train", "--data-dir", "/nowhere"], "/nowhere can't be searched (No such file"),
         (["evaluate", "--checkpoint", "/nowhere.pth"], "/nowhere.pth does not exist"),
         (["predict"], "at least one picture"),
         (["predict", "/nowhere.png"], "/nowhere.png does not exist"),

@@ -119,6 +119,7 @@ def test_worker_processes_are_for_the_cpu(monkeypatch):
         ("publish = 2", "publish is 2, but must be of type bool."),
         ("top = True", "top is True, but must be of type int."),
         ("top = 2.5", "top is 2.5, but must be of type int."),
+        ("names = 2024", "names is 2024, but must be of type str."),
         ("rate = 'fast'", "rate is 'fast', but must be of type float."),
         ("rate = 1; top = None; publish = True; names = ['a', 'b']", ""),
     ],

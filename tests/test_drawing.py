@@ -7,7 +7,7 @@ import numpy as np
 import page as pages
 import pytest
 import torch
-from networks import build, drawn, images_of
+from networks import build, drawn, drawn_cross, images_of
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -16,7 +16,7 @@ from mnist_helpers.digits import load_digits, pad_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
 from mnist_helpers.explorer.stills import Still
-from mnist_helpers.explorer.views import draw
+from mnist_helpers.explorer.views import draw, header
 
 
 @pytest.fixture(scope="module")
@@ -170,18 +170,19 @@ class TestView:
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 
     def test_what_is_no_digit_that_it_knows_is_said(self, few):
-        cross = np.zeros((140, 140), np.uint8)
-        for place in range(20, 120):
-            cross[place - 5 : place + 6, [place, 139 - place]] = 255
-        ink = base64.b64encode(cross.tobytes()).decode()
         captions = []
+        answers = []
         for limit in (0.6481, 0.0):
             model, _ = load_checkpoint()
             assert model.no_digit == 0.6481  # as its card says
             model.no_digit = limit
             subject = Subject(model, few.test.tensors[0][:20])
-            captions.append(draw(subject, Selection(view="drawing", drawing=ink)).caption)
-        assert captions[0] == captions[1].removesuffix(".") + ": not sure that it is a digit."
+            at = Selection(view="drawing", drawing=drawn_cross())
+            answers.append(header(subject.look(at)).items[1].text)
+            captions.append(draw(subject, at).caption)
+        sure = captions[1].partition("read as ")[2]
+        assert captions[0] == f"Your drawing, no digit that it knows, nearest to {sure}"
+        assert answers == ["no digit", sure[0]]
 
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))

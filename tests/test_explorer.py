@@ -139,11 +139,13 @@ class TestSubject:
         for images in (normalised, normalised[:1], rgb / 0.225, 2 * pixels - 1, disturbed):
             checked_images(images)
         assert caplog.messages == []
-        for images in (pixels, 255 * pixels):
-            top = images.max()
-            Subject(make_model(), images.clamp(0))
+        checked_images(disturbed, make_model())
+        for scale, shift, ends in ((1, 0, "0 to 1"), (255, 0, "0 to 255"), (2, -1, "-1 to 1")):
+            images = (scale * pixels.clamp(0) + shift).double().round(decimals=6)
+            Subject(make_model(), images)
             sentence = "so they aren't normalised; was the model trained so?"
-            assert caplog.messages.pop() == f"the images go from 0 to {top:g}, {sentence}"
+            assert caplog.messages == [f"the images go from {ends}, {sentence}"]
+            caplog.clear()
 
     def test_the_model_stays_in_its_mode(self, few):
         model = make_model().train()
@@ -255,7 +257,7 @@ class TestSubject:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            ({"conv2.bias": None}, r"conv2.bias is missing, but must be \(32,\)"),
+            ({"conv2.bias": None}, r"conv2.bias is missing among its tensors, but must be \(32,\)"),
             ({"conv2.bias": torch.zeros(3)}, r"conv2.bias is \(3,\), but must be \(32,\)"),
             ({"conv3.bias": torch.zeros(3)}, r"conv3.bias is \(3,\), but must be absent"),
         ],

@@ -203,9 +203,7 @@ def test_more_dimensions_than_an_array_can_have(tmp_path):
 def test_a_long_name_of_a_folder(capsys):
     code, _, err = run(capsys, "evaluate", "--data-dir", "a" * 5000)
     assert (code, err.count("\n")) == (2, 1)
-    long = "can't be searched (File name too long); give another folder as data_dir."
-    nothing = "holds no data set"
-    assert err.startswith(f"mnist-helpers: {'a' * 5000} {nothing}") or err.endswith(f"a {long}\n")
+    assert f": {'a' * 5000} can't be searched (File name too long); give images" in err
 
 
 def test_not_the_whole_disk_is_searched(tmp_path, small_data_dir):
@@ -382,7 +380,10 @@ def test_what_is_missing_is_said_of_the_network(tmp_path):
     del state["fc2.bias"]
     torch.save(state, tmp_path / "model.pth")
     said = refusal(lambda: load_checkpoint(tmp_path / "model.pth"))
-    assert "model.pth is not SimpleCNN's: fc2.bias is missing, but must be (10,); give" in said
+    assert (
+        "model.pth is not SimpleCNN's: fc2.bias is missing among its tensors, but must be (10,)"
+        in said
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -94,7 +94,7 @@ def test_without_the_collection_the_current_folder_is_in_its_place(folder, tmp_p
     checkpoint = f"{empty / 'best_mnist_cnn.pth'} does not exist; "
     notebooks = f"in {empty / 'notebooks'}; the repository of the collection has 00_start_here"
     needs = [
-        (TRAIN, f"{empty / 'MNIST-Data'} holds no data set"),
+        (TRAIN, f"{empty / 'MNIST-Data'} can't be searched (No such file"),
         (["export", "--format", "onnx"], data),
         (["evaluate"], checkpoint),
         (["predict", "x.png"], checkpoint),

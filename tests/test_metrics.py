@@ -75,8 +75,10 @@ def test_probabilities_are_not_made_softer(answers):
         assert torch.allclose(kept.probs, probs, atol=off)
         assert kept.loss() < 50  # finite, though a probability of 0 is among them
     sums_to_one = logits - (logits.sum(1, keepdim=True) - 1) / 10
-    for values in (logits, logits.log_softmax(1), logits.relu(), logits.sigmoid(), sums_to_one):
+    for values in (logits, logits.log_softmax(1), logits.relu(), logits / 9, sums_to_one):
         assert as_logits(values) is values
+    with pytest.raises(InputError, match="from 0 to 1 that don't sum to 1; let it"):
+        as_logits(logits.sigmoid())
     with pytest.raises(InputError, match="one number, not one a class; let it answer with"):
         as_logits(torch.rand(4, 1))
 

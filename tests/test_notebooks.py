@@ -116,6 +116,12 @@ class TestTold:
         assert notebook.cells[0].source.startswith("# ")
         assert "## What we saw" in notebook.cells[-4].source
 
+    def test_parameters_are_checked_before_they_are_used(self, name):
+        codes = [cell for cell in read(name).cells if cell.cell_type == "code"]
+        tags = [cell.metadata.get("tags") for cell in codes]
+        after = codes[tags.index(["parameters"]) + 1].source
+        assert re.match(r"(from mnist_helpers.config import \w+\n\n)?check_parameters\(\)", after)
+
     def test_parameters_are_literals_with_help(self, name):
         (cell,) = (
             cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", [])

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -81,6 +82,8 @@ class TestNamesOfIdxFiles:
             ("{part}-{what}-idx{n}-ubyte/{part}-{what}-idx{n}-ubyte", bytes),
             ("archive/{part}-{what}-idx{n}-ubyte/{part}-{what}.idx{n}-ubyte", bytes),
             ("{part}-{what}-idx{n}-ubyte (1).gz", gzip.compress),
+            ("{part}-{what}-idx{n}-ubyte - Copy.GZ", gzip.compress),
+            ("{part}-{what}-idx{n}-ubyte.gz.1", gzip.compress),
             ("MNIST/raw/{part}-{what}-idx{n}-ubyte.gz", bytes),  # unpacked, and still called so
             ("{part}-{what}-idx{n}-ubyte.gz", twice),
             ("{part}-{what}-idx{n}-ubyte", gzip.compress),
@@ -180,9 +183,9 @@ class TestTables:
     def test_beside_files_that_lie_in_the_folder_itself_it_is_chosen_by_its_name(self, tmp_path):
         write_parts(f"{tmp_path}/{{part}}-{{what}}-idx{{n}}-ubyte")  # as in a download of Kaggle's
         for part, rows in (("train", slice(9)), ("test", slice(9, 20))):
-            write_csv(tmp_path / f"fashion-mnist_{part}.csv", PIXELS[rows], LABELS[rows], True)
+            write_csv(tmp_path / f"zalando_{part}.csv", PIXELS[rows], LABELS[rows], True)
         check(tmp_path)
-        check(tmp_path / "fashion-mnist", slice(9), slice(9, 20))
+        check(tmp_path / "zalando", slice(9), slice(9, 20))
 
     def test_a_file_can_be_chosen(self, tmp_path, caplog):
         write_csv(tmp_path / "train.csv", PIXELS, LABELS, header=True)
@@ -194,6 +197,9 @@ class TestTables:
             path = tmp_path / f"{name}.csv"
             write_csv(path, PIXELS[rows], LABELS[rows], header=False)
             path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        check(tmp_path)
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
         check(tmp_path)
         pixels = np.zeros((3, 784), int)
         np.savetxt(path, np.c_[pixels, [1, 2, 3]], "%d", ",")
@@ -292,6 +298,27 @@ class TestPictures:
             assert labels == [order.index(names[LABELS[row]]) for row in expected]
         assert about_data(tmp_path, "train") == {"name": tmp_path.name, "class_names": order}
 
+    def test_folders_of_any_name_are_classes_where_there_is_nothing_else(self, tmp_path, caplog):
+        write_pictures(tmp_path, [f"class {letter}" for letter in "ABCDEFGHIJ"], range(70))
+        check_held_out(tmp_path, caplog)
+        assert about_data(tmp_path, "train")["class_names"][2] == "class C"
+
+    @pytest.mark.parametrize("name", ["images", "Train", "test"])
+    def test_pictures_without_classes_are_no_data_set(self, tmp_path, name):
+        write_pictures(tmp_path, [name] * 10, range(3))
+        with pytest.raises(InputError, match="holds no data set"):
+            load_idx_part(tmp_path, "train")
+
+    def test_digits_may_be_written_with_a_zero_before(self, tmp_path, caplog):
+        write_pictures(tmp_path, [f"{digit:02}" for digit in range(10)], range(70))
+        check_held_out(tmp_path, caplog)
+
+    def test_pictures_in_one_folder_have_no_classes(self, tmp_path):
+        write_pictures(tmp_path, ["all"] * 10, range(9))
+        for folder in (tmp_path, tmp_path / "all"):
+            with pytest.raises(InputError, match="all of one class; each class needs a folder"):
+                load_idx_part(folder, "train")
+
     def test_one_folder_only(self, tmp_path, caplog):
         write_pictures(tmp_path, list("0123456789"), range(70))
         (tmp_path / "3" / "notes.txt").write_text("not a picture")
@@ -331,6 +358,13 @@ class TestNames:
         digits = list("0123456789")
         for part in ("train", "test"):
             assert about_data(tmp_path, part) == {"name": "MNIST", "class_names": digits}
+        for path in (folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"):
+            content = gzip.decompress(path.read_bytes())
+            path.with_suffix("").write_bytes(content)
+            path.write_bytes(gzip.compress(content, 1))  # packed otherwise
+            assert about_data(tmp_path, "train")["name"] == "MNIST"
+            path.unlink()
+            assert about_data(tmp_path, "train")["name"] == "MNIST"
         (folder / "t10k-images-idx3-ubyte").touch()  # unpacked beside
         assert about_data(tmp_path, "test")["name"] == "MNIST"
         content = gzip.decompress((RAW / "t10k-labels-idx1-ubyte.gz").read_bytes())
@@ -446,7 +480,7 @@ class TestCheckpoints:
         [
             (
                 {"model": WEIGHTS, "ema": prefixed("module.")},
-                r"holds several such networks \(.*model.*, .*ema\.module.*\); give one",
+                r"holds several such networks \(.*model.*, .*ema\.module.*\); save the one that",
             ),
             (
                 prefixed("module.", {**WEIGHTS, "fc2.bias": torch.zeros(9)}),
@@ -479,6 +513,32 @@ class TestCheckpoints:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(InputError, match=r"; `git restore published\.json` or `mnist-helpers"):
             load_checkpoint(Path("published.pth"))
+
+    @pytest.mark.parametrize(
+        ("write", "kind"),
+        [
+            (lambda path: torch.jit.script(make_model()).save(path), "TorchScript, so save the"),
+            (
+                lambda path: np.savez(path, **WEIGHTS),
+                "an archive of NumPy's arrays, so",
+            ),
+            (
+                lambda path: zipfile.ZipFile(path, "w").writestr("m.pth", b""),
+                "a zip archive, which",
+            ),
+            (lambda path: path.write_text("<!doctype html><html>"), "a web page; give weights"),
+            (
+                lambda path: path.write_text("version https://git-lfs.gi"),
+                "a pointer of Git LFS, not",
+            ),
+        ],
+    )
+    def test_what_holds_no_weights_of_torch_save_is_called_what_it_is(self, tmp_path, write, kind):
+        path = tmp_path / "m.npz"
+        with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
+            write(path)
+        with pytest.raises(InputError, match=f"{path} is {kind}"):
+            load_checkpoint(path)
 
     def test_a_dict_in_itself_and_a_deep_one_end(self, tmp_path):
         circle = {"conv1.weight": torch.zeros(1)}
@@ -526,6 +586,9 @@ def box(brand: bytes, *others: bytes) -> bytes:
         (packed("PDF"), "PDF"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b'<?xml version="1.0"?>\n<!-- made -->\n<!DOCTYPE svg PUBLIC "x">\n<svg/>', "SVG"),
+        ("\ufeff<?xml version='1.0' encoding='utf-16'?>\n<svg>".encode("utf-16-le"), "SVG"),
+        ("<svg/>".encode("utf-16"), "SVG"),
+        (gzip.compress(b"<svg/>", mtime=0), "packed with gzip, as SVGZ is"),
         (b"\xef\xbb\xbf <!doctype HTML><html><svg></svg></html>", "a web page"),
         (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "a web page"),
         (packed("PNG"), ""),
@@ -543,7 +606,7 @@ def test_a_zip_archive_is_told_from_others():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("digit.png", packed("PNG"))
-    assert file_kind(buffer.getvalue()) == "a zip archive"
+    assert file_kind(buffer.getvalue()) == "a zip archive, which must be unpacked first"
 
 
 def test_the_sum_in_a_card_is_that_of_the_wrapped_file(tmp_path):

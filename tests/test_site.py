@@ -11,7 +11,7 @@ import page as pages
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from networks import drawn
+from networks import drawn, drawn_cross
 from PIL import Image, ImageDraw
 from safetensors.torch import save
 
@@ -224,6 +224,7 @@ def test_scenes_are_those_of_python(lab, subject, run, every, count):
     inks = [drawn(image) for image in subject.images[50:60]]
     looks = list(selections(list(subject.layers), inks, list(run)))[::every]
     assert len(looks) == count
+    looks += [{"drawing": drawn_cross()}, {"drawing": drawn_cross(), "weights": list(run)[-1]}]
     for fields in looks:
         at = Selection(view="arithmetic", **fields)
         scenes, numbers = expected(subject, at)
@@ -233,6 +234,8 @@ def test_scenes_are_those_of_python(lab, subject, run, every, count):
         for text, values in zip(state["numbers"], numbers, strict=True):
             found = np.frombuffer(base64.b64decode(text), np.float32)
             np.testing.assert_allclose(found, values, rtol=0, atol=1e-4)
+        own_cross = fields == {"drawing": drawn_cross()}  # to which alone the card's limit applies
+        assert ("no digit that it knows, nearest to" in state["shown"]) == own_cross
 
 
 def test_what_is_copied_is_the_address(opened):

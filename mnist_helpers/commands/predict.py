@@ -52,12 +52,11 @@ def run(options: Predict) -> None:
 def expanded(paths: tuple[Path, ...]) -> list[Path]:
     """The pictures of folders, and the files that a pattern names, in the place of each."""
     files = []
-    for path in paths:
+    for path in map(Path.expanduser, paths):
         names = [str(path)]
         if os.path.isdir(path):
-            Image.init()
-            inside = sorted(path.iterdir())
-            pictures = [file for file in inside if file.suffix.lower() in Image.EXTENSION]
+            kinds = Image.registered_extensions()
+            pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in kinds]
             names = pictures or names  # a folder of none is named in its turn
         elif not os.path.lexists(path):  # or it is a name with brackets
             names = sorted(glob.glob(str(path))) or names
@@ -83,4 +82,5 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
         digits.append({"digit": digit.item(), "probability": round(first.item(), 4), "box": box})
         texts.append(f"{digit} ({100 * first:.1f} %; next {other}, {100 * second:.1f} %)")
     if strange:
-        raise InputError(f"{path} shows no digit that it knows {' and '.join(strange)}.")
+        remedy = "if two digits touch there, leave room between them"
+        raise InputError(f"{path} shows no digit that it knows {' and '.join(strange)}; {remedy}.")

@@ -103,8 +103,18 @@ class Look(Selection):
             label = f", label {names[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
             label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
-        confidence = f"{self.probs.max():.1%}"
-        return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
+        reads = "read as"
+        if self.is_strange:
+            reads = "no digit that it knows, nearest to"
+        nearest = f"{names[self.probs.argmax()]} with {self.probs.max():.1%}"
+        return f"{self.name}{label}, {reads} {nearest}"
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether a drawing is no digit that the network knows, by the limit in its card."""
+        own, *_ = self.subject.networks
+        limit = getattr(self.subject.network.model, "no_digit", 0)
+        return self.drawing is not None and self.weights == own and self.probs.max() < limit
 
     @property
     def image_mask(self) -> Tensor:

@@ -73,7 +73,7 @@ class Subject:
         known_images: tuple[Tensor, Tensor] | None = None,
         runs: Mapping[str, Snapshots] | None = None,
     ) -> None:
-        self.images = checked_images(images)
+        self.images = checked_images(images, model)
         self.network = Network(model, self.images)
         self.layers = self.network.layers
         self.classes = self.layers[SOFTMAX].shape[0]

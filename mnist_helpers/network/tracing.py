@@ -179,7 +179,7 @@ class Network:
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
         if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
-            remedy = "write x = x + y for what it does in place, and use no chance"
+            remedy = "write x = x + y for what it does in place, use no chance and no other image"
             raise InputError(f"{kind} answers otherwise when taken apart; {remedy}.")
         return interpreter.env
 

@@ -32,6 +32,13 @@ EXPORTER = HTMLExporter(
     preprocessors=["nbconvert.preprocessors.ExtractOutputPreprocessor"],
 )
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
+MARKS = {  # what their fields are where nothing is said of them
+    "bars": vars(Bars(ticks=(), series={})),
+    "maps": vars(Maps(values=None, limits=())),
+    "pad": vars(Pad(ink=None, example=None)),
+    "table": vars(Table(values=None)),
+    "text": vars(Text(text="")),
+}
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(
     r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\""
@@ -102,13 +109,7 @@ def lab_page(subject: Subject) -> str:
         shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
         layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
     facts = {
-        "marks": {  # what their fields are where nothing is said of them
-            "bars": vars(Bars(ticks=(), series={})),
-            "maps": vars(Maps(values=None, limits=())),
-            "pad": vars(Pad(ink=None, example=None)),
-            "table": vars(Table(values=None)),
-            "text": vars(Text(text="")),
-        },
+        "marks": MARKS,
         "layers": layers,
         "reads": subject.network.reads,
         "shapes": {name: values.shape for name, values in sorted(weights.items())},
@@ -117,6 +118,7 @@ def lab_page(subject: Subject) -> str:
         "first": look.layer,
         "labels": subject.labels,
         "levels": levels,
+        "limit": subject.network.model.no_digit,
         "mean": MEAN,
         "std": STD,
     }

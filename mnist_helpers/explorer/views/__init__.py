@@ -142,8 +142,11 @@ def draw(subject: Subject, selection: Selection) -> Scene:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large."""
-    answer = Text(text=look.subject.digits[look.probs.argmax()], size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}), answer])
+    answer = look.subject.digits[look.probs.argmax()]
+    if look.is_strange:
+        answer = "no digit"
+    text = Text(text=answer, size="large", notes=[look.title])
+    return Row([picture(look.pixels, 42, select={}), text])
 
 
 def trail(look: Look) -> Row:

@@ -38,14 +38,11 @@ def drawing(look: Look) -> Scene:
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
     own, *_ = subject.networks  # tell what is alike, whatever weights answer
-    title = look.title
-    if look.weights == own and look.probs.max() < getattr(subject.network.model, "no_digit", 0):
-        title += ": not sure that it is a digit"
-    bars = probability_bars(look, [int(look.probs.argmax())], title)
+    bars = probability_bars(look, [int(look.probs.argmax())], look.title)
     features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
     beside = Column([bars, Row(pictures)])
     below = Row([passed(look), alike(look, features)])
-    return Scene(Column([Row([pad, beside]), below]), f"{title}.")
+    return Scene(Column([Row([pad, beside]), below]), f"{look.title}.")
 
 
 def passed(look: Look) -> Row:

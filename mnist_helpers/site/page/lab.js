@@ -29,15 +29,20 @@ function lookAt(selection) {
   const { value, ...place } = largestAt(values, selection);
   const at = { ...selection, layer, ...place };
   const probs = maps(SOFTMAX).data;
-  const answer = `${indexOfLargest(probs)}`;
-  const share = percent(largestOf(probs));
+  const most = largestOf(probs);
+  let answer = `${indexOfLargest(probs)}`;
+  let reads = `read as ${answer}`;
   let name = `Image ${selection.image}`;
   let title = `${name}, label ${LAB.labels[selection.image]}`;
   if (selection.drawing !== null) {
     name = "Your drawing";
     title = name;
+    if (selection.weights === null && most < LAB.limit) {
+      reads = `no digit that it knows, nearest to ${answer}`;
+      answer = "no digit";
+    }
   }
-  title += `, read as ${answer} with ${share}`;
+  title += `, ${reads} with ${percent(most)}`;
   return { at, image, weights, maps, values, value, probs, name, title, answer };
 }
 
@@ -182,6 +187,7 @@ async function takeWeights([file]) {
   try {
     if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
     networks.set(null, readSafetensors(await file.arrayBuffer()));
+    LAB.limit = 0; // which is the published network's
     write(own, "your own");
     go({ ...host.selection, weights: null });
   } catch (wrong) {

@@ -38,17 +38,13 @@ function crop({ height, width, values }) {
 /** For each of `count` places those of `size` that it averages (Pillow's box filter). */
 function spans(size, count) {
   const scale = size / count;
-  const support = Math.max(scale, 1) / 2;
-  return range(count).map((place) => {
-    const middle = (place + 0.5) * scale;
-    const first = Math.max(0, Math.floor(middle - support + 0.5));
-    const end = Math.min(size, Math.floor(middle + support + 0.5));
-    const isInside = (at) => {
-      const distance = (at - middle + 0.5) / (2 * support);
+  const width = Math.max(scale, 1);
+  return range(count).map((place) =>
+    range(size).filter((at) => {
+      const distance = (at - (place + 0.5) * scale + 0.5) / width;
       return distance > -0.5 && distance <= 0.5;
-    };
-    return range(end - first, first).filter(isInside);
-  });
+    }),
+  );
 }
 
 /** A smaller grid, each of its numbers the mean of those that it covers. */
@@ -65,7 +61,8 @@ function shrink(grid, height, width) {
 /** Places a grid in a larger one: its mass centred below and right of the middle. */
 function centre({ height, width, values }, side) {
   const mass = sumOf(values);
-  const middle = (placeOf) => sumOf(values.map((value, i) => value * (placeOf(i) + 0.5))) / mass;
+  const weigh = (placeOf) => (sum, value, i) => sum + value * (placeOf(i) + 0.5);
+  const middle = (placeOf) => values.reduce(weigh(placeOf), 0) / mass; // in double precision
   const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - place)));
   const top = corner(height, middle((i) => Math.floor(i / width)));
   const left = corner(width, middle((i) => i % width));
