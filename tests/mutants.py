@@ -558,7 +558,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("commands/export.py", 'card.get("data_set", {})', "{}"),
     ("checkpoint.py", "not (tensor.to(dtype).abs() <= LARGEST).all()", "(tensor.to(dtype).abs() > LARGEST).any()"),
     ("checkpoint.py", 'tensor.layout != torch.strided or tensor.device.type == "meta"', 'tensor.device.type == "meta"'),
-    ("checkpoint.py", "accuracy: Annotated[float, Meta(ge=0, le=1)]", "accuracy: float"),
+    ("checkpoint.py", "accuracy: Annotated[float, up_to(1)]", "accuracy: float"),
     ("checkpoint.py", "seed: Seed", "seed: int"),
     ("checkpoint.py", "require_small(file, MOST_BYTES)", "pass"),
     ("runs/snapshots.py", "changes.dtype == np.int16 and ", ""),
