@@ -36,32 +36,32 @@ ANY = "any"  # in a list: the field is left open
 # by group, in the order in which they stand: the name of a control, and the question behind it
 GROUPS = (
     {
-        "image": "Image: Which of all images, by its number in the file?",
-        "position": "Image: Which of the images that the filter lets through?",
+        "image": "Image: Which image, by its number in the data set?",
+        "position": "Image: Which of the images that fit the choices below?",
         "digit": "Digit: Only images of this digit?",
-        "read": "Answers: All images, only those read rightly, or only those read wrongly?",
+        "read": "Answers: All images, or only those that are read correctly, or wrongly?",
         "predicted": "Read as: Only images that are read as this digit?",
-        "tenth": "Confidence: Only images that are read as surely as this?",
+        "tenth": "Confidence: Only images that are read with this confidence?",
         "disturbance": "Disturb: What is done to the image first?",
         "amount": "Amount: How much of it?",
     },
     {
         "layer": "Layer: Which step of the network?",
         "channel": "Channel: Which of the layer's maps?",
-        "row": "Row: Which line of the map, from the top?",
-        "column": "Column: Which place of that line, from the left?",
+        "row": "Row: Which row of the map, from the top?",
+        "column": "Column: Which column of the map, from the left?",
         "input_channel": "Input channel: Which of the maps that the layer reads?",
     },
     {
         "weights": "Weights: Which network answers?",
         "moment": "Moment: After how many epochs of training?",
-        "run": "Run: Which training?",
-        "speed": "Speed: How long does each stay?",
+        "run": "Run: Which training run?",
+        "speed": "Speed: How fast does it play?",
         "compare": "Compare: These weights alone, beside others, or the difference?",
-        "target": "Class: What speaks for which digit?",
+        "target": "Class: For which digit?",
         "quantity": "Show: The weights, their gradient, or their change?",
         "limits": "Colours: One scale for the layer, for all images, or for each map?",
-        "projection": "Arrange: How do many numbers become two?",
+        "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
         "stride": "Stride: How many pixels from one place to the next?",
     },
@@ -244,6 +244,8 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
         return {"image": int(images[value])}
     if name in ("moment", "run"):
         return {"weights": value}
+    if value == "attribution":  # asks for the answer, whatever class was chosen elsewhere
+        return {name: value, "target": None}
     return {name: value}
 
 

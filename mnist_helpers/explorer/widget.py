@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
+from threading import RLock
 
 import anywidget
 import matplotlib
@@ -28,11 +29,20 @@ from mnist_helpers.explorer.controls import (
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
-from mnist_helpers.explorer.scene import Maps, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table
 from mnist_helpers.explorer.selection import FIELDS, Selection
 from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views import VIEWS, View, draw, header, shown, trail, views_of
+from mnist_helpers.explorer.views import (
+    VIEW_NAMES,
+    VIEWS,
+    View,
+    draw,
+    header,
+    shown,
+    trail,
+    views_of,
+)
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
@@ -92,6 +102,7 @@ class Explorer(VBox):
         self.serial = 0
         self.task = None
         self.is_showing = False
+        self.lock = RLock()  # JupyterLab may bring messages of two widgets in two threads
         self.parts = []
         Widget.on_widget_constructed(self.parts.append)
         self.tabs = ToggleButtons()
@@ -125,43 +136,51 @@ class Explorer(VBox):
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
-        require({"view": proposal.value.view}, {"view": list(VIEWS)})
+        require({"view": proposal.value.view}, VIEW_NAMES)
         self.subject.check(proposal.value)
         return proposal.value
 
     @traitlets.observe("selection")
     def show(self, change: object = None) -> None:
-        """Draws the open view; what is slow and may wait is begun, and drawn when it is done."""
-        error = ""
+        """Draws the open view, and brings tabs and controls in line with it."""
+        with self.lock:
+            self.scene = self.drawn()
+            look = self.subject.look(shown(self.selection))
+            parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
+            text, numbers = encoded(parts)
+            self.page.state = {  # first, for each message to the page takes its time
+                "view": self.selection.view,
+                "title": VIEWS[self.selection.view].title,
+                "is_drawing": self.selection.drawing is not None,
+                "shown": text,
+                "numbers": numbers,
+                "call": repr(self),
+                "error": "",
+                "serial": self.serial,
+            }
+            self.is_showing = True
+            try:
+                set_changed(self.tabs, self.tab_traits())
+                self.panel.show(look)
+            finally:
+                self.is_showing = False
+
+    def drawn(self) -> Scene:
+        """The scene of the open view; what is slow and may wait is begun, and drawn when done."""
         try:
-            self.scene = draw(self.subject, self.selection)
+            scene = draw(self.subject, self.selection)
             self.waiting.add_class("aside")  # a job goes on for another view
         except Unmeasured as slow:
             self.waiting.remove_class("aside")
-            self.begin(slow)
-            if self.page.state.get("view") != self.selection.view:
-                self.scene = Scene(Text(text=f"{slow} …"), f"{slow} …")
+            if self.task:
+                self.task.cancel()
+            self.task = asyncio.ensure_future(self.work(slow))
+            if self.page.state.get("view") == self.selection.view:
+                return self.scene
+            scene = Scene(Row([]), f"{slow} …")
         except InputError as wrong:
-            error = str(wrong)
-            self.scene = Scene(Text(text=error, size="strong"), error)
-        look = self.subject.look(shown(self.selection))
-        text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
-        self.page.state = {  # first, for each message to the page takes its time
-            "view": self.selection.view,
-            "title": VIEWS[self.selection.view].title,
-            "is_drawing": self.selection.drawing is not None,
-            "shown": text,
-            "numbers": numbers,
-            "call": repr(self),
-            "error": error,
-            "serial": self.serial,
-        }
-        self.is_showing = True
-        try:
-            set_changed(self.tabs, self.tab_traits())
-            self.panel.show(look)
-        finally:
-            self.is_showing = False
+            scene = Scene(Row([]), str(wrong))
+        return scene
 
     def tab_traits(self) -> Traits:
         """The tabs: those that were asked for, and all where another view is open."""
@@ -177,11 +196,12 @@ class Explorer(VBox):
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
-        if name == "view" and change.new == MORE:
-            self.views = ()
-            self.show()
-        elif not self.is_showing:
-            self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
+        with self.lock:  # until what another thread shows is shown
+            if name == "view" and change.new == MORE:
+                self.views = ()
+                self.show()
+            elif not self.is_showing:
+                self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
         """Changes a part of the selection, as a control or a click on the page asks for it.
@@ -191,8 +211,8 @@ class Explorer(VBox):
         try:
             if "select" not in content:
                 return
-            self.serial = int(content.get("serial", self.serial))
-            with self.subject.jobs.deferring():
+            with self.lock, self.subject.jobs.deferring():
+                self.serial = int(content.get("serial", self.serial))
                 before = self.selection
                 if "reset" in content["select"]:
                     after = dataclasses.replace(self.start, view=before.view)
@@ -207,31 +227,29 @@ class Explorer(VBox):
             self.say(f"{type(wrong).__name__}: {wrong}")
             raise
 
-    def begin(self, slow: Unmeasured) -> None:
-        """Goes on with a job in small steps, between which the kernel answers the page."""
-        if self.task:
-            self.task.cancel()
-        self.task = asyncio.ensure_future(self.work(slow))
-
     async def work(self, slow: Unmeasured) -> None:
-        """Does a job, telling how far it is, and draws the view again."""
+        """Does a job in small steps, between which the kernel answers, and draws the view again."""
         self.task_text.value = str(slow)
         self.waiting.layout.display = "flex"
-        for fraction in slow.job:
+        while True:
+            with self.lock:  # a step at a time, in whichever thread
+                fraction = next(slow.job, None)
+            if fraction is None:
+                break
             self.progress.value = fraction
             await asyncio.sleep(0)
         self.waiting.layout.display = "none"
-        with self.subject.jobs.deferring():
+        with self.lock, self.subject.jobs.deferring():
             self.show()
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
+        with self.lock, self.subject.jobs.deferring():  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
         self.waiting.layout.display = "none"
-        self.say("Stopped; any change goes on with what is missing.")
+        self.say("Stopped. Any change continues the work.")
 
     def say(self, error: str) -> None:
         """Tells on the page what is wrong, beside what it shows."""
@@ -302,7 +320,7 @@ def explore(
             arguments += ", others"
         subject = Subject(model, images, labels, others)
     for view in views:
-        require({"view": view}, {"view": list(VIEWS)})
+        require({"view": view}, VIEW_NAMES)
         selection.setdefault("view", view)
     return Explorer(subject, selected(selection), arguments, views)
 

@@ -163,7 +163,7 @@ function imageOfPoint({ select }, index) {
 /** The point of the least cost, if it is below `limit`; `cost` is a function of its place. */
 function cheapest(view, cost, limit) {
   const costs = view.mark.classes.map((_, i) => cost(pointAt(view, i)));
-  const least = costs.reduce((a, b) => Math.min(a, b));
+  const least = Math.min(...costs);
   return least < limit ? costs.indexOf(least) : null;
 }
 

@@ -1,6 +1,6 @@
 // The page of an explorer: the open view and what is said of it, around a host's state.
 
-const HINT = `Click or press Enter to select; arrow keys move between maps, \
+const HINT = `Click or press Enter to choose; orange is what is chosen. Arrow keys move between maps, \
 Shift + arrow keys between values.`;
 
 // A server holds a short message back until the page has acknowledged the one before, which the page

@@ -14,7 +14,7 @@ PRESETS = {
     "outline": (-1, -1, -1, -1, 8, -1, -1, -1, -1),
     "sharpen": (0, -1, 0, -1, 5, -1, 0, -1, 0),
     "blur": (0.1,) * 9,
-    "nothing new": (0, 0, 0, 0, 1, 0, 0, 0, 0),
+    "identity": (0, 0, 0, 0, 1, 0, 0, 0, 0),
 }
 SIDE = 196  # of the image, in pixels
 
@@ -54,7 +54,7 @@ def convolve(look: Look) -> Scene:
     sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}"
     options = f"padding {look.padding}, stride {look.stride}: {sizes}"
     value = f"row {row}, column {column}: {number(output[row, column])}"
-    caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
+    caption = f"{look.name} with your own kernel, {options}. Framed: {value}."
     images = Row([image, result, learned(look)])
     return Scene(Column([images, steps, Row(presets)]), caption)
 

@@ -218,17 +218,14 @@ def selected_value(look: Look) -> str:
 
 def filter_text(subject: Subject, only: ImageFilter) -> str:
     """A filter in words."""
-    text = "any digit"
-    if only.digit is not None:
-        text = f"digit {subject.digits[only.digit]}"
     conditions = []
+    if only.digit is not None:
+        conditions.append(f"digit {subject.digits[only.digit]}")
     if only.read != "all":
-        conditions.append(f"read {only.read}ly")
+        conditions.append(f"{only.read} answers")
     if only.predicted is not None:
         conditions.append(f"read as {subject.digits[only.predicted]}")
     if only.tenth is not None:
         low = 10 * only.tenth
-        conditions.append(f"read with {low} to {low + 10} % confidence")
-    if conditions:
-        text += f" that is {' and '.join(conditions)}"
-    return text
+        conditions.append(f"{low} to {low + 10} % confidence")
+    return ", ".join(conditions) or "any digit"
