@@ -381,7 +381,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/pad.js", "STILL.rotate(10)", "STILL.rotate(-30)"),
     ("explorer/page/pad.js", "stepping(0, 10)", "stepping(0, -10)"),
     ("explorer/page/pad.js", "if (isInking) change", "change"),
-    ("explorer/page/pad.js", "new DOMPoint(across, down)", "new DOMPoint()"),
+    ("explorer/page/pad.js", "new DOMPoint(...inside)", "new DOMPoint()"),
     ("explorer/page/pad.js", "x: start.x + 0.0625", "x: start.x"),
     ("explorer/page/pad.js", "lineWidth: width", "lineWidth: 2 * width"),
     ("explorer/page/pad.js", '"destination-out"', '"source-over"'),
