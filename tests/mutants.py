@@ -602,7 +602,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/controls.py", "if is_alone:", "if False:"),
     ("explorer/widget.py", "if not self.is_showing:", "if True:"),
     ("explorer/page/explorer.js", 'key === "End"', 'key === "Enter"'),
-    ("explorer/look.py", "for part in window]", "for part in window[:0]] or [0, 0, 0]"),
+    ("explorer/look.py", "[min(coordinate, size - 1)]", "[coordinate]"),
     ("explorer/jobs.py", "keep_latest(self.running, key, UNFINISHED)", "pass"),
     ("explorer/subject.py", ".split(TOGETHER)[group]", ".split(TOGETHER)[0]"),
     ("explorer/subject.py", "row=None, column=None, amount=None", "row=None, column=None"),

@@ -731,7 +731,7 @@ class TestConfusion:
     def test_the_matrix_counts_and_its_cells_select_their_images(self, grey, answers):
         labels, read, _ = answers
         found, _, _ = show(grey, view="confusion")
-        table = found["rows: true digit, columns: predicted digit"]
+        table = found["rows: true, columns: predicted"]
         wanted = np.zeros((10, 10))
         np.add.at(wanted, (labels, read), 1)
         np.testing.assert_array_equal(table.values, wanted)
@@ -745,7 +745,7 @@ class TestConfusion:
                 "tenth": None,
             }
             after, caption, _ = show(grey, view="confusion", **click)
-            assert after["rows: true digit, columns: predicted digit"].framed_cell == cell
+            assert after["rows: true, columns: predicted"].framed_cell == cell
             count = int(wanted.ravel()[cell])
             assert caption.startswith(f"{count:,} of {len(labels):,} images")
             numbers = grey.image_numbers(Selection(**click).filter)

@@ -142,19 +142,16 @@ def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, in
 
     The first of those that are as large but for rounding, which is each processor's own.
     """
-    window = []
+    axes = []
     for coordinate, size in zip(place, maps.shape, strict=True):
-        if coordinate is None:
-            window.append(slice(0, size))
-        else:
-            inside = min(coordinate, size - 1)
-            window.append(slice(inside, inside + 1))
-    values = maps[tuple(window)]
+        indices = range(size)
+        if coordinate is not None:
+            indices = [min(coordinate, size - 1)]
+        axes.append(indices)
+    values = maps[np.ix_(*axes)]
     ties = values >= values.max() - TIE * abs(values.max())
     offsets = np.unravel_index(ties.argmax(), values.shape)
-    starts = [part.start for part in window]
-    channel, row, column = np.add(starts, offsets).tolist()
-    return channel, row, column
+    return tuple(indices[offset] for indices, offset in zip(axes, offsets, strict=True))
 
 
 def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]]) -> None:

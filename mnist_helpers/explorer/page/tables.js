@@ -32,10 +32,10 @@ function drawTable(view, mark) {
   }
   view.table.ariaLabel = mark.title || "numbers";
   const shades = mark.shades ? decode(mark.shades) : view.values;
-  const top = Math.max(1e-9, largestSize(shades));
+  const top = largestSize(shades) || 1;
   mark.texts.flat().forEach((text, i) => {
     const cell = view.items[i];
-    const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
+    const share = Math.abs(shades[i]) / top;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "" || text === "·");

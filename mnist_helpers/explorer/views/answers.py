@@ -76,7 +76,7 @@ def matrix(
         rows=look.subject.digits,
         columns=look.subject.digits,
         framed_cell=framed_cell,
-        title="rows: true digit, columns: predicted digit",
+        title="rows: true, columns: predicted",
         select=select,
     )
 
