@@ -505,6 +505,13 @@ class TestControls:
         send(explorer, disturbance="scale")
         assert explorer.selection.amount is None
         assert amount.value == 1  # a scale of 1 changes nothing
+        send(explorer, amount=1.6)
+        places = []
+        count = "_options_labels"
+        amount.observe(lambda change: places.append((amount.index, len(change.new))), count)
+        send(explorer, reset=True)
+        assert places == [(0, 2)]  # a handle beyond its range would be sent back from its end
+        assert (amount.index, amount.disabled) == (0, True)
 
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")

@@ -620,12 +620,14 @@ class TestBars:
 
     def test_what_is_ablated_looks_as_in_the_legend_and_not_as_what_is_chosen(self, page):
         series = {"all": np.ones(3), "ablated": np.ones(3)}
-        pair = Row([make_bars(emphasis=[2]), make_bars(series=series)])
+        marks = Row([make_bars(emphasis=[2]), make_bars(series=series)])
         looks = []
         for view in ("ablation", "answer"):
-            scene = open_page(page, pair, view=view)
+            scene = open_page(page, marks, view=view)
             script = "bars => bars.map((bar) => getComputedStyle(bar).background)"
-            bar, legend = scene.locator(".emphasised b, .several .legend :last-child b").evaluate_all(script)
+            bar, legend = scene.locator(
+                ".emphasised b, .several .legend :last-child b"
+            ).evaluate_all(script)
             looks.append(bar)
             assert (bar == legend) == (view == "ablation")
         assert "gradient" not in looks[1]

@@ -71,6 +71,7 @@ STEPS = ("layer", "amount", "moment")
 PLAIN = {  # what stands in a list where the values themselves don't tell it
     "compare": ("nothing", "side by side", "difference"),
     "limits": ("by layer", "no outliers", "by map", "by all images"),
+    "tenth": [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)],
 }
 CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
@@ -159,6 +160,8 @@ def set_changed(widget: Widget, traits: Traits) -> None:
         names.reverse()
     for name in names:
         if getattr(widget, name) != traits[name]:
+            if name == "options" and len(traits[name]) < len(widget.options):
+                widget.index = 0  # of a slider over named steps as well
             setattr(widget, name, traits[name])
 
 
@@ -192,11 +195,10 @@ def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
     moments = list(subject.moments[subject.run_of(weights)])
     epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
     near = [subject.nearest(run, weights) for run in subject.runs]
-    run = {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights}
     return {
         "moment": step_traits(epochs, moments, weights),
         "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
-        "run": run,
+        "run": {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights},
     }
 
 
@@ -223,8 +225,6 @@ def list_traits(subject: Subject, name: str, value: object) -> Traits:
     names = PLAIN.get(name, map(str, values))
     if name in CLASSES:
         names = subject.digits
-    if name == "tenth":
-        names = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in values]
     options = list(zip(names, values, strict=True))
     if name in LEFT_OPEN:
         options.insert(0, (ANY, ANY))

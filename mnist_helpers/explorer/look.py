@@ -103,8 +103,8 @@ class Look(Selection):
             label = f", label {names[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
             label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
-        confidence = f"{self.probs.max():.1%}"
-        return f"{self.name}{label}, read as {names[self.probs.argmax()]} with {confidence}"
+        answer = f"{names[self.probs.argmax()]} with {self.probs.max():.1%}"
+        return f"{self.name}{label}, read as {answer}"
 
     @property
     def image_mask(self) -> Tensor:
@@ -128,8 +128,8 @@ class Look(Selection):
     def ranked(self, layer: str) -> np.ndarray:
         """How many images are lost without each channel; nan where it was not measured."""
         unknown = [np.nan] * self.subject.layers[layer].shape[0]
-        lost = self.subject.jobs.results.get(("ranking", layer, self.weights), unknown)
-        return np.array(lost, dtype=float)
+        key = ("ranking", layer, self.weights)
+        return np.array(self.subject.jobs.results.get(key, unknown), dtype=float)
 
     def seen(self, row: int, column: int) -> Box | None:
         """What a value of the selected layer sees of the image; None where that isn't known."""
@@ -160,9 +160,8 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
         value = values[name]
         if value is None and getattr(Selection, name, 0) is None:
             continue  # left to the view
-        is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-        is_decimal = isinstance(value, float) and not isinstance(choices[0], float)
-        if is_plain and not is_decimal and value in choices:
+        is_plain = isinstance(value, type(choices[0]) | int) and not isinstance(value, bool)
+        if is_plain and value in choices:
             continue
         rule = f"one of: {', '.join(map(str, choices))}"
         if isinstance(choices, range):

@@ -132,7 +132,6 @@ class Explorer(VBox):
         for widget in self.parts:
             widget.close()
         self.subject = None
-        self.scene = None
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
@@ -190,9 +189,11 @@ class Explorer(VBox):
             views[MORE] = View("More views", "What else can be looked at?", draw, ())
         else:
             self.views = ()
-        options = tuple((view.title, name) for name, view in views.items())
-        tooltips = [view.question for view in views.values()]
-        return {"tooltips": tooltips, "options": options, "value": self.selection.view}
+        return {
+            "tooltips": [view.question for view in views.values()],
+            "options": tuple((view.title, name) for name, view in views.items()),
+            "value": self.selection.view,
+        }
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""

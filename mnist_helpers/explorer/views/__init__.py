@@ -132,8 +132,10 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     require({"view": selection.view}, VIEW_NAMES)
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
-        remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
-        raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
+        raise InputError(
+            f"the view {selection.view} needs {view.needs}; give a Subject {view.needs}, "
+            "such as {'mine': load_snapshots(path)}."
+        )
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
         text = f"No image fits: {filter_text(subject, selection.filter)}."

@@ -42,8 +42,8 @@ def confusion(look: Look) -> Scene:
     cells = matrix(look, subject.predictions, framed_cell)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
-    accuracy = f"{subject.predictions.accuracy:.2%} of all are read correctly"
-    return Scene(Column([charts, pictures]), f"{title}. {accuracy}.")
+    caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
+    return Scene(Column([charts, pictures]), caption)
 
 
 def answer_text(look: Look, image: int) -> str:

@@ -41,7 +41,7 @@ def drawing(look: Look) -> Scene:
     title = look.title
     if look.weights == own and look.probs.max() < getattr(subject.network.model, "no_digit", 0):
         title += ": not sure that it is a digit"
-    bars = probability_bars(look, [int(look.probs.argmax())], title)
+    bars = probability_bars(look, emphasis=[int(look.probs.argmax())], title=title)
     features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
     beside = Column([bars, Row(pictures)])
     below = Row([passed(look), alike(look, features)])

@@ -32,7 +32,7 @@ def answer(look: Look) -> Scene:
     if look.labelled:
         names[look.subject.labels[look.image]] += " ✓"
         title = "probability of each digit; ✓: the label"
-    bars = replace(probability_bars(look, [], title), ticks=names)
+    bars = replace(probability_bars(look, title=title), ticks=names)
     image = picture(look.pixels, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
@@ -61,10 +61,9 @@ def top_images(look: Look) -> Scene:
         excited(look, start, ascent, title="gradient ascent", notes=[f"from image {start}"])
     )
     names = ", ".join(map(str, images[:4]))
-    place = f"{look.layer}, channel {look.channel}"
     caption = (
-        f"{place}: strongest in images {names}{subset}, by the value above each. "
-        f"{driving(look, means)}"
+        f"{look.layer}, channel {look.channel}: strongest in images {names}{subset}, "
+        f"by the value above each. {driving(look, means)}"
     )
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(subject, look.filter)}."
@@ -111,8 +110,10 @@ def excited_channels(look: Look, digit: int) -> Bars:
 
 def top_image(look: Look, image: int) -> Column:
     """One of the images that excite the channel most."""
-    value = number(look.stats.max[image, look.channel].item(), ".2f")
-    title = f"{value}, label {look.subject.digits[look.subject.labels[image]]}"
+    title = (
+        f"{number(look.stats.max[image, look.channel].item(), '.2f')}, "
+        f"label {look.subject.digits[look.subject.labels[image]]}"
+    )
     values = look.subject.images[image].numpy()
     fields = {"title": title, "notes": [f"image {image}"], "framed": image == look.image}
     return excited(look, image, values, select={"image": image}, **fields)
@@ -191,14 +192,16 @@ def ablation(look: Look) -> Scene:
     accuracies = [by_class(look, full_answers), by_class(look, answers)]
     chances = paired(look, "probability for this image", [full_probs, probs])
     classes = paired(look, "accuracy by class", accuracies)
-    accuracy = answers.correct[look.image_mask].double().mean()
-    counts = f"{int(look.image_mask.sum()):,} of {len(look.image_mask):,} images"
-    facts = f"Accuracy on {counts}, {filter_text(subject, look.filter)}: {accuracy:.2%}"
+    mask = look.image_mask
+    facts = (
+        f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
+        f"{filter_text(subject, look.filter)}: {answers.correct[mask].double().mean():.2%}"
+    )
     text = f"{HINT}. {facts}"
     items = [Text(text=HINT, size="strong")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
-        full_accuracy = full_answers.correct[look.image_mask].double().mean()
+        full_accuracy = full_answers.correct[mask].double().mean()
         channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
         items = [Text(text="All channels on", select={"ablate": None})]
@@ -229,8 +232,8 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
 def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
-    counts = [look.ranked(layer) for layer in look.subject.network.convolutions]
-    all_counts = np.nan_to_num(np.concatenate(counts))
+    convolutions = look.subject.network.convolutions
+    all_counts = np.nan_to_num(np.concatenate([*map(look.ranked, convolutions)]))
     low = min(all_counts.min(), 0)
     high = max(all_counts.max(), 9)
     title = f"{name}: images lost without one channel"
@@ -242,7 +245,7 @@ def ranking_bars(look: Look, name: str) -> Bars:
         limits=(log_height(low).item(), log_height(high).item()),
         axis={f"{count:,}": log_height(count).item() for count in COUNTS if count <= high},
         axes=(f"Channel of {name}", "Images lost"),
-        numbers=[number(count, ".0f") for count in lost.tolist()],
+        numbers=[number(count, ",.0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.ablated if layer == name],
         title=title,
         select={"ablate": [[name, channel] for channel in range(len(lost))]},
