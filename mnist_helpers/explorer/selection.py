@@ -129,6 +129,18 @@ class Selection(ImageFilter):
 FIELDS = [field.name for field in dataclasses.fields(Selection)]
 
 
+def selected(fields: dict[str, object]) -> Selection:
+    """A selection of these fields.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    for name in fields:
+        if name not in FIELDS:
+            raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
+    return Selection(**fields)
+
+
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     """Nine numbers, where they are that."""
     try:

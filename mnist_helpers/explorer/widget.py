@@ -30,7 +30,7 @@ from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
 from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table
-from mnist_helpers.explorer.selection import FIELDS, Selection
+from mnist_helpers.explorer.selection import Selection, selected
 from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import (
@@ -42,7 +42,7 @@ from mnist_helpers.explorer.views import (
     shown,
     trail,
     views_of,
-)
+)  # fmt: skip
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
@@ -60,15 +60,13 @@ def classic_script() -> str:
     for name, palette in PALETTES.items():
         pixels = matplotlib.colormaps[palette](levels, bytes=True)
         palettes[name] = pixels.view("<u4").ravel().tolist()
-    scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
-    return "\n".join([constants, *scripts])
+    return "\n".join([constants, *(PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS)])
 
 
 def page_script() -> str:
     """The same as the widget's module."""
-    render = "export default { render: ({ model, el }) => mount(model, el) };"
-    return f"{classic_script()}\n{render}"
+    return classic_script() + "\nexport default { render: ({ model, el }) => mount(model, el) };"
 
 
 class Page(anywidget.AnyWidget):
@@ -86,6 +84,8 @@ class Explorer(VBox):
         controls: the widgets that change it, by field, to link, restyle and lay out anew.
     """
 
+    # one for all, which can be linked: JupyterLab brings messages of two widgets in two threads
+    lock = RLock()
     selection = traitlets.Instance(Selection)
 
     def __init__(
@@ -102,7 +102,6 @@ class Explorer(VBox):
         self.serial = 0
         self.task = None
         self.is_showing = False
-        self.lock = RLock()  # JupyterLab may bring messages of two widgets in two threads
         self.parts = []
         Widget.on_widget_constructed(self.parts.append)
         self.tabs = ToggleButtons()
@@ -169,6 +168,7 @@ class Explorer(VBox):
         try:
             scene = draw(self.subject, self.selection)
             self.waiting.add_class("aside")  # a job goes on for another view
+            return scene
         except Unmeasured as slow:
             self.waiting.remove_class("aside")
             if self.task:
@@ -176,10 +176,9 @@ class Explorer(VBox):
             self.task = asyncio.ensure_future(self.work(slow))
             if self.page.state.get("view") == self.selection.view:
                 return self.scene
-            scene = Scene(Row([]), f"{slow} …")
+            return Scene(Row([]), f"{slow} …")
         except InputError as wrong:
-            scene = Scene(Row([]), str(wrong))
-        return scene
+            return Scene(Row([]), str(wrong))
 
     def tab_traits(self) -> Traits:
         """The tabs: those that were asked for, and all where another view is open."""
@@ -205,10 +204,7 @@ class Explorer(VBox):
                 self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
-        """Changes a part of the selection, as a control or a click on the page asks for it.
-
-        What is slow is left to the event loop. A message without a part only nudges the server.
-        """
+        """Changes a part of the selection, as a control or a click asks for it; or is a nudge."""
         try:
             if "select" not in content:
                 return
@@ -266,10 +262,7 @@ class Explorer(VBox):
 
 
 def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
-    """Scenes as JSON for the page, and the arrays in them, to which it refers by number.
-
-    Arrays of more than `most` bytes together are rounded to half precision.
-    """
+    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes."""
     arrays: list[np.ndarray] = []
 
     def plain(item: object) -> dict[str, object]:
@@ -340,15 +333,3 @@ def still(
     at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
-
-
-def selected(fields: dict[str, object]) -> Selection:
-    """A selection of these fields.
-
-    Raises:
-        InputError: there is no such field.
-    """
-    for name in fields:
-        if name not in FIELDS:
-            raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
-    return Selection(**fields)
