@@ -117,8 +117,9 @@ function drawScatter(view, mark) {
     pen.stroke();
   });
   const [x, y] = pointAt(view, view.caret);
-  const share = (place) => `${(100 * place) / mark.side}%`; // it may be drawn smaller
-  Object.assign(view.caretBox.style, { left: share(x), top: share(y) });
+  // in percent, for it may be drawn smaller
+  view.caretBox.style.left = `${(100 * x) / mark.side}%`;
+  view.caretBox.style.top = `${(100 * y) / mark.side}%`;
   view.caretBox.hidden = mark.framed_point === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
 }
