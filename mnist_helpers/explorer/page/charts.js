@@ -181,8 +181,7 @@ function pointUnder(view, { clientX, clientY }) {
 function pointTowards(view, key) {
   if (key === "Home") return 0;
   if (key === "End") return view.mark.classes.length - 1;
-  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const [across, down] = ways[key];
+  const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
   const here = pointAt(view, view.caret);
   const cost = ([x, y]) => {
     const along = (x - here[0]) * across + (y - here[1]) * down;

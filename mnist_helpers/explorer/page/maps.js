@@ -38,8 +38,7 @@ function layMaps(view, mark) {
     canvas.style.width = `${canvas.width * mark.zoom}px`;
     return make("div", "sheet", canvas);
   });
-  const labelled = (sheet) => make("div", "map", make("span", "label"), sheet);
-  const cells = joined ? sheets : sheets.map(labelled);
+  const cells = joined ? sheets : sheets.map((sheet) => make("div", "map", make("span", "label"), sheet));
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
   grid.style.setProperty("--columns", columns);
   const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
