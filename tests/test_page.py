@@ -1306,6 +1306,18 @@ class TestScatter:
         page.mouse.move(x + 60, y - 60)  # nothing is near
         assert selections(page) == []
 
+    def test_drawn_smaller_it_is_pointed_at_where_it_is_seen(self, page):
+        page.set_viewport_size({"width": 375, "height": 800})
+        scene = open_page(page, self.scatter(framed_point=2))
+        box = scene.locator("canvas").bounding_box()
+        assert box["width"] < 360
+        x = box["x"] + box["width"] * (10 + 440 * 0.5) / 460
+        y = box["y"] + box["width"] * (450 - 440 * 0.9) / 460
+        page.mouse.move(x, y)
+        assert selections(page) == [{"pointed": 30}]
+        frame = scene.locator(".point").bounding_box()
+        assert (frame["x"] + 7, frame["y"] + 7) == pytest.approx((x, y), abs=2)
+
     def test_keys_go_from_point_to_point(self, page):
         scene = open_page(page, self.scatter(framed_point=0))
         scene.locator(".sheet").focus()
