@@ -5,15 +5,12 @@ Arguments are parsed first; then the command that they ask for is imported, and 
 
 import argparse
 import importlib
-import importlib.metadata
-import re
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
 import tyro
-from packaging.requirements import Requirement
 from tyro.conf import OmitArgPrefixes
 
 from mnist_helpers.commands import options
@@ -59,34 +56,17 @@ def parse(args: Sequence[str]) -> object:
     return command
 
 
-def extra_with(module: str | None) -> str | None:
-    """The extra of this package that brings a module which is not installed, if one does."""
-    for line in importlib.metadata.requires("mnist-helpers") or []:
-        requirement = Requirement(line)
-        marker = re.search(r'extra == "((?!all").+?)"', str(requirement.marker))
-        if requirement.name == module and marker:
-            return marker[1]
-    return None
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends it with a sentence on stderr and exit code 2."""
-    console = start_console()
+    start_console()
     try:
-        try:
-            command = parse(sys.argv[1:] if args is None else args)
-            name = type(command).__name__.lower()
-            importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
-        finally:
-            console.finish()
+        command = parse(sys.argv[1:] if args is None else args)
+        name = type(command).__name__.lower()
+        importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
-        pass  # who reads the output, such as head, has enough
+        pass  # who reads the output has enough
     except ModuleNotFoundError as error:
-        extra = extra_with(error.name)
-        if extra is None:
-            raise
-        remedy = f"pip install 'mnist-helpers[{extra}]'"
-        fail(f"{error.name} is not installed; {remedy}.")
+        fail(f"{error.name} is not installed; pip install 'mnist-helpers[all]'.")
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, most of all

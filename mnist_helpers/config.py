@@ -38,9 +38,9 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Path | str) -> str:
     """A path as it stands in files, whatever the locale makes of its bytes."""
-    return os.fsencode(path.as_posix()).decode(errors="replace")
+    return os.fsencode(path).decode(errors="replace")
 
 
 class InputError(Exception):
@@ -54,7 +54,7 @@ class InputError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def select_device(name: str = "auto") -> "torch.device":
+def select_device(name: str) -> "torch.device":
     """The device called `name`; "auto" is the accelerator, or the CPU where none can add up.
 
     Raises:
@@ -62,28 +62,20 @@ def select_device(name: str = "auto") -> "torch.device":
     """
     import torch  # here, for most of what needs the defaults needs no device
 
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    device = name
     if name == "auto":
-        try:
-            torch.ones(2, device=accelerator).sum().item()
-            return accelerator or torch.device("cpu")
-        except (
-            RuntimeError,
-            AssertionError,
-        ) as error:  # it is too new, or too old, for this PyTorch
-            reason = str(error).partition("\n")[0]
-            log.warning("%s can't compute here (%s); the CPU does", accelerator, reason)
-            return torch.device("cpu")
-    names = ["cpu", "cpu:0"]
-    if accelerator is not None:
-        kind = accelerator.type
-        count = torch.accelerator.device_count()
-        names += [kind, *(f"{kind}:{index}" for index in range(count))]
-    if name not in names:
-        raise InputError(
-            f"device is {name!r:.80}, but this machine has {', '.join(names)}; use auto."
-        )
-    return torch.device(name)
+        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+    try:
+        probe = torch.ones(2, device=device)
+        probe.sum().item()  # which fails where it is too new, or too old, for this PyTorch
+        return probe.device
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).partition("\n")[0]
+        if name != "auto":
+            what = f"device is {name!r:.80}, but this machine can't use it ({reason})"
+            raise InputError(f"{what}; use auto.") from error
+        log.warning("%s can't compute here (%s); the CPU does", device, reason)
+        return torch.device("cpu")
 
 
 def check_fields(record: object) -> None:
@@ -158,7 +150,7 @@ class Config:
 
     batch_size: Count = 128
     """Images per training step."""
-    learning_rate: Annotated[float, up_to(10)] = 0.01
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="above 0, up to 10")] = 0.01
     """Peak learning rate of the one-cycle schedule."""
     warm_up: Share = 0.2
     """Share of the steps in which the learning rate rises to its peak."""
@@ -205,8 +197,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.learning_rate == 0:
-            raise InputError("learning_rate is 0, but must be above 0.")
         path = self.model_save_path
         if path and path.suffix != ".pth":
             raise InputError(
@@ -227,16 +217,8 @@ class Config:
         return any((self.rotation, self.scaling, self.translation, self.shear))
 
     def to_dict(self) -> dict[str, object]:
-        """The fields as plain JSON values; a path is relative to the project, or the mere name."""
-        fields = dataclasses.asdict(self)
-        for name, value in fields.items():
-            if isinstance(value, Path):
-                path = Path(os.path.realpath(value))  # resolve() raises where links go in circles
-                shown = Path(path.name)
-                if path.is_relative_to(PROJECT_DIR):
-                    shown = path.relative_to(PROJECT_DIR)
-                fields[name] = path_text(shown)
-        return fields
+        """The fields as plain JSON values; of a path the mere name."""
+        return msgspec.to_builtins(self, enc_hook=lambda path: path_text(path.absolute().name))
 
 
 BEST = Config(

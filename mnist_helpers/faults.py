@@ -41,12 +41,10 @@ def explaining_faults(config: Config) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
-        forking = isinstance(error, OSError) and config.num_workers
-        crowded = any(word in repr(error).lower() for word in NO_ROOM)
-        if crowded and not forking:
-            batch = f"batch_size is {config.batch_size}, and such a batch"
-            raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
-        if forking or "worker" in reason(error):
+        if config.num_workers and (isinstance(error, OSError) or "worker" in str(error)):
             failed = f"a process that loads batches failed ({reason(error)})"
             raise InputError(f"{failed}; lower num_workers, 0 needs none.") from error
+        if any(word in repr(error).lower() for word in NO_ROOM):
+            batch = f"batch_size is {config.batch_size}, and such a batch"
+            raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
         raise

@@ -1,12 +1,10 @@
 """The one door for files: read without trust, and written whole or not at all."""
 
 import contextlib
-import glob
 import os
 import re
 import stat
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +26,6 @@ KINDS = {  # how files begin that are taken for others
     "SVG": rb"(?s)(?:\xef\xbb\xbf)?\s*<(?:svg|[?!].{0,4000}?<svg)",
     "a zip archive": rb"PK\x03\x04",
 }
-STALE = 3600  # seconds after which what a killed process was writing is swept away
 
 
 def read_file(path: Path, most: int, remedy: str) -> bytes:
@@ -142,14 +139,5 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
 
 
 def unfinished(path: Path, suffix: str = "") -> Path:
-    """Where `path` is written until it is whole; what a killed process left there is swept."""
-    sweep(path.parent, f".{glob.escape(path.name)}.[0-9]*.part{suffix}", STALE)
+    """Where this process writes `path` until it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.part{suffix}")
-
-
-def sweep(folder: Path, pattern: str, age: float = 0) -> None:
-    """Removes what a killed process has left half written, if it is `age` seconds old."""
-    for path in folder.glob(pattern):
-        with contextlib.suppress(OSError):  # another process may have swept, or be writing
-            if time.time() - path.stat().st_mtime >= age:
-                path.unlink()

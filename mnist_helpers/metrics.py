@@ -12,7 +12,6 @@ from torch.utils.data import TensorDataset
 
 from mnist_helpers.config import InputError
 
-NUM_CLASSES = 10
 ROUNDING = 5e-3  # by which probabilities of half precision can sum to more or less than 1
 SMALLEST = 1e-37  # of a probability whose logarithm is taken
 

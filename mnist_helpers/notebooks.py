@@ -16,17 +16,17 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
-from mnist_helpers.files import reason, require_writable, unfinished, write_files
+from mnist_helpers.files import require_writable, unfinished, write_files
 
 ORDER = (
     "00_start_here",
     "convolution_by_hand",
     "MNIST-classifier",
+    "draw_digit",
     "training_replay",
     "load_model",
-    "analysis",
     "conv_visualization",
-    "draw_digit",
+    "analysis",
 )
 KINDS = {"bool": bool, "int": int, "float": float}
 
@@ -90,8 +90,9 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
     known = papermill.inspect_notebook(source)
     started = time.perf_counter()
     beside = unfinished(target, target.suffix)  # papermill writes cell by cell
+    error = ""
     try:
-        executed = papermill.execute_notebook(
+        papermill.execute_notebook(
             source,
             beside,
             {name: value for name, value in parameters.items() if name in known},
@@ -104,35 +105,14 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             # spares the reader the kernel's warnings about its transport
             extra_arguments=["--log-level=40"],
         )
-        error = "; ".join(hidden_errors(executed))
-    except (PapermillException, TimeoutError, RuntimeError) as failure:
+    except (PapermillException, RuntimeError, OSError, ValueError) as failure:
         error = str(failure).strip().splitlines()[-1]
-    except (OSError, ValueError) as failure:
-        error = reason(failure)
     finally:
         with contextlib.suppress(OSError, ValueError):  # ValueError: cut short, and no notebook
             nbformat.read(beside, as_version=4)
             beside.replace(target)
         beside.unlink(missing_ok=True)
     return NotebookRun(source.stem, time.perf_counter() - started, error)
-
-
-def hidden_errors(notebook: NotebookNode) -> list[str]:
-    """Errors that an executed notebook holds inside its widgets, where papermill does not look."""
-    kind = "application/vnd.jupyter.widget-state+json"
-    widgets = notebook.metadata.get("widgets", {}).get(kind, {}).get("state", {})
-    errors = []
-    for widget in widgets.values():
-        traits = widget.get("state", {})
-        errors += [
-            f"{output.ename}: {output.evalue}"
-            for output in traits.get("outputs", ())
-            if output.get("output_type") == "error"
-        ]
-        explorer = traits.get("state")
-        if isinstance(explorer, dict) and explorer.get("error"):
-            errors.append(explorer["error"])
-    return errors
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:

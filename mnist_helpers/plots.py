@@ -26,7 +26,7 @@ INK = "gray_r"  # the colour map of images: dark on light
 SIGNED = "RdBu_r"  # of weights and differences, centred on zero
 
 
-def make_figure(width: float = 8.0, height: float = 3.0) -> Figure:
+def make_figure(width: float, height: float) -> Figure:
     """An empty figure of `width` × `height` inches that lays its panels out without overlap."""
     return Figure(figsize=(width, height), layout="constrained", facecolor=GROUND)
 
@@ -38,12 +38,10 @@ def figure_png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def plot_images(
-    images: np.ndarray, titles: Sequence[object], columns: int = 8, *, fig: Figure | None = None
-) -> Figure:
+def plot_images(images: np.ndarray, titles: Sequence[object], columns: int = 8) -> Figure:
     """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
     rows = max(1, math.ceil(len(images) / columns))
-    fig = fig or make_figure(8, 1.3 * rows)
+    fig = make_figure(8, 1.3 * rows)
     panels = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in panels:
         ax.axis("off")
@@ -65,18 +63,15 @@ def finished(ax: Axes, **properties: object) -> Axes:
     return ax
 
 
-def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = None) -> Figure:
+def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     """Draws loss and accuracy of training and validation by epoch, with the best epoch marked.
 
     Args:
-        history: of a card: train_loss, val_loss, train_accuracy and val_accuracy, epoch by epoch;
-            a learning_rate is drawn as well.
+        history: of a card: train_loss, val_loss, train_accuracy, val_accuracy and learning_rate,
+            epoch by epoch.
     """
-    columns = 2
-    if "learning_rate" in history:
-        columns = 3
-    fig = fig or make_figure(3 * columns + 2, 3.2)
-    panels = fig.subplots(1, columns)
+    fig = make_figure(11, 3.2)
+    panels = fig.subplots(1, 3)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = int(np.argmin(history["val_loss"]))
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
@@ -86,9 +81,8 @@ def plot_history(history: dict[str, Sequence[float]], *, fig: Figure | None = No
         ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
         finished(ax, ylabel=measure.capitalize())
     panels[1].yaxis.set_major_formatter("{x:.1%}")
-    if columns == 3:
-        panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
-        finished(panels[2], ylabel="Learning rate", ylim=(0, None))
+    panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
+    finished(panels[2], ylabel="Learning rate", ylim=(0, None))
     for ax in panels:
         ax.set_xlabel("Epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -104,8 +98,6 @@ def plot_steps(
     val_losses: dict[int, float],
     epoch_steps: int,
     kernels: np.ndarray,
-    *,
-    fig: Figure | None = None,
 ) -> Figure:
     """Draws the loss of each step and the validation losses by step, beside the kernels.
 
@@ -115,7 +107,7 @@ def plot_steps(
         epoch_steps: steps to an epoch.
         kernels: (N, 1, height, width), of the first convolution.
     """
-    fig = fig or make_figure(8, 2.9)
+    fig = make_figure(8, 2.9)
     ax, beside = fig.subplots(1, 2, width_ratios=(2, 1))
     epochs = np.arange(1, len(losses) + 1) / epoch_steps
     ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)
@@ -141,15 +133,12 @@ def tiled(maps: np.ndarray) -> np.ndarray:
     side = math.ceil(math.sqrt(len(maps)))
     lacking = side**2 - len(maps)
     maps = np.pad(maps, ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
-    rows = [np.hstack(row) for row in np.split(maps, side)]
-    return np.vstack(rows)[:-1, :-1]
+    return np.block([list(row) for row in np.split(maps, side)])[:-1, :-1]
 
 
-def plot_lr_find(
-    rates: Sequence[float], losses: Sequence[float], rate: float, *, ax: Axes | None = None
-) -> Axes:
+def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -> Axes:
     """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
-    ax = ax or make_figure(8, 2.6).subplots()
+    ax = make_figure(8, 2.6).subplots()
     ax.semilogx(rates, losses, color=PARTS["train"])
     ax.axvline(rate, color="black", linestyle=":", label=f"chosen: {rate:g}")
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
@@ -170,21 +159,21 @@ def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
     bars.set_label("right answers in the bin")
     ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
-    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
     return finished(ax, xlabel="Confidence", ylabel="Share that is right")
 
 
-def plot_risk(coverage: np.ndarray, risk: np.ndarray, *, ax: Axes | None = None) -> Axes:
+def plot_risk(coverage: np.ndarray, risk: np.ndarray) -> Axes:
     """Draws which share of the answers given is wrong, by the share of images answered, (N,)."""
-    ax = ax or make_figure(8, 2.6).subplots()
+    ax = make_figure(8, 2.6).subplots()
     ax.plot(coverage, risk, color=BLUE)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.yaxis.set_major_formatter("{x:.1%}")
     label = "Share of images answered, the surest first"
-    ax.set_xlim(0.9, 1)
-    return finished(ax, xlabel=label, ylabel="Share that is wrong", ylim=(0, None))
+    ax.set(xlim=(0.9, 1), ylim=(0, None))
+    return finished(ax, xlabel=label, ylabel="Share that is wrong")
 
 
 def plot_resistance(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -19,6 +20,7 @@ from mnist_helpers.network.tracing import Network
 
 log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
+Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 
 
 def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
@@ -42,7 +44,7 @@ def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
 def metrics(
     test: Predictions,
     val: Predictions | None,
-    correct_by_disturbance: Mapping[str, Sequence[Tensor]],
+    correct_by_disturbance: Withstood,
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.
@@ -51,9 +53,14 @@ def metrics(
         test: the answers that are judged; the temperature is fitted to those of `val`, if any.
         correct_by_disturbance: what `resistance` yields, by name.
     """
-    temperature = val and calibration.fit_temperature(val)
-    calibrated = val and calibration.with_temperature(test, temperature)
-    _, risk = calibration.risk_by_coverage(test)
+    temperature = calibrated_loss = calibrated_error = None
+    calibrated = test
+    if val:
+        temperature = calibration.fit_temperature(val)
+        calibrated = calibration.with_temperature(test, temperature)
+        calibrated_loss = calibrated.loss()
+        calibrated_error = calibrated.calibration_error
+    risk = np.interp(COVERAGE, *calibration.risk_by_coverage(test))
     return {
         "images": len(test.labels),
         "accuracy": test.accuracy,
@@ -61,29 +68,28 @@ def metrics(
         "loss": test.loss(),
         "calibration_error": test.calibration_error,
         "temperature": temperature,
-        "calibrated_loss": calibrated and calibrated.loss(),
-        "calibrated_calibration_error": calibrated and calibrated.calibration_error,
-        "risk_at_coverage": {
-            str(share): risk[max(round(share * len(risk)), 1) - 1] for share in COVERAGE
-        },
+        "calibrated_loss": calibrated_loss,
+        "calibrated_calibration_error": calibrated_error,
+        "risk_at_coverage": dict(zip(map(str, COVERAGE), risk, strict=True)),
         "class_names": list(class_names),
         "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
         "confusion_matrix": confusion_matrix(test).tolist(),
         "top_losses": mistakes.top_losses(test, 24).tolist(),
-        "label_suspects": mistakes.label_suspects(calibrated or test).tolist(),
-        "resistance": {
-            name: {
-                "amounts": DISTURBANCES[name].amounts,
-                "accuracies": [correct.double().mean().item() for correct in correct_by_amount],
-            }
-            for name, correct_by_amount in correct_by_disturbance.items()
-        },
+        "label_suspects": mistakes.label_suspects(calibrated).tolist(),
+        "resistance": resistance_figures(correct_by_disturbance),
     }
 
 
-def plot_withstood(
-    network: Network, image: Tensor, correct_by_disturbance: Mapping[str, Sequence[Tensor]]
-) -> Figure:
+def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str, list[float]]]:
+    """The amounts of each disturbance, and the accuracies at them."""
+    figures = {}
+    for name, correct_by_amount in correct_by_disturbance.items():
+        accuracies = [correct.double().mean().item() for correct in correct_by_amount]
+        figures[name] = {"amounts": DISTURBANCES[name].amounts, "accuracies": accuracies}
+    return figures
+
+
+def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: Withstood) -> Figure:
     """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
 
     Args:

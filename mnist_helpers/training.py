@@ -19,13 +19,12 @@ from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.faults import delayed_interrupts, explaining_faults
-from mnist_helpers.metrics import NUM_CLASSES, EpochRecord, Predictions, best_record, evaluate
+from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 
 log = logging.getLogger(__name__)
-Weights = dict[str, Tensor]
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
-GUESSING = math.log(NUM_CLASSES)  # the loss of one who gives every class the same probability
+GUESSING = math.log(10)  # the loss of one who gives ten classes the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 
@@ -124,12 +123,9 @@ class Trainer:
     def keep(self, record: EpochRecord) -> None:
         """Adds an epoch to the history, and remembers its weights if it is the best."""
         history = [*self.history, record]
-        weights = self.best_weights
         if best_record(history) is record:
-            weights = copy.deepcopy(self.model.state_dict())
-        # nothing is called in between: an interrupt must not leave one without the other
-        self.history = history
-        self.best_weights = weights
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.history = history  # at last: interrupted before, both are as they were
 
     def train_epoch(self, on_step: OnStep) -> EpochRecord:
         """One pass over the training images and one look at the validation images."""

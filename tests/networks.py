@@ -93,8 +93,6 @@ WINDOWS = [  # layers that slide or divide, for maps of 4 channels
     nn.AvgPool2d(3, 2, 1),
     nn.AvgPool2d(3, 2, 1, count_include_pad=False),
     nn.AvgPool2d((3, 2), 2, 1, ceil_mode=True),
-    nn.AvgPool2d(2, divisor_override=3),
-    nn.AvgPool2d(2, ceil_mode=True, divisor_override=5),
     nn.AdaptiveAvgPool2d((4, 5)),
     nn.AdaptiveAvgPool2d((None, 1)),
 ]

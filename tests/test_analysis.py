@@ -47,8 +47,6 @@ def test_wilsons_interval_by_its_formula():
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     expected = pytest.approx((middle - half, middle + half), abs=1e-6)
     assert comparison.accuracy_interval(correct) == expected
-    low, high = comparison.accuracy_interval(correct, 0.5)
-    assert middle - half < low < high < middle + half
 
 
 def test_mcnemars_test_by_counting():
@@ -207,10 +205,7 @@ class TestDisturbances:
         first, again = (disturb(network, images, "noise", 0.3) for _ in range(2))
         assert torch.equal(first, again)
         added = self.ink(first) - self.ink(images)
-        ink = (images.amax() - BACKGROUND).item()
-        difference = (first - images) / ink
-        assert difference.std() == pytest.approx(0.3, rel=0.05)
-        assert added.shape == (6, 28, 28)
+        assert added.std() == pytest.approx(0.3, rel=0.05)
 
     def test_blur_is_gaussian(self, network, images, ndimage):
         blurred = self.ink(disturb(network, images, "blur", 1.0))[:, 5:-5, 5:-5]
@@ -221,8 +216,8 @@ class TestDisturbances:
         assert np.corrcoef(blurred.ravel(), (wanted * scale).ravel())[0, 1] > 0.999
 
     def test_contrast_and_cover(self, network, images):
-        pale = disturb(network, images, "contrast", DISTURBANCES["contrast"].amounts[4])
         amount = DISTURBANCES["contrast"].amounts[4]
+        pale = disturb(network, images, "contrast", amount)
         torch.testing.assert_close(pale - BACKGROUND, (images - BACKGROUND) * amount)
         hidden = disturb(network, images, "occlusion", 8.0)
         assert (hidden[..., 10:18, 10:18] - BACKGROUND).abs().max() < 1e-5

@@ -540,19 +540,6 @@ def command(*args: object) -> tuple[int, str]:
     return code, err.getvalue()
 
 
-@generated(150, content=json_files(SMALL_CARD))
-def test_cards_on_the_command_line(folder, tiny_data, content):
-    path = folder / "carded.pth"
-    if not path.exists():
-        path.write_bytes(PUBLISHED)
-    path.with_suffix(".json").write_bytes(content)
-    code, err = command(
-        "evaluate", "--checkpoint", path, "--data-dir", tiny_data, "--device", "cpu"
-    )
-    SEEN.append("sentence" if code else "answer")
-    assert (code, err) == (0, "") or (code == 2 and err.count("\n") == 1 and str(path)[:-4] in err)
-
-
 # run folders
 
 RECORD = {

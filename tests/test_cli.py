@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HANG, no_bar
+from conftest import HANG
 from PIL import Image, ImageDraw
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, load_splits, make_model
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
 from mnist_helpers.cli import main, parse
 from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
-from mnist_helpers.runs.folder import load_run, new_run, save_run
-from mnist_helpers.training import Trainer
 
 
 def run(capsys, *args) -> tuple[int, str, str]:
@@ -51,11 +49,7 @@ def test_train_evaluate_and_predict(capsys, short, seven, tmp_path):
         capsys, *options_for(short, tmp_path / "runs"), "--epochs", 3, "--model-save-path", path
     )
     assert (code, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()[:3]] == [
-        ["epoch", "1"],
-        ["epoch", "2"],
-        ["epoch", "3"],
-    ]
+    assert [line[:8] for line in out.splitlines()[:3]] == ["epoch  1", "epoch  2", "epoch  3"]
     assert max(len(line) for line in out.splitlines() if str(path) not in line) <= 80
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["config"]["batch_size"] == 50
@@ -176,17 +170,12 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
     ("args", "complaint"),
     [
         (["train", "--epochs", "0"], "epochs is 0"),
-        (["train", "--device", "quantum"], "device is 'quantum'"),
-        (["train", "--model-save-path", "/dev/null/x.pth"], "can't be written"),
         (["train", "--data-dir", "/nowhere"], "/nowhere holds no data set"),
-        (["train", "--val-size", "60000"], "val_size is 60000"),
         (["evaluate", "--checkpoint", "/nowhere.pth"], "/nowhere.pth does not exist"),
-        (["evaluate", "--data-dir", "/nowhere"], "/nowhere holds no data set"),
         (["predict"], "at least one picture"),
         (["predict", "/nowhere.png"], "/nowhere.png does not exist"),
         (["visualize", "--image", "10000"], "image is 10000, but must be from 0 to 9999"),
         (["visualize", "--layer", "conv7"], "layer is 'conv7', but must be one of: image, conv1,"),
-        (["visualize", "--out", "/dev/null/x"], "can't be written"),
         (["notebooks", "nonsense"], "no notebook nonsense"),
         (["notebooks", "-p", "epoch", "1"], "no notebook here has a parameter epoch"),
         (
@@ -198,11 +187,6 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         (["train", "--no-snapshots", "--resume=r", "--seed=0"], "--no-snapshots, --seed=0 can't"),
         (["train", "--resume", "r", "--preset", "best"], "for more epochs or other options train"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),
-        (["notebooks", "load_model", "--output-dir", "/dev/null/x"], "can't be written"),
-        (
-            ["train", "--tensorboard", "/dev/null/x", "--epochs", "1"],
-            "/dev/null/x/events can't be written",
-        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
@@ -340,17 +324,9 @@ def launch(*args) -> Iterator[subprocess.Popen]:
 
 
 def options_for(config, runs_dir) -> list:
-    given = [
-        "--data-dir",
-        config.data_dir,
-        "--val-size",
-        100,
-        "--batch-size",
-        50,
-        "--device",
-        "cpu",
-    ]
-    return ["train", *given, "--runs-dir", runs_dir]
+    sizes = ["--val-size", 100, "--batch-size", 50]
+    places = ["--data-dir", config.data_dir, "--runs-dir", runs_dir]
+    return ["train", *sizes, *places, "--device", "cpu"]
 
 
 @pytest.mark.slow
@@ -372,32 +348,6 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(short, tmp_path, capsys):
     assert card["epochs_run"] >= 3
     assert "test" not in card  # the run is not over: the test images are still unseen
     assert "epoch  3" in (folder / "log.txt").read_text()
-
-
-@pytest.mark.slow
-def test_resume_goes_on_to_the_end(short, tmp_path, capsys):
-    arguments = [*options_for(short, tmp_path / "runs"), "--epochs", 4]
-    assert run(capsys, *arguments)[0] == 0
-    (whole,) = (tmp_path / "runs").iterdir()
-    config, state = load_run(whole)
-    torn = new_run(config)
-    trainer = Trainer(
-        make_model(config.seed), load_splits(config.data_dir, config.val_size, config.seed), config
-    )
-
-    def stop(record):
-        save_run(torn, trainer)
-        raise KeyboardInterrupt
-
-    trainer.run(stop, on_step=no_bar)
-    capsys.readouterr()
-    code, out, _ = run(capsys, "train", "--resume", torn)
-    assert code == 0
-    assert [line[:9] for line in out.splitlines()[:3]] == ["epoch  2 ", "epoch  3 ", "epoch  4 "]
-    resumed = load_run(torn)[1]
-    assert all(
-        torch.equal(resumed["model"][name], tensor) for name, tensor in state["model"].items()
-    )
 
 
 @pytest.mark.slow
@@ -428,15 +378,9 @@ def test_spawned_workers_as_on_windows(short, tmp_path):
         "import multiprocessing; multiprocessing.set_start_method('spawn')"
     )
     options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--num-workers", 2]
+    options += ["--model-save-path", tmp_path / "m.pth"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mnist_helpers",
-            *map(str, options),
-            "--model-save-path",
-            tmp_path / "m.pth",
-        ],
+        [sys.executable, "-m", "mnist_helpers", *map(str, options)],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -21,22 +21,17 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
         ("val_size", 9),
         ("seed", -1),
         ("num_workers", -1),
-        ("learning_rate", 0),
         ("learning_rate", 11),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
-        ("warm_up", 1),
-        ("anneal", "sudden"),
         ("label_smoothing", 1),
         ("scaling", 1.0),
         ("rotation", -5),
         ("translation", -1),
         ("shear", -0.1),
         ("betas", (0.9, 1.0)),
-        ("model_save_path", "weights.txt"),
         ("device", "quantum"),
         ("device", "cpu:foo"),
-        ("device", "cpu:3"),
         ("seed", 2**70),
         ("epochs", "3"),
         ("learning_rate", "1e-3"),
@@ -70,10 +65,7 @@ def test_a_config_cannot_be_changed():
 
 def test_to_dict_names_no_folder_of_this_machine():
     fields = Config(model_save_path="/somewhere/else/m.pth").to_dict()
-    assert fields["data_dir"] == "MNIST-Data"
-    inside = Config(data_dir=PROJECT_DIR / "MNIST-Data" / "MNIST").to_dict()
-    assert inside["data_dir"] == "MNIST-Data/MNIST"
-    assert fields["model_save_path"] == "m.pth"
+    assert (fields["data_dir"], fields["model_save_path"]) == ("MNIST-Data", "m.pth")
     assert not any(str(PROJECT_DIR) in str(value) for value in fields.values())
 
 
@@ -94,31 +86,26 @@ def test_auto_picks_the_accelerator_or_the_cpu():
     assert select_device("auto").type == expected
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """An accelerator for which PyTorch was not made."""
-    kind = torch.device("cuda")
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: kind)
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
-    return kind
+def test_an_accelerator_that_can_not_add_up_is_told(caplog, monkeypatch):
+    """PyTorch was not made for it: it is not chosen, and is refused by name."""
 
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there a sum succeeds")
-def test_auto_is_the_cpu_where_the_accelerator_can_not_add_up(broken, caplog, monkeypatch):
     def fail(*size, device):
         raise RuntimeError("CUDA error: no kernel image\nis available")
 
+    kind = torch.device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: kind)
     monkeypatch.setattr(torch, "ones", fail)
     assert select_device("auto") == torch.device("cpu")
     reason = "CUDA error: no kernel image"
     assert caplog.messages == [f"cuda can't compute here ({reason}); the CPU does"]
-    assert select_device("cuda") == broken  # asked for by name
+    with pytest.raises(InputError, match=rf"^device is 'cuda', but .* \({reason}\); use auto"):
+        select_device("cuda")
 
 
-def test_worker_processes_are_for_the_cpu(broken):
-    with pytest.raises(
-        InputError, match=r"^num_workers is 2, but must be 0 on an accelerator, whe"
-    ):
+def test_worker_processes_are_for_the_cpu(monkeypatch):
+    monkeypatch.setattr("mnist_helpers.config.select_device", torch.device)
+    rule = r"^num_workers is 2, but must be 0 on an accelerator, where"
+    with pytest.raises(InputError, match=rule):
         Config(num_workers=2, device="cuda")
     assert Config(num_workers=2, device="cpu").num_workers == 2
     assert Config(device="cuda").num_workers == 0
@@ -171,7 +158,7 @@ def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsy
         ("epochs", 100_001, "100001", "a whole number from 1 to 100000"),
         ("epochs", "\ud800", r"'\ud800'", "a whole number from 1 to 100000"),
         ("warm_up", 1, "1", "from 0 to 0.999"),
-        ("learning_rate", 0, "0", "above 0"),
+        ("learning_rate", 0, "0", "above 0, up to 10"),
         ("anneal", "x", "'x'", "linear or cos"),
         ("betas", (0.9,), "(0.9,)", "two numbers in [0, 1)"),
         ("betas", 0.9, "0.9", "two numbers in [0, 1)"),
@@ -205,9 +192,9 @@ def test_numbers_of_numpy_and_lists_are_taken_for_what_they_are():
 
 
 def test_a_device_may_have_a_number():
-    assert select_device("cpu:0") == torch.device("cpu", 0)
-    for name in ("cpu:1", "cpu:x", "none"):
-        with pytest.raises(InputError, match=f"^device is '{name}', but this machine has cpu"):
+    assert select_device("cpu:0") == torch.device("cpu")
+    for name in ("cpu:x", "none", "hpu", "meta"):
+        with pytest.raises(InputError, match=f"^device is '{name}', but this machine can't"):
             select_device(name)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import shutil
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,7 +23,8 @@ LABELS = "t10k-labels-idx1-ubyte.gz"  # the smallest file, the last to come
 @pytest.fixture
 def module():
     """The command: torchvision takes seconds, of every worker if it stood above."""
-    return importlib.import_module("mnist_helpers.commands.download")
+    yield importlib.import_module("mnist_helpers.commands.download")
+    socket.setdefaulttimeout(None)
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from conftest import HANG
 from networks import drawn
 from PIL import Image
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
+from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
+from mnist_helpers.exercises import check
 from mnist_helpers.explorer import Explorer, Selection, Subject
-from mnist_helpers.explorer.views import draw
 from mnist_helpers.notebooks import ORDER, execute
 from mnist_helpers.runs.snapshots import load_snapshots
 
@@ -55,24 +55,112 @@ def printed(tmp_path):
     return run
 
 
+# wrong answers: what is replaced in the right one, by what, and how the check's sentence goes on
+WRONG = {
+    "convolution_by_hand": [
+        ("* kernel)", "* kernel.flip(0, 1))", "With 28 × .* if the kernel were flipped."),
+        ("[0] - height + 1", "[0] - height", "With 28 × .* the shape is (25, 26), not (26, 26)."),
+        ("    height, ", "    image = F.pad(image, [1] * 4)\n    height, ", "With .* what p"),
+        ("return result", 'raise IndexError("one\\ntwo")', "With .* Python says IndexError: one\n"),
+        ("return result", "result[3, 5] = 0\n    return result", "With .* at row 3, column 5 "),
+    ],
+    "MNIST-classifier": [
+        ("mean()", "sum()", "With eight images, this is the sum over the images, not the mean."),
+        (
+            "logits = logits - ",
+            "return -logits.log_softmax(0)[torch.arange(8), labels].mean()\n    logits = logits - ",
+            "With eight images, softmax goes over the images, not over the classes.",
+        ),
+        ("logits - logits.amax(dim=1, keepdim=True)", "logits", "With .* overflow, it gives "),
+    ],
+    "draw_digit": [
+        ("(down, right)", "(-down, -right)", "With ink, the ink is moved the wrong way."),
+        ("(down, right)", "(right, down)", "With ink, the distances for rows and columns are"),
+        ("13.5", "14", "With ink, the middle is taken as 14; of rows 0 to 27 it is 13.5."),
+        ("not ink.any()", "False", "With blank paper, Python says ValueError: "),
+    ],
+    "training_replay": [
+        ("losses[0]", "0", "With ten losses, the average begins at zero, not at the first loss."),
+        ("keep * average + (1 - keep)", "(1 - keep) * average + keep", "With .*after loss 1 it"),
+        ("return averages", "return average", "With ten losses, the shape is (), not (10,)."),
+    ],
+    "load_model": [
+        ("F.linear(F.relu(x)", "F.linear((x)", "With three images, the ReLU after fc1 is missing."),
+        (", padding=1", "", "With three images, Python says RuntimeError: "),
+        ("F.relu(x), 2)\n    x = F.conv", "x, 2)\n    x = F.conv", "With .*after conv1 is missing"),
+    ],
+    "conv_visualization": [
+        ("return ", "return F.avg_pool2d(maps, 2)\n    return ", "With .*the mean of the four"),
+        ("::2, 1::2]", "::2, ::2]", "With two maps of .*, in map 0, row "),
+        ("return ", "return F.max_pool2d(maps, 2, 1)\n    return ", "With .*the squares overlap;"),
+    ],
+    "analysis": [
+        ("[label, pred]", "[pred, label]", "With each digit twice, in row "),
+        ("sum(dim=1", "sum(dim=0", "With .*the columns are divided by their sums, not the rows."),
+        (".clamp(min=1)", "", "With a digit that never occurs, in row 9, column 0 it gives nan"),
+    ],
+}  # fmt: skip
+
+
+def last_cells(name):
+    """What was seen, with the exercises; the empty function; its check; the answer."""
+    return [cell.source for cell in nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", 4).cells[-4:]]
+
+
 @pytest.mark.parametrize("name", ORDER[1:])
 def test_each_notebook_ends_with_three_exercises_and_folded_answers(name):
-    last = nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", as_version=4).cells[-1].source
-    exercise = r"^(\d)\. .*\n   <details><summary>Answer</summary>.+</details>$"
-    assert re.findall(exercise, last, re.MULTILINE) == ["1", "2", "3"]
+    told, _, asked, last = last_cells(name)
+    folded = r"^(\d)\. .*\n   <details><summary>Answer</summary>.+</details>$"
+    assert re.findall(folded, told, re.MULTILINE) == ["1", "2"]
+    assert "\n3. **Write it.** " in told
+    assert re.fullmatch(r'check\("\w+", \w+\)', asked)
+    assert last.startswith("<details><summary>Answer</summary>\n\n```python\ndef ")
+    assert "## Reading on" in last
+
+
+def test_checks_say_right_or_why_not(tmp_path):
+    """All answers in one notebook: none, the folded one, and wrong ones for each exercise."""
+    cells = [
+        "import torch\nimport torch.nn.functional as F\nfrom mnist_helpers.exercises import check"
+    ]
+    wanted = []
+    for name in WRONG:
+        _, empty, asked, last = last_cells(name)
+        answer = re.search(r"```python\n(.+?)```", last, re.DOTALL)[1]
+        cells += [f"{empty}\n{asked}", f"{answer}\n{asked}"]
+        wanted += ["Nothing here yet: ", "Right: "]
+        for old, new, sentence in WRONG[name]:
+            assert old in answer
+            cells.append(f"{answer.replace(old, new)}\n{asked}")
+            wanted.append(f"Not yet. {sentence}")
+    source = tmp_path / "checks.ipynb"
+    code_cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+    assert execute(source, tmp_path / "out.ipynb", {}, HANG).error == ""
+    executed = nbformat.read(tmp_path / "out.ipynb", 4).cells[1:]
+    printed = ["".join(output.text for output in cell.outputs) for cell in executed]
+    for text, sentence in zip(printed, wanted, strict=True):
+        assert re.match(re.escape(sentence).replace(r"\.\*", ".*"), text), text
+        assert text.count("\n") == 1
+
+
+def test_a_function_may_change_its_inputs(capsys):
+    def convolve(image, kernel):
+        result = F.conv2d(image[None, None], kernel.requires_grad_()[None, None])[0, 0]
+        image.zero_()
+        return list(result)  # no one tensor, which will do as well
+
+    check("convolve", convolve)
+    check("convolve", convolve)
+    assert capsys.readouterr().out.count("Right: ") == 2
+
+
+def test_a_name_that_no_exercise_has_is_refused():
+    with pytest.raises(InputError, match="there is no exercise 'convolv'; there are convolve, "):
+        check("convolv", len)
 
 
 class TestConvolutionByHand:
-    def test_twice_the_kernel_is_the_same_picture_on_twice_the_scale(self, subject):
-        maps = []
-        for factor in (1, 2):
-            kernel = (0.1 * factor,) * 9
-            scene = draw(subject, Selection(view="convolve", kernel=kernel))
-            maps.append(scene.content.items[0].items[1])
-        (low, high), (low2, high2) = maps[0].limits[0], maps[1].limits[0]
-        assert (low2, high2) == pytest.approx((2 * low, 2 * high))
-        np.testing.assert_allclose(maps[1].values, 2 * maps[0].values, rtol=1e-5)
-
     @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
         assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
@@ -117,11 +205,6 @@ class TestClassifier:
         assert val_loss > 2.3026
         assert val_accuracy < 25
 
-    @pytest.mark.slow
-    def test_luck_is_worth_some_tenths_of_a_point(self, printed):
-        (_, _, accuracy) = self.figures(printed("MNIST-classifier", seed=1))[-1]
-        assert abs(accuracy - 99.18) < 0.4
-
 
 class TestTrainingReplay:
     def answers(self, subject, weights, images=slice(None)):
@@ -144,13 +227,6 @@ class TestTrainingReplay:
             r"5,000 images, any digit: (.+?%) instead of (.+?%)", explorer.scene.caption
         )
         assert right[1] == right[2]
-
-    def test_a_9_that_both_runs_take_for_a_4(self, replay):
-        assert replay.labels[631] == 9
-        for names in replay.moments.values():
-            read = [self.answers(replay, name, slice(631, 632)).item() for name in names]
-            assert read[-1] == 4
-            assert 9 in read
 
     def test_the_last_moment_reads_as_well_as_its_run(self, replay):
         """The figures that training wrote into the history, by the unpacked weights."""
@@ -183,21 +259,11 @@ class TestLoadModel:
 
 
 class TestAnalysis:
-    @pytest.mark.slow
-    def test_five_right_answers_cost_as_much_as_mistakes(self, printed, subject):
+    def test_classes_are_called_by_their_names(self, printed):
         names = "zero,one,two,three,four,five,six,seven,eight,nine"
-        text = printed("analysis", top=20, class_names=names)
+        text = printed("analysis", class_names=names)
         assert "39 are wrong" in text
         assert "nine read as four: 5" in text
-        model, _ = load_checkpoint()
-        with torch.no_grad():
-            logits = torch.cat([model(batch) for batch in subject.images.split(1000)])
-        losses = F.cross_entropy(logits, subject.labels, reduction="none")
-        costly = losses.topk(40).indices
-        right = costly[logits[costly].argmax(1) == subject.labels[costly]]
-        assert len(right) == 5
-        confidence = logits[right].softmax(1).amax(1)
-        assert 0.28 < confidence.min() < confidence.max() < 0.36
 
     def test_the_list_of_right_nines_is_far_longer(self, subject):
         explorer = Explorer(subject, Selection(view="confusion"))
@@ -211,19 +277,13 @@ class TestAnalysis:
 
 
 class TestConvVisualization:
-    def test_the_paper_channel_answers_to_paper_in_another_digit(self, subject):
-        assert subject.labels[2] == 1
-        paper = torch.from_numpy(subject.maps(2, "trained")["conv1"][3])
-        blank = F.max_pool2d(subject.images[2][None], 3, 1, 1)[0, 0] < -0.4  # no ink around
-        inside = torch.zeros(28, 28, dtype=torch.bool)
-        inside[1:-1, 1:-1] = True
-        assert paper[blank & inside].min() > 1
-        assert paper[subject.images[2, 0] > 2].max() < 0
-
-    def test_without_the_paper_channel(self, subject):
-        explorer = Explorer(subject, Selection(view="ablation"))
-        explorer.receive({"select": {"ablate": ["conv1", 3]}, "serial": 1})
-        assert "64.26% instead of 99.61%" in explorer.scene.caption
+    def test_the_largest_gradients_are_in_the_row_of_the_paper_channel(self, splits):
+        model, _ = load_checkpoint()
+        images, labels = splits.test[:1000]
+        F.cross_entropy(model(images), labels).backward()
+        sizes = model.conv2.weight.grad.abs().amax(dim=(2, 3))  # (out, in)
+        assert sizes.amax(dim=0).argmax() == 3
+        assert sizes[27].max() < 0.1 * sizes.max()
 
     @pytest.mark.slow
     def test_another_image_and_other_random_kernels(self, printed, splits):
@@ -252,10 +312,3 @@ class TestDrawDigit:
         turned = np.asarray(ink.rotate(-60, Image.Resampling.BILINEAR))
         read = subject.network.model(prepare(turned).image[None]).argmax().item()
         assert subject.labels[0] == 7 != read
-
-    def test_without_the_paper_channel_the_drawing_is_read_as_the_image(self, subject):
-        explorer = Explorer(subject, Selection(view="drawing"))
-        explorer.receive({"select": {"drawing": drawn(subject.images[0])}, "serial": 1})
-        assert "Your drawing, read as 7" in explorer.scene.caption
-        explorer.receive({"select": {"view": "ablation", "ablate": ["conv1", 3]}, "serial": 2})
-        assert "This image: 2 with" in explorer.scene.caption

@@ -334,9 +334,7 @@ def test_snapshots_of_one_moment_twice(tmp_path):
     assert "bad.npz holds no snapshots (its moments are not those of a run)" in said
 
 
-@pytest.mark.parametrize(
-    "amiss", [{"val_loss": [1, 2]}, {"val_loss": ["a"]}, {"val_loss": 1}, {"more": [1]}]
-)
+@pytest.mark.parametrize("amiss", [{"val_loss": []}, {"val_loss": ["a"]}, {"val_loss": 1}])
 def test_snapshots_whose_history_is_none(tmp_path, amiss):
     history = {field.name: [1] for field in dataclasses.fields(EpochRecord)} | amiss
     arrays = {"steps/x": np.ones(1, np.float32), "changes/x": np.ones((1, 3), np.int16)}
@@ -397,27 +395,18 @@ def test_weights_that_are_no_numbers(tmp_path, capsys, value):
     assert "numbers in fc1.bias that are not finite" in err
 
 
-@pytest.mark.parametrize(
-    "test", ["[]", "null", "5", '{"accuracy": null}', '{"accuracy": "good"}', '{"accuracy": 1e300}']
-)
-def test_a_card_of_other_types(tmp_path, small_data_dir, capsys, test):
+AMISS = ["[]", "null", "5", '{"accuracy": null}', '{"accuracy": "good"}', '{"accuracy": 1e300}']
+AMISS = [f'"test": {test}' for test in AMISS]
+AMISS += [f'"config": {{"seed": {seed}}}' for seed in (-1, 2**64, 10**30, 5.5, "true")]
+
+
+@pytest.mark.parametrize("amiss", AMISS)
+def test_a_card_of_other_types(tmp_path, small_data_dir, capsys, amiss):
     path = tmp_path / "model.pth"
     path.write_bytes(CHECKPOINT_PATH.read_bytes())
-    card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text()) | {"test": "@"}
-    path.with_suffix(".json").write_text(json.dumps(card).replace('"@"', test))
+    sha256 = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())["sha256"]
+    path.with_suffix(".json").write_text(f'{{"sha256": "{sha256}", {amiss}}}')
     code, out, err = run(capsys, "evaluate", "--checkpoint", path, "--data-dir", small_data_dir)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "model.json is no card in JSON" in err
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64, 10**30, 5.5, True])
-def test_a_seed_in_a_card_that_is_none(tmp_path, small_data_dir, capsys, seed):
-    path = tmp_path / "model.pth"
-    path.write_bytes(CHECKPOINT_PATH.read_bytes())
-    card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text()) | {"config": {"seed": seed}}
-    path.with_suffix(".json").write_text(json.dumps(card))
-    places = ["--data-dir", small_data_dir, "--out", tmp_path / "out"]
-    code, out, err = run(capsys, "analyze", "--checkpoint", path, *places)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "model.json is no card in JSON" in err
 
@@ -572,19 +561,10 @@ def test_names_of_files_in_the_log(short, tmp_path, capsys):
         (["visualize", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must"),
         (["visualize", "--seed", -1], "seed is -1, but must be"),
         (["visualize", "--out", "{folder}"], "kernels.png can't be written (a folder of that name"),
-        (["visualize", "--out", "{circle}"], "circle/pipeline.png can't be written"),
         (["visualize", "--data-dir", "{circle}"], "circle holds no data set|can't be searched"),
         (["train", "--data-dir", "{circle}"], "circle holds no data set|can't be searched"),
-        (["train", "--model-save-path", "{circle}/m.pth"], "circle/m.pth can't be written"),
-        (["train", "--runs-dir", "{circle}"], "can't hold a run (File exists)|can't be written"),
-        (["train", "--tensorboard", "{circle}"], "circle/events can't be written"),
-        (["train", "--tensorboard", "/proc/x"], "/proc/x/events can't be written"),
         (["train", "--weight-decay", "1e20"], "weight_decay is 1e+20, but must be from 0 to 10"),
-        (["train", "--learning-rate", "nan"], "learning_rate is nan, but must be from 0 to 10"),
         (["predict", "{circle}"], "circle can't be read"),
-        (["analyze", "--out", "{circle}"], "circle/report.html can't be written"),
-        (["site", "--out", "{circle}"], "circle/index.html can't be written"),
-        (["export", "--format", "onnx", "--out", "{circle}/x.onnx"], "x.onnx can't be written"),
     ],
 )
 def test_what_can_not_be_is_said_before_the_work(tmp_path, short, capsys, args, complaint):

@@ -140,7 +140,8 @@ def weights_files(count):
         kind = number % 6
         if kind == 0:
             made["head"] = packed(arranged(rng, header))
-            places = rng.integers(len(data), size=rng.integers(0, 4)).tolist()
+            # the low byte of numbers; too large ones are below
+            places = (4 * rng.integers(len(data) // 4, size=rng.integers(0, 4))).tolist()
             made["changes"] = [[place, int(rng.integers(256))] for place in places]
         elif kind in (1, 2):
             made["head"] = packed(altered(rng, header))
@@ -179,7 +180,7 @@ def weights_files(count):
     yield plain | {"head": struct.pack("<Q", 2**64 - 1)}
     yield plain | {"tail": bytes(12_000_000)}
     start = header[name]["data_offsets"][0]
-    for number in (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 1e5):
+    for number in (np.nan, np.inf, -np.inf, 1.1e6, -1.1e6, 1e-45, 1e5):
         changes = enumerate(np.float32(number).tobytes(), start)
         yield plain | {"changes": [list(pair) for pair in changes]}
 
@@ -205,12 +206,8 @@ def independent(content):
         return None
     if not all(each.dtype == torch.float32 for each in weights.values()):
         return None
-    if not all(each.isfinite().all() for each in weights.values()):
+    if not all((each.abs() <= 1e6).all() for each in weights.values()):
         return None
-    model.load_state_dict({name: each.float().abs() for name, each in weights.items()})
-    with torch.inference_mode():
-        if not model(torch.full((1, 1, 28, 28), 2.83)).isfinite().all():
-            return None
     model.load_state_dict(weights)
     return model
 

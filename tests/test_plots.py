@@ -42,8 +42,8 @@ def test_history_marks_the_best_epoch():
     losses = (0.9, 0.5, 0.6)
     history = {"train_loss": [1.0] * 3, "val_loss": losses}
     history |= {"train_accuracy": [0.7] * 3, "val_accuracy": [0.8] * 3}
-    fig = plot_history(history)
-    loss, accuracy = fig.axes
+    fig = plot_history(history | {"learning_rate": [0.01, 0.005, 0.001]})
+    loss, accuracy, rate = fig.axes
     for ax, train_values, val_values in (
         (loss, [1.0] * 3, losses),
         (accuracy, [0.7] * 3, [0.8] * 3),
@@ -57,15 +57,9 @@ def test_history_marks_the_best_epoch():
         assert ax.get_xlabel() == "Epoch"
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("Loss", "Accuracy")
     assert "0.5000, accuracy 80.00%" in fig.get_suptitle()
-
-
-def test_the_learning_rate_is_drawn_where_it_is_known():
-    curves = {"train_loss": [1, 1], "val_loss": [1, 1], "learning_rate": [0.01, 0.001]}
-    fig = plot_history(curves | {"train_accuracy": [1, 1], "val_accuracy": [1, 1]})
-    ax = fig.axes[2]
-    assert ax.lines[0].get_xydata().tolist() == [[1, 0.01], [2, 0.001]]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Learning rate")
-    assert [float(tick).is_integer() for tick in ax.get_xticks()] == [True] * len(ax.get_xticks())
+    assert rate.lines[0].get_xydata().tolist() == [[1, 0.01], [2, 0.005], [3, 0.001]]
+    assert (rate.get_xlabel(), rate.get_ylabel()) == ("Epoch", "Learning rate")
+    assert all(float(tick).is_integer() for tick in rate.get_xticks())
 
 
 def test_lr_find_is_logarithmic_and_marks_the_choice():
@@ -125,8 +119,8 @@ def test_a_legend_lies_over_no_line_and_a_line_through_no_number():
 
 
 def test_the_parts_of_the_data_have_one_colour_in_all_figures():
-    curves = {"train_loss": [1], "val_loss": [1], "train_accuracy": [1], "val_accuracy": [1]}
-    lines = plot_history(curves).axes[0].lines
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
+    lines = plot_history({name: [1] for name in names}).axes[0].lines
     _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10, np.ones((4, 1, 3, 3))).axes[0].lines
     for colour, line, step in zip((ORANGE, BLUE), lines, (smooth, val), strict=False):
         assert line.get_color() == step.get_color() == colour

@@ -116,20 +116,10 @@ def test_the_folder_tells_the_run(config):
     ]
 
 
-@pytest.mark.slow
-def test_snapshots_of_a_whole_run_are_kept_small_and_nearly_exact(config, whole):
-    check_snapshots(config, whole)
-
-
 def test_snapshots_are_kept_small_and_nearly_exact(config, monkeypatch):
     monkeypatch.setattr(training, "MOMENTS", {1, 4})
     trainer = start(dataclasses.replace(config, epochs=2))
     trainer.run(on_step=no_bar)
-    check_snapshots(config, trainer)
-
-
-def check_snapshots(config, trainer) -> None:
-    """What is read of a run's snapshots is what it kept, nearly; their file is small."""
     folder = new_run(config)
     save_run(folder, trainer)
     save_moments(folder, trainer)

@@ -51,18 +51,16 @@ def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
 
 
 @pytest.mark.parametrize(
-    ("args", "module", "extra"),
+    ("args", "module"),
     [
-        (["notebooks", "load_model"], "papermill", "notebooks"),
-        (["site"], "nbconvert", "notebooks"),
-        (["analyze"], "papermill", "notebooks"),
-        (["export", "--format", "onnx"], "onnxscript", "export"),
-        (["train", "--tensorboard", "board", "--runs-dir", "runs"], "tensorboard", "tensorboard"),
+        (["notebooks", "load_model"], "papermill"),
+        (["site"], "nbconvert"),
+        (["analyze"], "papermill"),
+        (["export", "--format", "onnx", "--out", "x.onnx"], "onnxscript"),
+        (["train", "--tensorboard", "board", "--runs-dir", "runs"], "tensorboard"),
     ],
 )
-def test_a_command_whose_extra_is_missing_names_it(
-    args, module, extra, tmp_path, capsys, monkeypatch
-):
+def test_a_command_that_lacks_an_extra_says_so(args, module, tmp_path, capsys, monkeypatch):
     commands = ("commands.analyze", "commands.notebooks", "commands.site")
     for name in ("notebooks", "site.build", *commands):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
@@ -71,8 +69,8 @@ def test_a_command_whose_extra_is_missing_names_it(
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
-        main([*args, "--out", str(tmp_path / "x.onnx")] if extra == "export" else args)
-    remedy = f"{module} is not installed; pip install 'mnist-helpers[{extra}]'"
+        main(args)
+    remedy = f"{module} is not installed; pip install 'mnist-helpers[all]'"
     assert capsys.readouterr().err == f"mnist-helpers: {remedy}.\n"
     assert not (tmp_path / "runs").exists()  # told before the work begins
 

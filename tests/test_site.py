@@ -32,12 +32,11 @@ from mnist_helpers.site.build import RUN
 pytestmark = pages.needs_chromium
 IMAGES = [0, 2, 8, 11, 18, 33, 41, 62, 77, 99]
 NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?")
-LONG = re.compile(r"[A-Za-z0-9+/=]{1000,}")  # what a page holds as base64
 SIZE = {"width": 1280, "height": 720}  # of a page, if nothing else is said
 PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
 IN_THE_LAB = {  # where the stills of a page lead that the lab shows, too
     "analysis": [],
-    "conv_visualization": ["#layer=conv2", ""],
+    "conv_visualization": ["#layer=conv2"],
     "convolution_by_hand": ["#layer=conv2&channel=21&row=4&column=5", "#layer=pool1&channel=8"],
     "draw_digit": [""],
     "training_replay": [],
@@ -427,14 +426,11 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         "shape": (save(wrong), "fc2.weight is 9 × 128, but must be 10 × 128"),
         "more": (save(more), "it holds fc3.bias, which this network doesn't have"),
         "less": (save(less), "it lacks conv1.bias"),
-        "double": (save({n: e.double() for n, e in weights.items()}), "holds F64, but must"),
         "infinite": (save(weights | {"fc1.bias": torch.full((128,), torch.inf)}), "not finite"),
         "cut": (good[:-5], "are cut off"),
         "half": (head + good[8 + length :], "holds F16, but must hold F32"),
         "lying": (lying + good[8 + length :], "are cut off"),
-        "short": (good[:5], "or only a part"),
         "headless": (good[:100], "or only a part"),
-        "giant": (b"\xff" * 8 + good[8:], "no .safetensors file"),
         "text": (b"\x10" + bytes(7) + b"this is no JSON at all", "no .safetensors file"),
         "null": (b"\x04" + bytes(7) + b"null", "it lacks conv1.bias"),
         "number": (b"\x10" + bytes(7) + b'{"conv1.bias":1}', "conv1.bias holds undefined"),
@@ -532,19 +528,15 @@ def test_every_link_leads_to_a_file(folder):
         text = path.read_text("utf-8")
         for link in re.findall(r'(?:href|src)="([^"]*)"', text):
             target = urlsplit(link)
-            if target.scheme != "data":
+            if target.scheme == "https":  # a source: followed, never fetched
+                assert f'src="{link}"' not in text, (path.name, link)
+            elif target.scheme != "data":
                 assert target.scheme == "", (path.name, link)
                 goal = folder / (unquote(target.path) or path.name)
                 assert goal.is_file(), link
                 is_place = target.fragment and goal.name != "lab.html"
                 assert not is_place or f'id="{target.fragment}"' in goal.read_text("utf-8"), link
         assert path.name == "lab.html" or "<script" not in text
-
-
-def test_no_page_names_what_is_fetched(folder):
-    for path in folder.glob("*.html"):
-        text = LONG.sub("", path.read_text("utf-8"))
-        assert not pages.FETCHED.search(text), path.name
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,14 @@ import os
 import signal
 import sys
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import no_bar
-from PIL import Image
-from torch.utils.data import TensorDataset
 
-from mnist_helpers import Config, InputError, make_model
+from mnist_helpers import Config, make_model
 from mnist_helpers.faults import delayed_interrupts
-from mnist_helpers.metrics import EpochRecord, best_record, evaluate
+from mnist_helpers.metrics import best_record, evaluate
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, train
 
@@ -121,17 +118,6 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
     assert not torch.equal(seen[3], seen[5])
 
 
-def test_the_weights_that_are_kept_have_the_lowest_validation_loss(few):
-    model = make_model()
-    config = dataclasses.replace(QUICK, epochs=4, learning_rate=0.02)
-    history = train(model, few, config, on_step=no_bar)
-    best = best_record(history)
-    assert best.val_loss == min(record.val_loss for record in history)
-    assert evaluate(model, few.val).loss(config.label_smoothing) == pytest.approx(
-        best.val_loss, rel=1e-6
-    )
-
-
 def test_an_interrupt_in_a_destructor_is_not_lost(few):
     class Interrupting:
         def __del__(self):
@@ -173,30 +159,20 @@ def test_afterwards_interrupts_are_what_they_were():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_an_interrupted_trainer_goes_on_to_its_end(few):
-    def stop(record):
-        raise KeyboardInterrupt
-
-    trainer = Trainer(make_model(), few, QUICK)
-    trainer.run(stop)
-    assert trainer.interrupted
-    trainer.run()
-    assert not trainer.interrupted
-    assert [record.epoch for record in trainer.history] == [1, 2]
-
-
-def test_an_interrupt_keeps_the_best_so_far(few):
+def test_an_interrupt_keeps_the_best_so_far_and_the_trainer_goes_on(few):
     def stop(record):
         if record.epoch == 2:
             raise KeyboardInterrupt
 
-    model = make_model()
-    config = dataclasses.replace(QUICK, epochs=9)
-    history = train(model, few, config, on_epoch=stop, on_step=no_bar)
-    assert [record.epoch for record in history] == [1, 2]
-    assert evaluate(model, few.val).loss(0.1) == pytest.approx(
-        best_record(history).val_loss, rel=1e-6
-    )
+    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=3))
+    trainer.run(stop)
+    assert trainer.interrupted
+    assert [record.epoch for record in trainer.history] == [1, 2]
+    best = best_record(trainer.history).val_loss
+    assert evaluate(trainer.model, few.val).loss(0.1) == pytest.approx(best, rel=1e-6)
+    trainer.run()
+    assert not trainer.interrupted
+    assert [record.epoch for record in trainer.history] == [1, 2, 3]
 
 
 def test_each_step_tells_the_mean_loss_of_its_batch(few):
@@ -246,13 +222,6 @@ def test_a_run_no_better_than_guessing_says_so(few, caplog):
     assert caplog.text == ""
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(few):
-    images, labels = few.train.tensors
-    broken = few._replace(train=TensorDataset(images * float("inf"), labels))
-    with pytest.raises(InputError, match="lower learning_rate"):
-        train(make_model(), broken, QUICK, on_step=no_bar)
-
-
 def test_the_test_images_are_never_touched(few):
     config = dataclasses.replace(QUICK, epochs=1)
     without = few._replace(test=None)
@@ -280,15 +249,9 @@ def test_a_bar_counts_the_steps(few, monkeypatch):
     assert f"{steps}/{steps}" in out.getvalue()
 
 
-def test_what_is_no_fault_of_the_disk_is_not_called_one(few, tmp_path):
-    record = EpochRecord(1, 0.5, 0.8, 0.4, 0.9, 0.01, 1.0)
-    with pytest.raises(RuntimeError):  # images that the network doesn't take
-        write_tensorboard(tmp_path, make_model(), torch.zeros(1, 3, 9, 9), record)
-
-
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     model = make_model()
-    board = functools.partial(write_tensorboard, tmp_path, model, few.val.tensors[0][:1])
+    board = functools.partial(write_tensorboard, tmp_path, model)
     history = train(model, few, QUICK, board, no_bar)
     assert not recwarn.list
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -307,18 +270,9 @@ def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     assert set(tags["histograms"]) == {
         f"{kind}/{n}" for kind in ("weights", "gradients") for n in model.state_dict()
     }
-    assert [event.histogram_value.num for event in events.Histograms("weights/conv2.weight")] == [
-        32 * 16 * 9
-    ] * 2
-    kernels = model.conv1.weight.detach()[:, 0]  # those of the best epoch, here the last
-    picture = Image.open(io.BytesIO(events.Images("kernels/conv1")[1].encoded_image_string))
-    assert picture.size == (1 * 4 + 1, 16 * 4 + 1)
-    tile = np.asarray(picture)[1 + 4 * 5 : 4 + 4 * 5, 1:4, 0]  # of channel 5, in its frame
-    grey = 255 * (kernels - kernels.min()) / (kernels.max() - kernels.min())
-    assert np.abs(tile - grey[5].numpy()).max() <= 1
-    wide = events.Images("kernels/conv2")[0]
-    assert (wide.width, wide.height) == (16 * 4 + 1, 32 * 4 + 1)
-    assert b"fc2" in events.Graph().SerializeToString()
+    for kind, tensor in (("weights", model.fc1.weight), ("gradients", model.fc1.weight.grad)):
+        _, last = (event.histogram_value for event in events.Histograms(f"{kind}/fc1.weight"))
+        assert (last.num, last.sum) == (128 * 1568, pytest.approx(tensor.sum().item(), rel=1e-3))
 
 
 def test_lr_find_tries_growing_rates_on_a_copy(few):

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +13,13 @@ log = logging.getLogger("mnist_helpers")
 
 
 class Console(logging.StreamHandler):
-    """Remembers that something could not be said; the work goes on."""
-
-    failure: Exception | None = None
+    """Raises what a write fails with: a full disk, or that who reads, such as head, has enough."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Called where a write fails."""
-        self.failure = sys.exception()
-
-    def finish(self) -> None:
-        """Raises what went wrong; drops what is unwritten, or Python would try once more."""
-        try:
-            self.flush()
-        except OSError as error:
-            self.failure = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-        if self.failure:
-            raise self.failure
+        """Called while it is caught."""
+        failure = sys.exception()
+        if isinstance(failure, OSError):
+            raise failure
 
 
 class OneLine(logging.Formatter):
@@ -41,7 +30,7 @@ class OneLine(logging.Formatter):
         return printable(super().format(record))
 
 
-def start_console() -> Console:
+def start_console() -> None:
     """Lets what is logged stand on stdout, without the chatter of libraries."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -52,7 +41,6 @@ def start_console() -> Console:
     logging.raiseExceptions = False  # a full disk under a log is told by what is saved next
     for library in ("papermill", "onnxscript", "onnx_ir", "traitlets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    return console
 
 
 @contextlib.contextmanager

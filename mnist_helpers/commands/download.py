@@ -23,15 +23,11 @@ def run(options: Download) -> None:
         InputError: a file can't be written, or no mirror has it.
     """
     folder = options.data_dir.expanduser() / "MNIST" / "raw"
-    before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torchvision would wait for ever
-    try:
-        for name, md5 in MNIST.resources:
-            if not check_integrity(folder / name, md5):
-                require_writable(folder / name, "data_dir")
-                download_file(folder / name, md5)
-    finally:
-        socket.setdefaulttimeout(before)
+    for name, md5 in MNIST.resources:
+        if not check_integrity(folder / name, md5):
+            require_writable(folder / name, "data_dir")
+            download_file(folder / name, md5)
     log.info("%s holds the four files of MNIST", folder)
 
 

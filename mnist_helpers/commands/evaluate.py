@@ -15,9 +15,8 @@ def run(options: Evaluate) -> None:
     test = load_idx_part(options.data_dir, "test")
     log.info("data set %s, in %s", name, options.data_dir)
     log.info("test %s", describe(evaluate(model, test)))
-    older = {"name": card.get("config", {}).get("data_dir", name)}
-    trained = card.get("data_set", older)["name"]
-    if trained not in (name, options.data_dir.name):
+    trained = card.get("data_set", {"name": name})["name"]
+    if trained != name:
         log.info("its card names another data set, %s", trained)
     if "accuracy" in card.get("test", {}):
         log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
@@ -25,6 +24,7 @@ def run(options: Evaluate) -> None:
 
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
-    right, count = int(predictions.correct.sum()), len(predictions.labels)
+    right = int(predictions.correct.sum())
+    count = len(predictions.labels)
     accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images)"
     return f"{accuracy}, loss {predictions.loss():.4f}"

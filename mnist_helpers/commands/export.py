@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mnist_helpers.checkpoint import checkpoint_file, load_checkpoint
 from mnist_helpers.commands.console import log
@@ -45,7 +46,6 @@ def make(kind: Format, model: nn.Module, about: dict[str, str]) -> bytes:
             output_names=["logits"],
             opset_version=OPSET,
             verbose=False,
-            dynamo=True,
             dynamic_shapes=shapes,
         )
         onnx_program.model.metadata_props.update(about)
@@ -64,9 +64,7 @@ def ask(kind: Format, content: bytes, images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
     if kind == "pt2":
         return torch.export.load(io.BytesIO(content)).module()(images)
-    model = SimpleCNN().eval()
-    model.load_state_dict(safetensors.torch.load(content))
-    return model(images)
+    return functional_call(SimpleCNN(), safetensors.torch.load(content), images)
 
 
 def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor) -> float:

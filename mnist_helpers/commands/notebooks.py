@@ -11,7 +11,6 @@ from mnist_helpers import notebooks
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Notebooks
 from mnist_helpers.config import InputError
-from mnist_helpers.files import sweep
 
 
 def run(options: Notebooks) -> None:
@@ -20,11 +19,9 @@ def run(options: Notebooks) -> None:
         raise InputError(
             "saved outputs come from the parameters in the notebook: use either save or parameters."
         )
-    if options.jobs < 1:
-        raise InputError(f"jobs is {options.jobs}, but must be at least 1.")
     paths = notebooks.notebook_paths(options.names)
     values = notebooks.parse_parameters(paths, options.parameters)
-    jobs = min(options.jobs, len(paths))
+    jobs = max(1, min(options.jobs, len(paths)))
     threads = max(os.cpu_count() // jobs, 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
 
@@ -40,7 +37,8 @@ def run(options: Notebooks) -> None:
         try:
             failed = [result.name for result in pool.map(execute, paths) if result.error]
         except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
-            sweep(options.output_dir, f".*.{os.getpid()}.part.ipynb")
+            for unfinished in options.output_dir.glob(f".*.{os.getpid()}.part.ipynb"):
+                unfinished.unlink(missing_ok=True)
             print("mnist-helpers: interrupted", file=sys.stderr)
             os._exit(130)
     if failed:

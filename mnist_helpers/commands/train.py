@@ -52,23 +52,22 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
         return
     folder = options.resume or new_run(config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
-        finish(trainer, splits, folder)
+        train_and_save(trainer, splits, folder)
 
 
-def finish(trainer: Trainer, splits: Splits, folder: Path) -> None:
+def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
     """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights.
 
     Raises:
         InputError: training could not go on; the best weights so far are saved all the same.
     """
     board = trainer.config.tensorboard
-    image = splits.val.tensors[0][:1].to(trainer.device)
 
     def save_epoch(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
         if board:
-            write_tensorboard(board / folder.name, trainer.model, image, record)
+            write_tensorboard(board / folder.name, trainer.model, record)
 
     try:
         with progress_bar(trainer) as bar:

@@ -174,11 +174,15 @@ def _convolution(place: Place) -> Arithmetic:
     return _weighted(place, arithmetic)
 
 
-def _linear(place: Place) -> Arithmetic:
-    """All values; of a flattening, the maps before it."""
+def _all(place: Place) -> Arithmetic:
+    """All values of what is read; of a flattening, the maps before it."""
     name = place.network.read_by(place.layer.name)
-    channels, rows, columns = map(range, place.maps(name).shape)
-    return _weighted(place, place.read(name, channels, rows, columns))
+    return place.read(name, *map(range, place.maps(name).shape))
+
+
+def _linear(place: Place) -> Arithmetic:
+    """All values."""
+    return _weighted(place, _all(place))
 
 
 def _batch_norm(place: Place) -> Arithmetic:
@@ -195,14 +199,10 @@ def _own_window(place: Place) -> Arithmetic:
 
 
 def _mean(place: Place) -> Arithmetic:
-    """The window of the same channel; a divisor of one's own makes a sum of it."""
+    """The same, zeros around the map counted where the layer counts them."""
     arithmetic = _own_window(place)
     if getattr(place.module, "count_include_pad", False):
         _pad(arithmetic)
-    divisor = getattr(place.module, "divisor_override", None)
-    if divisor:
-        kernel = np.full_like(arithmetic.patch, 1 / divisor)
-        return arithmetic._replace(rule="sum", kernel=kernel)
     return arithmetic
 
 
@@ -226,12 +226,6 @@ def _part(place: Place) -> Arithmetic | None:
             return place.read(name, [channel], [place.row], [place.column])
         channel -= count
     return None
-
-
-def _logits(place: Place) -> Arithmetic:
-    """All of them."""
-    name = place.layer.inputs[0]
-    return place.read(name, range(len(place.maps(name))), [0], [0])
 
 
 RULES = {  # by the op of a layer
@@ -268,7 +262,7 @@ READERS: dict[str, Callable[[Place], Arithmetic | None]] = {  # of all others: _
     "mean": _mean,
     "cat": _part,
     "add": _terms,
-    "Softmax": _logits,
+    "Softmax": _all,
 }
 RESULTS = {
     "max": np.nanmax,

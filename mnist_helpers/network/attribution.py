@@ -1,7 +1,5 @@
 """What a network looks at when it decides: captum's methods, brought to one form."""
 
-import warnings
-
 import numpy as np
 from torch import Tensor
 
@@ -35,16 +33,15 @@ def attributions(network: Network, image: Tensor, target: int) -> dict[str, np.n
     batch = image[None].to(network.device).requires_grad_()
     window = (len(image), 5, 5)
     strides = (len(image), 2, 2)
-    with warnings.catch_warnings(action="ignore"):  # captum tells that it turns gradients on
-        coarse = LayerGradCam(decide, last).attribute(batch, target, relu_attributions=True)
-        results = (
-            Saliency(decide).attribute(batch, target),
-            IntegratedGradients(decide).attribute(batch, black, target, n_steps=32),
-            Occlusion(decide).attribute(
-                batch, window, strides, black, target, perturbations_per_eval=64
-            ),
-            LayerAttribution.interpolate(coarse, image.shape[1:], "bilinear"),
-        )
+    coarse = LayerGradCam(decide, last).attribute(batch, target, relu_attributions=True)
+    results = (
+        Saliency(decide).attribute(batch, target),
+        IntegratedGradients(decide).attribute(batch, black, target, n_steps=32),
+        Occlusion(decide).attribute(
+            batch, window, strides, black, target, perturbations_per_eval=64
+        ),
+        LayerAttribution.interpolate(coarse, image.shape[1:], "bilinear"),
+    )
     maps = {}
     for name, result in zip(METHODS, results, strict=True):
         values = result.detach().cpu()[0].sum(dim=0).numpy()

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
-from mnist_helpers.files import decoding, read_json, sweep, write_files
+from mnist_helpers.files import decoding, read_json, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer
@@ -46,7 +46,8 @@ def owned(folder: Path) -> Iterator[None]:
     """
     try:
         with FileLock(folder / ".lock", timeout=0):
-            sweep(folder, ".*.part")
+            for unfinished in folder.glob(".*.part"):
+                unfinished.unlink()
             yield
     except Timeout as error:
         remedy = "wait for its end, or start a run of its own"

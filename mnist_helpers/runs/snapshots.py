@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mnist_helpers.files import decoding, read_file, require_small, write_files
-from mnist_helpers.metrics import EpochRecord
 
 FINEST = 1 / 4096  # the smallest step to which the change of a moment is rounded
 COARSEST = 1 / 128  # and the largest
@@ -100,8 +99,6 @@ def load_snapshots(path: Path) -> Snapshots:
             series = [torch.from_numpy(from_steps(arrays, name)) for name in names]
         moments = zip(epochs, *series, strict=True)
         weights = [dict(zip(names, tensors, strict=True)) for _, *tensors in moments]
-        for values in zip(*history.values(), strict=True):
-            EpochRecord(**dict(zip(history, values, strict=True)))  # raises where a field is amiss
         snapshots = Snapshots(epochs, weights, history)
         if not names or len(set(epochs)) < len(epochs):
             raise ValueError("its moments are not those of a run")

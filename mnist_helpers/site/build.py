@@ -92,10 +92,9 @@ def report_page(title: str, notebook: NotebookNode) -> str:
 def lab_page(subject: Subject) -> str:
     """A page that reads digits with a network of its own: one file that needs no kernel."""
     look = subject.look(Selection())
-    weights = subject.network.weights.items()
-    content = safetensors.torch.save({name: values.contiguous() for name, values in weights})
+    weights = {name: values.contiguous() for name, values in subject.network.weights.items()}
     with np.load(RUN, allow_pickle=False) as run:
-        steps = {name: run[f"steps/{name}"] for name, _ in weights}
+        steps = {name: run[f"steps/{name}"] for name in weights}
         changes = [run[f"changes/{name}"] for name in steps]
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
@@ -111,7 +110,8 @@ def lab_page(subject: Subject) -> str:
             "text": vars(Text(text="")),
         },
         "layers": layers,
-        "shapes": {name: values.shape for name, values in sorted(weights)},
+        "reads": subject.network.reads,
+        "shapes": {name: values.shape for name, values in sorted(weights.items())},
         "moments": list(moments(RUN.stem, load_snapshots(RUN))),
         "steps": steps,
         "first": look.layer,
@@ -125,7 +125,7 @@ def lab_page(subject: Subject) -> str:
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),
-        weights=packed(content),
+        weights=packed(safetensors.torch.save(weights)),
         changes=packed(np.concatenate(changes, axis=None)),
         pixels=packed(pixels.byte().numpy()),
     )

@@ -131,13 +131,10 @@ function makeSender(host) {
  */
 function attend(el, host, sender) {
   if (!el.firstChild) return; // it was taken away
-  if (!el.isConnected) {
-    requestAnimationFrame(() => attend(el, host, sender));
-    return;
-  }
+  if (!el.isConnected) return requestAnimationFrame(() => attend(el, host, sender));
   const box = el.closest(".mnist-explorer");
   if (!box) return el.classList.add("mnist-explorer");
-  box.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys alone
+  box.addEventListener("focusin", (event) => focusable(event.target));
   const name = () => {
     nameControls(box);
     for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
@@ -206,8 +203,7 @@ function rove(row, current) {
   for (const button of buttons) give(button, { tabIndex: (button === current) - 1 });
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;
-    const index = buttons.indexOf(document.activeElement);
-    buttons[step(event.key, index, buttons.length, 1)].focus();
+    buttons[step(event.key, buttons.indexOf(event.target), buttons.length, 1)].focus();
     take(event);
   };
   return buttons;

@@ -175,29 +175,22 @@ const RULES = {
   Softmax: (value, _, { channel }) =>
     `exp of logit ${channel}, divided by the sum of all, is ${value}`,
 };
-const WINDOWS = {
-  Conv2d: { size: 3, stride: 1, padding: 1 },
-  MaxPool2d: { size: 2, stride: 2, padding: 0 },
-  ReLU: { size: 1, stride: 1, padding: 0 },
-};
 
 /** Which layer a value reads, and of it which channels, rows and columns; -1 lies outside. */
-function placesRead({ op, inputs }, { channel, row, column }) {
+function placesRead({ name, op, inputs }, { channel, row, column }) {
   let before = LAYERS[inputs[0]];
   const [channels, height, width] = before.shape;
   if (op === "Flatten") {
     const line = Math.floor(channel / width);
     return [before, [Math.floor(line / height)], [line % height], [channel % width]];
   }
-  if (!WINDOWS[op]) {
+  if (op === "Linear" || op === "Softmax") {
     if (before.op === "Flatten") before = LAYERS[before.inputs[0]];
     return [before, ...before.shape.map((count) => range(count))];
   }
-  const { size, stride, padding } = WINDOWS[op];
-  const around = (place, end) =>
-    range(size, stride * place - padding).map((i) => (i < end ? i : -1));
+  const [[rows, columns]] = LAB.reads[name];
   const sources = op === "Conv2d" ? range(channels) : [channel];
-  return [before, sources, around(row, height), around(column, width)];
+  return [before, sources, rows[row], columns[column]];
 }
 
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
