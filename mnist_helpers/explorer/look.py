@@ -97,14 +97,15 @@ class Look(Selection):
     @property
     def title(self) -> str:
         """Which image it is and what the network reads in it."""
-        names = self.subject.digits
         label = ""
         if self.labelled:
-            label = f", label {names[self.subject.labels[self.image]]}"
+            label = f", label {self.subject.digits[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
             label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
-        answer = f"{names[self.probs.argmax()]} with {self.probs.max():.1%}"
-        return f"{self.name}{label}, read as {answer}"
+        return (
+            f"{self.name}{label}, read as {self.subject.digits[self.probs.argmax()]} "
+            f"with {self.probs.max():.1%}"
+        )
 
     @property
     def image_mask(self) -> Tensor:

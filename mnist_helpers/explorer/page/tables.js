@@ -72,10 +72,7 @@ function layTable(view, mark) {
 /** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
 function makeEditable(view, cell, { row, column }) {
   const ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
-  const input = focusable(make("input"), {
-    ariaLabel,
-    title: "Type a number, drag it, or change it with the arrow keys.",
-  });
+  const input = focusable(make("input"), { ariaLabel, title: "Type a number, drag it, or use arrow keys." });
   const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
   const select = () => {
     const numbers = view.items.map(numberIn);
