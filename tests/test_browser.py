@@ -50,9 +50,10 @@ explore(slow, images[:100], labels[:100], views=("ablation",))""",
 ]
 OPACITY = "element => getComputedStyle(element).opacity"
 MEASURE = "Measure every channel"
-# where each control of the first two groups stands in the explorer
+# where each tab, and each control of the first two groups, stands in the explorer
 PLACES = """root => [...root.querySelectorAll(
-    ".mnist-controls > :not(:nth-child(3)) :is(button, input, select, .noUi-base)")].map(e => {
+    ".mnist-tabs button, .mnist-controls > :not(:nth-child(3)) " +
+    ":is(button, input, select, .noUi-base)")].map(e => {
     const { left, top, width } = e.getBoundingClientRect();
     const { x, y } = root.getBoundingClientRect();
     const label = e.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.innerText;
@@ -344,7 +345,7 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     wrong = int((~subject.predictions.correct).sum())
     assert float(desk.slider("Image").get_attribute("aria-valuemax")) == wrong - 1
     desk.choose("Digit", "0")
-    desk.says("There is no image of digit 0 that is read wrongly.")
+    desk.says("No image fits: digit 0, wrong answers.")
     index = desk.number()
     index.fill("600")  # hidden by the filter, which goes away
     index.press("Enter")
@@ -389,7 +390,7 @@ def test_a_kernel_of_ones_own(desk):
     desk.open("convolve")
     desk.root.get_by_role("button", name="blur", exact=True).click()
     desk.shows(view="convolve", kernel=(0.1,) * 9)
-    cell = desk.root.get_by_role("spinbutton", name="kernel, row 1, column 1", exact=True)
+    cell = desk.root.get_by_role("textbox", name="kernel, row 1, column 1", exact=True)
     cell.fill("-1.5")
     kernel = [0.1] * 4 + [-1.5] + [0.1] * 4
     desk.shows(view="convolve", kernel=kernel)
@@ -459,7 +460,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
         stop.click()
         stop.wait_for(state="hidden")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
-        slow.get_by_text("Stopped; any change goes on").wait_for()
+        slow.get_by_text("Stopped. Any change continues").wait_for()
     desk.press("Image", "ArrowRight")  # the kernel has time again
     desk.shows(image=1)
 
@@ -474,7 +475,7 @@ def test_a_channel_is_ablated_and_put_back_by_click(desk):
 
 
 @pytest.mark.parametrize(
-    ("views", "count"), [(AT_ONCE, 16), pytest.param(ALWAYS, 18, marks=pytest.mark.slow)]
+    ("views", "count"), [(AT_ONCE, 28), pytest.param(ALWAYS, 30, marks=pytest.mark.slow)]
 )
 def test_controls_keep_their_places_and_none_is_cut(desk, views, count):
     """What chooses image and place; in view after view, where there is room for two columns."""

@@ -150,7 +150,7 @@ class TestView:
         assert bars.emphasis == [probs.argmax()]
         near = (known - features).pow(2).sum(1).argsort()[:8]
         labels = [str(label) for label in subject.known_images[1][near].tolist()]
-        assert found["most like it, by these features"].labels == labels
+        assert found["most similar by these features"].labels == labels
         assert scene.caption == f"Your drawing, read as {probs.argmax()} with {probs.max():.1%}."
         assert found["pool1"].values.shape == (16, 14, 14)
         assert isinstance(found["softmax"], Table)
@@ -164,7 +164,7 @@ class TestView:
             named(draw(subject, Selection(view="drawing", drawing=ink, weights=weights)))
             for weights in subject.networks
         ]
-        near = [marks["most like it, by these features"].labels for marks in found]
+        near = [marks["most similar by these features"].labels for marks in found]
         assert near[0] == near[1]
         bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])

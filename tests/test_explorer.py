@@ -5,6 +5,7 @@ import gc
 import json
 import math
 import weakref
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -420,6 +421,32 @@ class TestControls:
         assert explorer.selection.image == 299
         assert [(each["method"], each["state"]) for each in sent] == [("update", {"value": 299})]
 
+    def test_attribution_asks_for_the_answer_whatever_class_was_chosen_elsewhere(self, explorer):
+        send(explorer, view="top_images", target=3)
+        explorer.tabs.value = "attribution"
+        assert explorer.selection == Selection(view="attribution")
+        explorer.controls["target"].value = 4
+        explorer.tabs.value = "top_images"
+        assert explorer.selection.target == 4
+
+    def test_a_tab_that_comes_in_another_thread_while_a_scene_is_shown_is_not_lost(
+        self, explorer, monkeypatch
+    ):
+        """As JupyterLab brings them: the messages of each widget in a thread of its own."""
+        tab = Thread(target=setattr, args=(explorer.tabs, "value", "answer"))
+        show = explorer.panel.show
+
+        def show_slowly(look):
+            monkeypatch.undo()
+            tab.start()
+            tab.join(0.2)  # it waits for this one
+            show(look)
+
+        monkeypatch.setattr(explorer.panel, "show", show_slowly)
+        send(explorer, reset=True)
+        tab.join()
+        assert explorer.selection.view == explorer.page.state["view"] == "answer"
+
     def test_a_layout_of_ones_own_stays(self, explorer):
         explorer.controls["layer"].layout.width = "400px"
         layer = explorer.controls["layer"]
@@ -480,6 +507,13 @@ class TestControls:
         send(explorer, disturbance="scale")
         assert explorer.selection.amount is None
         assert amount.value == 1  # a scale of 1 changes nothing
+        send(explorer, amount=1.6)
+        places = []
+        count = "_options_labels"
+        amount.observe(lambda change: places.append((amount.index, len(change.new))), count)
+        send(explorer, reset=True)
+        assert places == [(0, 2)]  # a handle beyond its range would be sent back from its end
+        assert (amount.index, amount.disabled) == (0, True)
 
     def test_only_the_open_views_controls_are_there(self, explorer):
         send(explorer, view="attribution")
@@ -543,6 +577,7 @@ class TestControls:
         wrong = (label + 1) % 10
         send(explorer, view="confusion", digit=label, predicted=wrong, tenth=0, read="right")
         assert explorer.controls["position"].disabled
+        assert shown(explorer)["header"]["items"] == []
         assert "0 of 300 images" in explorer.scene.caption
         at = explorer.selection
         explorer.controls["position"].value = 1  # as a link of one's own may do
@@ -566,11 +601,22 @@ class TestControls:
         assert [mark["text"] for mark in buttons] == (way if has_layers else [])
         assert [mark["text"] for mark in buttons if mark["framed"]] == ["conv2"] * has_layers
 
-    def test_of_a_long_way_the_trail_shows_what_is_near(self):
+    @pytest.mark.parametrize(
+        ("layer", "near"),
+        [
+            (14, ["image", "…", *range(3, 26), "…", "softmax"]),
+            (11, ["image", *range(23), "…", "softmax"]),
+            (29, ["image", "…", *range(18, 31), "softmax"]),
+        ],
+    )
+    def test_of_a_long_way_the_trail_shows_its_ends_and_what_is_near(self, layer, near):
         model = nn.Sequential(*[nn.Conv2d(1, 1, 1) for _ in range(30)], nn.Flatten())
-        explorer = explore(model, images_of(2, 1, 2, 2), view="kernels", layer="14")
-        buttons = [mark for mark in shown(explorer)["trail"]["items"] if mark["select"]]
-        assert [mark["text"] for mark in buttons] == [str(layer) for layer in range(3, 26)]
+        explorer = explore(model, images_of(2, 1, 2, 2), view="kernels", layer=str(layer))
+        here, *steps = shown(explorer)["trail"]["items"]
+        assert here["text"] == "You are here:"
+        assert [mark["text"] for mark in steps] == [str(name) for name in near]
+        for mark in steps:
+            assert mark["select"] == ({} if mark["text"] == "…" else {"layer": mark["text"]})
 
     def test_channels_are_ablated_and_put_back(self, explorer):
         send(explorer, view="ablation")
@@ -674,8 +720,13 @@ class TestExplorer:
         absent = next(digit for digit in range(10) if digit not in labels)
         explorer = explore(make_model(0), images, labels, view="top_images")
         send(explorer, target=absent)
-        said = f"none of the 3 images is of class {absent}; choose another class."
-        assert shown(explorer)["scene"]["caption"] == explorer.page.state["error"] == said
+        said = f"No image that fits is of class {absent}; choose another class."
+        assert shown(explorer)["scene"] == {  # and nowhere else
+            "content": {"items": [], "together": False, "kind": "row"},
+            "caption": said,
+            "kind": "scene",
+        }
+        assert explorer.page.state["error"] == ""
 
     def test_some_views_have_a_tab_and_the_rest_is_a_click_away(self, subject):
         explorer = explore(subject, views=("convolve", "answer"))
@@ -713,9 +764,8 @@ class TestExplorer:
 
 def test_a_cell_that_runs_again_frees_what_it_had_made(few, monkeypatch):
     parent = {"metadata": {}, "content": {"code": "explore(...)"}, "header": {"msg_id": "1"}}
-    shell = SimpleNamespace(get_parent=lambda: parent)
+    shell = SimpleNamespace(get_parent=lambda: parent, meta={})
     monkeypatch.setattr(cells, "get_ipython", lambda: shell)
-    monkeypatch.setattr(cells, "latest", {})
 
     def run_cell(request, **metadata):
         parent["header"]["msg_id"] = request
@@ -773,7 +823,7 @@ class TestSlowWork:
             assert slow.waiting.layout.display == "flex"
             slow.waiting.children[-1].click()
             assert slow.waiting.layout.display == "none"
-            assert slow.page.state["error"] == "Stopped; any change goes on with what is missing."
+            assert slow.page.state["error"] == "Stopped. Any change continues the work."
             assert not slow.selection.rank
             send(slow, image=2)  # another move does not begin it anew
             assert slow.waiting.layout.display == "none"

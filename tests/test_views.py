@@ -11,7 +11,7 @@ from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.controls import selection_after
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.scene import Bars, Lines, Maps, Scatter, Table, Text, number
-from mnist_helpers.explorer.views import VIEWS, draw, views_of
+from mnist_helpers.explorer.views import VIEWS, draw, header, views_of
 from mnist_helpers.runs.snapshots import Snapshots
 
 COLOUR = images_of(40, 3, 15, 18)
@@ -471,6 +471,9 @@ class TestTopImages:
             assert label == str(grey.labels[image].item())
             assert np.array_equal(whole.values[0], grey.images[image, 0])
             assert selected(whole) == {"image": image}
+            again = show(grey, view="top_images", layer="relu2", channel=5, image=image)[2]
+            framed = [mark.title for mark in again if isinstance(mark, Maps) and mark.framed]
+            assert framed == [whole.title]
             row, column = divmod(maps[image].argmax().item(), 14)
             top, left = max(2 * row - 3, 0), max(2 * column - 3, 0)
             box = (top, left, min(2 * row + 5, 28), min(2 * column + 5, 28))
@@ -497,7 +500,7 @@ class TestTopImages:
         assert found["mean activation by class"].emphasis == [7]
         images, labels = (tensor[:3] for tensor in few.test.tensors)
         absent = next(digit for digit in range(10) if digit not in labels)
-        with pytest.raises(InputError, match=f"none of the 3 images is of class {absent}; choose"):
+        with pytest.raises(InputError, match=f"No image that fits is of class {absent}; choose"):
             show(Subject(make_model(0), images, labels), view="top_images", target=absent)
 
     def test_only_among_those_that_the_filter_leaves(self, grey):
@@ -507,9 +510,9 @@ class TestTopImages:
             right = (model(grey.images).argmax(1) == grey.labels).nonzero().flatten()
         _, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, read="right")
         assert f"strongest in images {right[maps[right].argmax()]}" in caption
-        assert caption.endswith(" Only any digit that is read rightly.")
+        assert caption.endswith(" Only images that fit: right answers.")
         own = grey.labels[right].tolist()
-        digit = max(set(own), key=own.count)  # the one that is read rightly most often
+        digit = max(set(own), key=own.count)  # the one that is read correctly most often
         for read in ("right", "wrong"):
             fits = torch.zeros(300, dtype=torch.bool).index_fill(0, right, True)
             among = ((grey.labels == digit) & (fits == (read == "right"))).nonzero().flatten()
@@ -625,7 +628,7 @@ class TestAblation:
         found, caption, _ = show(
             grey, view="ablation", ablated=(("conv1", 3),), digit=7, read="wrong", image=0
         )
-        said = f"{chosen.sum()} of 300 images, digit 7 that is read wrongly: "
+        said = f"Accuracy on {chosen.sum()} of 300 images, digit 7, wrong answers: "
         assert f"{said}{(after[chosen] == 7).float().mean():.2%} instead of 0.00%." in caption
         shares = found["accuracy by class"].series["ablated"]
         assert shares[7] == pytest.approx((after[chosen] == 7).float().mean().item())
@@ -633,7 +636,7 @@ class TestAblation:
 
     def test_nothing_ablated_says_what_to_do(self, grey):
         found, caption, everything = show(grey, view="ablation")
-        assert "Nothing is ablated. Click a bar to put that channel to zero, in this" in caption
+        assert "Nothing is ablated. Click a bar to set that channel to zero, in this" in caption
         for title in ("probability for this image", "accuracy by class"):
             whole, ablated = found[title].series.values()
             np.testing.assert_array_equal(whole, ablated)
@@ -669,7 +672,9 @@ def test_answer(grey):
     probs = grey.network.model(grey.images[9:10]).softmax(1)[0].detach()
     bars = next(mark for mark in found.values() if isinstance(mark, Bars))
     assert bars.series["probability"] == pytest.approx(probs.numpy(), abs=1e-6)
-    assert bars.emphasis == [grey.labels[9]]
+    marked = [place for place, tick in enumerate(bars.ticks) if tick == f"{place} ✓"]
+    assert marked == [grey.labels[9]]
+    assert not bars.emphasis  # orange is what is chosen
     assert not bars.select
     assert bars.numbers == [f"{prob:.1%}" for prob in probs]
     assert np.array_equal(found["image 9"].values[0], grey.images[9, 0])
@@ -686,11 +691,11 @@ def test_a_filter_without_images_says_so(grey, few, view):
     subject = Subject(make_model(0), few.test.tensors[0][:3], few.test.tensors[1][:3])
     absent = next(digit for digit in range(10) if digit not in subject.labels)
     scene = draw(subject, Selection(view=view, digit=absent, read="wrong"))
-    text, button = scene.content.items
-    said = f"There is no image of digit {absent} that is read wrongly."
-    assert (text.text, scene.caption) == (said, said)
-    after = Selection(**{"view": view, "digit": absent, "read": "wrong", **button.select})
-    assert after == Selection(view=view)
+    assert scene.caption == f"No image fits: digit {absent}, wrong answers."
+    assert scene.content.text == "All images"  # said once
+    fields = {"view": view, "digit": absent, "read": "wrong"}
+    assert Selection(**{**fields, **scene.content.select}) == Selection(view=view)
+    assert header(subject.look(Selection(**fields))).items == []
 
 
 @pytest.fixture(scope="module")
@@ -726,7 +731,7 @@ class TestConfusion:
     def test_the_matrix_counts_and_its_cells_select_their_images(self, grey, answers):
         labels, read, _ = answers
         found, _, _ = show(grey, view="confusion")
-        table = found["images: rows true, columns as read"]
+        table = found["rows: true, columns: predicted"]
         wanted = np.zeros((10, 10))
         np.add.at(wanted, (labels, read), 1)
         np.testing.assert_array_equal(table.values, wanted)
@@ -740,7 +745,7 @@ class TestConfusion:
                 "tenth": None,
             }
             after, caption, _ = show(grey, view="confusion", **click)
-            assert after["images: rows true, columns as read"].framed_cell == cell
+            assert after["rows: true, columns: predicted"].framed_cell == cell
             count = int(wanted.ravel()[cell])
             assert caption.startswith(f"{count:,} of {len(labels):,} images")
             numbers = grey.image_numbers(Selection(**click).filter)
@@ -767,28 +772,42 @@ class TestConfusion:
     def test_bars_of_confidence(self, grey, answers):
         labels, read, confidence = answers
         found, _, _ = show(grey, view="confusion", tenth=1)
-        bars = found["how many are right; above: images"]
+        bars = found["accuracy by confidence; above: number of images"]
         assert bars.emphasis == [1]
         for tenth in range(10):
             inside = (confidence > tenth / 10) & (confidence <= (tenth + 1) / 10)
             assert selected(bars, tenth) == {"tenth": tenth}
             numbers = grey.image_numbers(Selection(tenth=tenth).filter)
             assert numbers.tolist() == np.flatnonzero(inside).tolist()
-            assert bars.numbers[tenth] == (str(inside.sum()) if inside.any() else "")
+            assert bars.numbers[tenth] == str(inside.sum())
             if inside.any():
                 right = (labels == read)[inside].mean()
-                assert bars.series["are right"][tenth] == pytest.approx(right)
+                assert bars.series["accuracy"][tenth] == pytest.approx(right)
                 mean = confidence[inside].mean()
-                assert bars.series["claim to be"][tenth] == pytest.approx(mean, abs=1e-6)
+                assert bars.series["mean confidence"][tenth] == pytest.approx(mean, abs=1e-6)
+
+    def test_the_image_that_is_chosen_is_framed(self, grey):
+        gallery = show(grey, view="confusion")[2][-1]
+        image = selected(gallery, 5)["image"]
+        assert gallery.frames == {}
+        assert show(grey, view="confusion", image=image)[2][-1].frames == {5: None}
+
+    @pytest.mark.parametrize("view", ["confusion", "neighbours"])
+    def test_of_which_weights_it_is_stands_where_others_are_chosen(self, grey, view):
+        caption = show(grey, view=view)[1]
+        note = "Shown for the weights trained, whichever are chosen."
+        assert show(grey, view=view, weights="other")[1] == f"{caption} {note}"
+        assert show(grey, view=view, weights="trained")[1] == caption
+        assert "whichever" not in show(grey, view="answer", weights="other")[1]
 
     def test_an_empty_cell_says_so_below_matrix_and_bars(self, grey, answers):
         labels, read, _ = answers
         never = next(d for d in range(10) if not ((labels == 3) & (read == d)).any())
         _, caption, marks = show(grey, view="confusion", digit=3, predicted=never, tenth=9)
-        said = f"digit 3 that is read as {never} and read with 90 to 100 % confidence"
+        said = f"digit 3, read as {never}, 90 to 100 % confidence"
         assert [type(mark) for mark in marks] == [Table, Bars, Text, Text]
         assert marks[0].framed_cell == 30 + never
-        assert marks[-1].text == f"No image is {said}."
+        assert marks[-1].text == f"No image fits: {said}."
         assert caption.startswith("0 of 300 images. ")
 
 
@@ -808,7 +827,7 @@ class TestNeighbours:
         assert scatter.framed_point == 4
         wrong = grey.network.model(grey.images).argmax(1) != grey.labels
         assert scatter.marked == wrong.nonzero().flatten().tolist()
-        near = found["most like it, by these features"]
+        near = found["most similar by these features"]
         distances = np.linalg.norm(features - features[4], axis=1)
         nearest = distances.argsort()[1:9]
         np.testing.assert_allclose(near.values, grey.images[nearest, 0], atol=1e-6)
@@ -847,7 +866,7 @@ class TestNeighbours:
         own = outputs_of(model, subject.images[3:4])["fc1"]
         distances = (outputs_of(model, images)["fc1"] - own).norm(dim=1)
         nearest = distances.argsort()[:8]
-        near = found["most like it, by these features"]
+        near = found["most similar by these features"]
         np.testing.assert_allclose(near.values, images[nearest, 0], atol=1e-6)
         assert near.labels == [str(label) for label in labels[nearest].tolist()]
 
@@ -856,7 +875,7 @@ class TestNeighbours:
         subject = Subject(make_model(0), *few.test.tensors, class_names=names)
         found, caption, _ = show(subject, view="answer", image=2)
         (bars,) = [mark for mark in found.values() if isinstance(mark, Bars)]
-        assert bars.ticks == names
+        assert [tick.removesuffix(" ✓") for tick in bars.ticks] == names
         assert f"label {names[subject.labels[2]]}, read as" in caption
         _, _, marks = show(subject, view="neighbours")
         assert marks[0].letters == list("ABCDEFGHIJ")
@@ -977,7 +996,7 @@ class TestTraining:
         assert selected(lines, 1) == {"weights": "slow, epoch 0.25"}
         right = {run: 100 * (300 - wrong[run][2]) // 300 for run in nearest}
         said = f"{right['slow']}% at slow, epoch 1; {right['fast']}% at fast, epoch 1."
-        assert caption.endswith(f"Read rightly of 300: {said}")
+        assert caption.endswith(f"Read correctly of 300 images: {said}")
 
     def test_all_that_is_right_has_a_place_and_99_5_percent_are_not_all(self, few, weights):
         moment = Snapshots([1.0], [weights["slow, epoch 1"]], {"val_loss": [1]})
@@ -987,12 +1006,12 @@ class TestTraining:
         lines = found["error on 201 images, logarithmic"]
         assert lines.series["mine"].tolist() == [0]
         assert lines.limits[0] > 0
-        assert "Read rightly of 201: 100% at mine" in caption
+        assert "Read correctly of 201 images: 100% at mine" in caption
         labels = subject.labels.clone()
         labels[7] = (labels[7] + 1) % 10
         subject = Subject(make_model(0), images, labels, runs={"mine": moment})
         _, caption, _ = show(subject, view="training")
-        assert "Read rightly of 201: 99% at mine" in caption
+        assert "Read correctly of 201 images: 99% at mine" in caption
 
     def test_what_the_networks_are_at_the_chosen_moment(self, replay, outputs, weights):
         _, _, every = show(
@@ -1070,7 +1089,7 @@ class TestTraining:
             at = selection_after(replay, at, selected(table, cell))
             walked.append(at.image)
         assert sorted(walked) == inside
-        assert "Read rightly of 300" in draw(replay, at).caption
+        assert "Read correctly of 300 images" in draw(replay, at).caption
 
     def test_a_frame_only_for_images_that_are_drawn(self, replay, monkeypatch):
         answers, points = replay.replay

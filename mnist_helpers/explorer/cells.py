@@ -3,14 +3,14 @@
 from IPython import get_ipython
 from ipywidgets import VBox
 
-# of the cells by their id, or their text where the page tells no id: request and explorers
-latest = {}
-
 
 def close_former(explorer: VBox) -> None:
     """Closes what an earlier run of this cell has made, for ipywidgets and Out would keep it."""
-    parent = getattr(get_ipython(), "get_parent", dict)()
+    shell = get_ipython()
+    parent = getattr(shell, "get_parent", dict)()
     if parent:
+        # of the cells by their id, or their text where the page tells no id: request and explorers
+        latest = shell.meta.setdefault("explorers", {})
         cell = parent["metadata"].get("cellId", parent["content"]["code"])
         request = parent["header"]["msg_id"]
         former, explorers = latest.get(cell, (request, []))

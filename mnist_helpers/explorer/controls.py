@@ -36,32 +36,32 @@ ANY = "any"  # in a list: the field is left open
 # by group, in the order in which they stand: the name of a control, and the question behind it
 GROUPS = (
     {
-        "image": "Image: Which of all images, by its number in the file?",
-        "position": "Image: Which of the images that the filter lets through?",
+        "image": "Image: Which image, by its number in the data set?",
+        "position": "Image: Which of the images that fit the choices below?",
         "digit": "Digit: Only images of this digit?",
-        "read": "Answers: All images, only those read rightly, or only those read wrongly?",
+        "read": "Answers: All images, or only those that are read correctly, or wrongly?",
         "predicted": "Read as: Only images that are read as this digit?",
-        "tenth": "Confidence: Only images that are read as surely as this?",
+        "tenth": "Confidence: Only images that are read with this confidence?",
         "disturbance": "Disturb: What is done to the image first?",
         "amount": "Amount: How much of it?",
     },
     {
         "layer": "Layer: Which step of the network?",
         "channel": "Channel: Which of the layer's maps?",
-        "row": "Row: Which line of the map, from the top?",
-        "column": "Column: Which place of that line, from the left?",
+        "row": "Row: Which row of the map, from the top?",
+        "column": "Column: Which column of the map, from the left?",
         "input_channel": "Input channel: Which of the maps that the layer reads?",
     },
     {
         "weights": "Weights: Which network answers?",
         "moment": "Moment: After how many epochs of training?",
-        "run": "Run: Which training?",
-        "speed": "Speed: How long does each stay?",
+        "run": "Run: Which training run?",
+        "speed": "Speed: How fast does it play?",
         "compare": "Compare: These weights alone, beside others, or the difference?",
-        "target": "Class: What speaks for which digit?",
+        "target": "Class: For which digit?",
         "quantity": "Show: The weights, their gradient, or their change?",
         "limits": "Colours: One scale for the layer, for all images, or for each map?",
-        "projection": "Arrange: How do many numbers become two?",
+        "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
         "stride": "Stride: How many pixels from one place to the next?",
     },
@@ -71,6 +71,7 @@ STEPS = ("layer", "amount", "moment")
 PLAIN = {  # what stands in a list where the values themselves don't tell it
     "compare": ("nothing", "side by side", "difference"),
     "limits": ("by layer", "no outliers", "by map", "by all images"),
+    "tenth": [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)],
 }
 CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
@@ -159,6 +160,8 @@ def set_changed(widget: Widget, traits: Traits) -> None:
         names.reverse()
     for name in names:
         if getattr(widget, name) != traits[name]:
+            if name == "options" and len(traits[name]) < len(widget.options):
+                widget.index = 0  # of a slider over named steps as well
             setattr(widget, name, traits[name])
 
 
@@ -192,11 +195,10 @@ def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
     moments = list(subject.moments[subject.run_of(weights)])
     epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
     near = [subject.nearest(run, weights) for run in subject.runs]
-    run = {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights}
     return {
         "moment": step_traits(epochs, moments, weights),
         "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
-        "run": run,
+        "run": {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights},
     }
 
 
@@ -223,8 +225,6 @@ def list_traits(subject: Subject, name: str, value: object) -> Traits:
     names = PLAIN.get(name, map(str, values))
     if name in CLASSES:
         names = subject.digits
-    if name == "tenth":
-        names = [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in values]
     options = list(zip(names, values, strict=True))
     if name in LEFT_OPEN:
         options.insert(0, (ANY, ANY))
@@ -244,6 +244,8 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
         return {"image": int(images[value])}
     if name in ("moment", "run"):
         return {"weights": value}
+    if value == "attribution":  # asks for the answer, whatever class was chosen elsewhere
+        return {name: value, "target": None}
     return {name: value}
 
 

@@ -32,14 +32,16 @@ class Jobs:
         self.results: dict[tuple, object] = {}
         self.running: dict[tuple, Generator[float]] = {}
 
-    def result(self, text: str, key: tuple, start: Callable[[], Generator]) -> object:
+    def result(
+        self, text: str, key: tuple, start: Callable[..., Generator], *arguments: object
+    ) -> object:
         """The result of a slow job, kept.
 
         Raises:
             Unmeasured: it is still to be done; a job that was stopped goes on.
         """
         if key not in self.results:
-            job = self.running.setdefault(key, self._keeping(key, start()))
+            job = self.running.setdefault(key, self._keeping(key, start(*arguments)))
             keep_latest(self.running, key, UNFINISHED)
             if self.defers:
                 raise Unmeasured(text, job)

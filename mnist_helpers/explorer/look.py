@@ -97,16 +97,15 @@ class Look(Selection):
     @property
     def title(self) -> str:
         """Which image it is and what the network reads in it."""
-        names = self.subject.digits
         label = ""
         if self.labelled:
-            label = f", label {names[self.subject.labels[self.image]]}"
+            label = f", label {self.subject.digits[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
             label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
         reads = "read as"
         if self.is_strange:
             reads = "no digit that it knows, nearest to"
-        nearest = f"{names[self.probs.argmax()]} with {self.probs.max():.1%}"
+        nearest = f"{self.subject.digits[self.probs.argmax()]} with {self.probs.max():.1%}"
         return f"{self.name}{label}, {reads} {nearest}"
 
     @property
@@ -138,8 +137,8 @@ class Look(Selection):
     def ranked(self, layer: str) -> np.ndarray:
         """How many images are lost without each channel; nan where it was not measured."""
         unknown = [np.nan] * self.subject.layers[layer].shape[0]
-        lost = self.subject.jobs.results.get(("ranking", layer, self.weights), unknown)
-        return np.array(lost, dtype=float)
+        key = ("ranking", layer, self.weights)
+        return np.array(self.subject.jobs.results.get(key, unknown), dtype=float)
 
     def seen(self, row: int, column: int) -> Box | None:
         """What a value of the selected layer sees of the image; None where that isn't known."""
@@ -152,19 +151,16 @@ def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, in
 
     The first of those that are as large but for rounding, which is each processor's own.
     """
-    window = []
+    axes = []
     for coordinate, size in zip(place, maps.shape, strict=True):
-        if coordinate is None:
-            window.append(slice(0, size))
-        else:
-            inside = min(coordinate, size - 1)
-            window.append(slice(inside, inside + 1))
-    values = maps[tuple(window)]
+        indices = range(size)
+        if coordinate is not None:
+            indices = [min(coordinate, size - 1)]
+        axes.append(indices)
+    values = maps[np.ix_(*axes)]
     ties = values >= values.max() - TIE * abs(values.max())
     offsets = np.unravel_index(ties.argmax(), values.shape)
-    starts = [part.start for part in window]
-    channel, row, column = np.add(starts, offsets).tolist()
-    return channel, row, column
+    return tuple(indices[offset] for indices, offset in zip(axes, offsets, strict=True))
 
 
 def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]]) -> None:
@@ -173,9 +169,8 @@ def require(values: Mapping[str, object], known: Mapping[str, Sequence[object]])
         value = values[name]
         if value is None and getattr(Selection, name, 0) is None:
             continue  # left to the view
-        is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-        is_decimal = isinstance(value, float) and not isinstance(choices[0], float)
-        if is_plain and not is_decimal and value in choices:
+        is_plain = isinstance(value, type(choices[0]) | int) and not isinstance(value, bool)
+        if is_plain and value in choices:
             continue
         rule = f"one of: {', '.join(map(str, choices))}"
         if isinstance(choices, range):

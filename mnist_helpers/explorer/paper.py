@@ -42,9 +42,6 @@ PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
 POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 180  # height of a chart, in pixels
-CHART_WIDTHS = (430, 2**15)
-AXIS = 50  # width of what stands beside the bars
-LETTER = 6  # width of one
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
 PAPER = 1000  # its width before a row wraps, in pixels
@@ -218,7 +215,8 @@ def bars_box(mark: Bars) -> OffsetBox:
 def bar_chart(mark: Bars) -> Axes:
     """Bars or lines over their ticks, in a figure in which no text is wider than its place."""
     letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
-    width = np.clip(AXIS + LETTER * letters * len(mark.ticks), *CHART_WIDTHS)
+    # 50 pixels stand beside the bars, a letter takes 6
+    width = np.clip(50 + 6 * letters * len(mark.ticks), 430, 2**15)
     ax = make_figure(width / DPI, CHART / DPI).subplots()
     draw_series = draw_bars
     if isinstance(mark, Lines):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mnist_helpers.config import InputError
 
-MOST_WEIGHT = 100  # in a kernel of one's own
+MOST_WEIGHT = 100  # in a kernel of the user's own
 Input = int | str  # the number of an image, or what is drawn, as `Selection.drawing`
 
 
@@ -25,7 +25,7 @@ class ImageFilter:
     predicted: int | None = None
     """Only images that are read as this class."""
     read: Literal["all", "right", "wrong"] = "all"
-    """Only images that are read rightly, or wrongly."""
+    """Only images that are read correctly, or wrongly."""
     tenth: int | None = None
     """Only images read with this tenth of confidence: 9 is above 90 %, up to 100 %."""
 
@@ -82,7 +82,7 @@ class Selection(ImageFilter):
     pointed: int | None = None
     """The image under the pointer."""
     kernel: tuple[float, ...] | None = None
-    """A kernel of one's own: nine numbers, row by row."""
+    """Your own kernel: nine numbers, row by row."""
     padding: Literal[0, 1] = 1
     """Zeros around the image under that kernel, in pixels."""
     stride: Literal[1, 2] = 1
@@ -127,6 +127,18 @@ class Selection(ImageFilter):
 
 
 FIELDS = [field.name for field in dataclasses.fields(Selection)]
+
+
+def selected(fields: dict[str, object]) -> Selection:
+    """A selection of these fields.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    for name in fields:
+        if name not in FIELDS:
+            raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
+    return Selection(**fields)
 
 
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:

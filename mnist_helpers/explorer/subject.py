@@ -227,30 +227,29 @@ class Subject:
         if projection == "PCA":
             return principal(self.features)
         text = f"Arranging {len(self.images):,} images by t-SNE"
-        return self.jobs.result(text, ("t-SNE",), partial(neighbour_map, self.features))
-
-    @property
-    def logits(self) -> Tensor:
-        """What the model answers to all images, (N, classes)."""
-        return self.hidden_and_logits[1]
+        return self.jobs.result(text, ("t-SNE",), neighbour_map, self.features)
 
     @cached_property
     def labels(self) -> Tensor:
         """The classes of the images, as given, or as read where none were."""
         if self.given is None:
-            return self.logits.argmax(dim=1)
+            return self.hidden_and_logits[1].argmax(dim=1)
         return self.given
 
     @cached_property
     def predictions(self) -> Predictions:
         """The model's answers to all images."""
-        return Predictions(self.logits, self.labels)
+        return Predictions(self.hidden_and_logits[1], self.labels)
 
     def stats(self, weights: str) -> dict[str, activations.ActivationStats]:
         """How every layer answers to all images."""
-        text = f"Measuring {len(self.images):,} images"
-        start = partial(activations.activation_stats, self.networks[weights], self.images)
-        return self.jobs.result(text, ("stats", weights), start)
+        return self.jobs.result(
+            f"Measuring {len(self.images):,} images",
+            ("stats", weights),
+            activations.activation_stats,
+            self.networks[weights],
+            self.images,
+        )
 
     @cached(64)
     def class_means(self, layer: str, weights: str) -> np.ndarray:
@@ -262,18 +261,23 @@ class Subject:
         stats = self.stats(weights)[layer]
         group, place = divmod(channel, TOGETHER)
         channels = torch.arange(stats.max.shape[1]).split(TOGETHER)[group]
-        network = self.networks[weights]
-        start = partial(
-            activations.maximize_activation, network, layer, self.images, stats, channels
+        images = self.jobs.result(
+            f"Making images that excite {layer}",
+            ("maximized", layer, weights, group),
+            activations.maximize_activation,
+            self.networks[weights],
+            layer,
+            self.images,
+            stats,
+            channels,
         )
-        text = f"Making images that excite {layer}"
-        return self.jobs.result(text, ("maximized", layer, weights, group), start)[place].numpy()
+        return images[place].numpy()
 
     def lost_without_each(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
         text = f"Ablating the channels of {layer} one by one"
-        start = partial(self.ablation(weights).lost_without_each, layer)
-        return self.jobs.result(text, ("ranking", layer, weights), start)
+        start = self.ablation(weights).lost_without_each
+        return self.jobs.result(text, ("ranking", layer, weights), start, layer)
 
     def best(self, run: str) -> str:
         """The moment of a run that ends its best epoch."""
@@ -293,7 +297,7 @@ class Subject:
     def replay(self) -> tuple[dict[str, Predictions], dict[str, np.ndarray]]:
         """The answers of every moment to all images, and where it puts the first of them."""
         text = f"Reading {len(self.images):,} images at {len(self.networks)} moments of training"
-        return self.jobs.result(text, ("replay",), partial(replay_job, self))
+        return self.jobs.result(text, ("replay",), replay_job, self)
 
     def other(self, weights: str) -> str:
         """The weights to compare with: the first other ones, or the same where there are none."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
+from threading import RLock
 
 import anywidget
 import matplotlib
@@ -28,11 +29,20 @@ from mnist_helpers.explorer.controls import (
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
-from mnist_helpers.explorer.scene import Maps, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.selection import FIELDS, Selection
+from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table
+from mnist_helpers.explorer.selection import Selection, selected
 from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views import VIEWS, View, draw, header, shown, trail, views_of
+from mnist_helpers.explorer.views import (
+    VIEW_NAMES,
+    VIEWS,
+    View,
+    draw,
+    header,
+    shown,
+    trail,
+    views_of,
+)  # fmt: skip
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
@@ -50,15 +60,13 @@ def classic_script() -> str:
     for name, palette in PALETTES.items():
         pixels = matplotlib.colormaps[palette](levels, bytes=True)
         palettes[name] = pixels.view("<u4").ravel().tolist()
-    scripts = [PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS]
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
-    return "\n".join([constants, *scripts])
+    return "\n".join([constants, *(PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS)])
 
 
 def page_script() -> str:
     """The same as the widget's module."""
-    render = "export default { render: ({ model, el }) => mount(model, el) };"
-    return f"{classic_script()}\n{render}"
+    return classic_script() + "\nexport default { render: ({ model, el }) => mount(model, el) };"
 
 
 class Page(anywidget.AnyWidget):
@@ -76,6 +84,8 @@ class Explorer(VBox):
         controls: the widgets that change it, by field, to link, restyle and lay out anew.
     """
 
+    # one for all, which can be linked: JupyterLab brings messages of two widgets in two threads
+    lock = RLock()
     selection = traitlets.Instance(Selection)
 
     def __init__(
@@ -121,47 +131,54 @@ class Explorer(VBox):
         for widget in self.parts:
             widget.close()
         self.subject = None
-        self.scene = None
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
-        require({"view": proposal.value.view}, {"view": list(VIEWS)})
+        require({"view": proposal.value.view}, VIEW_NAMES)
         self.subject.check(proposal.value)
         return proposal.value
 
     @traitlets.observe("selection")
     def show(self, change: object = None) -> None:
-        """Draws the open view; what is slow and may wait is begun, and drawn when it is done."""
-        error = ""
+        """Draws the open view, and brings tabs and controls in line with it."""
+        with self.lock:
+            self.scene = self.drawn()
+            look = self.subject.look(shown(self.selection))
+            parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
+            text, numbers = encoded(parts)
+            self.page.state = {  # first, for each message to the page takes its time
+                "view": self.selection.view,
+                "title": VIEWS[self.selection.view].title,
+                "is_drawing": self.selection.drawing is not None,
+                "shown": text,
+                "numbers": numbers,
+                "call": repr(self),
+                "error": "",
+                "serial": self.serial,
+            }
+            self.is_showing = True
+            try:
+                set_changed(self.tabs, self.tab_traits())
+                self.panel.show(look)
+            finally:
+                self.is_showing = False
+
+    def drawn(self) -> Scene:
+        """The scene of the open view; what is slow and may wait is begun, and drawn when done."""
         try:
-            self.scene = draw(self.subject, self.selection)
+            scene = draw(self.subject, self.selection)
             self.waiting.add_class("aside")  # a job goes on for another view
+            return scene
         except Unmeasured as slow:
             self.waiting.remove_class("aside")
-            self.begin(slow)
-            if self.page.state.get("view") != self.selection.view:
-                self.scene = Scene(Text(text=f"{slow} …"), f"{slow} …")
+            if self.task:
+                self.task.cancel()
+            self.task = asyncio.ensure_future(self.work(slow))
+            if self.page.state.get("view") == self.selection.view:
+                return self.scene
+            return Scene(Row([]), f"{slow} …")
         except InputError as wrong:
-            error = str(wrong)
-            self.scene = Scene(Text(text=error, size="strong"), error)
-        look = self.subject.look(shown(self.selection))
-        text, numbers = encoded({"header": header(look), "trail": trail(look), "scene": self.scene})
-        self.page.state = {  # first, for each message to the page takes its time
-            "view": self.selection.view,
-            "title": VIEWS[self.selection.view].title,
-            "is_drawing": self.selection.drawing is not None,
-            "shown": text,
-            "numbers": numbers,
-            "call": repr(self),
-            "error": error,
-            "serial": self.serial,
-        }
-        self.is_showing = True
-        try:
-            set_changed(self.tabs, self.tab_traits())
-            self.panel.show(look)
-        finally:
-            self.is_showing = False
+            return Scene(Row([]), str(wrong))
 
     def tab_traits(self) -> Traits:
         """The tabs: those that were asked for, and all where another view is open."""
@@ -171,28 +188,28 @@ class Explorer(VBox):
             views[MORE] = View("More views", "What else can be looked at?", draw, ())
         else:
             self.views = ()
-        options = tuple((view.title, name) for name, view in views.items())
-        tooltips = [view.question for view in views.values()]
-        return {"tooltips": tooltips, "options": options, "value": self.selection.view}
+        return {
+            "tooltips": [view.question for view in views.values()],
+            "options": tuple((view.title, name) for name, view in views.items()),
+            "value": self.selection.view,
+        }
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
-        if name == "view" and change.new == MORE:
-            self.views = ()
-            self.show()
-        elif not self.is_showing:
-            self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
+        with self.lock:  # until what another thread shows is shown
+            if name == "view" and change.new == MORE:
+                self.views = ()
+                self.show()
+            elif not self.is_showing:
+                self.receive({"select": changes_of(self.subject, self.selection, name, change.new)})
 
     def receive(self, content: dict[str, object]) -> None:
-        """Changes a part of the selection, as a control or a click on the page asks for it.
-
-        What is slow is left to the event loop. A message without a part only nudges the server.
-        """
+        """Changes a part of the selection, as a control or a click asks for it; or is a nudge."""
         try:
             if "select" not in content:
                 return
-            self.serial = int(content.get("serial", self.serial))
-            with self.subject.jobs.deferring():
+            with self.lock, self.subject.jobs.deferring():
+                self.serial = int(content.get("serial", self.serial))
                 before = self.selection
                 if "reset" in content["select"]:
                     after = dataclasses.replace(self.start, view=before.view)
@@ -207,31 +224,29 @@ class Explorer(VBox):
             self.say(f"{type(wrong).__name__}: {wrong}")
             raise
 
-    def begin(self, slow: Unmeasured) -> None:
-        """Goes on with a job in small steps, between which the kernel answers the page."""
-        if self.task:
-            self.task.cancel()
-        self.task = asyncio.ensure_future(self.work(slow))
-
     async def work(self, slow: Unmeasured) -> None:
-        """Does a job, telling how far it is, and draws the view again."""
+        """Does a job in small steps, between which the kernel answers, and draws the view again."""
         self.task_text.value = str(slow)
         self.waiting.layout.display = "flex"
-        for fraction in slow.job:
+        while True:
+            with self.lock:  # a step at a time, in whichever thread
+                fraction = next(slow.job, None)
+            if fraction is None:
+                break
             self.progress.value = fraction
             await asyncio.sleep(0)
         self.waiting.layout.display = "none"
-        with self.subject.jobs.deferring():
+        with self.lock, self.subject.jobs.deferring():
             self.show()
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
+        with self.lock, self.subject.jobs.deferring():  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
         self.waiting.layout.display = "none"
-        self.say("Stopped; any change goes on with what is missing.")
+        self.say("Stopped. Any change continues the work.")
 
     def say(self, error: str) -> None:
         """Tells on the page what is wrong, beside what it shows."""
@@ -247,10 +262,7 @@ class Explorer(VBox):
 
 
 def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
-    """Scenes as JSON for the page, and the arrays in them, to which it refers by number.
-
-    Arrays of more than `most` bytes together are rounded to half precision.
-    """
+    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes."""
     arrays: list[np.ndarray] = []
 
     def plain(item: object) -> dict[str, object]:
@@ -302,7 +314,7 @@ def explore(
             arguments += ", others"
         subject = Subject(model, images, labels, others)
     for view in views:
-        require({"view": view}, {"view": list(VIEWS)})
+        require({"view": view}, VIEW_NAMES)
         selection.setdefault("view", view)
     return Explorer(subject, selected(selection), arguments, views)
 
@@ -321,15 +333,3 @@ def still(
     at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))
-
-
-def selected(fields: dict[str, object]) -> Selection:
-    """A selection of these fields.
-
-    Raises:
-        InputError: there is no such field.
-    """
-    for name in fields:
-        if name not in FIELDS:
-            raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
-    return Selection(**fields)

@@ -54,16 +54,15 @@ function layBars(view, mark, names) {
     return make("div", "group", area, make("small", "tick", tick));
   });
   const [across, down] = mark.axes;
-  const legend = names.map((name) => make("span", "", make("b"), name));
   view.plot = make("div", "plot", ...groups);
   view.scale = make("div", "scale");
   view.body.replaceChildren(
     view.scale,
     view.plot,
     make("div", "axis down", down),
-    make("div", "axis across", across)
+    make("div", "axis across", across),
+    make("div", "legend", ...names.map((name) => make("span", "", make("b"), name)))
   );
-  if (names.length > 1) view.body.append(make("div", "legend", ...legend));
   view.element.classList.toggle("several", names.length > 1);
   view.describe = describeBars;
   view.plot.ariaLabel = mark.title || down || "bars";
@@ -102,7 +101,7 @@ function drawScatter(view, mark) {
   view.items[0].ariaLabel = mark.title;
   const { canvas } = view;
   canvas.width = canvas.height = mark.side * devicePixelRatio;
-  canvas.style.width = canvas.style.height = `${mark.side}px`;
+  canvas.style.width = `${mark.side}px`;
   const pen = canvas.getContext("2d");
   pen.scale(devicePixelRatio, devicePixelRatio);
   pen.font = "9px sans-serif";
@@ -118,7 +117,9 @@ function drawScatter(view, mark) {
     pen.stroke();
   });
   const [x, y] = pointAt(view, view.caret);
-  Object.assign(view.caretBox.style, { left: `${x - 7}px`, top: `${y - 7}px` });
+  // in percent, for it may be drawn smaller
+  view.caretBox.style.left = `${(100 * x) / mark.side}%`;
+  view.caretBox.style.top = `${(100 * y) / mark.side}%`;
   view.caretBox.hidden = mark.framed_point === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
 }
@@ -163,14 +164,15 @@ function imageOfPoint({ select }, index) {
 /** The point of the least cost, if it is below `limit`; `cost` is a function of its place. */
 function cheapest(view, cost, limit) {
   const costs = view.mark.classes.map((_, i) => cost(pointAt(view, i)));
-  const least = costs.reduce((a, b) => Math.min(a, b));
+  const least = Math.min(...costs);
   return least < limit ? costs.indexOf(least) : null;
 }
 
 /** The point nearest to the pointer, if it is near. */
 function pointUnder(view, { clientX, clientY }) {
-  const box = view.canvas.getBoundingClientRect();
-  const distance = ([x, y]) => Math.hypot(box.left + x - clientX, box.top + y - clientY);
+  const { left, top, width } = view.canvas.getBoundingClientRect();
+  const zoom = width / view.mark.side;
+  const distance = ([x, y]) => Math.hypot(left + zoom * x - clientX, top + zoom * y - clientY);
   const index = cheapest(view, distance, 8);
   return index === null ? null : { index };
 }
@@ -179,8 +181,7 @@ function pointUnder(view, { clientX, clientY }) {
 function pointTowards(view, key) {
   if (key === "Home") return 0;
   if (key === "End") return view.mark.classes.length - 1;
-  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const [across, down] = ways[key];
+  const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
   const here = pointAt(view, view.caret);
   const cost = ([x, y]) => {
     const along = (x - here[0]) * across + (y - here[1]) * down;

@@ -1,7 +1,7 @@
 // The page of an explorer: the open view and what is said of it, around a host's state.
 
-const HINT = `Click or press Enter to select; arrow keys move between maps, \
-Shift + arrow keys between values.`;
+const HINT = `Click or press Enter to choose (orange). Arrow keys move between maps, \
+with Shift between values.`;
 
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
@@ -68,7 +68,6 @@ function mount(host, el) {
   const answer = () => {
     sender.flush();
     show();
-    sender.nudge(1000);
   };
   parts.reset.onclick = () => sender.select({ reset: true });
   parts.copy.onclick = async () => {

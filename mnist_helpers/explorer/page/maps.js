@@ -38,8 +38,7 @@ function layMaps(view, mark) {
     canvas.style.width = `${canvas.width * mark.zoom}px`;
     return make("div", "sheet", canvas);
   });
-  const labelled = (sheet) => make("div", "map", make("span", "label"), sheet);
-  const cells = joined ? sheets : sheets.map(labelled);
+  const cells = joined ? sheets : sheets.map((sheet) => make("div", "map", make("span", "label"), sheet));
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
   grid.style.setProperty("--columns", columns);
   const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
@@ -111,7 +110,7 @@ function pixelOfLevel(mark, values, index) {
 
 /** The same for values that are themselves red, green and blue in [0, 1]. */
 function pixelOfColours(mark, values) {
-  const byte = (value) => Math.max(0, Math.min(255, Math.round(255 * value)));
+  const byte = (value) => Math.round(255 * value);
   return (at) => {
     const [red, green, blue] = values.subarray(3 * at, 3 * at + 3);
     if (red !== red) return 0;
@@ -238,7 +237,7 @@ function describeMaps({ mark, values, layout }, { index, row, column }) {
 
 /** One value or colour as text, or the range of many; nan is no value. */
 function valuesText(values, depth = 1) {
-  const numbers = Array.from(values).filter((value) => !Number.isNaN(value));
+  const numbers = [...values].filter((value) => value === value);
   const text = (value) => numberText(value, digitsOf(values));
   if (numbers.length === 0) return "no value";
   if (values.length === depth) return numbers.map(text).join(", ");

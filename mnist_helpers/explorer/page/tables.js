@@ -13,7 +13,7 @@ function bindItems(view, items, columns) {
   };
   view.move = (_, key) => items[step(key, view.here().index, items.length, columns)].focus();
   if (!selects(view.mark)) return;
-  const rove = (to) => items.forEach((item, i) => (item.tabIndex = i === to ? 0 : -1));
+  const rove = (to) => items.forEach((item, i) => (item.tabIndex = (i === to) - 1));
   items.forEach((item, i) => focusable(item, { onfocus: () => rove(i) }));
   rove(0);
 }
@@ -32,10 +32,10 @@ function drawTable(view, mark) {
   }
   view.table.ariaLabel = mark.title || "numbers";
   const shades = mark.shades ? decode(mark.shades) : view.values;
-  const top = Math.max(1e-9, largestSize(shades));
+  const top = largestSize(shades) || 1;
   mark.texts.flat().forEach((text, i) => {
     const cell = view.items[i];
-    const share = Number.isFinite(shades[i]) ? Math.abs(shades[i]) / top : 0;
+    const share = Math.abs(shades[i]) / top;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "" || text === "·");
@@ -71,43 +71,55 @@ function layTable(view, mark) {
 
 /** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
 function makeEditable(view, cell, { row, column }) {
-  const input = focusable(make("input"), { type: "number", step: 0.1 });
-  input.ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
+  const ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
+  const input = focusable(make("input"), { ariaLabel, title: "Type a number, drag it, or use arrow keys." });
   const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
   const select = () => {
-    const numbers = view.items.map((item) => item.firstChild.valueAsNumber);
+    const numbers = view.items.map(numberIn);
     if (!numbers.every(isNumber)) return;
     view.context.complain("");
     view.context.pick({ [view.mark.edit]: numbers });
   };
-  let from = null;
-  input.onpointerdown = ({ clientX, clientY, pointerId }) => {
-    input.setPointerCapture(pointerId);
-    from = { place: clientX - clientY, value: input.valueAsNumber || 0 };
-  };
-  input.onpointermove = ({ clientX, clientY }) => {
-    if (!from) return;
-    const steps = Math.round((clientX - clientY - from.place) / DRAG);
-    const value = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, from.value + steps / 10));
-    if (steps === 0 || value === input.valueAsNumber) return;
-    input.value = Number(value.toFixed(4));
+  const add = (tenths, value = numberIn(cell) || 0) => {
+    const inside = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, value + tenths / 10));
+    input.value = numberText(inside, 4);
     select();
   };
-  input.onlostpointercapture = () => (from = null);
+  let from;
+  const tenthsAt = ({ clientX, clientY }) => Math.round((clientX - clientY) / DRAG);
+  input.onpointerdown = (event) => {
+    input.setPointerCapture(event.pointerId);
+    from = (numberIn(cell) || 0) - tenthsAt(event) / 10;
+    differs(input, tenthsAt(event));
+  };
+  input.onpointermove = (event) => {
+    const isDragged = input.hasPointerCapture(event.pointerId);
+    if (isDragged && differs(input, tenthsAt(event))) add(tenthsAt(event), from);
+  };
   input.oninput = select;
   input.onchange = () => {
-    if (isNumber(input.valueAsNumber)) return;
+    if (isNumber(numberIn(cell))) return;
     view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
   };
-  input.onkeydown = (event) => event.stopPropagation();
+  input.onkeydown = (event) => {
+    event.stopPropagation();
+    if (event.key === "ArrowUp") add(1);
+    if (event.key === "ArrowDown") add(-1);
+  };
   cell.replaceChildren(input);
 }
 
+/** The number in a cell that can be edited, with either minus; nothing typed is none. */
+function numberIn({ firstChild: input }) {
+  return Number(input.value.replace("−", "-") || NaN);
+}
+
 /** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
-function showNumber({ firstChild: input }, value, context) {
-  const isSame = Math.abs(input.valueAsNumber - value) < 1e-5;
+function showNumber(cell, value, context) {
+  const input = cell.firstChild;
+  const isSame = Math.abs(numberIn(cell) - value) < 1e-5;
   if (isSame || (input.dataset.shown && context.busy())) return;
-  input.value = Number(value.toPrecision(4));
+  input.value = numberText(value, 4);
   input.dataset.shown = true;
 }
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look, require
-from mnist_helpers.explorer.scene import Column, Row, Scene, Text
+from mnist_helpers.explorer.scene import Row, Scene, Text
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views.answers import EVERY, confusion, neighbours
@@ -61,7 +61,7 @@ VIEWS = {
     ),
     "arithmetic": View(
         "Arithmetic",
-        "How does one value come about?",
+        "How is one value computed?",
         arithmetic,
         (*PLACE, "input_channel"),
     ),
@@ -80,10 +80,13 @@ VIEWS = {
     "ablation": View("Ablation", "What is lost without a channel?", ablation, IMAGE),
     "answer": View("Answer", "How sure is the network?", answer, DISTURBED),
     "confusion": View(
-        "Confusion", "What is taken for what?", confusion, ("image", "predicted", "tenth")
+        "Confusion",
+        "Which digits are mistaken for which?",
+        confusion,
+        ("image", "predicted", "tenth"),
     ),
     "neighbours": View(
-        "Neighbours", "Which images are alike to the network?", neighbours, ("image", "projection")
+        "Neighbours", "Which images look alike to the network?", neighbours, ("image", "projection")
     ),
     "drawing": View("Draw", "What is your own digit read as?", drawing, ("drawing", "weights")),
     "convolve": View(
@@ -129,19 +132,26 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     require({"view": selection.view}, VIEW_NAMES)
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
-        remedy = f"give a Subject {view.needs}, such as {{'mine': load_snapshots(path)}}"
-        raise InputError(f"the view {selection.view} needs {view.needs}; {remedy}.")
+        raise InputError(
+            f"the view {selection.view} needs {view.needs}; give a Subject {view.needs}, "
+            "such as {'mine': load_snapshots(path)}."
+        )
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
-        images = filter_text(subject, selection.filter)
-        text = f"There is no image of {images}."
-        button = Text(text="All images", select=EVERY)
-        return Scene(Column([Text(text=text, size="strong"), button]), text)
-    return view.draw(subject.look(shown(selection)))
+        text = f"No image fits: {filter_text(subject, selection.filter)}."
+        return Scene(Text(text="All images", select=EVERY), text)
+    look = subject.look(shown(selection))
+    scene = view.draw(look)
+    if selection.weights in (None, look.weights):
+        return scene
+    note = f" Shown for the weights {look.weights}, whichever are chosen."
+    return replace(scene, caption=scene.caption + note)
 
 
 def header(look: Look) -> Row:
-    """The image, small, and the answer, large."""
+    """The image, small, and the answer, large; nothing where the filter lets nothing through."""
+    if not look.image_mask.any():
+        return Row([])
     answer = look.subject.digits[look.probs.argmax()]
     if look.is_strange:
         answer = "no digit"
@@ -150,11 +160,15 @@ def header(look: Look) -> Row:
 
 
 def trail(look: Look) -> Row:
-    """The way from the image to the answer, as far as it is near: a button for each layer."""
+    """The way from the image to the answer: a button for its ends, and for each layer near by."""
     if "layer" not in VIEWS[look.view].fields:
         return Row([])
     names = list(look.maps)
     place = names.index(look.layer)
-    near = names[max(place - AROUND, 0) : place + AROUND + 1]
-    steps = [Text(text=name, select={"layer": name}, framed=name == look.layer) for name in near]
-    return Row([Text(text="You are here:"), *steps])
+    steps = [Text(text="You are here:")]
+    for index, name in enumerate(names):
+        if index in (0, len(names) - 1) or abs(index - place) <= AROUND:
+            steps.append(Text(text=name, select={"layer": name}, framed=name == look.layer))
+        elif steps[-1].select:
+            steps.append(Text(text="…"))
+    return Row(steps)

@@ -1,4 +1,4 @@
-"""All answers at once: what is taken for what, how surely, and which images lie near."""
+"""All answers at once: which digits are mistaken for which, how surely, and what looks alike."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
 
 def confusion(look: Look) -> Scene:
-    """What is taken for what, how sure the answers are, and the images that the filter leaves."""
+    """Which digits are mistaken for which, how surely, and the images that the filter leaves."""
     subject = look.subject
     images = subject.image_numbers(look.filter)
     order = subject.predictions.losses[images].argsort(descending=True, stable=True)
@@ -24,7 +24,7 @@ def confusion(look: Look) -> Scene:
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
     images = images[order.numpy()][:GALLERY].tolist()
-    pictures = Text(text=f"No image is {filter_text(subject, look.filter)}.", size="strong")
+    pictures = Text(text=f"No image fits: {filter_text(subject, look.filter)}.", size="strong")
     if images:
         pictures = gallery(
             subject.images,
@@ -33,6 +33,7 @@ def confusion(look: Look) -> Scene:
             columns=12,
             title=title,
             labels=[answer_text(look, image) for image in images],
+            frames={place: None for place, image in enumerate(images) if image == look.image},
             select={"image": images, "view": ["pipeline"] * len(images)},
         )
     framed_cell = None
@@ -41,8 +42,8 @@ def confusion(look: Look) -> Scene:
     cells = matrix(look, subject.predictions, framed_cell)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
-    accuracy = f"{subject.predictions.accuracy:.2%} of all are read rightly"
-    return Scene(Column([charts, pictures]), f"{title}. {accuracy}.")
+    caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
+    return Scene(Column([charts, pictures]), caption)
 
 
 def answer_text(look: Look, image: int) -> str:
@@ -75,13 +76,13 @@ def matrix(
         rows=look.subject.digits,
         columns=look.subject.digits,
         framed_cell=framed_cell,
-        title="images: rows true, columns as read",
+        title="rows: true, columns: predicted",
         select=select,
     )
 
 
 def by_confidence(look: Look) -> Bars:
-    """How often answers are right, and claim to be, by tenths of confidence."""
+    """How often answers are right, and how sure they are, by tenths of confidence."""
     answers = look.subject.predictions
     bins = reliability(answers.confidence, answers.correct, 10)
     count = np.where(bins.counts, bins.counts, np.nan)
@@ -90,12 +91,12 @@ def by_confidence(look: Look) -> Bars:
         emphasis = [look.tenth]
     return Bars(
         ticks=[str(percent) for percent in range(10, 101, 10)],
-        series={"are right": bins.right / count, "claim to be": bins.claimed / count},
+        series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
         axis={"0%": 0.0, "100%": 1.0},
         axes=("Confidence up to %", ""),
-        numbers=[f"{images:,}" if images else "" for images in bins.counts.tolist()],
+        numbers=[f"{images:,}" for images in bins.counts.tolist()],
         emphasis=emphasis,
-        title="how many are right; above: images",
+        title="accuracy by confidence; above: number of images",
         select={"tenth": INDEX},
     )
 
@@ -127,7 +128,7 @@ def neighbours(look: Look) -> Scene:
         hovers="pointed",
         side=400,
         title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
-        notes=["A ring: read wrongly."],
+        notes=["A ring marks an image that is read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
@@ -151,6 +152,6 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
         places,
         64,
         columns=4,
-        title="most like it, by these features",
+        title="most similar by these features",
         labels=[subject.digits[label] for label in labels[places]],
     )

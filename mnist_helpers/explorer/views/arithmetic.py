@@ -51,8 +51,10 @@ def sentence(look: Look, sums: Arithmetic) -> str:
     if sums.kernel is None:
         first = number(sums.patch.flat[0].item())
         return SENTENCES[sums.rule].format(value=value, first=first, channel=look.channel)
-    total = number(sums.partial_sums.sum().item())
-    text = f"sum of all products {total} + bias {number(sums.bias)} = {value}"
+    text = (
+        f"sum of all products {number(sums.partial_sums.sum().item())} "
+        f"+ bias {number(sums.bias)} = {value}"
+    )
     if sums.rectified:
         text += f"; ReLU makes it {number(max(sums.value, 0.0))}"
     return text

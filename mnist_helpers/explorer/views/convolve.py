@@ -14,7 +14,7 @@ PRESETS = {
     "outline": (-1, -1, -1, -1, 8, -1, -1, -1, -1),
     "sharpen": (0, -1, 0, -1, 5, -1, 0, -1, 0),
     "blur": (0.1,) * 9,
-    "nothing new": (0, 0, 0, 0, 1, 0, 0, 0, 0),
+    "identity": (0, 0, 0, 0, 1, 0, 0, 0, 0),
 }
 SIDE = 196  # of the image, in pixels
 
@@ -51,10 +51,11 @@ def convolve(look: Look) -> Scene:
     )
     steps = products(patches[row, column], kernel, {}, edit="kernel")
     presets = [Text(text=name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
-    sizes = f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}"
-    options = f"padding {look.padding}, stride {look.stride}: {sizes}"
-    value = f"row {row}, column {column}: {number(output[row, column])}"
-    caption = f"{look.name} with a kernel of one's own, {options}. Framed: {value}."
+    caption = (
+        f"{look.name} with your own kernel, padding {look.padding}, stride {look.stride}: "
+        f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}. "
+        f"Framed: row {row}, column {column}: {number(output[row, column])}."
+    )
     images = Row([image, result, learned(look)])
     return Scene(Column([images, steps, Row(presets)]), caption)
 

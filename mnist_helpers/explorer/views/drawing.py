@@ -38,7 +38,7 @@ def drawing(look: Look) -> Scene:
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
     own, *_ = subject.networks  # tell what is alike, whatever weights answer
-    bars = probability_bars(look, [int(look.probs.argmax())], look.title)
+    bars = probability_bars(look, emphasis=[int(look.probs.argmax())], title=look.title)
     features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
     beside = Column([bars, Row(pictures)])
     below = Row([passed(look), alike(look, features)])

@@ -1,6 +1,7 @@
 """What speaks for an answer: images that excite a channel, pixels, and channels that are missed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,17 +22,17 @@ from mnist_helpers.metrics import Predictions
 
 TOP = 8  # images that are shown
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
-HINT = "Nothing is ablated. Click a bar to put that channel to zero, in this view alone"
+HINT = "Nothing is ablated. Click a bar to set that channel to zero, in this view only"
 
 
 def answer(look: Look) -> Scene:
     """An image and the probability of each class."""
-    emphasis = []
+    names = [*look.subject.digits]
     title = "probability"
     if look.labelled:
-        emphasis = [int(look.subject.labels[look.image])]
-        title = "probability of each digit; orange: the label"
-    bars = probability_bars(look, emphasis, title)
+        names[look.subject.labels[look.image]] += " ✓"
+        title = "probability of each digit; ✓: the label"
+    bars = replace(probability_bars(look, title=title), ticks=names)
     image = picture(look.pixels, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
@@ -51,21 +52,21 @@ def top_images(look: Look) -> Scene:
         subset = f" of class {name}"
         emphasis = [digit]
         if not mask.any():
-            count = f"none of the {int(look.image_mask.sum()):,} images"
-            raise InputError(f"{count} is of class {name}; choose another class.")
+            raise InputError(f"No image that fits is of class {name}; choose another class.")
     images = look.stats.top_images(look.channel, TOP, mask).tolist()
     columns = [top_image(look, image) for image in images]
     start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
     ascent = subject.maximized(look.layer, look.weights, look.channel)
-    columns.append(excited(look, start, ascent, title="gradient ascent", notes=[f"from {start}"]))
+    columns.append(
+        excited(look, start, ascent, title="gradient ascent", notes=[f"from image {start}"])
+    )
     names = ", ".join(map(str, images[:4]))
-    place = f"{look.layer}, channel {look.channel}"
     caption = (
-        f"{place}: strongest in images {names}{subset}, by the value above each. "
-        f"{driving(look, means)}"
+        f"{look.layer}, channel {look.channel}: strongest in images {names}{subset}, "
+        f"by the value above each. {driving(look, means)}"
     )
     if not look.image_mask.all():
-        caption += f" Only {filter_text(subject, look.filter)}."
+        caption += f" Only images that fit: {filter_text(subject, look.filter)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
     charts = Row(bars, together=True)
     return Scene(Column([Row(columns), charts]), caption)
@@ -96,10 +97,10 @@ def excited_channels(look: Look, digit: int) -> Bars:
     top = float(heights.max()) or 1.0
     return Bars(
         ticks=[str(channel) for channel in channels],
-        series={"mean above that of all classes": heights},
+        series={"mean above the average of all classes": heights},
         limits=(0.0, top),
         axis={"0": 0.0, number(top, ".2g"): top},
-        axes=(f"Channel of {look.layer}", "Mean above all"),
+        axes=(f"Channel of {look.layer}", "Mean above average"),
         numbers=[number(height, ".2g") for height in heights.tolist()],
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
@@ -109,11 +110,13 @@ def excited_channels(look: Look, digit: int) -> Bars:
 
 def top_image(look: Look, image: int) -> Column:
     """One of the images that excite the channel most."""
-    value = number(look.stats.max[image, look.channel].item(), ".2f")
-    title = f"{value}, label {look.subject.digits[look.subject.labels[image]]}"
+    title = (
+        f"{number(look.stats.max[image, look.channel].item(), '.2f')}, "
+        f"label {look.subject.digits[look.subject.labels[image]]}"
+    )
     values = look.subject.images[image].numpy()
-    select = {"image": image}
-    return excited(look, image, values, title=title, notes=[f"image {image}"], select=select)
+    fields = {"title": title, "notes": [f"image {image}"], "framed": image == look.image}
+    return excited(look, image, values, select={"image": image}, **fields)
 
 
 def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Column:
@@ -189,14 +192,16 @@ def ablation(look: Look) -> Scene:
     accuracies = [by_class(look, full_answers), by_class(look, answers)]
     chances = paired(look, "probability for this image", [full_probs, probs])
     classes = paired(look, "accuracy by class", accuracies)
-    accuracy = answers.correct[look.image_mask].double().mean()
-    counts = f"{int(look.image_mask.sum()):,} of {len(look.image_mask):,} images"
-    facts = f"{counts}, {filter_text(subject, look.filter)}: {accuracy:.2%}"
+    mask = look.image_mask
+    facts = (
+        f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
+        f"{filter_text(subject, look.filter)}: {answers.correct[mask].double().mean():.2%}"
+    )
     text = f"{HINT}. {facts}"
     items = [Text(text=HINT, size="strong")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
-        full_accuracy = full_answers.correct[look.image_mask].double().mean()
+        full_accuracy = full_answers.correct[mask].double().mean()
         channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
         items = [Text(text="All channels on", select={"ablate": None})]
@@ -227,8 +232,8 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
 def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
-    counts = [look.ranked(layer) for layer in look.subject.network.convolutions]
-    all_counts = np.nan_to_num(np.concatenate(counts))
+    convolutions = look.subject.network.convolutions
+    all_counts = np.nan_to_num(np.concatenate([*map(look.ranked, convolutions)]))
     low = min(all_counts.min(), 0)
     high = max(all_counts.max(), 9)
     title = f"{name}: images lost without one channel"
@@ -240,7 +245,7 @@ def ranking_bars(look: Look, name: str) -> Bars:
         limits=(log_height(low).item(), log_height(high).item()),
         axis={f"{count:,}": log_height(count).item() for count in COUNTS if count <= high},
         axes=(f"Channel of {name}", "Images lost"),
-        numbers=[number(count, ".0f") for count in lost.tolist()],
+        numbers=[number(count, ",.0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.ablated if layer == name],
         title=title,
         select={"ablate": [[name, channel] for channel in range(len(lost))]},

@@ -117,9 +117,10 @@ def kernels(look: Look) -> Scene:
     quantity = QUANTITIES[look.quantity].format(
         weights=look.weights, other=look.other, count=len(look.subject.images[:FEW])
     )
-    shape = f"{outs} × {ins} kernels of {height} × {width}"
-    scale = limits_text(limits, look.limits)
-    caption = f"{name}: {shape}, {quantity}, {scale}. Output channel {channel} is chosen."
+    caption = (
+        f"{name}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
+        f"{limits_text(limits, look.limits)}. Output channel {channel} is chosen."
+    )
     if name != look.layer:
         caption = f"{look.layer} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)

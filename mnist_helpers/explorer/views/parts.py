@@ -187,11 +187,11 @@ def class_bars(
     )
 
 
-def probability_bars(look: Look, emphasis: Sequence[int], title: str) -> Bars:
+def probability_bars(look: Look, **fields: object) -> Bars:
     """The probability of each class, from 0 to 1."""
-    series = {"probability": look.probs}
     axes = ("Predicted digit", "Probability")
-    return class_bars(look, ".1%", series, axes=axes, emphasis=emphasis, title=title)
+    series = {"probability": look.probs}
+    return class_bars(look, ".1%", series, axes=axes, **fields)
 
 
 def value_box(look: Look) -> Box:
@@ -218,17 +218,13 @@ def selected_value(look: Look) -> str:
 
 def filter_text(subject: Subject, only: ImageFilter) -> str:
     """A filter in words."""
-    text = "any digit"
-    if only.digit is not None:
-        text = f"digit {subject.digits[only.digit]}"
     conditions = []
+    if only.digit is not None:
+        conditions.append(f"digit {subject.digits[only.digit]}")
     if only.read != "all":
-        conditions.append(f"read {only.read}ly")
+        conditions.append(f"{only.read} answers")
     if only.predicted is not None:
         conditions.append(f"read as {subject.digits[only.predicted]}")
     if only.tenth is not None:
-        low = 10 * only.tenth
-        conditions.append(f"read with {low} to {low + 10} % confidence")
-    if conditions:
-        text += f" that is {' and '.join(conditions)}"
-    return text
+        conditions.append(f"{10 * only.tenth} to {10 * only.tenth + 10} % confidence")
+    return ", ".join(conditions) or "any digit"

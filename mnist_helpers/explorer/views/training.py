@@ -25,7 +25,7 @@ def training(look: Look) -> Scene:
         name = subject.nearest(run, look.weights)
         networks.append(network(replace(look, weights=name)))
         shares.append(f"{100 * answers[name].correct.sum() // len(subject.images)}% at {name}")
-    read = f"Read rightly of {len(subject.images):,}: {'; '.join(shares)}"
+    read = f"Read correctly of {len(subject.images):,} images: {'; '.join(shares)}"
     return Scene(Column([curves(look), Row(networks)]), f"{look.title} at {look.weights}. {read}.")
 
 

@@ -17,11 +17,14 @@ function readingRow(look) {
   const example = IMAGES[at.image].map((value) => value * LAB.std + LAB.mean);
   const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(example, 28, 28) });
   if (at.drawing !== null) {
-    const bars = probabilityBars(probs, indexOfLargest(probs), title);
+    const bars = probabilityBars(probs, { title, emphasis: [indexOfLargest(probs)] });
     return row(pad, column(bars, preparationRow(look)));
   }
-  const all = "probability of each digit; orange: the label";
-  const bars = probabilityBars(probs, LAB.labels[at.image], all);
+  const label = LAB.labels[at.image];
+  const bars = probabilityBars(probs, {
+    title: "probability of each digit; ✓: the label",
+    ticks: DIGIT_NAMES.with(label, `${label} ✓`),
+  });
   const chosen = row(picture(image, 196, { title: name.toLowerCase() }), bars);
   return row(pad, column(text(INVITATION, { size: "strong" }), chosen));
 }

@@ -127,17 +127,16 @@ function classTable({ maps }, layer, fields) {
   });
 }
 
-/** A bar for the probability of each digit, one of them pointed out. */
-function probabilityBars(probs, digit, title) {
+/** A bar for the probability of each digit. */
+function probabilityBars(probs, fields) {
   return markOf("bars", {
     ticks: DIGIT_NAMES,
     series: { probability: array(probs, 10) },
     axis: { "0.0%": 0, "100.0%": 1 },
     axes: ["Predicted digit", "Probability"],
     numbers: Array.from(probs, percent),
-    emphasis: [digit],
     select: { layer: SOFTMAX, channel: "@index" },
-    title,
+    ...fields,
   });
 }
 
