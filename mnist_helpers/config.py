@@ -107,8 +107,8 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        is_number = isinstance(value, int | float)  # which is no text; a list may be class names
-        if (kind in (bool, int, float) and value is not None) or (kind is str and is_number):
+        is_list = isinstance(value, list)  # for a text, such as the names of classes
+        if value is not None and not (is_list and kind is str):
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:

@@ -173,21 +173,3 @@ def class_report(predictions: Predictions) -> dict[str, Tensor]:
         "recall": right / labelled,
         "F1": 2 * right / (labelled + answered),
     }
-
-
-def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
-    """The `count` commonest mistakes as (true, predicted, images), commonest first.
-
-    Those as common as the last of them are there, too.
-
-    Raises:
-        InputError: `count` is below 1.
-    """
-    if count < 1:
-        raise InputError(f"{count} mistakes were asked for, but it must be at least 1.")
-    mistakes = matrix.clone().fill_diagonal_(0).flatten()
-    order = mistakes.argsort(descending=True, stable=True)
-    least = max(int(mistakes[order[:count][-1]]), 1)
-    return [
-        (*divmod(i, len(matrix)), int(mistakes[i])) for i in order.tolist() if mistakes[i] >= least
-    ]

@@ -12,7 +12,6 @@ from mnist_helpers.metrics import (
     class_report,
     confusion_matrix,
     evaluate,
-    most_confused,
 )
 
 
@@ -92,20 +91,6 @@ def test_evaluate_asks_in_the_precision_of_the_model_and_keeps_each_mode(few, dt
     assert torch.allclose(answers.probs, model(images.to(dtype)).softmax(1).float(), atol=5e-3)
     assert torch.equal(answers.labels, few.test.tensors[1])
     assert [model.training, model.conv1.training, model.conv2.training] == [True, True, False]
-
-
-def test_most_confused_leaves_out_the_diagonal_and_what_never_happened():
-    matrix = torch.zeros(10, 10, dtype=torch.long)
-    matrix[4, 4], matrix[4, 9], matrix[7, 2] = 100, 3, 5
-    assert most_confused(matrix, 5) == [(7, 2, 5), (4, 9, 3)]
-    assert most_confused(matrix, 1) == [(7, 2, 5)]
-    matrix[0, 1] = matrix[8, 3] = 3
-    ties = [(7, 2, 5), (0, 1, 3), (4, 9, 3), (8, 3, 3)]
-    assert most_confused(matrix, 2) == ties  # all that are as common as the second
-    assert matrix[4, 4] == 100
-    assert most_confused(matrix, 101) == ties  # more than there are cells
-    with pytest.raises(InputError, match="at least 1"):
-        most_confused(matrix, 0)
 
 
 def test_the_earliest_of_equal_epochs_is_best():

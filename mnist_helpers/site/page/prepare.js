@@ -38,13 +38,17 @@ function crop({ height, width, values }) {
 /** For each of `count` places those of `size` that it averages (Pillow's box filter). */
 function spans(size, count) {
   const scale = size / count;
-  const width = Math.max(scale, 1);
-  return range(count).map((place) =>
-    range(size).filter((at) => {
-      const distance = (at - (place + 0.5) * scale + 0.5) / width;
+  const support = Math.max(scale, 1) / 2;
+  return range(count).map((place) => {
+    const middle = (place + 0.5) * scale;
+    const first = Math.max(0, Math.floor(middle - support + 0.5));
+    const end = Math.min(size, Math.floor(middle + support + 0.5));
+    const isInside = (at) => {
+      const distance = (at - middle + 0.5) / (2 * support);
       return distance > -0.5 && distance <= 0.5;
-    }),
-  );
+    };
+    return range(end - first, first).filter(isInside);
+  });
 }
 
 /** A smaller grid, each of its numbers the mean of those that it covers. */
