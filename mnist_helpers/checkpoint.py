@@ -198,8 +198,7 @@ def load_checkpoint(
             f"(sha256 {sums[0][:12]}…); {remedy}."
         )
     model.load_state_dict(weights)
-    if "no_digit" in card:  # which a drawing is held to, too
-        model.no_digit = card["no_digit"]["limit"]
+    model.no_digit = card.get("no_digit", {"limit": 0})["limit"]  # which a drawing is held to, too
     # channels_last is faster for convolutions on a CPU
     return model.to(select_device(device), memory_format=torch.channels_last).eval(), card
 

@@ -48,9 +48,9 @@ def parse(args: Sequence[str]) -> object:
         # by its name: a value may be the default's, and yet not the run's
         others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
         if others:
-            remedy = "for more epochs or other options train anew"
+            remedy = "for more epochs or other options start a new run"
             raise InputError(
-                f"{', '.join(others)} can't stand beside --resume: a run goes on as it was "
+                f"{', '.join(others)} can't be combined with --resume: a run continues as it was "
                 f"configured, with a learning rate planned to its last epoch; {remedy}."
             )
     return command

@@ -74,7 +74,7 @@ def select_device(name: str) -> "torch.device":
         if name != "auto":
             what = f"device is {name!r:.80}, but this machine can't use it ({reason})"
             raise InputError(f"{what}; use auto.") from error
-        log.warning("%s can't compute here (%s); the CPU does", device, reason)
+        log.warning("%s can't compute here (%s); using the CPU", device, reason)
         return torch.device("cpu")
 
 
@@ -207,7 +207,7 @@ class Config:
             rule = "False where there are more than 250 epochs"
             raise InputError(f"snapshots is True, but must be {rule}.")
         if self.num_workers and select_device(self.device).type != "cpu":
-            rule = "0 on an accelerator, where the images are already"
+            rule = "0 on an accelerator, because the images are there already"
             raise InputError(f"num_workers is {self.num_workers}, but must be {rule}.")
         if self.device not in ("auto", "cpu"):  # which every machine has
             select_device(self.device)

@@ -112,8 +112,8 @@ def load_digits(path: Path) -> list[Digit]:
     ink = find_ink(pixels)
     if ink is None:
         raise InputError(
-            f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
-            "ink on its ground."
+            f"{path} shows no digit: it is nearly all one colour; give a picture with dark ink on "
+            "a light ground, or the reverse."
         )
     digits = []
     for part in split_ink(ink):
@@ -122,7 +122,7 @@ def load_digits(path: Path) -> list[Digit]:
         if right - left > WIDEST * (bottom - top):
             raise InputError(
                 f"{path} shows something from {left} to {right} that is wider than a digit and "
-                "can't be parted; leave room between digits."
+                "can't be separated; leave room between digits."
             )
         digits.append(Digit(prepare(part).image, [left, top, right, bottom]))
     return digits

@@ -135,7 +135,7 @@ def as_logits(answers: Tensor) -> Tensor:
     if answers.shape[1] == 1:
         remedy = "let it answer with two, such as torch.cat([1 - p, p], dim=1) of a probability p"
         raise InputError(
-            f"the model answers each image with one number, not one a class; {remedy}."
+            f"the model answers each image with one number, not one per class; {remedy}."
         )
     sums = answers.sum(dim=1)
     if answers.min() < 0:
@@ -143,7 +143,7 @@ def as_logits(answers: Tensor) -> Tensor:
     if torch.allclose(sums, torch.ones_like(sums), atol=ROUNDING):
         return answers.clamp(min=SMALLEST).log()
     if 0.5 < answers.max() <= 1:
-        remedy = "let it answer with what goes into its sigmoids, or with a softmax of that"
+        remedy = "let it return the inputs of its sigmoids, or a softmax of them"
         raise InputError(
             f"the model answers with numbers from 0 to 1 that don't sum to 1; {remedy}."
         )

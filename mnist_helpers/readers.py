@@ -170,7 +170,7 @@ def read_idx(path: Path) -> np.ndarray:
     told = f"md5 sum {checksum(content)}"
     if originals:
         told += f", not {originals[0]}"
-    with decoding(path, f"({told}) is no whole IDX file", REMEDY):
+    with decoding(path, f"({told}) is not a complete IDX file", REMEDY):
         *packed, content = contents = unpacked(content)
         if packed and originals and set(originals).isdisjoint(map(checksum, contents)):
             raise InputError(f"{path} is not the original ({told}); {REMEDY}.")
@@ -180,7 +180,7 @@ def read_idx(path: Path) -> np.ndarray:
         shape = np.frombuffer(content, ">u4", content[3], 4).tolist()
         values = np.frombuffer(content, kind, offset=4 + 4 * len(shape))
         if len(values) != math.prod(shape):
-            raise ValueError(f"its header says {shape}, its length otherwise")
+            raise ValueError(f"its header says {shape}, but its length does not match")
         values = values.reshape(shape).astype(kind.strip(">"))
         if len(shape) == 2:
             values = values[:, 0]  # QMNIST tells where a digit is from, too

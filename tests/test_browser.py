@@ -345,7 +345,7 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     wrong = int((~subject.predictions.correct).sum())
     assert float(desk.slider("Image").get_attribute("aria-valuemax")) == wrong - 1
     desk.choose("Digit", "0")
-    desk.says("No image fits: digit 0, wrong answers.")
+    desk.says("No image matches: digit 0, wrong answers.")
     index = desk.number()
     index.fill("600")  # hidden by the filter, which goes away
     index.press("Enter")

@@ -132,7 +132,7 @@ def test_what_is_no_digit_is_said(capsys, seven, tmp_path):
     letter.save(tmp_path / "k.png")
     code, out, err = run(capsys, "predict", seven, tmp_path / "k.png")
     assert (code, out.count("\n")) == (2, 1)
-    assert f"{tmp_path / 'k.png'} shows no digit that it knows from " in err
+    assert f"the network recognises no digit in {tmp_path / 'k.png'} from " in err
     assert err.endswith("); if two digits touch there, leave room between them.\n")
     shutil.copy(CHECKPOINT_PATH, tmp_path / "own.pth")  # without a card, which has the limit
     code, out, err = run(

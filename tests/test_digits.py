@@ -167,7 +167,7 @@ EMPTY = draw_sheet(ground=230)
     "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE]
 )
 def test_an_empty_sheet_is_refused_however_it_is_lit(tmp_path, sheet):
-    with pytest.raises(InputError, match="shows no digit: it is of nearly one colour"):
+    with pytest.raises(InputError, match="shows no digit: it is nearly all one colour"):
         found(sheet, tmp_path / "empty.png")
 
 
@@ -221,8 +221,8 @@ def test_an_empty_sheet_is_named(tmp_path, ink, seen):
     with pytest.raises(InputError) as caught:
         read(stroke(240, ink, 240), path)
     assert str(caught.value) == (
-        f"{path} shows no digit: it is of nearly one colour; give a picture with dark or light "
-        "ink on its ground."
+        f"{path} shows no digit: it is nearly all one colour; give a picture with dark ink on "
+        "a light ground, or the reverse."
     )
 
 

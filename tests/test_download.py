@@ -169,7 +169,7 @@ def test_without_a_mirror_that_has_it_one_sentence_says_what_to_do(
     with pytest.raises(InputError, match=told) as error:
         download(nearly)
     raw = nearly / "MNIST" / "raw"
-    assert str(error.value).startswith(f"{LABELS} can't be had (http://127.0.0.1:")
+    assert str(error.value).startswith(f"{LABELS} can't be downloaded (http://127.0.0.1:")
     assert f"copy MNIST's four files into {raw} (in the collection, git" in str(error.value)
     assert LABELS not in files(nearly)
     with pytest.raises(InputError, match="mnist-helpers download"):  # no part is taken for data
@@ -180,7 +180,7 @@ def test_offline_the_command_ends_at_once(capsys, module, tmp_path, monkeypatch)
     monkeypatch.setattr(module.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     code, out, err = run(capsys, "download", "--data-dir", tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "train-images-idx3-ubyte.gz can't be had (http://127.0.0.1:9/: " in err
+    assert "train-images-idx3-ubyte.gz can't be downloaded (http://127.0.0.1:9/: " in err
     code, _, err = run(capsys, "download", "--data-dir", "/dev/null/x")
     assert (code, err.count("\n")) == (2, 1)
     assert "can't be written (Not a directory); choose another data_dir" in err

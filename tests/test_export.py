@@ -184,7 +184,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, splits, monkeypatch
     spoil(monkeypatch)
     out = tmp_path / f"x.{kind}"
     out.write_text("an older one")
-    with pytest.raises(InputError, match=f"answers otherwise than PyTorch, by up to {by}") as error:
+    with pytest.raises(InputError, match=f"differs from PyTorch by up to {by}") as error:
         export_checkpoint(CHECKPOINT_PATH, kind, out, splits.test.tensors[0][:20])
     assert str(out) in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == [out.name]

@@ -659,7 +659,8 @@ def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp
     )  # fmt: skip
     assert_one_sentence(
         ended(process), out.with_suffix(".err").read_text(),
-        "a process that loads batches failed (DataLoader worker", "lower num_workers, 0 needs none",
+        "a process that loads batches failed (DataLoader worker",
+        "lower num_workers (0 starts no process)",
     )  # fmt: skip
     (folder,) = runs.iterdir()
     config, state = load_run(folder)

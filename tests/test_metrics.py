@@ -78,7 +78,7 @@ def test_probabilities_are_not_made_softer(answers):
         assert as_logits(values) is values
     with pytest.raises(InputError, match="from 0 to 1 that don't sum to 1; let it"):
         as_logits(logits.sigmoid())
-    with pytest.raises(InputError, match="one number, not one a class; let it answer with"):
+    with pytest.raises(InputError, match="one number, not one per class; let it answer with"):
         as_logits(torch.rand(4, 1))
 
 

@@ -282,7 +282,7 @@ def test_generated_weights_are_taken_or_refused_in_a_sentence(lab, subject, coun
             assert answer["isSame"], i
             continue
         taken += 1
-        assert said == f"{name} is read: the slider now ends with its network.", (i, said)
+        assert said == f"{name} was loaded: its network is now at the end of the slider.", (i, said)
         with torch.inference_mode():
             logits = model(subject.images[3:4])[0].numpy()
         found = np.array(answer["logits"], float)
@@ -450,7 +450,7 @@ def pictures():
         gif + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02D\x01\x00;",
         large,
     )
-    faint = "shows no digit: it is of nearly one colour."
+    faint = "shows no digit: it is nearly all one colour."
     bad["dot.png"] = (saved(Image.new("L", (1, 1)), "PNG"), faint)
     bad["white\n<b>.png"] = (saved(Image.new("RGB", (90, 50), "white"), "PNG"), faint)
     bad["clear.png"] = (saved(Image.new("RGBA", (90, 50), (0, 0, 0, 0)), "PNG"), faint)

@@ -328,7 +328,7 @@ def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
         (nn.Sequential(nn.Flatten(), nn.Linear(810, 2)), "Sequential has no nn.Conv2d"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), r"Sequential doesn't take an image \(3, 15, 18\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), "Sequential must answer with one tensor of logits"),
-        (Overwriting(), "Overwriting answers otherwise when taken apart"),
+        (Overwriting(), "Overwriting answers differently when taken apart"),
     ],
 )
 def test_models_that_will_not_do(model, message):

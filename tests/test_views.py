@@ -691,7 +691,7 @@ def test_a_filter_without_images_says_so(grey, few, view):
     subject = Subject(make_model(0), few.test.tensors[0][:3], few.test.tensors[1][:3])
     absent = next(digit for digit in range(10) if digit not in subject.labels)
     scene = draw(subject, Selection(view=view, digit=absent, read="wrong"))
-    assert scene.caption == f"No image fits: digit {absent}, wrong answers."
+    assert scene.caption == f"No image matches: digit {absent}, wrong answers."
     assert scene.content.text == "All images"  # said once
     fields = {"view": view, "digit": absent, "read": "wrong"}
     assert Selection(**{**fields, **scene.content.select}) == Selection(view=view)
@@ -807,7 +807,7 @@ class TestConfusion:
         said = f"digit 3, read as {never}, 90 to 100 % confidence"
         assert [type(mark) for mark in marks] == [Table, Bars, Text, Text]
         assert marks[0].framed_cell == 30 + never
-        assert marks[-1].text == f"No image fits: {said}."
+        assert marks[-1].text == f"No image matches: {said}."
         assert caption.startswith("0 of 300 images. ")
 
 

@@ -43,6 +43,6 @@ def download_file(path: Path, md5: str) -> None:
         except (OSError, RuntimeError, HTTPException) as error:
             failures.append(f"{mirror}: {error}")
     raise InputError(
-        f"{path.name} can't be had ({'; '.join(failures)}); try again later, or copy MNIST's four "
-        f"files into {path.parent} (in the collection, git restore MNIST-Data)."
+        f"{path.name} can't be downloaded ({'; '.join(failures)}); try again later, or copy "
+        f"MNIST's four files into {path.parent} (in the collection, git restore MNIST-Data)."
     )

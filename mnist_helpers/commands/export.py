@@ -98,7 +98,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         content = make(kind, model, about)
         difference = (ask(kind, content, images) - model(images)).abs().max().item()
     if not difference <= TOLERANCE:  # as nan is not, either
-        answers = f"answers otherwise than PyTorch, by up to {difference:.1e} a logit"
+        answers = f"differs from PyTorch by up to {difference:.1e} per logit"
         raise InputError(f"{out} {answers}, and was not kept; choose another format.")
     write_files({out: content})
     return difference

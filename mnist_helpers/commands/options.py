@@ -23,7 +23,7 @@ class Train:
     preset: Literal["quick", "best"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
-    """Folder of an interrupted run, which goes on as it was configured, without another option."""
+    """Folder of an interrupted run, which continues as it was configured; give no other option."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Predict:
     images: Positional[tuple[Path, ...]]
     """PNG, JPEG or other pictures, folders of them, or patterns such as "*.png"."""
     json: bool = False
-    """Write a JSON object a line for each picture: file, digits, error."""
+    """Write one JSON object per picture, each on its own line: file, digits, error."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
     device: Device = Config.device
 
@@ -70,7 +70,7 @@ class Visualize:
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir
     seed: int = Config.seed
-    """Of the random weights beside the trained ones."""
+    """Seed of the random weights that are shown beside the trained ones."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Notebooks:
     parameters: UseAppendAction[
         Annotated[tuple[tuple[str, str], ...], arg(aliases=["-p"], metavar="NAME VALUE")]
     ] = ()
-    """A value for their parameters cells, again for each; a notebook takes those it knows."""
+    """A value for a parameter, again for each; a notebook uses those that it knows."""
     output_dir: Path = PROJECT_DIR / "outputs"
     """Where the executed notebooks go."""
     timeout: int = 600

@@ -83,4 +83,6 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
         texts.append(f"{digit} ({100 * first:.1f} %; next {other}, {100 * second:.1f} %)")
     if strange:
         remedy = "if two digits touch there, leave room between them"
-        raise InputError(f"{path} shows no digit that it knows {' and '.join(strange)}; {remedy}.")
+        raise InputError(
+            f"the network recognises no digit in {path} {' and '.join(strange)}; {remedy}."
+        )

@@ -50,7 +50,10 @@ def checked_images(images: Tensor | np.ndarray, model: object = None) -> Tensor:
     # SimpleCNN's have nothing darker than black paper, at -0.424, if they are not disturbed
     if low >= 0 or (hasattr(model, "no_digit") and low < -0.43 and high <= 1):
         ends = f"from {low:g} to {high:g}"
-        log.warning("the images go %s, so they aren't normalised; was the model trained so?", ends)
+        log.warning(
+            "the images range %s, so they aren't normalised; was the model trained on such images?",
+            ends,
+        )
     return images.float()
 
 

@@ -35,7 +35,7 @@ def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[
         InputError: there are too many runs, or others as well.
     """
     if others or len(runs) > 2:
-        raise InputError("give one or two runs, and no others beside them.")
+        raise InputError("give one or two runs, and do not give others as well.")
     weights: dict[str, dict[str, Tensor]] = {}
     for run, snapshots in runs.items():
         weights.update(zip(moments(run, snapshots), snapshots.weights, strict=True))

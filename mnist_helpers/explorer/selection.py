@@ -72,7 +72,7 @@ class Selection(ImageFilter):
     ablated: tuple[tuple[str, int], ...] = ()
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False
-    """Whether every channel is measured by what is lost without it."""
+    """Whether to measure what is lost without each channel."""
     disturbance: str = "none"
     """What is done to the image before the network reads it."""
     amount: float | None = None

@@ -90,7 +90,9 @@ class Subject:
         self.networks = {name: self.network}
         for other, weights in others.items():
             if other in self.networks:
-                raise InputError(f"others has {other!r}, the model's own; give it another name.")
+                raise InputError(
+                    f"others uses the name {other!r}, which is the model's own; give another."
+                )
             what = f"The state_dict {other!r}"
             require_fit(what, weights, self.network.model, "give a state_dict of this model")
             self.networks[other] = self.network.with_weights(weights)

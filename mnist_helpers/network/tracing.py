@@ -179,8 +179,8 @@ class Network:
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
         if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
-            remedy = "write x = x + y for what it does in place, use no chance and no other image"
-            raise InputError(f"{kind} answers otherwise when taken apart; {remedy}.")
+            remedy = "replace steps in place (x = x + y), and use no randomness and no other image"
+            raise InputError(f"{kind} answers differently when taken apart; {remedy}.")
         return interpreter.env
 
     @torch.inference_mode()

@@ -50,7 +50,7 @@ def owned(folder: Path) -> Iterator[None]:
                 unfinished.unlink()
             yield
     except Timeout as error:
-        remedy = "wait for its end, or start a run of its own"
+        remedy = "wait until it ends, or start a separate run"
         raise InputError(f"{folder} is in use by another process; {remedy}.") from error
 
 

@@ -31,7 +31,7 @@ async function loadPicture(pad, file) {
   const { canvas } = pen;
   pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const image = pen.getImageData(0, 0, canvas.width, canvas.height);
-  if (!toInk(image)) return complain(`${name} shows no digit: it is of nearly one colour.`);
+  if (!toInk(image)) return complain(`${name} shows no digit: it is nearly all one colour.`);
   pen.putImageData(image, 0, 0);
   change(pad, [pictureItem(canvas)]);
 }

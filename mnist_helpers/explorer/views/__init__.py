@@ -138,13 +138,13 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         )
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
-        text = f"No image fits: {filter_text(subject, selection.filter)}."
+        text = f"No image matches: {filter_text(subject, selection.filter)}."
         return Scene(Text(text="All images", select=EVERY), text)
     look = subject.look(shown(selection))
     scene = view.draw(look)
     if selection.weights in (None, look.weights):
         return scene
-    note = f" Shown for the weights {look.weights}, whichever are chosen."
+    note = f" This view always shows the weights {look.weights}."
     return replace(scene, caption=scene.caption + note)
 
 

@@ -24,7 +24,7 @@ def confusion(look: Look) -> Scene:
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
     images = images[order.numpy()][:GALLERY].tolist()
-    pictures = Text(text=f"No image fits: {filter_text(subject, look.filter)}.", size="strong")
+    pictures = Text(text=f"No image matches: {filter_text(subject, look.filter)}.", size="strong")
     if images:
         pictures = gallery(
             subject.images,

@@ -19,10 +19,10 @@ SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
     "max": "the largest is {value}",
     "mean": "the mean is {value}",
     "relu": "max(0, {first}) = {value}",
-    "copy": "taken over as it is: {value}",
+    "copy": "copied unchanged: {value}",
     "add": "the sum is {value}",
     "softmax": "exp of logit {channel}, divided by the sum of all, is {value}",
-    "": "it reads {first} at this place and puts out {value}",
+    "": "its input here is {first}, its output {value}",
 }
 
 
@@ -47,7 +47,7 @@ def sentence(look: Look, sums: Arithmetic) -> str:
     """The rule that makes the value, with its numbers."""
     value = number(sums.value)
     if not sums.patch.size:
-        return f"{look.subject.layers[look.layer].op} puts out {value}"
+        return f"{look.subject.layers[look.layer].op} gives {value}"
     if sums.kernel is None:
         first = number(sums.patch.flat[0].item())
         return SENTENCES[sums.rule].format(value=value, first=first, channel=look.channel)
@@ -89,13 +89,13 @@ def read_tables(look: Look, sums: Arithmetic, patch_channel: int) -> list[Item]:
             names = look.subject.digits
         if len(values) > 1:
             names = ()
-        return [Table(values=values, columns=names, title="reads")]
+        return [Table(values=values, columns=names, title="input")]
     patch = sums.patch[patch_channel]
     framed_cell = None
     if sums.rule == "max":
         framed_cell = int(np.nanargmax(patch))
     select = patch_select(sums, patch_channel)
-    return [Table(values=patch, title="reads", select=select, framed_cell=framed_cell)]
+    return [Table(values=patch, title="input", select=select, framed_cell=framed_cell)]
 
 
 def patch_select(sums: Arithmetic, patch_channel: int) -> dict[str, object]:

@@ -183,7 +183,7 @@ function drawSlider() {
 /** Takes other weights from the first of the reader's files; what is wrong with it is said. */
 async function takeWeights([file]) {
   if (!file) return;
-  let sentence = "is read: the slider now ends with its network.";
+  let sentence = "was loaded: its network is now at the end of the slider.";
   try {
     if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
     networks.set(null, readSafetensors(await file.arrayBuffer()));

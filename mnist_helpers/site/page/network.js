@@ -138,7 +138,7 @@ function readSafetensors(buffer) {
   // where one tensor ends the next begins, so every bound is there twice
   const bounds = [0, ...places, buffer.byteLength - start].sort((a, b) => a - b);
   const isPacked = bounds.every((bound, i) => bound === bounds[i ^ 1]);
-  if (!isPacked) throw new Error("its numbers overlap, or it holds others");
+  if (!isPacked) throw new Error("its numbers overlap, or it holds extra data");
   return weights;
 }
 
@@ -150,7 +150,7 @@ function readHeader(buffer) {
     const header = JSON.parse(decoder.decode(buffer.slice(8, start)));
     return { header: Object(header), start };
   } catch {
-    throw new Error("it is no .safetensors file, or only a part");
+    throw new Error("it is not a .safetensors file, or is incomplete");
   }
 }
 

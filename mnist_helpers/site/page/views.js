@@ -171,7 +171,7 @@ function layerStep(look, { name, shape, notes }) {
 const RULES = {
   MaxPool2d: (value) => `the largest is ${value}`,
   ReLU: (value, first) => `max(0, ${first}) = ${value}`,
-  Flatten: (value) => `taken over as it is: ${value}`,
+  Flatten: (value) => `copied unchanged: ${value}`,
   Softmax: (value, _, { channel }) =>
     `exp of logit ${channel}, divided by the sum of all, is ${value}`,
 };
@@ -231,7 +231,7 @@ function arithmeticScene(look) {
 /** The rule that makes the value, with its numbers. */
 function sentence({ at, value }, { patch, sums, bias }) {
   const { op, name } = LAYERS[at.layer];
-  if (!patch.length) return `${op} puts out ${number(value)}`;
+  if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sumOf(sums));
   const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
@@ -263,10 +263,10 @@ function readTables({ at }, place) {
   if (op === "Softmax") {
     const values = place.patch.flat();
     const columns = values.map((_, i) => String(i));
-    return [table(inRows(values), { title: "reads", columns })];
+    return [table(inRows(values), { title: "input", columns })];
   }
   const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
-  return [patchTable(place, patch, 0, { title: "reads", framed_cell })];
+  return [patchTable(place, patch, 0, { title: "input", framed_cell })];
 }
 
 /** Numbers at the places of a patch; a click on one goes to it in the layer that is read. */
