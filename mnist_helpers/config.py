@@ -112,8 +112,9 @@ def check_parameters() -> None:
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:
-                rule = f"must be of type {kind.__name__}"
-                raise InputError(f"{name} is {value!r:.80}, but {rule}.") from error
+                raise InputError(
+                    f"{name} is {value!r:.80}, but must be of type {kind.__name__}."
+                ) from error
 
 
 def make_path(kind: type[Path], value: object) -> Path:

@@ -191,9 +191,9 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
             "publish is 'no', but must be of type bool",
         ),
         (["notebooks", "-p", "epochs", "2.5"], "epochs is '2.5', but must be of type int"),
-        (["train", "--resume", "r", "--epochs", "2"], "--epochs can't stand beside --resume"),
+        (["train", "--resume", "r", "--epochs", "2"], "--epochs can't be combined with --resume"),
         (["train", "--no-snapshots", "--resume=r", "--seed=0"], "--no-snapshots, --seed=0 can't"),
-        (["train", "--resume", "r", "--preset", "best"], "for more epochs or other options train"),
+        (["train", "--resume", "r", "--preset", "best"], "for more epochs or other options start"),
         (["notebooks", "--save", "-p", "epochs", "1"], "either save or parameters"),
     ],
 )

@@ -97,14 +97,14 @@ def test_an_accelerator_that_can_not_add_up_is_told(caplog, monkeypatch):
     monkeypatch.setattr(torch, "ones", fail)
     assert select_device("auto") == torch.device("cpu")
     reason = "CUDA error: no kernel image"
-    assert caplog.messages == [f"cuda can't compute here ({reason}); the CPU does"]
+    assert caplog.messages == [f"cuda can't compute here ({reason}); using the CPU"]
     with pytest.raises(InputError, match=rf"^device is 'cuda', but .* \({reason}\); use auto"):
         select_device("cuda")
 
 
 def test_worker_processes_are_for_the_cpu(monkeypatch):
     monkeypatch.setattr("mnist_helpers.config.select_device", torch.device)
-    rule = r"^num_workers is 2, but must be 0 on an accelerator, where"
+    rule = r"^num_workers is 2, but must be 0 on an accelerator, because"
     with pytest.raises(InputError, match=rule):
         Config(num_workers=2, device="cuda")
     assert Config(num_workers=2, device="cpu").num_workers == 2

@@ -144,8 +144,8 @@ class TestSubject:
         for scale, shift, ends in ((1, 0, "0 to 1"), (255, 0, "0 to 255"), (2, -1, "-1 to 1")):
             images = (scale * pixels.clamp(0) + shift).double().round(decimals=6)
             Subject(make_model(), images)
-            sentence = "so they aren't normalised; was the model trained so?"
-            assert caplog.messages == [f"the images go from {ends}, {sentence}"]
+            sentence = "so they aren't normalised; was the model trained on such images?"
+            assert caplog.messages == [f"the images range from {ends}, {sentence}"]
             caplog.clear()
 
     def test_the_model_stays_in_its_mode(self, few):
@@ -274,7 +274,10 @@ class TestSubject:
         [
             ({"old": 5}, "The state_dict 'old' is no state_dict .*, but a int; give a state_dict"),
             ({"old": {"conv1.weight": 5}}, "'old' is no state_dict .*, but a dict"),
-            ({"trained": make_model(1).state_dict()}, "others has 'trained', the model's own"),
+            (
+                {"trained": make_model(1).state_dict()},
+                "others uses the name 'trained', the model's own",
+            ),
         ],
     )
     def test_others_that_will_not_do(self, few, others, complaint):
@@ -975,7 +978,10 @@ class TestRuns:
         assert "at slow, epoch 0; " in shown(explorer)["scene"]["caption"]
 
     def test_runs_that_will_not_do(self, few, runs):
-        (snapshots, _), complaint = runs.runs.values(), "give one or two runs, and no others"
+        (snapshots, _), complaint = (
+            runs.runs.values(),
+            "give one or two runs, and do not give others",
+        )
         with pytest.raises(InputError, match=complaint):
             Subject(make_model(0), *few.test.tensors, {"b": {}}, runs=runs.runs)
         with pytest.raises(InputError, match=complaint):

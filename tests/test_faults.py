@@ -561,7 +561,7 @@ def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_p
     (folder / ".state.pt.1.part").write_text("being written")
     before = contents(folder)
     code, _, err = command(tmp_path / "said", "train", "--resume", folder)
-    assert_one_sentence(code, err, f"{folder} is in use by another process; wait for its end")
+    assert_one_sentence(code, err, f"{folder} is in use by another process; wait until it ends")
     assert contents(folder) == before
     other.kill()
     ended(other)

@@ -178,7 +178,7 @@ def test_two_gigabytes_out_of_two_megabytes(tmp_path, size):
     content = packed_zeros(struct.pack(">4B3I", 0, 0, 8, 3, size // 4, 2, 2), 2048)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     said = refusal(lambda: read_idx(tmp_path / "x-ubyte.gz"), seconds=40, memory=1000)
-    assert "its length otherwise" in said
+    assert "but its length does not match" in said
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_the_largest_idx_file_that_is_read(tmp_path):
 
 def test_a_dimension_that_was_negative(tmp_path):
     (tmp_path / "x-ubyte").write_bytes(struct.pack(">4B3i", 0, 0, 8, 3, -2, -14, 28) + bytes(784))
-    assert "its length otherwise" in refusal(lambda: read_idx(tmp_path / "x-ubyte"))
+    assert "but its length does not match" in refusal(lambda: read_idx(tmp_path / "x-ubyte"))
 
 
 def test_more_dimensions_than_an_array_can_have(tmp_path):

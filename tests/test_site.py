@@ -433,8 +433,8 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         "cut": (good[:-5], "are cut off"),
         "half": (head + good[8 + length :], "holds F16, but must hold F32"),
         "lying": (lying + good[8 + length :], "are cut off"),
-        "headless": (good[:100], "or only a part"),
-        "text": (b"\x10" + bytes(7) + b"this is no JSON at all", "no .safetensors file"),
+        "headless": (good[:100], "or is incomplete"),
+        "text": (b"\x10" + bytes(7) + b"this is no JSON at all", "not a .safetensors file"),
         "null": (b"\x04" + bytes(7) + b"null", "it lacks conv1.bias"),
         "number": (b"\x10" + bytes(7) + b'{"conv1.bias":1}', "conv1.bias holds undefined"),
     }
@@ -451,7 +451,7 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         model.load_state_dict(weights)
         logits = model(images).numpy()
     page.evaluate(DROP, [base64.b64encode(save(weights)).decode(), "whole"])
-    page.get_by_text("whole is read").wait_for()
+    page.get_by_text("whole was loaded").wait_for()
     assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
     found = np.array(page.evaluate(LOGITS, [text_of(images), None]))
     assert np.abs(found - logits).max() <= 1e-4

@@ -377,12 +377,12 @@ class TestArithmetic:
         outputs = outputs_of(grey.network.model, grey.images[:1])
         found, caption, _ = show(grey, view="arithmetic", layer=layer, channel=2, row=3, column=5)
         if layer == "softmax":
-            assert found["reads"].values.ravel() == pytest.approx(
+            assert found["input"].values.ravel() == pytest.approx(
                 outputs["fc2"][0].numpy(), abs=1e-5
             )
-            assert found["reads"].columns == list("0123456789")
+            assert found["input"].columns == list("0123456789")
         elif layer == "pool1":
-            assert np.array_equal(found["reads"].values, outputs["relu1"][0, 2, 6:8, 10:12])
+            assert np.array_equal(found["input"].values, outputs["relu1"][0, 2, 6:8, 10:12])
             said = said.format(number(outputs["pool1"][0, 2, 3, 5].item()))
         else:
             values = (outputs[name][0, 2, 3, 5].item() for name in ("conv1", "relu1"))
@@ -395,9 +395,9 @@ class TestArithmetic:
         assert np.array_equal(found["kernel"].values, kernel)
         assert found["sums by input channel"].values.shape == (2, 16)
         found, caption, _ = show(colour, view="arithmetic", layer="add", channel=3, row=2, column=2)
-        assert found["reads"].values.size == 2
-        assert found["reads"].columns == colour.layers["add"].inputs
-        total = found["reads"].values.sum()
+        assert found["input"].values.size == 2
+        assert found["input"].columns == colour.layers["add"].inputs
+        total = found["input"].values.sum()
         assert f"the sum is {number(total.item())}" in caption
 
 
@@ -795,10 +795,10 @@ class TestConfusion:
     @pytest.mark.parametrize("view", ["confusion", "neighbours"])
     def test_of_which_weights_it_is_stands_where_others_are_chosen(self, grey, view):
         caption = show(grey, view=view)[1]
-        note = "Shown for the weights trained, whichever are chosen."
+        note = "This view always shows the weights trained."
         assert show(grey, view=view, weights="other")[1] == f"{caption} {note}"
         assert show(grey, view=view, weights="trained")[1] == caption
-        assert "whichever" not in show(grey, view="answer", weights="other")[1]
+        assert "always" not in show(grey, view="answer", weights="other")[1]
 
     def test_an_empty_cell_says_so_below_matrix_and_bars(self, grey, answers):
         labels, read, _ = answers

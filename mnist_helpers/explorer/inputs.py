@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mnist_helpers.config import InputError
+from mnist_helpers.model import SimpleCNN
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def checked_images(images: Tensor | np.ndarray, model: object = None) -> Tensor:
         raise InputError("some values of the images are not finite; give images of numbers only.")
     low, high = images.aminmax()
     # SimpleCNN's have nothing darker than black paper, at -0.424, if they are not disturbed
-    if low >= 0 or (hasattr(model, "no_digit") and low < -0.43 and high <= 1):
+    if low >= 0 or (isinstance(model, SimpleCNN) and low < -0.43 and high <= 1):
         ends = f"from {low:g} to {high:g}"
         log.warning(
             "the images range %s, so they aren't normalised; was the model trained on such images?",

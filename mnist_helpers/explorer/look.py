@@ -111,9 +111,8 @@ class Look(Selection):
     @property
     def is_strange(self) -> bool:
         """Whether a drawing is no digit that the network knows, by the limit in its card."""
-        own, *_ = self.subject.networks
         limit = getattr(self.subject.network.model, "no_digit", 0)
-        return self.drawing is not None and self.weights == own and self.probs.max() < limit
+        return self.drawing is not None and self.weights == self.subject.own and self.probs.max() < limit
 
     @property
     def image_mask(self) -> Tensor:

@@ -88,11 +88,10 @@ class Subject:
             name = self.best(next(iter(self.runs)))
             self.network = self.network.with_weights(others.pop(name))
         self.networks = {name: self.network}
+        self.own = name
         for other, weights in others.items():
             if other in self.networks:
-                raise InputError(
-                    f"others uses the name {other!r}, which is the model's own; give another."
-                )
+                raise InputError(f"others uses the name {other!r}, the model's own; give another.")
             what = f"The state_dict {other!r}"
             require_fit(what, weights, self.network.model, "give a state_dict of this model")
             self.networks[other] = self.network.with_weights(weights)
@@ -308,7 +307,7 @@ class Subject:
     def look(self, at: Selection) -> Look:
         """The subject at a selection, with what that leaves open filled in."""
         fields = dict(vars(at), subject=self)
-        fields["weights"] = at.weights or next(iter(self.networks))
+        fields["weights"] = at.weights or self.own
         fields["layer"] = at.layer or self.network.convolutions[0]
         if at.amount is None:
             fields["amount"] = DISTURBANCES[at.disturbance].nothing

@@ -37,9 +37,9 @@ def drawing(look: Look) -> Scene:
         side = SIDE * values.shape[1] // max(values.shape)
         pictures.append(picture(values[None], side, title=title, select={}))
     pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
-    own, *_ = subject.networks  # tell what is alike, whatever weights answer
     bars = probability_bars(look, emphasis=[int(look.probs.argmax())], title=look.title)
-    features = subject.outputs(look.image_or_ink, own)[subject.hidden].flatten(1)
+    # the own weights tell what is alike, whatever weights answer
+    features = subject.outputs(look.image_or_ink, subject.own)[subject.hidden].flatten(1)
     beside = Column([bars, Row(pictures)])
     below = Row([passed(look), alike(look, features)])
     return Scene(Column([Row([pad, beside]), below]), f"{look.title}.")
