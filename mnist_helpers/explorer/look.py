@@ -112,7 +112,11 @@ class Look(Selection):
     def is_strange(self) -> bool:
         """Whether a drawing is no digit that the network knows, by the limit in its card."""
         limit = getattr(self.subject.network.model, "no_digit", 0)
-        return self.drawing is not None and self.weights == self.subject.own and self.probs.max() < limit
+        return (
+            self.drawing is not None
+            and self.weights == self.subject.own
+            and self.probs.max() < limit
+        )
 
     @property
     def image_mask(self) -> Tensor:
