@@ -25,6 +25,7 @@ setup: $(READY) ## make .venv with the pinned versions, once
 
 run: $(READY) ## execute the notebooks into outputs/
 	$(BIN)/mnist-helpers notebooks
+	@echo "The executed notebooks are in outputs/; make lab opens JupyterLab."
 
 # four workers for two cores: two often wait for a browser or a kernel
 test: $(READY) ## ruff, pytest, and nbval on every notebook

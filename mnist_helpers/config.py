@@ -107,8 +107,8 @@ def check_parameters() -> None:
     notebook = sys.modules["__main__"]
     for name, kind in get_type_hints(notebook).items():
         value = getattr(notebook, name, None)
-        is_list = isinstance(value, list)  # for a text, such as the names of classes
-        if value is not None and not (is_list and kind is str):
+        # for a text there may be a list, such as the names of classes
+        if value is not None and not (kind is str and isinstance(value, list)):
             try:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:

@@ -142,9 +142,9 @@ def as_logits(answers: Tensor) -> Tensor:
     if torch.allclose(answers.sum(dim=1), torch.ones(len(answers)), atol=ROUNDING):
         return answers.clamp(min=SMALLEST).log()
     if answers.min() < 0.1 and 0.9 < answers.max() <= 1:
-        remedy = "let it return the inputs of its sigmoids, or a softmax of them"
         raise InputError(
-            f"the model answers with numbers from 0 to 1 that don't sum to 1; {remedy}."
+            "the model answers with numbers from 0 to 1 that don't sum to 1; "
+            "let it return the inputs of its sigmoids, or a softmax of them."
         )
     return answers
 

@@ -292,6 +292,9 @@ def test_sliders_by_key(desk):
     desk.press("Row", "Home")
     desk.press("Column", "End")
     desk.shows(view="feature_maps", image=2, layer="relu1", channel=3, row=0, column=27)
+    for name, is_editable in {"Layer": "false", "Row": "true"}.items():
+        text = desk.root.get_by_role("textbox", name=f"{name}, as text", exact=True)
+        assert text.get_attribute("contenteditable") == is_editable
 
 
 def test_a_slider_by_mouse_and_a_trail_lead_to_a_layer(desk):

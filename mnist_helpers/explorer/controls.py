@@ -80,7 +80,7 @@ MAKERS = {  # of what is no list
     "image": BoundedIntText,
     "speed": partial(Dropdown, options=SPEEDS),
     **dict.fromkeys(NUMBERS, Slider),
-    **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""])),
+    **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""], _dom_classes=["mnist-list"])),
 }
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
 NO_FIELDS = (*PLAYED, "speed")

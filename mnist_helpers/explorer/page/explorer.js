@@ -175,7 +175,9 @@ function nameControls(box) {
     const readout = slider.querySelector(".widget-readout");
     const handle = slider.querySelector(".noUi-handle");
     give(handle, { ariaLabel: label, ariaValueText: readout.textContent });
-    give(readout, { role: "textbox", ariaLabel: `${label}, as text` });
+    const ariaReadOnly = slider.matches(".mnist-list"); // where ipywidgets takes a text, and does nothing
+    give(readout, { role: "textbox", ariaLabel: `${label}, as text`, ariaReadOnly });
+    if (ariaReadOnly) readout.contentEditable = "false";
   }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
