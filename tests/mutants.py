@@ -629,6 +629,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/controls.py", "if is_alone:", "if False:"),
     ("explorer/widget.py", "if not self.is_showing:", "if True:"),
     ("explorer/page/explorer.js", '"focusin"', '"focusout"'),
+    ("explorer/views/evidence.py", 'method == "occlusion"', 'method == "Grad-CAM"'),
     ("explorer/page/explorer.js", 'if (ariaReadOnly) readout', 'if (!ariaReadOnly) readout'),
     ("explorer/page/explorer.js", 'key === "End"', 'key === "Enter"'),
     ("explorer/look.py", "[min(coordinate, size - 1)]", "[coordinate]"),

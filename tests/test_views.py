@@ -569,6 +569,7 @@ class TestAttribution:
         assert found["saliency"].values[0] == pytest.approx(wanted, abs=1e-5)
         assert all(found[method].limits == [(-1, 1)] for method in list(found)[1:])
         assert not any(mark.select for mark in found.values())  # which would show in other views
+        assert [title for title, mark in found.items() if mark.colour_bar] == ["occlusion"]
         assert "What counts for class 6" in caption
         likeliest = grey.network.model(grey.images[3:4]).argmax()
         assert f"What counts for class {likeliest}" in show(grey, view="attribution", image=3)[1]

@@ -173,8 +173,8 @@ def attribution_row(
     """The image and what each method marks, on one scale from −`end` to `end`."""
     marks = [picture(look.pixels, width, title=title, select={})]
     for method, values in maps.items():
-        is_last = method == "Grad-CAM"
-        marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=is_last))
+        has_bar = method == "occlusion"  # the last of the two that have signs
+        marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=has_bar))
     return Row(marks, together=True)
 
 
