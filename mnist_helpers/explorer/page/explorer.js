@@ -6,8 +6,7 @@ with Shift between values.`;
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
-// A message can also lie unread for good where a busy machine missed its coming: until all is quiet, more follow.
-const LAST_NUDGE = 10_000;
+const LAST_NUDGE = 300;
 const ICONS = {
   "fa-play": "Play",
   "fa-pause": "Pause",
