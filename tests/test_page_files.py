@@ -179,6 +179,8 @@ def weights_files(count):
     yield plain | {"head": packed(b"\xef\xbb\xbf" + json.dumps(header).encode())}
     yield plain | {"head": struct.pack("<Q", 2**64 - 1)}
     yield plain | {"tail": bytes(12_000_000)}
+    for place in rng.integers(len(data), size=12).tolist():  # any byte, the exponents' too
+        yield plain | {"changes": [[place, int(rng.integers(256))]]}
     start = header[name]["data_offsets"][0]
     for number in (np.nan, np.inf, -np.inf, 1.1e6, -1.1e6, 1e-45, 1e5):
         changes = enumerate(np.float32(number).tobytes(), start)
