@@ -121,19 +121,15 @@ def plot_steps(
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     finished(ax, xlabel="Epoch", ylabel="Loss")
+    side = math.ceil(math.sqrt(len(kernels)))
+    lacking = side**2 - len(kernels)
+    tiles = np.pad(kernels[:, 0], ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
+    square = np.block([list(row) for row in np.split(tiles, side)])[:-1, :-1]
     end = np.abs(kernels).max()
-    beside.imshow(tiled(kernels[:, 0]), cmap=SIGNED, vmin=-end, vmax=end)
+    beside.imshow(square, cmap=SIGNED, vmin=-end, vmax=end)
     beside.set_title(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
     beside.axis("off")
     return fig
-
-
-def tiled(maps: np.ndarray) -> np.ndarray:
-    """Maps (N, height, width) side by side in a square, with a line of nan between them."""
-    side = math.ceil(math.sqrt(len(maps)))
-    lacking = side**2 - len(maps)
-    maps = np.pad(maps, ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
-    return np.block([list(row) for row in np.split(maps, side)])[:-1, :-1]
 
 
 def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -> Axes:
@@ -144,13 +140,12 @@ def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
 
 
-def plot_reliability(bins: "Bins", *, ax: Axes | None = None) -> Axes:
+def plot_reliability(bins: "Bins", ax: Axes) -> Axes:
     """Draws how often the answers of each confidence are right, and how many there are of them.
 
     Args:
         bins: what `calibration.reliability` gives.
     """
-    ax = ax or make_figure(8, 3.4).subplots()
     size = len(bins.counts)
     (filled,) = bins.counts.nonzero()
     counts = bins.counts[filled]
@@ -181,11 +176,9 @@ def plot_resistance(
     amounts: Sequence[float],
     accuracies: Sequence[float],
     images: np.ndarray,
-    *,
-    fig: Figure | None = None,
-) -> Figure:
+    fig: Figure,
+) -> None:
     """Draws accuracy by the amount of a disturbance, and below each an image (N, 1, 28, 28)."""
-    fig = fig or make_figure(4, 3)
     chart, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     places = range(len(amounts))
     chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
@@ -197,4 +190,3 @@ def plot_resistance(
     below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=white, extent=extent, aspect="auto")
     below.set(xticks=places[::2], xticklabels=[f"{amount:g}" for amount in amounts[::2]], yticks=[])
     below.spines[:].set_visible(False)
-    return fig

@@ -104,5 +104,5 @@ def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: With
         title = f"{name} ({kind.unit})"
         digits = [disturb(network, image, name, amount) for amount in kind.amounts]
         shares = [correct.float().mean() for correct in correct_by_amount]
-        plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), fig=panel)
+        plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), panel)
     return fig

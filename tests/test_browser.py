@@ -13,6 +13,7 @@ import page as pages
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import TimeoutError
 
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
@@ -173,10 +174,13 @@ class Desk:
 
     def says(self, text):
         found = f"{lab.EXPLORER} .caption"
-        self.page.wait_for_function(
-            "([found, text]) => document.querySelector(found).innerText === text",
-            arg=[found, text],
-        )
+        wanted = "([found, text]) => document.querySelector(found).innerText === text"
+        try:
+            self.page.wait_for_function(wanted, arg=[found, text])
+        except TimeoutError as late:  # what it says instead, and where the keys went
+            focus = self.page.evaluate("document.activeElement.outerHTML.slice(0, 300)")
+            late.add_note(f"{self.root.inner_text()}\n{focus}")
+            raise
 
     def shows(self, **selection):
         """Waits for the caption of this selection; then compares every text and every map."""

@@ -5,7 +5,7 @@ import gc
 import json
 import math
 import weakref
-from threading import Thread
+from threading import Thread, current_thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -432,10 +432,32 @@ class TestControls:
         explorer.tabs.value = "top_images"
         assert explorer.selection.target == 4
 
-    def test_a_tab_that_comes_in_another_thread_while_a_scene_is_shown_is_not_lost(
+    def test_what_comes_in_another_thread_waits_until_a_scene_is_shown_and_is_not_lost(
         self, explorer, monkeypatch
     ):
         """As JupyterLab brings them: the messages of each widget in a thread of its own."""
+        amount = explorer.controls["amount"]
+        data = {"method": "update", "state": {"index": 8}}
+        message = {"content": {"data": data}, "buffers": []}
+        moved = Thread(target=amount.comm.handle_msg, args=(message,))
+        senders = []
+
+        def send_and_wait(data, **_):
+            senders.append(current_thread())
+            if len(senders) == 1:  # more follow, of this thread, that bring it to 15 degrees
+                moved.start()
+                moved.join(0.2)
+
+        monkeypatch.setattr(amount.comm, "send", send_and_wait)
+        send(explorer, disturbance="rotation")
+        moved.join()
+        assert senders.index(moved) > senders.index(current_thread())
+        assert current_thread() not in senders[senders.index(moved) :]
+        assert explorer.selection.amount == amount.value == 60
+
+    def test_a_tab_set_in_another_thread_while_a_scene_is_shown_is_not_lost(
+        self, explorer, monkeypatch
+    ):
         tab = Thread(target=setattr, args=(explorer.tabs, "value", "answer"))
         show = explorer.panel.show
 

@@ -83,7 +83,7 @@ def test_a_figure_is_encoded_at_100_pixels_to_the_inch_and_never_enters_pyplot()
 def test_reliability_compares_confidence_with_what_is_right():
     confidence = torch.tensor([0.05, 0.06, 0.34, 0.35, 0.35, 0.36, 0.95])
     correct = torch.tensor([True, False, True, True, True, False, True])
-    ax = plot_reliability(reliability(confidence, correct, 10))
+    ax = plot_reliability(reliability(confidence, correct, 10), make_figure(8, 3).subplots())
     bars = ax.containers[0]
     middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
     assert middles == pytest.approx([0.05, 0.35, 0.95])
@@ -97,7 +97,7 @@ def test_reliability_compares_confidence_with_what_is_right():
 def test_confidence_on_an_edge_is_in_the_bin_below_as_for_the_calibration_error():
     confidence = torch.tensor([0.0, 0.25, 0.26, 0.5, 0.75, 0.75, 1.0])
     correct = torch.tensor([True, False, True, True, True, False, True])
-    ax = plot_reliability(reliability(confidence, correct, 4))
+    ax = plot_reliability(reliability(confidence, correct, 4), make_figure(8, 3).subplots())
     assert [text.get_text() for text in ax.texts] == ["2", "2", "2", "1"]
     assert [bar.get_height() for bar in ax.containers[0]] == [0.5, 1, 0.5, 1]
 
@@ -105,7 +105,8 @@ def test_confidence_on_an_edge_is_in_the_bin_below_as_for_the_calibration_error(
 def test_a_legend_lies_over_no_line_and_a_line_through_no_number():
     curves = {"train_loss": [1, 2], "val_loss": [1, 2], "learning_rate": [1, 2]}
     history = plot_history(curves | {"train_accuracy": [1, 1], "val_accuracy": [1, 1]})
-    bars = plot_reliability(reliability(torch.tensor([0.5]), torch.tensor([True]), 15))
+    bins = reliability(torch.tensor([0.5]), torch.tensor([True]), 15)
+    bars = plot_reliability(bins, make_figure(8, 3).subplots())
     for fig in (history, bars.figure):
         fig.draw_without_rendering()
         for ax in fig.axes:
@@ -138,7 +139,8 @@ def test_risk_is_drawn_over_coverage():
 
 def test_resistance_has_each_amounts_image_below_its_accuracy(few):
     images = few.test.tensors[0][:3]
-    fig = plot_resistance("shift (pixels)", [-2.0, 0.0, 2.0], [0.4, 1.0, 0.5], images)
+    fig = make_figure(4, 3)
+    plot_resistance("shift (pixels)", [-2.0, 0.0, 2.0], [0.4, 1.0, 0.5], images, fig)
     chart, below = fig.axes
     assert chart.get_title() == "shift (pixels)"
     (line,) = chart.lines

@@ -1,5 +1,6 @@
 """What a view shows, as data: marks in rows and columns, and the same in one sentence."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ INDEX = "@index"
 PLACE = "@place"
 ROW = "@row"
 COLUMN = "@column"
+MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
 
@@ -187,3 +189,26 @@ def number(value: float, spec: str = ".3f") -> str:
     if np.isnan(value):
         return ""
     return format(round(value, 9) + 0.0, f"z{spec}").replace("-", "−")
+
+
+def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
+    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes."""
+    arrays: list[np.ndarray] = []
+
+    def plain(item: object) -> dict[str, object]:
+        if isinstance(item, np.ndarray):
+            arrays.append(item)
+            return {"array": len(arrays) - 1, "shape": item.shape}
+        values = dict(vars(item), kind=type(item).__name__.lower())
+        if isinstance(item, Maps):
+            values["frames"] = list(item.frames.items())  # JSON's names are texts
+        if isinstance(item, Table):
+            values["texts"] = item.texts
+        if isinstance(item, Scatter):
+            values["letters"] = item.letters
+        return values
+
+    text = json.dumps(parts, default=plain)
+    size = sum(array.size for array in arrays)
+    precision = "float32" if 4 * size <= most else "float16"
+    return text, [array.astype(precision).tobytes() for array in arrays]

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from threading import RLock
@@ -29,7 +29,7 @@ from mnist_helpers.explorer.controls import (
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
-from mnist_helpers.explorer.scene import Maps, Row, Scatter, Scene, Table
+from mnist_helpers.explorer.scene import Row, Scene, encoded
 from mnist_helpers.explorer.selection import Selection, selected
 from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
@@ -49,7 +49,6 @@ SCRIPTS = (
     "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js",
 )  # fmt: skip
 MORE = "more"  # a tab that brings all others
-MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 
 
 def classic_script() -> str:
@@ -84,7 +83,8 @@ class Explorer(VBox):
         controls: the widgets that change it, by field, to link, restyle and lay out anew.
     """
 
-    # one for all, which can be linked: JupyterLab brings messages of two widgets in two threads
+    # One for all, which can be linked. JupyterLab brings messages of two widgets in two threads; a
+    # slider that is moved while the other thread sets it would lose one of the two values.
     lock = RLock()
     selection = traitlets.Instance(Selection)
 
@@ -123,7 +123,14 @@ class Explorer(VBox):
             if name not in NO_FIELDS:
                 control.observe(partial(self.turn, name), "value")
         Widget.on_widget_constructed(None)
+        for widget in self.parts:
+            widget.comm.handle_msg = partial(self.handle, widget.comm.handle_msg)
         close_former(self)
+
+    def handle(self, receive: Callable[[dict], None], message: dict) -> None:
+        """Lets a widget receive a message when what another thread shows is shown."""
+        with self.lock:
+            receive(message)
 
     def release(self) -> None:
         """Closes all widgets, and forgets the subject with what was measured of it."""
@@ -241,7 +248,7 @@ class Explorer(VBox):
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.lock, self.subject.jobs.deferring():  # what is missing is begun, stopped below
+        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
             self.selection = dataclasses.replace(self.selection, rank=False)
         if self.task:
             self.task.cancel()
@@ -259,29 +266,6 @@ class Explorer(VBox):
 
     def __repr__(self) -> str:
         return self.selection.call(self.arguments)
-
-
-def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
-    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes."""
-    arrays: list[np.ndarray] = []
-
-    def plain(item: object) -> dict[str, object]:
-        if isinstance(item, np.ndarray):
-            arrays.append(item)
-            return {"array": len(arrays) - 1, "shape": item.shape}
-        values = dict(vars(item), kind=type(item).__name__.lower())
-        if isinstance(item, Maps):
-            values["frames"] = list(item.frames.items())  # JSON's names are texts
-        if isinstance(item, Table):
-            values["texts"] = item.texts
-        if isinstance(item, Scatter):
-            values["letters"] = item.letters
-        return values
-
-    text = json.dumps(parts, default=plain)
-    size = sum(array.size for array in arrays)
-    precision = "float32" if 4 * size <= most else "float16"
-    return text, [array.astype(precision).tobytes() for array in arrays]
 
 
 def explore(
