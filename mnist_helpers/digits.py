@@ -102,6 +102,22 @@ def pad_ink(text: str) -> np.ndarray:
     return ink
 
 
+def picture_ink(url: str) -> str:
+    """What a picture (a data URL) shows, as a drawing that fills the pad: what `pad_ink` takes.
+
+    Raises:
+        InputError: there is nothing in it.
+    """
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        ink = find_ink(np.asarray(picture.convert("RGBA")))
+    if ink is None:
+        raise InputError("The picture shows no digit: it is nearly all one colour.")
+    digit = Image.fromarray((255 * ink).astype(np.uint8))
+    digit = digit.crop(Image.fromarray(ink > FAINTEST).getbbox())
+    sheet = ImageOps.expand(ImageOps.pad(digit, (PAD - 28, PAD - 28)), 14)
+    return base64.b64encode(sheet.tobytes()).decode()
+
+
 def load_digits(path: Path) -> list[Digit]:
     """Finds the digits in a PNG, JPEG or other picture, from left to right.
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_helpers import InputError, load_checkpoint, make_model
-from mnist_helpers.digits import load_digits, pad_ink, prepare
+from mnist_helpers.digits import load_digits, pad_ink, picture_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
 from mnist_helpers.explorer.stills import Still
@@ -256,9 +256,9 @@ def shared_page(browser):
 class TestPad:
     @pytest.fixture
     def page(self, shared_page):
-        """A pad on a new document."""
+        """A pad on a new document without a kernel."""
         shared_page.errors.clear()
-        pages.mount(shared_page, pages.make_state(self.pad()))
+        pages.mount(shared_page, pages.make_state(self.pad(), call=""))
         yield shared_page
         assert shared_page.errors == []
 
@@ -517,6 +517,25 @@ class TestPad:
         (digit,) = load_digits(path)
         difference = np.abs(pixels(drawn) - pixels(digit.image))
         assert difference.mean() < 4
+        assert load_checkpoint()[0](drawn[None]).argmax() == few.test.tensors[1][0]
+
+    def test_a_kernel_gets_the_picture_and_finds_in_it_what_predict_does(self, page, tmp_path, few):
+        pages.mount(page, pages.make_state(self.pad()))
+        pen = Image.fromarray(pixels(few.test.tensors[0][0]).astype(np.uint8)).resize((300, 300), 2)
+        light = np.linspace(230, 90, 1000)  # from one side
+        sheet = np.broadcast_to(light, (800, 1000)).copy()
+        sheet[80:380, 600:900] *= 1 - 0.9 * np.asarray(pen) / 255
+        Image.fromarray(sheet.astype(np.uint8)).save(tmp_path / "seven.png")
+        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "seven.png")
+        page.wait_for_function("() => host.sent.length")
+        (message,) = pages.sent(page)
+        ink = picture_ink(message["select"]["picture"])
+        drawing = np.frombuffer(base64.b64decode(ink), np.uint8).reshape(140, 140)
+        rows, _ = np.nonzero(drawing > 25)  # of the highest contrast, a tenth
+        assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)  # as large as fits
+        drawn = prepare(pad_ink(ink)).image
+        (digit,) = load_digits(tmp_path / "seven.png")
+        assert np.abs(pixels(drawn) - pixels(digit.image)).mean() < 4
         assert load_checkpoint()[0](drawn[None]).argmax() == few.test.tensors[1][0]
 
     @pytest.mark.parametrize("way", ["drop", "paste"])

@@ -1,7 +1,9 @@
 """Selection, subject, controls, widget: what can be moved, what is kept, what the page gets."""
 
 import asyncio
+import base64
 import gc
+import io
 import json
 import math
 import weakref
@@ -15,6 +17,7 @@ from conftest import some_slow
 from ipywidgets import BoundedIntText, Box, Button, Dropdown, IntSlider, SelectionSlider, link
 from ipywidgets.widgets.widget import _instances
 from networks import COLOUR, build, drawn, images_of
+from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_helpers import InputError, make_model
@@ -40,6 +43,12 @@ def subject(few):
 @pytest.fixture
 def explorer(subject):
     return Explorer(subject, Selection())
+
+
+def data_url(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def send(explorer, **part):
@@ -431,6 +440,21 @@ class TestControls:
         explorer.controls["target"].value = 4
         explorer.tabs.value = "top_images"
         assert explorer.selection.target == 4
+
+    def test_a_picture_becomes_a_drawing_or_a_sentence(self, explorer):
+        sheet = Image.new("L", (300, 200), 90)
+        ImageDraw.Draw(sheet).rectangle([140, 30, 159, 169], fill=200)
+        explorer.receive({"select": {"picture": data_url(sheet)}, "serial": 1})
+        ink = np.frombuffer(base64.b64decode(explorer.selection.drawing), np.uint8)
+        rows, columns = np.nonzero(ink.reshape(140, 140) > 128)
+        assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((62, 77), abs=1)
+        before = explorer.selection
+        blank = data_url(Image.new("L", (300, 200), 90))
+        with pytest.raises(InputError, match="The picture shows no digit"):
+            explorer.receive({"select": {"picture": blank}, "serial": 2})
+        assert "The picture shows no digit" in explorer.page.state["error"]
+        assert explorer.selection == before
 
     def test_what_comes_in_another_thread_waits_until_a_scene_is_shown_and_is_not_lost(
         self, explorer, monkeypatch

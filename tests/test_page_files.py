@@ -473,6 +473,7 @@ def damaged(good, count):
         yield f"damaged {number} {names[number % len(names)]}", bytes(content)
 
 
+PAD = Row([Pad(title="pad", ink=None, example=np.eye(28))])  # on a page without a kernel, below
 LOAD = """async (files) => {
     const { pad } = document.querySelector(".mark.pad").view.context;
     const found = [];
@@ -496,7 +497,7 @@ def test_generated_pictures_become_ink_or_a_sentence(browser):
     heard = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: heard.append(message.text))
-    pages.mount(page, pages.make_state(Row([Pad(title="pad", ink=None, example=np.eye(28))])))
+    pages.mount(page, pages.make_state(PAD, call=""))
     good, bad = pictures()
     others = dict(damaged(good, count))
     contents = good | {name: content for name, (content, _) in bad.items()} | others
@@ -526,7 +527,7 @@ def test_generated_pictures_become_ink_or_a_sentence(browser):
 
 def test_a_picture_of_too_many_bytes_is_not_read(browser):
     page = pages.new_page(browser)
-    pages.mount(page, pages.make_state(Row([Pad(title="pad", ink=None, example=np.eye(28))])))
+    pages.mount(page, pages.make_state(PAD, call=""))
     page.evaluate(
         """() => {
             const file = { name: "film.png", size: 100_000_001 }; // and no more

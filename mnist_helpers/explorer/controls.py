@@ -20,6 +20,7 @@ from ipywidgets import (
 )
 from traitlets import CInt
 
+from mnist_helpers.digits import picture_ink
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.explorer.subject import Subject
@@ -253,9 +254,11 @@ def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selecti
     """The selection after a control or a click changed a part of it.
 
     Beside the fields, `changes` may hold "ablate": a channel that is put to zero, or on again; None
-    for all on.
+    for all on; or "picture": one to draw, as `picture_ink` takes it.
     """
     fields = dict(changes)
+    if "picture" in fields:
+        fields["drawing"] = picture_ink(fields.pop("picture"))
     if "ablate" in fields:
         pair = fields.pop("ablate")
         fields["ablated"] = ()

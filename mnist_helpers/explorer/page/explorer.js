@@ -39,6 +39,7 @@ function mount(host, el) {
   };
   const context = {
     busy: sender.busy,
+    hasKernel: host.get("state").call,
     pick: sender.select,
     complain: (complaint) => tell({ complaint }),
     point: (view, place, event) => {

@@ -13,7 +13,7 @@ async function pixelsOf(file) {
   return image.naturalWidth * image.naturalHeight;
 }
 
-/** Lays a picture on the pad as ink. */
+/** Lays a picture on the pad as ink, which a kernel finds as it does for `predict`. */
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
   const { complain } = pad.context;
@@ -26,10 +26,12 @@ async function loadPicture(pad, file) {
   } catch {
     return complain(`${name} can't be read as a picture; give a PNG or JPEG file.`);
   }
-  const scale = SHEET / Math.max(picture.width, picture.height);
+  const { hasKernel, pick } = pad.context;
+  const scale = (hasKernel ? 500 : SHEET) / Math.max(picture.width, picture.height);
   const pen = newPen(Math.ceil(scale * picture.width), Math.ceil(scale * picture.height));
   const { canvas } = pen;
   pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  if (hasKernel) return pick({ picture: canvas.toDataURL() });
   const image = pen.getImageData(0, 0, canvas.width, canvas.height);
   if (!toInk(image)) return complain(`${name} shows no digit: it is nearly all one colour.`);
   pen.putImageData(image, 0, 0);
