@@ -1,12 +1,16 @@
 """Reads generated photos of digits, as people take them: `python benchmarks/photos.py [part]`.
 
-Writes photos.json beside this file: the share read right of each kind. Digits of the test file (or
+Writes photos.json beside this file: the share read right of each kind, by `predict` and, under the
+names that begin with "pad:", on the pad of a notebook. Digits of the test file (or
 of `val`, on which constants are chosen) are drawn by lot from one seed, laid somewhere on a sheet,
 and photographed badly in one way each. Read right is a photo that shows one digit, and that digit.
 """
 
+import base64
 import collections
+import io
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +23,7 @@ from tqdm import tqdm
 
 from mnist_helpers import InputError, load_checkpoint, load_splits
 from mnist_helpers.data import MEAN, STD
-from mnist_helpers.digits import load_digits
+from mnist_helpers.digits import load_digits, pad_ink, picture_ink, prepare
 
 SEED = 2028
 EACH = 20  # photos of each kind, strength and polarity
@@ -211,6 +215,19 @@ def read(path: Path, model: torch.nn.Module) -> int | str:
     return int(model(digits[0].image[None]).argmax())
 
 
+def read_on_pad(picture: Image.Image, model: torch.nn.Module) -> int | str:
+    """The same of a picture that is loaded onto the pad: its page sends 500 pixels a side."""
+    scale = 500 / max(picture.size)
+    small = picture.resize([math.ceil(scale * side) for side in picture.size])
+    file = io.BytesIO()
+    small.save(file, "PNG")
+    try:
+        drawing = picture_ink(f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}")
+    except InputError as error:
+        return str(error)
+    return int(model(prepare(pad_ink(drawing)).image[None]).argmax())
+
+
 def main() -> None:
     """Reads them all, and writes and prints the shares by kind."""
     part = (sys.argv[1:] or ["test"])[0]
@@ -225,8 +242,11 @@ def main() -> None:
             right = read(path, model) == digit
             rights[kind].append(right)
             rights[f"{kind} {strength}{' negative' if negative else ''}"].append(right)
+            rights[f"pad: {kind}"].append(read_on_pad(Image.open(path), model) == digit)
     every = [right for kind in KINDS for right in rights[kind]]
+    on_pad = [right for kind in KINDS for right in rights[f"pad: {kind}"]]
     shares = {"photos": len(every), "all": round(float(np.mean(every)), 4)}
+    shares["pad: all"] = round(float(np.mean(on_pad)), 4)
     for kind in rights:
         shares[kind] = round(float(np.mean(rights[kind])), 4)
     if part == "test":

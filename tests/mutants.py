@@ -88,6 +88,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/views.js", "if (fields.framed) fields.frames = [frame];", ""),
     ("site/page/views.js", "const frame = isVector(shape) ?", "const frame = false ?"),
     ("checkpoint.py", 'get("__metadata__") or {}', 'get("__metadata__", {})'),
+    ("digits.py", "Image.fromarray(ink > FAINTEST).getbbox()", "Image.fromarray(ink > 0.9).getbbox()"),
+    ("explorer/controls.py", 'fields.pop("picture"))', 'fields["picture"])'),
+    ("explorer/page/pictures.js", "if (hasKernel) return", "if (!hasKernel) return"),
     # the mirrors
     ("commands/download.py", ", beside, md5=md5)", ", beside)"),
     ("commands/download.py", "socket.setdefaulttimeout(TIMEOUT)", "pass"),
