@@ -43,6 +43,7 @@ from mnist_helpers.explorer.views import (
     trail,
     views_of,
 )  # fmt: skip
+from mnist_helpers.files import reason
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
@@ -228,7 +229,7 @@ class Explorer(VBox):
             if [*content["select"]] == ["image"] and after.filter != before.filter:
                 self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
-            self.say(f"{type(wrong).__name__}: {wrong}")
+            self.say(reason(wrong))
             raise
 
     async def work(self, slow: Unmeasured) -> None:
