@@ -22,6 +22,7 @@ from traitlets import CInt
 
 from mnist_helpers.digits import picture_ink
 from mnist_helpers.explorer.look import Look
+from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter, Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
@@ -177,7 +178,9 @@ def settings(look: Look) -> dict[str, Traits]:
         "play": position,
         "image": {"max": len(subject.images) - 1, "value": look.image},
         "layer": step_traits(subject.layers, subject.layers, look.layer),
-        "amount": step_traits(map(str, places["amount"]), places["amount"], look.amount),
+        "amount": step_traits(
+            [number(amount, "g") for amount in places["amount"]], places["amount"], look.amount
+        ),
     }
     for name in ("channel", "row", "column"):
         traits[name] = slider_traits(len(places[name]), getattr(look, name))

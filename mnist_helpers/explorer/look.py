@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.config import InputError
-from mnist_helpers.explorer.scene import Box
+from mnist_helpers.explorer.scene import Box, number
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.arithmetic import Arithmetic, explain
@@ -101,7 +101,8 @@ class Look(Selection):
         if self.labelled:
             label = f", label {self.subject.digits[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
-            label += f", {self.disturbance} {self.amount:g} {DISTURBANCES[self.disturbance].unit}"
+            unit = DISTURBANCES[self.disturbance].unit
+            label += f", {self.disturbance} {number(self.amount, 'g')} {unit}"
         reads = "read as"
         if self.is_strange:
             reads = "no digit that it knows, nearest to"
