@@ -92,16 +92,19 @@ class Source(NamedTuple):
     test: list[Path]
 
 
-def find_sets(folder: Path) -> dict[str, tuple[str, list[Path], list[Path]]]:
-    """The data sets in `folder`: by how their names begin, what reads them and their two parts."""
+def find_sets(folder: Path) -> dict[str, Source]:
+    """The data sets in `folder`, by how the names of their files begin."""
     sets = {}
     for pattern in NAMES:
         for place in PLACES[folder.is_dir() :]:
             for path in map(Path, sorted(glob.glob(glob.escape(folder.as_posix()) + place))):
                 match = re.fullmatch(pattern, path.as_posix())
                 if match and not path.is_dir():
-                    files = sets.setdefault(match["set"], (match.lastgroup, [], []))
-                    files[1 + bool(match["test"])].append(path)
+                    source = sets.setdefault(match["set"], Source(match.lastgroup, [], []))
+                    part = source.train
+                    if match["test"]:
+                        part = source.test
+                    part.append(path)
         if sets:
             return sets
     folder.stat()  # an error, where there is nothing of that name
@@ -125,12 +128,13 @@ def find_source(data_dir: Path) -> Source:
     if len(sets) > 1 and start not in sets:
         choice = f"give one as data_dir: {', '.join(sorted(sets)[:20])}"
         raise InputError(f"{data_dir} holds {len(sets)} data sets; {choice}.")
-    kind, train, test = sets.get(start) or sets.popitem()[1]
-    if kind == "table":
+    source = sets.get(start) or sets.popitem()[1]
+    test = source.test
+    if source.kind == "table":
         test = list(filter(is_labelled, test))  # Kaggle's isn't
-    if kind != "idx":
-        test = test or train
-    return Source(kind, train, test)
+    if source.kind != "idx":
+        test = test or source.train
+    return source._replace(test=test)
 
 
 def class_names(source: Source) -> list[str]:

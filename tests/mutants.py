@@ -208,7 +208,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("network/receptive_field.py", "rows = np.arange(height)[:, None] + [0, 1]", "rows = np.arange(height)[:, None] + [0, 0]"),
     ("network/receptive_field.py", "intervals[..., 0].min(axis=0)", "intervals[..., 0].max(axis=0)"),
     ("network/arithmetic.py", "range(group * count, (group + 1) * count)", "range(count)"),
-    ("network/arithmetic.py", '"AvgPool2d": _mean', '"AvgPool2d": _own_window'),
+    ("network/arithmetic.py", '"count_include_pad", False):', '"count_include_pad", True):'),
     ("network/arithmetic.py", "if arithmetic and arithmetic.holds:", "if arithmetic:"),
     ("network/arithmetic.py", "channel -= count", "channel -= 1"),
     ("network/arithmetic.py", "return np.nansum(self.patch * self.kernel", "return np.nansum(self.patch + self.kernel"),

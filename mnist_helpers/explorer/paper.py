@@ -83,7 +83,7 @@ def item_box(item: Item, fig: Figure) -> OffsetBox:
 
 def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
     """Boxes side by side, in as many lines as the width of the paper asks for."""
-    lines: list[list[OffsetBox]] = [[]]
+    lines = [[]]
     width = 0.0
     for box in boxes:
         box.set_figure(fig)  # which knows how wide letters are

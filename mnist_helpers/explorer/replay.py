@@ -3,7 +3,6 @@
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import Tensor
 
 from mnist_helpers.analysis.embedding import replayed
@@ -36,7 +35,7 @@ def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[
     """
     if others or len(runs) > 2:
         raise InputError("give one or two runs, and do not give others as well.")
-    weights: dict[str, dict[str, Tensor]] = {}
+    weights = {}
     for run, snapshots in runs.items():
         weights.update(zip(moments(run, snapshots), snapshots.weights, strict=True))
     return weights
@@ -48,8 +47,8 @@ def replay_job(subject: "Subject") -> Generator[float, None, tuple]:
     Returns:
         The answers of every moment by its name, and where it puts the first `FEW` images.
     """
-    answers: dict[str, Predictions] = {}
-    points: dict[str, np.ndarray] = {}
+    answers = {}
+    points = {}
     for moment_names in subject.moments.values():
         features = []
         for name in moment_names:

@@ -57,9 +57,7 @@ class Field(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """The largest height and the largest width that a value sees."""
-        height = np.diff(self.rows).max()
-        width = np.diff(self.columns).max()
-        return int(height), int(width)
+        return np.diff(self.rows).max().item(), np.diff(self.columns).max().item()
 
     @property
     def whole(self) -> bool:
