@@ -69,7 +69,6 @@ class Recipe(TypedDict, total=False):
 
     seed: Seed
     val_size: Count
-    data_dir: str
 
 
 class DataSet(TypedDict):

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,16 +102,16 @@ def load_splits(
     )
 
 
+@dataclass
 class BatchIndices(Sampler[Tensor]):
     """The indices of one batch after another, as tensors, in a new order for each pass.
 
     So a data set is indexed where it lies.
     """
 
-    def __init__(self, count: int, batch_size: int, shuffle: torch.Generator) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.shuffle = shuffle
+    count: int
+    batch_size: int
+    shuffle: torch.Generator
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)

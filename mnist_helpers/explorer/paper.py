@@ -99,7 +99,7 @@ def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
 @singledispatch
 def mark_box(mark: Mark) -> OffsetBox:
     """A mark without its title and notes."""
-    raise TypeError(type(mark).__name__)
+    raise NotImplementedError
 
 
 @mark_box.register

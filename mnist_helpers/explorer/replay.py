@@ -21,10 +21,11 @@ def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
     digits = 4
     while len({round(epoch, digits) for epoch in snapshots.epochs}) < len(snapshots.epochs):
         digits += 1  # steps are small where batches are
-    texts = [f"{epoch:.{digits}f}".rstrip("0").rstrip(".") for epoch in snapshots.epochs]
-    return {
-        f"{run}, epoch {text}": epoch for text, epoch in zip(texts, snapshots.epochs, strict=True)
-    }
+    epochs = {}
+    for epoch in snapshots.epochs:
+        text = f"{epoch:.{digits}f}".rstrip("0").rstrip(".")
+        epochs[f"{run}, epoch {text}"] = epoch
+    return epochs
 
 
 def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:

@@ -117,11 +117,10 @@ class Selection(ImageFilter):
 
     def call(self, arguments: str) -> str:
         """The call that brings one back here, but for what is drawn, which would fill pages."""
-        default = Selection()
         texts = [arguments]
         for name in FIELDS:
             value = getattr(self, name)
-            if name != "drawing" and value != getattr(default, name):
+            if name != "drawing" and value != getattr(Selection, name):
                 texts.append(f"{name}={value!r}")
         return f"explore({', '.join(texts)})"
 
