@@ -410,7 +410,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/pad.js", "value << 24", "value << 16"),
     # runs
     ("runs/folder.py", "[float(record[field.name]) for record in records]", "[float(record[field.name]) for record in records[:1]]"),
-    ("runs/snapshots.py", "epoch = 1 + int(", "epoch = int("),
+    ("runs/snapshots.py", "index(1 + ", "index("),
     ("runs/snapshots.py", "    moments.cumsum(axis=0, out=moments)\n", ""),
     ("runs/snapshots.py", "reached = reached + count * step", "reached = values"),
     ("training.py", "if done in MOMENTS or step == self.epoch_steps", "if done in MOMENTS"),
