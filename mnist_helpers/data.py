@@ -59,11 +59,13 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
             normalise(torch.from_numpy(images)), torch.from_numpy(labels).long()
         )
     if source.train is source.test and source.kind != "arrays":
+        seventh = math.ceil(len(labels) / 7)
+        indices, test_indices = split_indices(dataset.tensors[1], seventh, torch.Generator())
         if part == "test":
+            indices = test_indices
             told = "%s has no test part: a seventh is held out as that"
             logging.getLogger("mnist_helpers").warning(told, data_dir)
-        halves = split_indices(dataset.tensors[1], -(-len(labels) // 7), torch.Generator())
-        dataset = TensorDataset(*dataset[halves[part == "test"]])
+        dataset = TensorDataset(*dataset[indices])
     return dataset
 
 
@@ -106,7 +108,7 @@ def load_splits(
 class BatchIndices(Sampler[Tensor]):
     """The indices of one batch after another, as tensors, in a new order for each pass.
 
-    So a data set is indexed where it lies.
+    They lie where `shuffle` does, so a data set on an accelerator is indexed there.
     """
 
     count: int

@@ -1,4 +1,4 @@
-"""How good the answers are: epoch by epoch, and on a data set with the numbers that follow."""
+"""How good answers are: the figures of an epoch, and of a model's answers to a data set."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

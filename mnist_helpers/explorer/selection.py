@@ -143,7 +143,7 @@ def selected(fields: dict[str, object]) -> Selection:
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     """Nine numbers, where they are that."""
     try:
-        numbers = tuple(float(weight) for weight in kernel)
+        numbers = tuple(map(float, kernel))
     except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != 9 or not all(-MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in numbers):

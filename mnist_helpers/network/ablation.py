@@ -27,7 +27,6 @@ class Ablation(fx.Interpreter):
         self.images = images
         self.labels = labels
         self.steps = list(self.graph.nodes)
-        self.masks = {}
         self.beginnings = {}
 
     def _cut(self, layer: str) -> fx.Node:

@@ -19,7 +19,7 @@ class Arithmetic(NamedTuple):
             where nothing more than input and output can be said.
         value: the result.
         patch: (channels, height, width), what it reads; nan is not counted.
-        layer: the layer that the patch is read from.
+        layer: the layer that the patch is read from; its own where nothing is read.
         rows: (height,), where in that layer's maps the patch lies; negative outside.
         columns: (width,), the same.
         kernel: of the patch's shape, what it is multiplied with.
@@ -95,7 +95,7 @@ class Place(NamedTuple):
         users = self.network.users(self.layer.name)
         rows = np.array(rows)
         columns = np.array(columns)
-        # PADDING and BEYOND find nan at the end
+        # at the end, where PADDING and BEYOND lead, stands nan
         maps = np.pad(self.maps(layer), ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
         return Arithmetic(
             rule=RULES.get(self.layer.op, ""),

@@ -15,7 +15,7 @@ from torch import nn
 
 PADDING = -1  # instead of an index
 BEYOND = -2  # the same, for what isn't counted
-NOTHING = [[np.iinfo(int).max, 0]] * 2  # the intervals that these two find at the end of a list
+NOTHING = [[np.iinfo(int).max, 0]] * 2  # at the end of intervals, where -1 and -2 lead
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores

@@ -15,7 +15,7 @@ WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel", "Avera
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """A model out of what wraps it; where its precision isn't single, a copy of which it is.
+    """A model out of what wraps it; a copy in single precision where its own is another.
 
     Raises:
         InputError: it is no model, or has no convolution.
