@@ -4,10 +4,8 @@ import glob
 import gzip
 import hashlib
 import io
-import itertools
 import math
 import re
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,7 +195,8 @@ def unpacked(content: bytes) -> list[bytes]:
     while contents[-1].startswith(b"\x1f\x8b") and len(contents) < 3:
         file = gzip.GzipFile(fileobj=io.BytesIO(contents[-1]))
         # a MiB at a time, no more than may be read, and a header: as much memory as it has
-        contents.append(b"".join(itertools.islice(iter(partial(file.read, 2**20), b""), 257)))
+        parts = [file.read(2**20) for _ in range(257)]
+        contents.append(b"".join(parts))
     return contents
 
 
