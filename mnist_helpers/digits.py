@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -140,7 +139,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
     ):
         longest = max(picture.size)
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
-        if math.prod(picture.size) > MOST_PIXELS:
+        if np.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
         ImageOps.exif_transpose(picture, in_place=True)
         small = picture
@@ -234,7 +233,7 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     for part in heights.argsort():
         gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
         distances = np.hypot(*gaps.clip(0).T)
-        distances[digits == digits[part]] = math.inf
+        distances[digits == digits[part]] = np.inf
         closest = distances.argmin()
         height, width = ends[part] - starts[part]
         is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])

@@ -576,7 +576,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/snapshots.py", "changes.dtype == np.int16 and ", ""),
     ("runs/snapshots.py", "len(set(epochs)) < len(epochs)", "False"),
     ("runs/snapshots.py", "require_small(content, MOST_BYTES)", "pass"),
-    ("digits.py", "if math.prod(picture.size) > MOST_PIXELS:", "if False:"),
+    ("digits.py", "if np.prod(picture.size) > MOST_PIXELS:", "if False:"),
     ("digits.py", "picture.draft(None, (SIDE, SIDE))", "pass"),
     ("digits.py", "        ImageOps.exif_transpose(picture, in_place=True)\n", ""),
     ("digits.py", "(TypeError, ValueError)", "ValueError"),

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
 from functools import singledispatch
 
 import matplotlib
@@ -81,7 +80,7 @@ def item_box(item: Item, fig: Figure) -> OffsetBox:
     return column(boxes, 3)
 
 
-def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
+def wrapped(boxes: list[OffsetBox], fig: Figure) -> OffsetBox:
     """Boxes side by side, in as many lines as the width of the paper asks for."""
     lines = [[]]
     width = 0.0

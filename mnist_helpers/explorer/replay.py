@@ -1,6 +1,6 @@
 """The moments of one or two runs: their names, their weights, and what they read."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -28,7 +28,7 @@ def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
     return epochs
 
 
-def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+def weights_of(runs: dict[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
     """The weights of all moments by name.
 
     Raises:

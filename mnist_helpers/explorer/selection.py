@@ -1,6 +1,5 @@
 """The one selection that every view shows."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -125,7 +124,7 @@ class Selection(ImageFilter):
         return f"explore({', '.join(texts)})"
 
 
-FIELDS = [field.name for field in dataclasses.fields(Selection)]
+FIELDS = list(vars(Selection()))
 
 
 def selected(fields: dict[str, object]) -> Selection:

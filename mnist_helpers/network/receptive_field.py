@@ -32,7 +32,6 @@ GATHERING = {
 
 Shape = tuple[int, ...]
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
-AxisReads = Callable[[int, int], np.ndarray]  # of the sizes of input and output
 
 
 class Field(NamedTuple):
@@ -114,8 +113,8 @@ def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) 
 
 def _without_window(
     op: str, module: nn.Module | None, shape: Shape, output_shape: Shape
-) -> AxisReads | None:
-    """What tells the reads of a layer that slides no window along its input."""
+) -> Callable | None:
+    """What tells the reads of a layer that slides no window, by the sizes of input and output."""
     if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
         return _divide
     name = op.lower().replace("_", "")

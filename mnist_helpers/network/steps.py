@@ -1,7 +1,6 @@
 """The steps of a model's forward pass, by torch.fx, out of whatever wraps the model."""
 
 import copy
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +36,7 @@ def plain(model: nn.Module) -> nn.Module:
 class WayTracer(fx.Tracer):
     """Traces a forward pass along `ways`: what each `if` and `assert` is answered."""
 
-    def __init__(self, ways: Sequence[bool]) -> None:
+    def __init__(self, ways: list[bool]) -> None:
         super().__init__()
         self.ways = iter(ways)
 
