@@ -236,6 +236,7 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
         distances[digits == digits[part]] = np.inf
         closest = distances.argmin()
         height, width = ends[part] - starts[part]
+        # their columns overlap by more than half of the narrower
         is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
         if is_above or 2 * height < heights.max():
             joined = np.isin(digits, digits[[part, closest]])

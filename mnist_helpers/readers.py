@@ -17,7 +17,9 @@ from mnist_helpers.files import decoding, file_kind, read_file, require_small
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
-NAMES = (  # of files: their data set, whether of its test part, and what reads them
+# of files: their data set, whether of its test part, and what reads them: the one of READERS
+# that is called like the group that matches last
+NAMES = (
     r"""(?sx) (?P<set> .*? ) [-_./]*
     (?: (?i: train | (?P<test> t10k | test ) )
         (?: (?P<idx>  # train-images-idx3-ubyte.gz, also in a folder of that name

@@ -270,7 +270,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/training.py", "subject.best(run)", "look.weights"),
     ("explorer/views/training.py", "answers.labels * subject.classes + answers.preds", "answers.preds * subject.classes + answers.labels"),
     ("explorer/views/training.py", "-look.image - 1", "-look.image"),
-    ("explorer/views/training.py", "[::-1]  # the next", "  # the next"),
+    ("explorer/views/training.py", "- 1)[::-1]", "- 1)"),
     ("explorer/views/training.py", "1 - moment.accuracy for", "moment.accuracy for"),
     ("explorer/views/training.py", "0.5 / count)", "0)"),
     ("explorer/views/training.py", "0.8 * lowest", "lowest"),
