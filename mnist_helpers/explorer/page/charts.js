@@ -179,7 +179,8 @@ function pointUnder(view, { clientX, clientY }) {
 
 /** The nearest point in the direction of an arrow key; Home and End lead to the first and last. */
 function pointTowards(view, key) {
-  if (key === "Home" || key === "End") return step(key, view.caret, view.mark.classes.length, 1);
+  if (key === "Home") return 0;
+  if (key === "End") return view.mark.classes.length - 1;
   const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
   const here = pointAt(view, view.caret);
   const cost = ([x, y]) => {
