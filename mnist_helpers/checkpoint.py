@@ -69,7 +69,6 @@ class Recipe(TypedDict, total=False):
 
     seed: Seed
     val_size: Count
-    data_dir: str
 
 
 class DataSet(TypedDict):
@@ -100,7 +99,7 @@ class Card(TypedDict, total=False):
 
 def card_path(path: Path) -> Path:
     """Where the card of the checkpoint `path` lies: the same name, ending in .json."""
-    return Path(path).with_suffix(".json")
+    return path.with_suffix(".json")
 
 
 def save_checkpoint(

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,11 +59,13 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
             normalise(torch.from_numpy(images)), torch.from_numpy(labels).long()
         )
     if source.train is source.test and source.kind != "arrays":
+        seventh = math.ceil(len(labels) / 7)
+        indices, test_indices = split_indices(dataset.tensors[1], seventh, torch.Generator())
         if part == "test":
+            indices = test_indices
             told = "%s has no test part: a seventh is held out as that"
             logging.getLogger("mnist_helpers").warning(told, data_dir)
-        halves = split_indices(dataset.tensors[1], -(-len(labels) // 7), torch.Generator())
-        dataset = TensorDataset(*dataset[halves[part == "test"]])
+        dataset = TensorDataset(*dataset[indices])
     return dataset
 
 
@@ -101,16 +104,16 @@ def load_splits(
     )
 
 
+@dataclass
 class BatchIndices(Sampler[Tensor]):
     """The indices of one batch after another, as tensors, in a new order for each pass.
 
-    So a data set is indexed where it lies.
+    They lie where `shuffle` does, so a data set on an accelerator is indexed there.
     """
 
-    def __init__(self, count: int, batch_size: int, shuffle: torch.Generator) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.shuffle = shuffle
+    count: int
+    batch_size: int
+    shuffle: torch.Generator
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +24,8 @@ MOST_PIXELS = 64_000_000  # of what it unpacks to
 REMEDY = "give a PNG or JPEG file of at most 64 million pixels"
 FAINT = 20  # contrast in 255 below which a picture shows nothing
 NOISE = 7  # times its noise: the same
-RIM = 25  # part of the shorter side that may be the edge of a scan
-SMOOTH = 250  # as many pixels are worth one of smoothing to each side
+RIM = 25  # a 25th of the shorter side, all around, may be the edge of a scan
+SMOOTH = 250  # for each 250 pixels of the longer side one more is averaged to each side
 QUIET = 5  # deviation in 255 that most of an even border has
 GRID = 50  # sides of the grid on which what varies slowly is found
 ROUNDS = 10
@@ -156,7 +155,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
     ):
         longest = max(picture.size)
         picture.draft(None, (SIDE, SIDE))  # a JPEG can be unpacked at a part of its size
-        if math.prod(picture.size) > MOST_PIXELS:
+        if np.prod(picture.size) > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} × {picture.height} pixels")
         ImageOps.exif_transpose(picture, in_place=True)
         small = picture
@@ -250,9 +249,10 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     for part in heights.argsort():
         gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
         distances = np.hypot(*gaps.clip(0).T)
-        distances[digits == digits[part]] = math.inf
+        distances[digits == digits[part]] = np.inf
         closest = distances.argmin()
         height, width = ends[part] - starts[part]
+        # their columns overlap by more than half of the narrower
         is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
         if is_above or 2 * height < heights.max():
             joined = np.isin(digits, digits[[part, closest]])

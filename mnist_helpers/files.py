@@ -7,8 +7,8 @@ import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import IO
 from zipfile import ZipFile
 
 import msgspec
@@ -86,7 +86,7 @@ def file_kind(content: bytes | str, kinds: dict = KINDS) -> str:
     return ""
 
 
-def require_small(file: IO[bytes], most: int) -> None:
+def require_small(file: BytesIO, most: int) -> None:
     """Raises a ValueError where a zip archive would unpack to more than `most` bytes."""
     with ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:

@@ -1,4 +1,4 @@
-"""How good the answers are: epoch by epoch, and on a data set with the numbers that follow."""
+"""How good answers are: the figures of an epoch, and of a model's answers to a data set."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,11 +51,6 @@ class Predictions:
     logits: Tensor
     labels: Tensor
 
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return self.logits.shape[1]
-
     @cached_property
     def probs(self) -> Tensor:
         """Softmax of the logits, (N, classes); each row sums to 1."""
@@ -96,7 +91,7 @@ class Predictions:
         from torchmetrics.functional import classification
 
         return classification.multiclass_calibration_error(
-            self.probs, self.labels, self.classes
+            self.probs, self.labels, self.probs.shape[1]
         ).item()
 
 
@@ -154,7 +149,7 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
     from torchmetrics.functional import classification
 
     return classification.multiclass_confusion_matrix(
-        predictions.preds, predictions.labels, predictions.classes
+        predictions.preds, predictions.labels, predictions.logits.shape[1]
     )
 
 

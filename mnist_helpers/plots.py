@@ -73,7 +73,7 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     fig = make_figure(11, 3.2)
     panels = fig.subplots(1, 3)
     epochs = range(1, len(history["val_loss"]) + 1)
-    best = int(np.argmin(history["val_loss"]))
+    best = np.argmin(history["val_loss"])
     for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
         for part, line in (("train", "s-"), ("val", "o-")):
             values = history[f"{part}_{measure}"]

@@ -4,10 +4,8 @@ import glob
 import gzip
 import hashlib
 import io
-import itertools
 import math
 import re
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +17,9 @@ from mnist_helpers.files import decoding, file_kind, read_file, require_small
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
-NAMES = (  # of files: their data set, whether of its test part, and what reads them
+# of files: their data set, whether of its test part, and what reads them: the one of READERS
+# that is called like the group that matches last
+NAMES = (
     r"""(?sx) (?P<set> .*? ) [-_./]*
     (?: (?i: train | (?P<test> t10k | test ) )
         (?: (?P<idx>  # train-images-idx3-ubyte.gz, also in a folder of that name
@@ -92,16 +92,19 @@ class Source(NamedTuple):
     test: list[Path]
 
 
-def find_sets(folder: Path) -> dict[str, tuple[str, list[Path], list[Path]]]:
-    """The data sets in `folder`: by how their names begin, what reads them and their two parts."""
+def find_sets(folder: Path) -> dict[str, Source]:
+    """The data sets in `folder`, by how the names of their files begin."""
     sets = {}
     for pattern in NAMES:
         for place in PLACES[folder.is_dir() :]:
             for path in map(Path, sorted(glob.glob(glob.escape(folder.as_posix()) + place))):
                 match = re.fullmatch(pattern, path.as_posix())
                 if match and not path.is_dir():
-                    files = sets.setdefault(match["set"], (match.lastgroup, [], []))
-                    files[1 + bool(match["test"])].append(path)
+                    source = sets.setdefault(match["set"], Source(match.lastgroup, [], []))
+                    part = source.train
+                    if match["test"]:
+                        part = source.test
+                    part.append(path)
         if sets:
             return sets
     folder.stat()  # an error, where there is nothing of that name
@@ -125,12 +128,13 @@ def find_source(data_dir: Path) -> Source:
     if len(sets) > 1 and start not in sets:
         choice = f"give one as data_dir: {', '.join(sorted(sets)[:20])}"
         raise InputError(f"{data_dir} holds {len(sets)} data sets; {choice}.")
-    kind, train, test = sets.get(start) or sets.popitem()[1]
-    if kind == "table":
+    source = sets.get(start) or sets.popitem()[1]
+    test = source.test
+    if source.kind == "table":
         test = list(filter(is_labelled, test))  # Kaggle's isn't
-    if kind != "idx":
-        test = test or train
-    return Source(kind, train, test)
+    if source.kind != "idx":
+        test = test or source.train
+    return source._replace(test=test)
 
 
 def class_names(source: Source) -> list[str]:
@@ -193,7 +197,8 @@ def unpacked(content: bytes) -> list[bytes]:
     while contents[-1].startswith(b"\x1f\x8b") and len(contents) < 3:
         file = gzip.GzipFile(fileobj=io.BytesIO(contents[-1]))
         # a MiB at a time, no more than may be read, and a header: as much memory as it has
-        contents.append(b"".join(itertools.islice(iter(partial(file.read, 2**20), b""), 257)))
+        parts = [file.read(2**20) for _ in range(257)]
+        contents.append(b"".join(parts))
     return contents
 
 

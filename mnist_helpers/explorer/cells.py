@@ -9,7 +9,7 @@ def close_former(explorer: VBox) -> None:
     shell = get_ipython()
     parent = getattr(shell, "get_parent", dict)()
     if parent:
-        # of the cells by their id, or their text where the page tells no id: request and explorers
+        # for each cell, by its id or (where the page tells none) its text: last run and explorers
         latest = shell.meta.setdefault("explorers", {})
         cell = parent["metadata"].get("cellId", parent["content"]["code"])
         request = parent["header"]["msg_id"]

@@ -1,7 +1,7 @@
 """The controls of an explorer: ipywidgets for the fields of its selection, in line with it."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -281,7 +281,7 @@ def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selecti
     if after.image in images:
         return after
     if "image" in fields:  # one that the filter hides takes the filter away
-        return replace(after, **asdict(ImageFilter()))
+        return replace(after, **vars(ImageFilter()))
     if len(images):
         return replace(after, image=int(images[0]))
     return after

@@ -29,8 +29,8 @@ class Jobs:
 
     def __init__(self) -> None:
         self.defers = False
-        self.results: dict[tuple, object] = {}
-        self.running: dict[tuple, Generator[float]] = {}
+        self.results = {}
+        self.running = {}
 
     def result(
         self, text: str, key: tuple, start: Callable[..., Generator], *arguments: object

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
 from functools import singledispatch
 
 import matplotlib
@@ -81,9 +80,9 @@ def item_box(item: Item, fig: Figure) -> OffsetBox:
     return column(boxes, 3)
 
 
-def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
+def wrapped(boxes: list[OffsetBox], fig: Figure) -> OffsetBox:
     """Boxes side by side, in as many lines as the width of the paper asks for."""
-    lines: list[list[OffsetBox]] = [[]]
+    lines = [[]]
     width = 0.0
     for box in boxes:
         box.set_figure(fig)  # which knows how wide letters are
@@ -99,7 +98,7 @@ def wrapped(boxes: Sequence[OffsetBox], fig: Figure) -> OffsetBox:
 @singledispatch
 def mark_box(mark: Mark) -> OffsetBox:
     """A mark without its title and notes."""
-    raise TypeError(type(mark).__name__)
+    raise NotImplementedError
 
 
 @mark_box.register

@@ -1,9 +1,8 @@
 """The moments of one or two runs: their names, their weights, and what they read."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import Tensor
 
 from mnist_helpers.analysis.embedding import replayed
@@ -22,13 +21,14 @@ def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
     digits = 4
     while len({round(epoch, digits) for epoch in snapshots.epochs}) < len(snapshots.epochs):
         digits += 1  # steps are small where batches are
-    texts = [f"{epoch:.{digits}f}".rstrip("0").rstrip(".") for epoch in snapshots.epochs]
-    return {
-        f"{run}, epoch {text}": epoch for text, epoch in zip(texts, snapshots.epochs, strict=True)
-    }
+    epochs = {}
+    for epoch in snapshots.epochs:
+        text = f"{epoch:.{digits}f}".rstrip("0").rstrip(".")
+        epochs[f"{run}, epoch {text}"] = epoch
+    return epochs
 
 
-def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+def weights_of(runs: dict[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
     """The weights of all moments by name.
 
     Raises:
@@ -36,7 +36,7 @@ def weights_of(runs: Mapping[str, Snapshots], others: object) -> dict[str, dict[
     """
     if others or len(runs) > 2:
         raise InputError("give one or two runs, and do not give others as well.")
-    weights: dict[str, dict[str, Tensor]] = {}
+    weights = {}
     for run, snapshots in runs.items():
         weights.update(zip(moments(run, snapshots), snapshots.weights, strict=True))
     return weights
@@ -48,8 +48,8 @@ def replay_job(subject: "Subject") -> Generator[float, None, tuple]:
     Returns:
         The answers of every moment by its name, and where it puts the first `FEW` images.
     """
-    answers: dict[str, Predictions] = {}
-    points: dict[str, np.ndarray] = {}
+    answers = {}
+    points = {}
     for moment_names in subject.moments.values():
         features = []
         for name in moment_names:

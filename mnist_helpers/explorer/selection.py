@@ -1,6 +1,5 @@
 """The one selection that every view shows."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -117,16 +116,15 @@ class Selection(ImageFilter):
 
     def call(self, arguments: str) -> str:
         """The call that brings one back here, but for what is drawn, which would fill pages."""
-        default = Selection()
         texts = [arguments]
         for name in FIELDS:
             value = getattr(self, name)
-            if name != "drawing" and value != getattr(default, name):
+            if name != "drawing" and value != getattr(Selection, name):
                 texts.append(f"{name}={value!r}")
         return f"explore({', '.join(texts)})"
 
 
-FIELDS = [field.name for field in dataclasses.fields(Selection)]
+FIELDS = list(vars(Selection()))
 
 
 def selected(fields: dict[str, object]) -> Selection:
@@ -144,7 +142,7 @@ def selected(fields: dict[str, object]) -> Selection:
 def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     """Nine numbers, where they are that."""
     try:
-        numbers = tuple(float(weight) for weight in kernel)
+        numbers = tuple(map(float, kernel))
     except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != 9 or not all(-MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in numbers):

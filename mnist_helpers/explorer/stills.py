@@ -2,6 +2,7 @@
 
 import base64
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,11 +16,11 @@ from mnist_helpers.plots import GROUND, figure_png
 MARGIN = 8  # pixels around the scene
 
 
+@dataclass
 class Still:
     """A scene as a picture with its caption."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    scene: Scene
 
     @property
     def figure(self) -> Figure:

@@ -12,8 +12,6 @@ from mnist_helpers.network.tracing import Network
 # modules that keep the channels apart and a channel of zeros at zero
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
 
-Values = dict[fx.Node, Tensor | None]
-
 
 class Ablation(fx.Interpreter):
     """Asks `network` for all `images` (N, C, H, W) with channels ablated: their maps are all 0.
@@ -29,7 +27,6 @@ class Ablation(fx.Interpreter):
         self.images = images
         self.labels = labels
         self.steps = list(self.graph.nodes)
-        self.masks = {}
         self.beginnings = {}
 
     def _cut(self, layer: str) -> fx.Node:
@@ -68,7 +65,7 @@ class Ablation(fx.Interpreter):
         channels = torch.tensor(self.masks[node], device=output.device)
         return output.index_fill(1, channels, 0.0)
 
-    def _beginning(self, images: Tensor, last: fx.Node) -> Values:
+    def _beginning(self, images: Tensor, last: fx.Node) -> dict[fx.Node, Tensor | None]:
         """What every step up to `last` gives; None: no later step reads it."""
         run = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
         run.run(images.to(self.network.device, memory_format=torch.channels_last))

@@ -1,7 +1,7 @@
 """How one value of a layer comes about."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ class Arithmetic(NamedTuple):
             where nothing more than input and output can be said.
         value: the result.
         patch: (channels, height, width), what it reads; nan is not counted.
-        layer: the layer that the patch is read from.
+        layer: the layer that the patch is read from; its own where nothing is read.
         rows: (height,), where in that layer's maps the patch lies; negative outside.
         columns: (width,), the same.
         kernel: of the patch's shape, what it is multiplied with.
@@ -91,10 +91,11 @@ class Place(NamedTuple):
         self, layer: str, channels: Sequence[int], rows: Sequence[int], columns: Sequence[int]
     ) -> Arithmetic:
         """The arithmetic that reads values of another layer, by the rule of this one."""
-        users = [self.network.layers[user] for user in self.network.users(self.layer.name)]
+        layers = self.network.layers
+        users = self.network.users(self.layer.name)
         rows = np.array(rows)
         columns = np.array(columns)
-        # PADDING and BEYOND find nan at the end
+        # at the end, where PADDING and BEYOND lead, stands nan
         maps = np.pad(self.maps(layer), ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
         return Arithmetic(
             rule=RULES.get(self.layer.op, ""),
@@ -104,7 +105,7 @@ class Place(NamedTuple):
             rows=rows,
             columns=columns,
             first_channel=int(channels[0]),
-            rectified=any(user.op == "ReLU" for user in users),
+            rectified=any(layers[user].op == "ReLU" for user in users),
         )
 
     def window(self, channels: Sequence[int]) -> Arithmetic:
@@ -134,10 +135,9 @@ def explain(
         arithmetic = read(place)
         if arithmetic and arithmetic.holds:
             return arithmetic
-    before = next(iter(place.layer.inputs), layer)
-    nothing = np.empty((0, 1, 1), np.float32)
+    nothing = np.empty((0, 1, 1))
     nowhere = np.array([PADDING])
-    return Arithmetic("", place.value, nothing, before, nowhere, nowhere)
+    return Arithmetic("", place.value, nothing, layer, nowhere, nowhere)
 
 
 def _same_value(place: Place) -> Arithmetic | None:
@@ -194,13 +194,8 @@ def _batch_norm(place: Place) -> Arithmetic:
 
 
 def _own_window(place: Place) -> Arithmetic:
-    """Of the same channel."""
-    return place.window([place.channel])
-
-
-def _mean(place: Place) -> Arithmetic:
-    """The same, zeros around the map counted where the layer counts them."""
-    arithmetic = _own_window(place)
+    """Of the same channel, zeros around the map counted where the layer counts them."""
+    arithmetic = place.window([place.channel])
     if getattr(place.module, "count_include_pad", False):
         _pad(arithmetic)
     return arithmetic
@@ -250,16 +245,16 @@ RULES = {  # by the op of a layer
     "add": "add",
     "Softmax": "softmax",
 }
-READERS: dict[str, Callable[[Place], Arithmetic | None]] = {  # of all others: _same_value
+READERS = {  # of all others: _same_value
     "Conv2d": _convolution,
     "Linear": _linear,
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
     "MaxPool2d": _own_window,
     "AdaptiveMaxPool2d": _own_window,
-    "AvgPool2d": _mean,
-    "AdaptiveAvgPool2d": _mean,
-    "mean": _mean,
+    "AvgPool2d": _own_window,
+    "AdaptiveAvgPool2d": _own_window,
+    "mean": _own_window,
     "cat": _part,
     "add": _terms,
     "Softmax": _all,

@@ -15,7 +15,7 @@ from torch import nn
 
 PADDING = -1  # instead of an index
 BEYOND = -2  # the same, for what isn't counted
-NOTHING = [[np.iinfo(int).max, 0]] * 2  # the intervals that these two find at the end of a list
+NOTHING = [[np.iinfo(int).max, 0]] * 2  # at the end of intervals, where -1 and -2 lead
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores
@@ -32,7 +32,6 @@ GATHERING = {
 
 Shape = tuple[int, ...]
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
-AxisReads = Callable[[int, int], np.ndarray]  # of the sizes of input and output
 
 
 class Field(NamedTuple):
@@ -57,9 +56,7 @@ class Field(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """The largest height and the largest width that a value sees."""
-        height = np.diff(self.rows).max()
-        width = np.diff(self.columns).max()
-        return int(height), int(width)
+        return np.diff(self.rows).max().item(), np.diff(self.columns).max().item()
 
     @property
     def whole(self) -> bool:
@@ -116,8 +113,8 @@ def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) 
 
 def _without_window(
     op: str, module: nn.Module | None, shape: Shape, output_shape: Shape
-) -> AxisReads | None:
-    """What tells the reads of a layer that slides no window along its input."""
+) -> Callable | None:
+    """What tells the reads of a layer that slides no window, by the sizes of input and output."""
     if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
         return _divide
     name = op.lower().replace("_", "")

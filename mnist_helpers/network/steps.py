@@ -1,7 +1,6 @@
 """The steps of a model's forward pass, by torch.fx, out of whatever wraps the model."""
 
 import copy
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel", "Avera
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """A model out of what wraps it; where its precision isn't single, a copy of which it is.
+    """A model out of what wraps it; a copy in single precision where its own is another.
 
     Raises:
         InputError: it is no model, or has no convolution.
@@ -37,7 +36,7 @@ def plain(model: nn.Module) -> nn.Module:
 class WayTracer(fx.Tracer):
     """Traces a forward pass along `ways`: what each `if` and `assert` is answered."""
 
-    def __init__(self, ways: Sequence[bool]) -> None:
+    def __init__(self, ways: list[bool]) -> None:
         super().__init__()
         self.ways = iter(ways)
 

@@ -39,8 +39,7 @@ class Snapshots(NamedTuple):
     @property
     def best(self) -> int:
         """Which moment is the end of the epoch with the lowest validation loss."""
-        epoch = 1 + int(np.argmin(self.history["val_loss"]))
-        return self.epochs.index(epoch)
+        return self.epochs.index(1 + np.argmin(self.history["val_loss"]))
 
 
 def save_snapshots(path: Path, snapshots: Snapshots) -> None:

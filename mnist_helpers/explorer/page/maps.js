@@ -113,17 +113,12 @@ function pixelOfColours(mark, values) {
   const byte = (value) => Math.round(255 * value);
   return (at) => {
     const [red, green, blue] = values.subarray(3 * at, 3 * at + 3);
-    if (red !== red) return 0;
     return (255 << 24) | (byte(blue) << 16) | (byte(green) << 8) | byte(red);
   };
 }
 
-/** The part of a box that lies in a map, and all of the map where there is no box. */
-function clip({ height, width }, box) {
-  const [top, left, bottom, right] = box ?? [0, 0, height, width];
-  const inside = (value, most) => Math.max(0, Math.min(value, most));
-  return [inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)];
-}
+/** A box in a map; all of the map where there is none. */
+const boxIn = ({ height, width }, box) => box ?? [0, 0, height, width];
 
 const boxAt = (row, column) => [row, column, row + 1, column + 1];
 
@@ -132,7 +127,7 @@ function putBox({ layout, sheets }, element, index, box) {
   const sheet = sheets[layout.joined ? 0 : index];
   const canvas = sheet.firstChild;
   const [x, y] = origin(layout, index);
-  const [top, left, bottom, right] = clip(layout, box);
+  const [top, left, bottom, right] = boxIn(layout, box);
   if (element.parentNode !== sheet) sheet.append(element);
   Object.assign(element.style, {
     left: `${(100 * (x + left)) / canvas.width}%`,
@@ -211,7 +206,7 @@ function columnsShown({ layout, sheets }) {
 /** The middle of a map's framed box, or of the map. */
 function middle({ mark, layout }, index) {
   const [, box] = mark.frames.find(([framed]) => framed === index) ?? [];
-  const [top, left, bottom, right] = clip(layout, box);
+  const [top, left, bottom, right] = boxIn(layout, box);
   return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
 }
 

@@ -66,6 +66,7 @@ def matrix(
     counts = confusion_matrix(answers).numpy().astype(float)
     labels, preds = np.indices(counts.shape).reshape(2, -1).tolist()
     count = len(labels)
+    # lists also where all are equal: the title would select what is the same for all cells
     select = {"digit": labels, "predicted": preds, "read": ["all"] * count, "tenth": [None] * count}
     if nexts:
         select["image"] = nexts

@@ -13,7 +13,6 @@ from mnist_helpers.explorer.views.parts import (
     single_map,
     value_box,
 )
-from mnist_helpers.network.arithmetic import Arithmetic
 
 SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
     "max": "the largest is {value}",
@@ -29,22 +28,21 @@ SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    patch_channel = look.read_channel
-    rule = Text(text=sentence(look, sums), size="strong")
+    rule = Text(text=sentence(look), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
-        rows = [Row([*read_tables(look, sums, patch_channel), rule])]
+        rows = [Row([*read_tables(look), rule])]
     else:
-        steps = products(
-            sums.patch[patch_channel], sums.kernel[patch_channel], patch_select(sums, patch_channel)
-        )
-        rows = [steps, partial_sums(sums, patch_channel), rule]
-        caption += f" The numbers are those of input channel {sums.first_channel + patch_channel}."
-    return Scene(Column([framed_maps(look, sums, patch_channel), *rows]), caption)
+        channel = look.read_channel
+        steps = products(sums.patch[channel], sums.kernel[channel], patch_select(look))
+        rows = [steps, partial_sums(look), rule]
+        caption += f" The numbers are those of input channel {sums.first_channel + channel}."
+    return Scene(Column([framed_maps(look), *rows]), caption)
 
 
-def sentence(look: Look, sums: Arithmetic) -> str:
+def sentence(look: Look) -> str:
     """The rule that makes the value, with its numbers."""
+    sums = look.explained
     value = number(sums.value)
     if not sums.patch.size:
         return f"{look.subject.layers[look.layer].op} gives {value}"
@@ -60,15 +58,16 @@ def sentence(look: Look, sums: Arithmetic) -> str:
     return text
 
 
-def framed_maps(look: Look, sums: Arithmetic, patch_channel: int) -> Row:
+def framed_maps(look: Look) -> Row:
     """The image, what the layer reads and what it puts out, with the frames of this value."""
+    sums = look.explained
     marks = [input_picture(look, LARGE)]
     if sums.patch.size:
         rows = sums.rows[sums.rows >= 0]
         columns = sums.columns[sums.columns >= 0]
         corners = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         window = tuple(map(int, corners))
-        channel = sums.first_channel + patch_channel
+        channel = sums.first_channel + look.read_channel
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
     title = f"row {look.row}, column {look.column}"
     if is_vector(look.values):
@@ -78,8 +77,9 @@ def framed_maps(look: Look, sums: Arithmetic, patch_channel: int) -> Row:
     return Row(marks)
 
 
-def read_tables(look: Look, sums: Arithmetic, patch_channel: int) -> list[Item]:
+def read_tables(look: Look) -> list[Item]:
     """What a value without a kernel reads."""
+    sums = look.explained
     if not sums.patch.size:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
@@ -90,21 +90,22 @@ def read_tables(look: Look, sums: Arithmetic, patch_channel: int) -> list[Item]:
         if len(values) > 1:
             names = ()
         return [Table(values=values, columns=names, title="input")]
-    patch = sums.patch[patch_channel]
+    patch = sums.patch[look.read_channel]
     framed_cell = None
     if sums.rule == "max":
         framed_cell = int(np.nanargmax(patch))
-    select = patch_select(sums, patch_channel)
-    return [Table(values=patch, title="input", select=select, framed_cell=framed_cell)]
+    table = Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)
+    return [table]
 
 
-def patch_select(sums: Arithmetic, patch_channel: int) -> dict[str, object]:
+def patch_select(look: Look) -> dict[str, object]:
     """A click on a cell of a patch goes to that value in the layer that is read."""
+    sums = look.explained
     rows = sums.rows.clip(0)
     columns = sums.columns.clip(0)
     return {
         "layer": sums.layer,
-        "channel": sums.first_channel + patch_channel,
+        "channel": sums.first_channel + look.read_channel,
         "row": rows.repeat(len(columns)).tolist(),
         "column": np.tile(columns, len(rows)).tolist(),
     }
@@ -123,8 +124,9 @@ def products(
     return Row([read, times, weights, equals, terms, total])
 
 
-def partial_sums(sums: Arithmetic, patch_channel: int) -> Table:
+def partial_sums(look: Look) -> Table:
     """The sum of the products of each input channel."""
+    sums = look.explained
     count = len(sums.patch)
     values = in_rows(sums.partial_sums)
     starts = range(sums.first_channel, sums.first_channel + count, values.shape[1])
@@ -132,6 +134,6 @@ def partial_sums(sums: Arithmetic, patch_channel: int) -> Table:
         values=values,
         title="sums by input channel",
         rows=[f"from {start}" for start in starts],
-        framed_cell=patch_channel,
+        framed_cell=look.read_channel,
         select={"input_channel": list(range(count))},
     )

@@ -1,7 +1,6 @@
 """A convolution by hand: a kernel of the reader's own, slid over the image."""
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Text, number
@@ -24,7 +23,8 @@ def convolve(look: Look) -> Scene:
     pixels = look.pixels[0]
     kernel = np.reshape(look.kernel or PRESETS["vertical edges"], (3, 3))
     padded = np.pad(pixels, look.padding)
-    patches = sliding_window_view(padded, kernel.shape)[:: look.stride, :: look.stride]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
+    patches = windows[:: look.stride, :: look.stride]
     output = (patches * kernel).sum(axis=(2, 3))
     height, width = output.shape
     row = min(look.row, height - 1)

@@ -36,7 +36,8 @@ def network(look: Look) -> Column:
     run = subject.run_of(look.weights)
     button = Text(text="Best epoch", select={"weights": subject.best(run)})
     cells = (answers.labels * subject.classes + answers.preds).numpy()
-    order = np.roll(np.arange(len(cells)), -look.image - 1)[::-1]  # the next image comes last
+    # back from the chosen image: of the images of a cell the next one is written last, and stays
+    order = np.roll(np.arange(len(cells)), -look.image - 1)[::-1]
     nexts = np.full(subject.classes**2, look.image)
     nexts[cells[order]] = order
     mistakes = matrix(look, answers, cells[look.image].item(), nexts.tolist())

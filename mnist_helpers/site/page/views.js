@@ -261,9 +261,7 @@ function readTables({ at }, place) {
   const [patch] = place.patch;
   if (!patch) return [];
   if (op === "Softmax") {
-    const values = place.patch.flat();
-    const columns = values.map((_, i) => String(i));
-    return [table(inRows(values), { title: "input", columns })];
+    return [table(inRows(place.patch.flat()), { title: "input", columns: DIGIT_NAMES })];
   }
   const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
   return [patchTable(place, patch, 0, { title: "input", framed_cell })];
