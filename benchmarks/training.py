@@ -71,7 +71,7 @@ class StandardNet(nn.Sequential):
 
 
 class FastNet(nn.Sequential):
-    """That of the fastest public recipe on a CPU (github.com/tuomaso/train_mnist_fast, 2021)."""
+    """That of a fast public recipe on a CPU (github.com/tuomaso/train_mnist_fast, 2021)."""
 
     def __init__(self) -> None:
         first = nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU()
