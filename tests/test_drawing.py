@@ -522,7 +522,7 @@ class TestPad:
     def test_a_kernel_gets_the_picture_and_finds_in_it_what_predict_does(self, page, tmp_path, few):
         pages.mount(page, pages.make_state(self.pad()))
         pen = Image.fromarray(pixels(few.test.tensors[0][0]).astype(np.uint8)).resize((300, 300), 2)
-        light = np.linspace(230, 90, 1000)  # from one side
+        light = np.linspace(230, 140, 1000)  # from one side
         sheet = np.broadcast_to(light, (800, 1000)).copy()
         sheet[80:380, 600:900] *= 1 - 0.9 * np.asarray(pen) / 255
         Image.fromarray(sheet.astype(np.uint8)).save(tmp_path / "seven.png")

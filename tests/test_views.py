@@ -162,7 +162,7 @@ class TestKernels:
         values = {"weights": weight, "gradient": gradient, "change": weight - other}[quantity]
         values = values.detach().numpy()
         selection = {"view": "kernels", "layer": "relu2", "channel": 11, "quantity": quantity}
-        found, caption, _ = show(grey, **selection)
+        found, caption, _ = show(grey, limits="layer", **selection)
         large, small = (
             found["conv2: a kernel for each input channel"],
             found["conv2: all 512 kernels"],
@@ -184,7 +184,7 @@ class TestKernels:
 
     def test_scales(self, grey):
         values = np.abs(grey.network.model.conv2.weight.detach().numpy())
-        robust, _, _ = show(grey, view="kernels", layer="conv2", limits="robust")
+        robust, _, _ = show(grey, view="kernels", layer="conv2")
         end = np.percentile(values, 99, method="higher")
         assert robust["conv2: all 512 kernels"].limits == [pytest.approx((-end, end))]
         each, _, _ = show(grey, view="kernels", layer="conv2", channel=4, limits="each")
@@ -228,13 +228,14 @@ class TestFeatureMaps:
         mine, other = (
             outputs_of(m, grey.images[4:5])["relu2"][0] for m in (make_model(0), make_model(1))
         )
-        found, caption, _ = show(grey, view="feature_maps", image=4, layer="relu2", channel=3)
+        selection = {"view": "feature_maps", "image": 4, "layer": "relu2", "channel": 3}
+        selection["limits"] = "layer"
+        found, caption, _ = show(grey, **selection)
         assert np.array_equal(found["relu2"].values, mine)
         assert found["relu2"].limits == [pytest.approx((0, mine.max().item()))]
         assert found["relu2"].labels == [str(i) for i in range(32)]
         assert "32 × 14 × 14, colours from 0 to" in caption
         top = max(mine.max(), other.max()).item()
-        selection = {"view": "feature_maps", "image": 4, "layer": "relu2", "channel": 3}
         found, _, _ = show(grey, compare="beside", **selection)
         assert np.array_equal(found["relu2, other"].values, other)
         assert (
@@ -254,7 +255,7 @@ class TestFeatureMaps:
     def test_scales(self, grey):
         own = np.abs(outputs_of(grey.network.model, grey.images[4:5])["conv1"][0].numpy())
         selection = {"view": "feature_maps", "image": 4, "layer": "conv1"}
-        found, caption, _ = show(grey, limits="robust", **selection)
+        found, caption, _ = show(grey, **selection)
         end = np.percentile(own, 99, method="higher")
         assert found["conv1"].limits == [pytest.approx((-end, end))]
         assert caption.count("(99th percentile)") == 1

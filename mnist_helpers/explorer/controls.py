@@ -62,7 +62,7 @@ GROUPS = (
         "compare": "Compare: These weights alone, beside others, or the difference?",
         "target": "Class: For which digit?",
         "quantity": "Show: The weights, their gradient, or their change?",
-        "limits": "Colours: One scale for the layer, for all images, or for each map?",
+        "limits": "Colours: One scale for the layer, with or without outliers, for each map, or for all images?",
         "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
         "stride": "Stride: How many pixels from one place to the next?",
@@ -72,7 +72,7 @@ NUMBERS = ("position", "channel", "row", "column", "input_channel")
 STEPS = ("layer", "amount", "moment")
 PLAIN = {  # what stands in a list where the values themselves don't tell it
     "compare": ("nothing", "side by side", "difference"),
-    "limits": ("by layer", "no outliers", "by map", "by all images"),
+    "limits": ("no outliers", "by layer", "by map", "by all images"),
     "tenth": [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)],
 }
 CLASSES = ("digit", "predicted", "target")

@@ -65,7 +65,7 @@ class Selection(ImageFilter):
     """Whether other weights are shown as well."""
     quantity: Literal["weights", "gradient", "change"] = "weights"
     """What is drawn of the kernels."""
-    limits: Literal["layer", "robust", "each", "all images"] = "layer"
+    limits: Literal["robust", "layer", "each", "all images"] = "robust"
     """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images
     (of kernels: as of the layer)."""
     ablated: tuple[tuple[str, int], ...] = ()
