@@ -3,8 +3,9 @@
 Arguments are parsed first; then the command that they ask for is imported, and nothing else.
 """
 
-import argparse
+import difflib
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -18,29 +19,27 @@ from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
+SLOW = ("analyze", "notebooks", "site", "visualize")  # which tell on stderr how far they are
+# modules of the extras; all others are needed by every command
+EXTRAS = ["nbconvert", "nbformat", "onnx", "onnxruntime", "onnxscript", "papermill", "tensorboard"]
+
 
 def parse(args: Sequence[str]) -> object:
     """What `args` ask for: the record of options of a command, named as the command is.
 
     Raises:
-        InputError: a value is impossible.
+        InputError: a value is impossible, or there is no such command or option.
         SystemExit: help was asked for, or tyro has said on stderr what it does not understand.
     """
+    commands = {record.__name__.lower(): record for record in options.COMMANDS}
+    name = [*args, "--help"][0]
+    if not name.startswith("-") and name not in commands:
+        near = difflib.get_close_matches(name, commands, 1) or commands
+        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     # the recipe is read ahead of tyro, which shows its values as the defaults
-    ahead = argparse.ArgumentParser("mnist-helpers", add_help=False, allow_abbrev=False)
-    ahead.add_argument("--preset", nargs="?")
-    preset = ahead.parse_known_args(args)[0].preset
-    commands = {
-        "train": partial(options.Train, config=PRESETS.get(preset, Config())),
-        "evaluate": options.Evaluate,
-        "predict": options.Predict,
-        "export": options.Export,
-        "visualize": options.Visualize,
-        "analyze": options.Analyze,
-        "notebooks": options.Notebooks,
-        "site": options.Site,
-        "download": options.Download,
-    }
+    preset = re.search(r"--preset[ =](\w+)", " ".join(args)) or ("", "")
+    commands["train"] = partial(options.Train, config=PRESETS.get(preset[1], Config()))
+    args = [re.sub("^--lr(?==|$)", "--learning-rate", arg) for arg in args]  # as many write it
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )
@@ -62,11 +61,16 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         command = parse(sys.argv[1:] if args is None else args)
         name = type(command).__name__.lower()
+        if name in SLOW and "torch" not in sys.modules:
+            print("loading PyTorch", file=sys.stderr)
         importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
         pass  # who reads the output has enough
     except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed; pip install 'mnist-helpers[all]'.")
+        remedy = "install mnist-helpers again, with all that it depends on"
+        if error.name in EXTRAS:
+            remedy = "pip install 'mnist-helpers[all]'"
+        fail(f"{error.name} is not installed; {remedy}.")
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, most of all

@@ -24,7 +24,6 @@ def run(options: Evaluate) -> None:
 
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
-    right = int(predictions.correct.sum())
-    count = len(predictions.labels)
-    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images)"
+    right = f"{predictions.correct.sum():,} of {len(predictions.labels):,} images"
+    accuracy = f"accuracy {predictions.accuracy:.2%} ({right})"
     return f"{accuracy}, loss {predictions.loss():.4f}"

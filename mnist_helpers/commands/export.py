@@ -106,8 +106,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
 
 def run(options: Export) -> None:
     """Writes, compares and tells."""
-    name = f"{options.checkpoint.stem}.{options.format}"
-    out = options.out or PROJECT_DIR / "outputs" / name
+    out = options.out or PROJECT_DIR / f"outputs/{options.checkpoint.stem}.{options.format}"
     images = load_idx_part(options.data_dir, "test").tensors[0][:1000]
     difference = export_checkpoint(options.checkpoint, options.format, out, images)
     log.info("saved %s as %s, %s bytes", out, options.format, f"{out.stat().st_size:,}")

@@ -16,6 +16,6 @@ def run(options: Site) -> None:
     start = options.out / "index.html"
     require_writable(start, "out")
     model, _ = load_checkpoint(options.checkpoint)
-    images, labels = load_idx_part(options.data_dir, "test")[:100]
-    write_site(Subject(model, images, labels), options.out)
+    images = load_idx_part(options.data_dir, "test")[:100]
+    write_site(Subject(model, *images), options.out)
     log.info("saved %s", start)

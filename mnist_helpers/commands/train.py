@@ -102,6 +102,7 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)
+    log.info("the losses above have label smoothing in them, these have not")
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
