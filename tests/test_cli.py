@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -180,12 +181,15 @@ def test_visualize_writes_some_views_and_ranks_where_asked(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pty")
 def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp_path):
+    import termios  # which Windows lacks
+
     command = [sys.executable, "-m", "mnist_helpers", "visualize", "--views", "answer"]
     command += ["--data-dir", small_data_dir, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
     assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
     master, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     with open(master, errors="replace") as screen:
         out = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True).stdout
         os.close(terminal)
@@ -353,8 +357,9 @@ def test_two_runs_are_two_curves(short, tmp_path, capsys):
 def test_help_goes_to_stdout(capsys):
     code, out, _ = run(capsys, "train", "--help")
     assert code == 0
-    first, recipe = out.index("--epochs INT"), out.index("--learning-rate FLOAT")
-    assert first < out.index("--data-dir PATH") < out.index("--model-save-path") < recipe
+    names = re.findall(r"^│ (--[a-z-]+)", out, re.MULTILINE)
+    assert names[:5] == ["--preset", "--resume", "--epochs", "--seed", "--device"]
+    assert names.index("--model-save-path") < names.index("--learning-rate")
     for record in COMMANDS:
         name = record.__name__.lower()
         assert f"Example: mnist-helpers {name} " in run(capsys, name, "--help")[1]

@@ -99,7 +99,7 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
     options = ["--data-dir", "<data>", "--device", "cpu", "--class-names", ",".join(NAMES)]
     code, out, err = run(capsys, "analyze", *options, "--out", "new")
     assert (code, out) == (0, "saved new/report.html\n")
-    count = len(NOTEBOOK) + 1
+    count = len(NOTEBOOK) + 2  # and the parameters, as declared and as given
     lines = err.splitlines()
     assert (lines[0], lines[-1]) == (
         f"analysis, cells: 0 of {count}",
