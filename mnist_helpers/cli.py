@@ -19,9 +19,8 @@ from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
-SLOW = ("analyze", "notebooks", "site", "visualize")  # which tell on stderr how far they are
-# modules of the extras; all others are needed by every command
-EXTRAS = ["nbconvert", "nbformat", "onnx", "onnxruntime", "onnxscript", "papermill", "tensorboard"]
+SLOW = "analyze, notebooks, site, visualize"  # which tell on stderr how far they are
+EXTRAS = "nbconvert, nbformat, onnx, onnxruntime, onnxscript, papermill, tensorboard"  # modules
 
 
 def parse(args: Sequence[str]) -> object:
@@ -43,15 +42,14 @@ def parse(args: Sequence[str]) -> object:
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )
-    if getattr(command, "resume", None):
-        # by its name: a value may be the default's, and yet not the run's
-        others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
-        if others:
-            remedy = "for more epochs or other options start a new run"
-            raise InputError(
-                f"{', '.join(others)} can't be combined with --resume: a run continues as it was "
-                f"configured, with a learning rate planned to its last epoch; {remedy}."
-            )
+    # by its name: a value may be the default's, and yet not the run's
+    others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
+    if others and getattr(command, "resume", None):
+        raise InputError(
+            f"{', '.join(others)} can't be combined with --resume: a run continues as it was "
+            "configured, with a learning rate planned to its last epoch; for more epochs or "
+            "other options start a new run."
+        )
     return command
 
 

@@ -151,8 +151,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 def refresh(source: Path, executed: Path) -> None:
     """Puts the normalised outputs of `executed` in the place of `source`."""
-    notebook = normalise(nbformat.read(executed, as_version=4))
-    write_files({source: (nbformat.writes(notebook) + "\n").encode()})
+    text = nbformat.writes(normalise(nbformat.read(executed, as_version=4)))
+    write_files({source: f"{text}\n".encode()})
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:

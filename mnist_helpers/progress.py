@@ -8,8 +8,9 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Writes what is more than a move of the cursor."""
-        if text.strip():
-            print(text.strip(), file=sys.stderr)
+        line = text.strip()
+        if line:
+            print(line, file=sys.stderr)
 
 
 def bar_options(text: str) -> dict[str, object]:

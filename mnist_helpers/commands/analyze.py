@@ -30,10 +30,10 @@ def run(options: Analyze) -> None:
     (notebook,) = notebooks.notebook_paths(["analysis"])
     report = options.out / "report.html"
     require_writable(report, "out")
-    numbers = measured(options)
-    title = f"{options.checkpoint.name} on {options.data_dir.name}"
-    page = report_page(title, executed(notebook, options))
-    figures = msgspec.json.encode(numbers, enc_hook=float)  # NumPy's are some, nan is null
+    figures = msgspec.json.encode(measured(options), enc_hook=float)  # NumPy's; nan is null
+    page = report_page(
+        f"{options.checkpoint.name} on {options.data_dir.name}", executed(notebook, options)
+    )
     write_files({report: page.encode(), options.out / "metrics.json": msgspec.json.format(figures)})
     log.info("saved %s", report)
 
@@ -47,8 +47,11 @@ def measured(options: Analyze) -> dict[str, object]:
     test = evaluate(model, parts.test)
     log.info("test %s", describe(test))
     val = parts.val and evaluate(model, parts.val)
-    correct = resistance(subject.network, *parts.test[:SOME])
-    bar = tqdm(correct, total=len(DISTURBANCES) - 1, **bar_options("disturbances"))
+    bar = tqdm(
+        resistance(subject.network, *parts.test[:SOME]),
+        total=len(DISTURBANCES) - 1,  # one of them is none
+        **bar_options("disturbances"),
+    )
     return metrics(test, val, dict(bar), subject.digits)
 
 

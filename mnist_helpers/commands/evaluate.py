@@ -24,6 +24,7 @@ def run(options: Evaluate) -> None:
 
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
-    right = f"{predictions.correct.sum():,} of {len(predictions.labels):,} images"
-    accuracy = f"accuracy {predictions.accuracy:.2%} ({right})"
-    return f"{accuracy}, loss {predictions.loss():.4f}"
+    return (
+        f"accuracy {predictions.accuracy:.2%} ({predictions.correct.sum():,} of "
+        f"{len(predictions.labels):,} images), loss {predictions.loss():.4f}"
+    )

@@ -75,7 +75,7 @@ class Export:
 class Place(Selection):
     """Where to look, whatever the view."""
 
-    view: Suppress[str] = Selection.view
+    view: Suppress[str] = ""
 
 
 @dataclass(frozen=True)

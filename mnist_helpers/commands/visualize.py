@@ -20,11 +20,13 @@ from mnist_helpers.progress import bar_options
 def run(options: Visualize) -> None:
     """Draws each view and writes it."""
     model, _ = load_checkpoint(options.checkpoint)
-    random = {"random": make_model(Config(seed=options.seed).seed).state_dict()}
-    test = load_idx_part(options.data_dir, "test")
-    subject = Subject(model, *test.tensors, others=random)
-    views = options.views or views_of(subject)
-    selections = [replace(options.selection, view=view) for view in views]
+    random = make_model(Config(seed=options.seed).seed).state_dict()
+    subject = Subject(
+        model, *load_idx_part(options.data_dir, "test").tensors, others={"random": random}
+    )
+    selections = [
+        replace(options.selection, view=view) for view in options.views or views_of(subject)
+    ]
     for selection in selections:
         subject.check(selection)
         require_writable(options.out / f"{selection.view}.png", "out")
