@@ -3,8 +3,9 @@
 Arguments are parsed first; then the command that they ask for is imported, and nothing else.
 """
 
-import argparse
+import difflib
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -18,41 +19,37 @@ from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
+SLOW = "analyze, notebooks, site, visualize"  # which tell on stderr how far they are
+EXTRAS = "nbconvert, nbformat, onnx, onnxruntime, onnxscript, papermill, tensorboard"  # modules
+
 
 def parse(args: Sequence[str]) -> object:
     """What `args` ask for: the record of options of a command, named as the command is.
 
     Raises:
-        InputError: a value is impossible.
+        InputError: a value is impossible, or there is no such command or option.
         SystemExit: help was asked for, or tyro has said on stderr what it does not understand.
     """
+    commands = {record.__name__.lower(): record for record in options.COMMANDS}
+    name = [*args, "--help"][0]
+    if not name.startswith("-") and name not in commands:
+        near = difflib.get_close_matches(name, commands, 1) or commands
+        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     # the recipe is read ahead of tyro, which shows its values as the defaults
-    ahead = argparse.ArgumentParser("mnist-helpers", add_help=False, allow_abbrev=False)
-    ahead.add_argument("--preset", nargs="?")
-    preset = ahead.parse_known_args(args)[0].preset
-    commands = {
-        "train": partial(options.Train, config=PRESETS.get(preset, Config())),
-        "evaluate": options.Evaluate,
-        "predict": options.Predict,
-        "export": options.Export,
-        "visualize": options.Visualize,
-        "analyze": options.Analyze,
-        "notebooks": options.Notebooks,
-        "site": options.Site,
-        "download": options.Download,
-    }
+    preset = re.search(r"--preset[ =](\w+)", " ".join(args)) or ("", "")
+    commands["train"] = partial(options.Train, config=PRESETS.get(preset[1], Config()))
+    args = [re.sub("^--lr(?==|$)", "--learning-rate", arg) for arg in args]  # as many write it
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )
-    if getattr(command, "resume", None):
-        # by its name: a value may be the default's, and yet not the run's
-        others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
-        if others:
-            remedy = "for more epochs or other options start a new run"
-            raise InputError(
-                f"{', '.join(others)} can't be combined with --resume: a run continues as it was "
-                f"configured, with a learning rate planned to its last epoch; {remedy}."
-            )
+    # by its name: a value may be the default's, and yet not the run's
+    others = [arg for arg in args if arg.startswith("-") and not arg.startswith("--resume")]
+    if others and getattr(command, "resume", None):
+        raise InputError(
+            f"{', '.join(others)} can't be combined with --resume: a run continues as it was "
+            "configured, with a learning rate planned to its last epoch; for more epochs or "
+            "other options start a new run."
+        )
     return command
 
 
@@ -62,11 +59,16 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         command = parse(sys.argv[1:] if args is None else args)
         name = type(command).__name__.lower()
+        if name in SLOW and "torch" not in sys.modules:
+            print("loading PyTorch", file=sys.stderr)
         importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
         pass  # who reads the output has enough
     except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed; pip install 'mnist-helpers[all]'.")
+        remedy = "install mnist-helpers again, with all that it depends on"
+        if error.name in EXTRAS:
+            remedy = "pip install 'mnist-helpers[all]'"
+        fail(f"{error.name} is not installed; {remedy}.")
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, most of all

@@ -150,20 +150,8 @@ class Config:
         InputError: a value is impossible; the message names the field.
     """
 
-    batch_size: Count = 128
-    """Images per training step."""
-    learning_rate: Annotated[float, Meta(gt=0, le=10, description="above 0, up to 10")] = 0.01
-    """Peak learning rate of the one-cycle schedule."""
-    warm_up: Share = 0.2
-    """Share of the steps in which the learning rate rises to its peak."""
-    anneal: Annotated[str, Meta(pattern=r"^(linear|cos)\Z", description="linear or cos")] = "linear"
-    """How it falls from there to nothing: linear or cos."""
     epochs: Annotated[int, whole(1, 100_000)] = 2
     """Passes over the training images, at most."""
-    patience: Count = 5
-    """Epochs without a lower validation loss before training stops."""
-    val_size: Annotated[int, whole(10, 2**31)] = 5_000
-    """Images held out of the training file to choose the best epoch."""
     seed: Seed = 0
     """Fixes the split, the initial weights, the order of images and the augmentation."""
     device: Annotated[str, Meta(description="a name; use auto")] = "auto"
@@ -172,6 +160,24 @@ class Config:
     """Folder of MNIST or another data set: IDX, CSV, npz, pictures."""
     model_save_path: Annotated[Path | None, PATH] = None
     """Where the best weights and their card go, besides the run's own folder."""
+    runs_dir: Annotated[Path, PATH] = RUNS_DIR
+    """Folder in which every run of the command line makes one of its own."""
+    snapshots: Switch = False
+    """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
+    tensorboard: Annotated[Path | None, PATH] = None
+    """Folder for TensorBoard's event files, a folder below it for each run; none by default."""
+    batch_size: Count = 128
+    """Images per training step."""
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="above 0, up to 10")] = 0.01
+    """Peak learning rate of the one-cycle schedule."""
+    warm_up: Share = 0.2
+    """Share of the steps in which the learning rate rises to its peak."""
+    anneal: Annotated[str, Meta(pattern=r"^(linear|cos)\Z", description="linear or cos")] = "linear"
+    """How it falls from there to nothing: linear or cos."""
+    patience: Count = 5
+    """Epochs without a lower validation loss before training stops."""
+    val_size: Annotated[int, whole(10, 2**31)] = 5_000
+    """Images held out of the training file to choose the best epoch."""
     num_workers: Annotated[int, whole(0, 64)] = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: Annotated[tuple[Decay, Decay], Meta(description="two numbers in [0, 1)")] = (0.8, 0.95)
@@ -190,12 +196,6 @@ class Config:
     """Augmentation: largest shift along each axis, in pixels."""
     shear: Annotated[float, up_to(10)] = 0.0
     """Augmentation: largest horizontal shear, in pixels per pixel."""
-    runs_dir: Annotated[Path, PATH] = RUNS_DIR
-    """Folder in which every run of the command line makes one of its own."""
-    snapshots: Switch = False
-    """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
-    tensorboard: Annotated[Path | None, PATH] = None
-    """Folder for TensorBoard's event files, a folder below it for each run; none by default."""
 
     def __post_init__(self) -> None:
         check_fields(self)

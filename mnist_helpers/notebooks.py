@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
 from mnist_helpers.files import require_writable, unfinished, write_files
+from mnist_helpers.progress import bar_options
 
 ORDER = (
     "00_start_here",
@@ -80,8 +81,8 @@ def parse_value(name: str, text: str, kind: str) -> object:
 def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> NotebookRun:
     """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
-    What was executed is in `target` also when a cell fails, but no notebook is cut short there. In
-    a terminal a bar goes over the cells.
+    What was executed is in `target` also when a cell fails, but no notebook is cut short there. How
+    far it is goes to stderr.
 
     Raises:
         InputError: `target` can't be written.
@@ -100,8 +101,7 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             cwd=source.parent,
             execution_timeout=timeout,
             start_timeout=120,
-            # None: shown in a terminal alone
-            progress_bar={"desc": f"{source.stem:20}", "leave": False, "disable": None},
+            progress_bar=bar_options(f"{source.stem}, cells"),
             # spares the reader the kernel's warnings about its transport
             extra_arguments=["--log-level=40"],
         )
@@ -151,8 +151,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 def refresh(source: Path, executed: Path) -> None:
     """Puts the normalised outputs of `executed` in the place of `source`."""
-    notebook = normalise(nbformat.read(executed, as_version=4))
-    write_files({source: (nbformat.writes(notebook) + "\n").encode()})
+    text = nbformat.writes(normalise(nbformat.read(executed, as_version=4)))
+    write_files({source: f"{text}\n".encode()})
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:

@@ -84,8 +84,10 @@ def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str,
     """The amounts of each disturbance, and the accuracies at them."""
     figures = {}
     for name, correct_by_amount in correct_by_disturbance.items():
-        accuracies = [correct.double().mean().item() for correct in correct_by_amount]
-        figures[name] = {"amounts": DISTURBANCES[name].amounts, "accuracies": accuracies}
+        figures[name] = {
+            "amounts": DISTURBANCES[name].amounts,
+            "accuracies": [correct.double().mean().item() for correct in correct_by_amount],
+        }
     return figures
 
 
@@ -101,8 +103,11 @@ def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: With
         panels, correct_by_disturbance.items(), strict=True
     ):
         kind = DISTURBANCES[name]
-        title = f"{name} ({kind.unit})"
-        digits = [disturb(network, image, name, amount) for amount in kind.amounts]
-        shares = [correct.float().mean() for correct in correct_by_amount]
-        plots.plot_resistance(title, kind.amounts, shares, torch.cat(digits), panel)
+        plots.plot_resistance(
+            f"{name} ({kind.unit})",
+            kind.amounts,
+            [correct.float().mean() for correct in correct_by_amount],
+            torch.cat([disturb(network, image, name, amount) for amount in kind.amounts]),
+            panel,
+        )
     return fig

@@ -102,6 +102,7 @@ class Trainer:
                     on_epoch(record)
             except KeyboardInterrupt:
                 if not self.best_weights:
+                    log.warning("interrupted in the first epoch: nothing can be resumed yet")
                     raise
                 self.interrupted = len(self.history) < self.config.epochs
                 if self.interrupted:

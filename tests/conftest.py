@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import signal
 import struct
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mnist_helpers import Config
     from mnist_helpers.data import Splits
 
+PROGRESS = re.compile(r"loading PyTorch|[\w-]+(, cells)?: \d+ of \d+")  # lines on stderr
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
 LONGEST = [  # those that fork, in a fresh process; then the longest, which must not begin last
     "test_runs.py", "test_faults.py", "test_ranks.py", "test_stable.py", "test_browser.py",
@@ -38,6 +40,12 @@ LONGEST = [  # those that fork, in a fresh process; then the longest, which must
 os.environ["OMP_NUM_THREADS"] = "1"
 # a shell's background jobs ignore Ctrl-C, and would pass that on to the commands under test
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def sentences(err: str) -> str:
+    """What stands on stderr besides the lines of progress."""
+    lines = err.splitlines(keepends=True)
+    return "".join(line for line in lines if not PROGRESS.fullmatch(line.rstrip("\n")))
 
 
 def some_slow(views: list[str]) -> list:

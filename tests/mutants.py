@@ -60,6 +60,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     ],
     "cli": ["test_export.py", "test_bad_input.py", "test_faults.py", "test_setup.py"],
     "commands/analyze": ["test_report.py"],
+    "progress": ["test_cli.py", "test_report.py"],
     "commands": [
         "test_setup.py",
         "test_cli.py",
@@ -73,6 +74,10 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "training": ["test_training.py", "test_found.py", "test_bad_input.py", "test_faults.py"],
 }
 MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its place
+    ("progress.py", "if sys.stderr.isatty():", "if True:"),
+    ("progress.py", "line = text.strip()", "line = text"),
+    ("cli.py", "get_close_matches(name, commands, 1) or commands", "get_close_matches(name, commands, 1)"),
+    ("cli.py", "if error.name in EXTRAS:", "if True:"),
     # a fresh reader's finds
     ("explorer/page/tables.js", "input.dataset.shown && context.busy()", "context.busy()"),
     ("explorer/page/tables.js", "if (isSame || (", "if (("),

@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HANG
+from conftest import HANG, sentences
 from PIL import Image, ImageDraw
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
 from mnist_helpers.cli import main, parse
+from mnist_helpers.commands.options import COMMANDS
 from mnist_helpers.config import PRESETS
+from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
 
@@ -146,7 +149,10 @@ def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
     place = ("--layer", "pool1", "--channel", 3, "--image", 5)
     options = ("--data-dir", small_data_dir, "--out", tmp_path, *place)
     code, out, err = run(capsys, "visualize", *options)
-    assert (code, err) == (0, "")
+    assert code == 0
+    lines = err.splitlines()
+    assert (lines[0], lines[-1]) == ("views: 0 of 12", "views: 12 of 12")
+    assert (sentences(err), "\r" in err) == ("", False)
     written = sorted(tmp_path.glob("*.png"))
     assert sorted(line.split(": ")[0] for line in out.splitlines()) == list(map(str, written))
     assert {path.stem for path in written} == {name for name in VIEWS if not VIEWS[name].needs}
@@ -157,11 +163,42 @@ def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
     assert "pool1, channel 3, row" in out
 
 
-def test_visualize_writes_one_view_where_the_selection_says_so(capsys, small_data_dir, tmp_path):
-    place = ("--view", "ablation", "--ablated", "conv1", 3, "conv2", 7, "--no-rank")
-    code, out, _ = run(capsys, "visualize", "--data-dir", small_data_dir, "--out", tmp_path, *place)
-    assert (code, [path.name for path in tmp_path.iterdir()]) == (0, ["ablation.png"])
+@pytest.mark.parametrize("rank", [[], ["--rank"]])
+def test_visualize_writes_some_views_and_ranks_where_asked(
+    rank, capsys, small_data_dir, tmp_path, monkeypatch
+):
+    ranked = []
+    monkeypatch.setattr(Subject, "lost_without_each", lambda subject, *place: ranked.append(place))
+    monkeypatch.setattr("mnist_helpers.explorer.look.Look.ranked", lambda look, name: np.ones(16))
+    place = ("--data-dir", small_data_dir, "--out", tmp_path, "--ablated", "conv1", 3, "conv2", 7)
+    code, out, _ = run(capsys, "visualize", *place, *rank, "--views", "ablation", "answer")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert (code, names) == (0, ["ablation.png", "answer.png"])
     assert "Ablated: conv1 3, conv2 7." in out
+    assert bool(ranked) == bool(rank)
+    assert parse(["visualize", "--view", "answer"]) == parse(["visualize", "--views", "answer"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pty")
+def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp_path):
+    import termios  # which Windows lacks
+
+    command = [sys.executable, "-m", "mnist_helpers", "visualize", "--views", "answer"]
+    command += ["--data-dir", small_data_dir, "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
+    assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
+    master, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with open(master, errors="replace") as screen:
+        out = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True).stdout
+        os.close(terminal)
+        shown = ""
+        with contextlib.suppress(OSError):  # Linux says so where all is read
+            while text := os.read(screen.fileno(), 10_000):
+                shown += text.decode()
+    assert "views: 100%|█" in shown
+    assert out.decode() == done.stdout
 
 
 def test_the_preset_gives_the_defaults_and_options_go_over_it():
@@ -172,6 +209,8 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
         10,
     )
     assert parse(["train"]).config == PRESETS["quick"]
+    assert parse(["train", "--preset=best"]).config == PRESETS["best"]
+    assert parse(["train", "--lr", "0.5"]) == parse(["train", "--learning-rate=0.5"])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +250,9 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
     ("args", "complaint"),
     [
         ([], "train"),
-        (["bogus"], "bogus"),
+        (["bogus"], "no command bogus; did you mean train or evaluate or predict"),
+        (["trian", "--epochs", "3"], "there is no command trian; did you mean train?\n"),
+        (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--preset", "slow"], "slow"),
         (["train", "--epoch", "3"], "--epoch"),
@@ -316,7 +357,12 @@ def test_two_runs_are_two_curves(short, tmp_path, capsys):
 def test_help_goes_to_stdout(capsys):
     code, out, _ = run(capsys, "train", "--help")
     assert code == 0
-    assert "--learning-rate" in out
+    names = re.findall(r"^\W (--[a-z]+-?[a-z-]*)", out, re.MULTILINE)
+    assert names[:5] == ["--preset", "--resume", "--epochs", "--seed", "--device"]
+    assert names.index("--model-save-path") < names.index("--learning-rate")
+    for record in COMMANDS:
+        name = record.__name__.lower()
+        assert f"Example: mnist-helpers {name} " in run(capsys, name, "--help")[1]
 
 
 @contextlib.contextmanager

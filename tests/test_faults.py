@@ -24,7 +24,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import HANG, no_bar
+from conftest import HANG, no_bar, sentences
 from PIL import Image
 from test_cli import options_for, run
 from torch.utils.data import TensorDataset, get_worker_info
@@ -107,6 +107,7 @@ def command(out: Path, *args, limits: dict | None = None) -> tuple[int, str, str
 
 
 def assert_one_sentence(code: int, err: str, *parts: str) -> None:
+    err = sentences(err)
     assert (code, err.count("\n")) == (2, 1), err
     assert err.startswith("mnist-helpers: ")
     assert "Traceback" not in err
@@ -906,7 +907,7 @@ def test_interrupted_drawing_leaves_no_half_picture(
     monkeypatch.setattr(visualize, "views_of", lambda subject: ["kernels", "answer"])
     interrupting(monkeypatch, owner, name, at)
     code, _, err = run(capsys, "visualize", "--data-dir", small_data_dir, "--out", tmp_path)
-    assert (code, err) == (130, "mnist-helpers: interrupted\n")
+    assert (code, sentences(err)) == (130, "mnist-helpers: interrupted\n")
     assert names(tmp_path) == drawn
     for path in tmp_path.iterdir():
         Image.open(path).load()
@@ -943,7 +944,7 @@ time.sleep({10 * HANG})"""
     assert len(list(folder.glob(".*.part.ipynb"))) == 2
     os.kill(process.pid, signal.SIGINT)
     assert ended(process) == 130  # long before the end of the cells
-    assert out.with_suffix(".err").read_text() == "mnist-helpers: interrupted\n"
+    assert sentences(out.with_suffix(".err").read_text()) == "mnist-helpers: interrupted\n"
     assert names(folder) == []
     until = time.monotonic() + HANG
     while any(map(alive, kernels)):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HANG
+from conftest import HANG, sentences
 from PIL import Image
 
 import mnist_helpers
@@ -61,7 +61,7 @@ def run(*commands: list, cwd: Path, **environment: str) -> tuple[list[str], list
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines(), done.stderr.splitlines()
+    return done.stdout.splitlines(), sentences(done.stderr).splitlines()
 
 
 TRAIN = ["train", "--epochs", 1, "--val-size", 100, "--batch-size", 50]

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import chromium
-from conftest import write_data_set, write_idx
+from conftest import sentences, write_data_set, write_idx
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
@@ -98,7 +98,14 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)
     options = ["--data-dir", "<data>", "--device", "cpu", "--class-names", ",".join(NAMES)]
     code, out, err = run(capsys, "analyze", *options, "--out", "new")
-    assert (code, out, err) == (0, "saved new/report.html\n", "")
+    assert (code, out) == (0, "saved new/report.html\n")
+    count = len(NOTEBOOK) + 2  # and the parameters, as declared and as given
+    lines = err.splitlines()
+    assert (lines[0], lines[-1]) == (
+        f"analysis, cells: 0 of {count}",
+        f"analysis, cells: {count} of {count}",
+    )
+    assert sentences(err) == ""
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "metrics.json", "report.html",
     ]  # fmt: skip
@@ -122,7 +129,7 @@ def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(instead, tmp
     instead("1 // 0")
     (tmp_path / "report.html").write_text("old")
     code, out, err = run(capsys, "analyze", "--out", tmp_path)
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, out, sentences(err).count("\n")) == (2, "", 1)
     assert "the notebook analysis failed (ZeroDivisionError: " in err
     assert (tmp_path / "report.html").read_text() == "old"
     assert not (tmp_path / "metrics.json").exists()

@@ -6,9 +6,10 @@ from tempfile import TemporaryDirectory
 import msgspec
 import nbformat
 from nbformat import NotebookNode
+from tqdm import tqdm
 
 from mnist_helpers import notebooks
-from mnist_helpers.analysis.disturbance import resistance
+from mnist_helpers.analysis.disturbance import DISTURBANCES, resistance
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.evaluate import describe
@@ -17,6 +18,7 @@ from mnist_helpers.config import Config, InputError
 from mnist_helpers.explorer import Subject
 from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.metrics import evaluate
+from mnist_helpers.progress import bar_options
 from mnist_helpers.report import load_parts, metrics
 from mnist_helpers.site.build import report_page
 
@@ -28,10 +30,10 @@ def run(options: Analyze) -> None:
     (notebook,) = notebooks.notebook_paths(["analysis"])
     report = options.out / "report.html"
     require_writable(report, "out")
-    numbers = measured(options)
-    title = f"{options.checkpoint.name} on {options.data_dir.name}"
-    page = report_page(title, executed(notebook, options))
-    figures = msgspec.json.encode(numbers, enc_hook=float)  # NumPy's are some, nan is null
+    figures = msgspec.json.encode(measured(options), enc_hook=float)  # NumPy's; nan is null
+    page = report_page(
+        f"{options.checkpoint.name} on {options.data_dir.name}", executed(notebook, options)
+    )
     write_files({report: page.encode(), options.out / "metrics.json": msgspec.json.format(figures)})
     log.info("saved %s", report)
 
@@ -45,8 +47,12 @@ def measured(options: Analyze) -> dict[str, object]:
     test = evaluate(model, parts.test)
     log.info("test %s", describe(test))
     val = parts.val and evaluate(model, parts.val)
-    correct_by_disturbance = dict(resistance(subject.network, *parts.test[:SOME]))
-    return metrics(test, val, correct_by_disturbance, subject.digits)
+    bar = tqdm(
+        resistance(subject.network, *parts.test[:SOME]),
+        total=len(DISTURBANCES) - 1,  # one of them is none
+        **bar_options("disturbances"),
+    )
+    return metrics(test, val, dict(bar), subject.digits)
 
 
 def executed(source: Path, options: Analyze) -> NotebookNode:
@@ -55,11 +61,13 @@ def executed(source: Path, options: Analyze) -> NotebookNode:
     Raises:
         InputError: a cell failed.
     """
-    values = {"checkpoint": str(options.checkpoint.resolve()), "device": options.device}
+    values = {
+        "checkpoint": str(options.checkpoint.resolve()),
+        "class_names": options.class_names,
+        "device": options.device,
+    }
     if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
         values["data_dir"] = str(options.data_dir.resolve())
-    if options.class_names:
-        values["class_names"] = options.class_names
     with TemporaryDirectory() as folder:
         target = Path(folder) / source.name
         result = notebooks.execute(source, target, values, Notebooks.timeout)

@@ -24,7 +24,7 @@ def run(options: Evaluate) -> None:
 
 def describe(predictions: Predictions) -> str:
     """The figures of an evaluation in words."""
-    right = int(predictions.correct.sum())
-    count = len(predictions.labels)
-    accuracy = f"accuracy {predictions.accuracy:.2%} ({right:,} of {count:,} images)"
-    return f"{accuracy}, loss {predictions.loss():.4f}"
+    return (
+        f"accuracy {predictions.accuracy:.2%} ({predictions.correct.sum():,} of "
+        f"{len(predictions.labels):,} images), loss {predictions.loss():.4f}"
+    )

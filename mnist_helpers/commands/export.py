@@ -84,7 +84,6 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model, card = load_checkpoint(checkpoint)
     model.to(memory_format=torch.contiguous_format)
-    names = card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
     about = {
         "architecture": type(model).__name__,
         "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),
@@ -92,22 +91,25 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "std": str(STD),
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
-        "class_names": json.dumps(names),
+        "class_names": json.dumps(
+            card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
+        ),
     }
     with warnings.catch_warnings(action="ignore"):
         content = make(kind, model, about)
         difference = (ask(kind, content, images) - model(images)).abs().max().item()
     if not difference <= TOLERANCE:  # as nan is not, either
-        answers = f"differs from PyTorch by up to {difference:.1e} per logit"
-        raise InputError(f"{out} {answers}, and was not kept; choose another format.")
+        raise InputError(
+            f"{out} differs from PyTorch by up to {difference:.1e} per logit, and was not kept; "
+            "choose another format."
+        )
     write_files({out: content})
     return difference
 
 
 def run(options: Export) -> None:
     """Writes, compares and tells."""
-    name = f"{options.checkpoint.stem}.{options.format}"
-    out = options.out or PROJECT_DIR / "outputs" / name
+    out = options.out or PROJECT_DIR / f"outputs/{options.checkpoint.stem}.{options.format}"
     images = load_idx_part(options.data_dir, "test").tensors[0][:1000]
     difference = export_checkpoint(options.checkpoint, options.format, out, images)
     log.info("saved %s as %s, %s bytes", out, options.format, f"{out.stat().st_size:,}")

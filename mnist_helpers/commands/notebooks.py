@@ -22,8 +22,8 @@ def run(options: Notebooks) -> None:
     paths = notebooks.notebook_paths(options.names)
     values = notebooks.parse_parameters(paths, options.parameters)
     jobs = max(1, min(options.jobs, len(paths)))
-    threads = max(os.cpu_count() // jobs, 1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # each kernel on its own cores
+    # each kernel on its own cores
+    os.environ.setdefault("OMP_NUM_THREADS", f"{max(os.cpu_count() // jobs, 1)}")
 
     def execute(path: Path) -> notebooks.NotebookRun:
         target = options.output_dir / path.name

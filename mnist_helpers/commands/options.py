@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from mnist_helpers.config import CHECKPOINT_PATH, PROJECT_DIR, Config, Format
 from mnist_helpers.explorer.selection import Selection
@@ -16,10 +16,13 @@ Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, c
 
 @dataclass(frozen=True)
 class Train:
-    """Train the network, save the weights of its best epoch with a card, and test them once."""
+    """Train the network, save the weights of its best epoch with a card, and test them once.
+
+    Example: mnist-helpers train --preset best --epochs 5 --model-save-path mine.pth
+    """
 
     config: Config = Config()  # noqa: RUF009 - frozen
-    """What the run depends on."""
+    """What the run depends on: what is often changed, and, from --batch-size on, the recipe."""
     preset: Literal["quick", "best"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
@@ -28,7 +31,10 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a checkpoint on the test images."""
+    """Measure a checkpoint on the test images.
+
+    Example: mnist-helpers evaluate --checkpoint mine.pth
+    """
 
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir
@@ -37,7 +43,10 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Predict:
-    """Say which digits each picture shows, dark on light or light on dark."""
+    """Say which digits each picture shows, dark on light or light on dark.
+
+    Example: mnist-helpers predict photo.jpg scans/ --json
+    """
 
     images: Positional[tuple[Path, ...]]
     """PNG, JPEG or other pictures, folders of them, or patterns such as "*.png"."""
@@ -49,7 +58,10 @@ class Predict:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a checkpoint in another format, kept only where it answers as PyTorch does."""
+    """Write a checkpoint in another format, kept only where it answers as PyTorch does.
+
+    Example: mnist-helpers export --format onnx --out digits.onnx
+    """
 
     format: Format
     """safetensors are weights alone; pt2 is torch.export's, which took TorchScript's place."""
@@ -60,11 +72,23 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Visualize:
-    """Write the views into the network as PNGs."""
+class Place(Selection):
+    """Where to look, whatever the view."""
 
-    selection: Selection = Selection(view="all", rank=True)  # noqa: RUF009 - frozen
+    view: Suppress[str] = ""
+
+
+@dataclass(frozen=True)
+class Visualize:
+    """Write the views into the network as PNGs.
+
+    Example: mnist-helpers visualize --views pipeline kernels --image 7
+    """
+
+    selection: Place = Place()
     """Where to look."""
+    views: Annotated[tuple[str, ...], arg(aliases=["--view"])] = ()
+    """Names of the views, such as pipeline; by default all."""
     out: Path = PROJECT_DIR / "outputs" / "views"
     """Folder for the pictures."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
@@ -75,7 +99,10 @@ class Visualize:
 
 @dataclass(frozen=True)
 class Analyze:
-    """Write what a checkpoint gets right and wrong: the analysis as report.html, metrics.json."""
+    """Write what a checkpoint gets right and wrong: the analysis as report.html, metrics.json.
+
+    Example: mnist-helpers analyze --checkpoint mine.pth --out mine
+    """
 
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir
@@ -88,7 +115,10 @@ class Analyze:
 
 @dataclass(frozen=True)
 class Notebooks:
-    """Execute notebooks through papermill, in order, and say what became of each."""
+    """Execute notebooks through papermill, in order, and say what became of each.
+
+    Example: mnist-helpers notebooks load_model analysis -p checkpoint mine.pth
+    """
 
     names: Positional[tuple[str, ...]] = ()
     """The notebooks, all by default."""
@@ -108,7 +138,10 @@ class Notebooks:
 
 @dataclass(frozen=True)
 class Site:
-    """Write the site that needs no kernel: the lab, the notebooks and a start page."""
+    """Write the site that needs no kernel: the lab, the notebooks and a start page.
+
+    Example: mnist-helpers site --out pages
+    """
 
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir
@@ -118,6 +151,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Download:
-    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays."""
+    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays.
+
+    Example: mnist-helpers download --data-dir MNIST-Data
+    """
 
     data_dir: DataDir = Config.data_dir
+
+
+COMMANDS = (Train, Evaluate, Predict, Export, Visualize, Analyze, Notebooks, Site, Download)

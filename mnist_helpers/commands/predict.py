@@ -82,7 +82,7 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
         digits.append({"digit": digit.item(), "probability": round(first.item(), 4), "box": box})
         texts.append(f"{digit} ({100 * first:.1f} %; next {other}, {100 * second:.1f} %)")
     if strange:
-        remedy = "if two digits touch there, leave room between them"
         raise InputError(
-            f"the network recognises no digit in {path} {' and '.join(strange)}; {remedy}."
+            f"the network recognises no digit in {path} {' and '.join(strange)}; if two digits "
+            "touch there, leave room between them."
         )

@@ -16,6 +16,5 @@ def run(options: Site) -> None:
     start = options.out / "index.html"
     require_writable(start, "out")
     model, _ = load_checkpoint(options.checkpoint)
-    images, labels = load_idx_part(options.data_dir, "test")[:100]
-    write_site(Subject(model, images, labels), options.out)
+    write_site(Subject(model, *load_idx_part(options.data_dir, "test")[:100]), options.out)
     log.info("saved %s", start)

@@ -78,8 +78,9 @@ def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
         raise
     if trainer.interrupted:
         save_best(trainer, folder, validation=splits.val)
-        again = shlex.quote(str(folder))
-        log.info("interrupted; go on with: mnist-helpers train --resume %s", again)
+        log.info(
+            "interrupted; go on with: mnist-helpers train --resume %s", shlex.quote(str(folder))
+        )
         sys.exit(130)  # what the shell expects of an interrupted command
     save_best(trainer, folder, validation=splits.val, test=splits.test)
 
@@ -97,11 +98,12 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
             about = about_data(trainer.config.data_dir, "train")
             about["images"] = len(trainer.loader.dataset) + len(trainer.val)
             figures["data_set"] = about
-        least = predictions["validation"].confidence.quantile(0.01)
-        figures["no_digit"] = {"score": "the largest probability", "limit": round(float(least), 4)}
+        least = predictions["validation"].confidence.quantile(0.01).item()
+        figures["no_digit"] = {"score": "the largest probability", "limit": round(least, 4)}
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)
+    log.info("the losses above have label smoothing in them, these have not")
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)

@@ -294,9 +294,8 @@ def pad_box(mark: Pad) -> OffsetBox:
 
 @mark_box.register
 def text_box(mark: Text) -> OffsetBox:
-    """A text; a button is of no use on paper."""
-    text = textwrap.fill(mark.text, 100)
-    if mark.select:
-        text = ""
+    """A text; a button, or what to click, is of no use on paper."""
+    if mark.select or mark.size == "hint":
+        return words("")
     size, weight = FONTS[mark.size]
-    return words(text, size, weight=weight)
+    return words(textwrap.fill(mark.text, 100), size, weight=weight)

@@ -152,7 +152,7 @@ class Text(Mark):
     """A paragraph; with `select` a button."""
 
     text: str
-    size: str = "normal"  # or strong, or large
+    size: str = "normal"  # or strong, large, or hint: of what to click, strong, and not on paper
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import safetensors.torch
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
+from tqdm import tqdm
 
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
@@ -21,6 +22,7 @@ from mnist_helpers.explorer.scene import Bars, Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
+from mnist_helpers.progress import bar_options
 from mnist_helpers.runs.snapshots import load_snapshots
 
 PAGES = Path(__file__).parent  # with the folder `page`, which is a template of nbconvert's
@@ -62,7 +64,7 @@ def write_site(subject: Subject, out: Path) -> None:
     notebooks["index"] = document((PAGES / "page" / "start.html").read_text("utf-8") + ways)
     for path in DOCS.glob("*.md"):
         notebooks[path.stem] = document(path.read_text("utf-8"))
-    for name, notebook in notebooks.items():
+    for name, notebook in tqdm(notebooks.items(), **bar_options("pages")):
         mark_shown(notebook)
         page, resources = EXPORTER.from_notebook_node(notebook, {"unique_key": name})
         page = re.sub(r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)', r'href="\3.html', page)

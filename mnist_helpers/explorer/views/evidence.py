@@ -22,7 +22,7 @@ from mnist_helpers.metrics import Predictions
 
 TOP = 8  # images that are shown
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
-HINT = "Nothing is ablated. Click a bar to set that channel to zero, in this view only"
+HINT = "Click a bar to set that channel to zero, in this view only"
 
 
 def answer(look: Look) -> Scene:
@@ -197,8 +197,8 @@ def ablation(look: Look) -> Scene:
         f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
         f"{filter_text(subject, look.filter)}: {answers.correct[mask].double().mean():.2%}"
     )
-    text = f"{HINT}. {facts}"
-    items = [Text(text=HINT, size="strong")]
+    text = f"Nothing is ablated. {facts}"
+    items = [Text(text=HINT, size="hint")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[mask].double().mean()

@@ -1,0 +1,26 @@
+"""How far something is, on stderr: a bar in a terminal, plain lines elsewhere; by tqdm."""
+
+import sys
+
+
+class Lines:
+    """A file for tqdm, in which the states of a bar are lines without control characters."""
+
+    def write(self, text: str) -> None:
+        """Writes what is more than a move of the cursor."""
+        line = text.strip()
+        if line:
+            print(line, file=sys.stderr)
+
+
+def bar_options(text: str) -> dict[str, object]:
+    """Options of a tqdm bar that is called `text`, or of lines at least five seconds apart."""
+    if sys.stderr.isatty():
+        return {"desc": text}
+    return {
+        "desc": text,
+        "bar_format": "{desc}: {n_fmt} of {total_fmt}",
+        "file": Lines(),
+        "mininterval": 5,
+        "position": 0,
+    }
