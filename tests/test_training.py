@@ -175,6 +175,15 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_trainer_goes_on(few):
     assert [record.epoch for record in trainer.history] == [1, 2, 3]
 
 
+def test_an_interrupt_in_the_first_epoch_says_that_nothing_can_be_resumed(few, caplog):
+    def stop(loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(make_model(), few, QUICK).run(on_step=stop)
+    assert caplog.messages == ["interrupted in the first epoch: nothing can be resumed yet"]
+
+
 def test_each_step_tells_the_mean_loss_of_its_batch(few):
     trainer, told = Trainer(make_model(), few, QUICK), []
     trainer.optimizer.param_groups[0]["lr"] = 0  # the weights stay as they are

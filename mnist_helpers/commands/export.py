@@ -84,6 +84,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model, card = load_checkpoint(checkpoint)
     model.to(memory_format=torch.contiguous_format)
+    names = card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
     about = {
         "architecture": type(model).__name__,
         "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),
@@ -91,9 +92,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "std": str(STD),
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
-        "class_names": json.dumps(
-            card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
-        ),
+        "class_names": json.dumps(names),
     }
     with warnings.catch_warnings(action="ignore"):
         content = make(kind, model, about)
