@@ -38,7 +38,6 @@ def parse(args: Sequence[str]) -> object:
     # the recipe is read ahead of tyro, which shows its values as the defaults
     preset = re.search(r"--preset[ =](\w+)", " ".join(args)) or ("", "")
     commands["train"] = partial(options.Train, config=PRESETS.get(preset[1], Config()))
-    args = [re.sub("^--lr(?==|$)", "--learning-rate", arg) for arg in args]  # as many write it
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )

@@ -79,8 +79,7 @@ class Trainer:
         After the first epoch an interrupt, or whatever else goes wrong, keeps the best so far.
 
         Args:
-            on_epoch: is called after every epoch.
-            on_step: is called after every step with the mean loss of its batch.
+            on_epoch, on_step: are called after every epoch and every step.
 
         Raises:
             InputError: the loss is no longer a number, or the machine can't do what is asked.
@@ -290,7 +289,7 @@ def lr_find(
     trainer = Trainer(copy.deepcopy(model), splits, config)
     rates = np.geomspace(low, high, steps).tolist()
     losses = []
-    batches = itertools.chain.from_iterable(itertools.repeat(trainer.loader))
+    batches = itertools.cycle(trainer.loader)
     for rate, (images, labels) in zip(rates, batches, strict=False):
         trainer.optimizer.param_groups[0]["lr"] = rate
         loss = F.cross_entropy(

@@ -210,7 +210,6 @@ def test_the_preset_gives_the_defaults_and_options_go_over_it():
     )
     assert parse(["train"]).config == PRESETS["quick"]
     assert parse(["train", "--preset=best"]).config == PRESETS["best"]
-    assert parse(["train", "--lr", "0.5"]) == parse(["train", "--learning-rate=0.5"])
 
 
 @pytest.mark.parametrize(

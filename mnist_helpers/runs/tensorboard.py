@@ -33,8 +33,7 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
             writer.add_scalar("learning_rate", record.learning_rate, epoch)
             for name, parameter in model.named_parameters():
                 writer.add_histogram(f"weights/{name}", parameter, epoch)
-                if parameter.grad is not None:
-                    writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+                writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
     except (OSError, UnicodeError) as error:
         what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
         raise InputError(f"{what}; make room or choose another tensorboard.") from error

@@ -44,7 +44,8 @@ def top_images(look: Look) -> Scene:
     means = subject.class_means(look.layer, look.weights)[:, look.channel]
     subset = ""
     emphasis = []
-    digit = int(np.nanargmax(means))
+    strongest = int(np.nanargmax(means))
+    digit = strongest
     if look.target is not None:
         digit = look.target
         name = subject.digits[digit]
@@ -63,8 +64,10 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.layer}, channel {look.channel}: strongest in images {names}{subset}, "
-        f"by the value above each. {driving(look, means)}"
+        f"by the value above each."
     )
+    if means[strongest] > 0:
+        caption += f" Its mean is highest for {subject.digits[strongest]}."
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(subject, look.filter)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
@@ -129,15 +132,6 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     top, left, bottom, right = box
     window = picture(values[:, top:bottom, left:right], SMALL, select={})
     return Column([whole, window])
-
-
-def driving(look: Look, means: np.ndarray) -> str:
-    """Which classes a channel answers to most, if it answers to any."""
-    order = np.nan_to_num(means, nan=-np.inf).argsort()[::-1]
-    drivers = [look.subject.digits[digit] for digit in order[:3] if means[digit] > 0]
-    if not drivers:
-        return "Its mean is above zero for no class."
-    return f"Its mean is highest for {', '.join(drivers)}."
 
 
 def attribution(look: Look) -> Scene:

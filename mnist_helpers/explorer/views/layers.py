@@ -45,8 +45,8 @@ def pipeline(look: Look) -> Scene:
     start = Column([input_picture(look, SMALL), opened])
     return Scene(
         Row([start, *steps], together=True),
-        f"{look.title}. Open: {selected_value(look)}. Each layer has its own colours, up to the 99th "
-        "percentile.",
+        f"{look.title}. Open: {selected_value(look)}. Each layer has colours of its own, up to the "
+        "99th percentile.",
     )
 
 
