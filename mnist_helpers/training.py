@@ -79,7 +79,7 @@ class Trainer:
         After the first epoch an interrupt, or whatever else goes wrong, keeps the best so far.
 
         Args:
-            on_epoch, on_step: are called after every epoch and every step.
+            on_epoch, on_step: are called after an epoch, and a step with its batch's mean loss.
 
         Raises:
             InputError: the loss is no longer a number, or the machine can't do what is asked.

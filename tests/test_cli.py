@@ -349,7 +349,7 @@ def test_two_runs_are_two_curves(short, tmp_path, capsys):
     assert sorted(curves.Runs()) == names
     for name in names:
         (record,) = json.loads((tmp_path / "runs" / name / "history.json").read_text())
-        (event,) = curves.Scalars(name, "loss/val")
+        (event,) = curves.Scalars(name, "val_loss")
         assert event.value == pytest.approx(record["val_loss"])
 
 

@@ -266,13 +266,9 @@ def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
-    for tag, field in (
-        ("loss/val", "val_loss"),
-        ("accuracy/train", "train_accuracy"),
-        ("learning_rate",) * 2,
-    ):
+    for tag in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate"):
         assert [event.value for event in events.Scalars(tag)] == pytest.approx(
-            [getattr(r, field) for r in history]
+            [getattr(record, tag) for record in history]
         )
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
     tags = events.Tags()

@@ -62,7 +62,7 @@ GROUPS = (
         "compare": "Compare: These weights alone, beside others, or the difference?",
         "target": "Class: For which digit?",
         "quantity": "Show: The weights, their gradient, or their change?",
-        "limits": "Colours: One scale for the layer (without outliers), for each map, for all images?",
+        "limits": "Colours: One scale for the layer (or without outliers), each map, all images?",
         "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
         "stride": "Stride: How many pixels from one place to the next?",

@@ -8,6 +8,7 @@ from torch import nn
 from mnist_helpers.config import InputError
 from mnist_helpers.files import reason
 from mnist_helpers.metrics import EpochRecord
+from mnist_helpers.training import CURVES
 
 
 def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> None:
@@ -26,11 +27,8 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
     threading.excepthook = lambda failure: None  # raised here as well
     try:
         with SummaryWriter(folder) as writer:
-            writer.add_scalar("loss/train", record.train_loss, epoch)
-            writer.add_scalar("loss/val", record.val_loss, epoch)
-            writer.add_scalar("accuracy/train", record.train_accuracy, epoch)
-            writer.add_scalar("accuracy/val", record.val_accuracy, epoch)
-            writer.add_scalar("learning_rate", record.learning_rate, epoch)
+            for name in CURVES:
+                writer.add_scalar(name, getattr(record, name), epoch)
             for name, parameter in model.named_parameters():
                 writer.add_histogram(f"weights/{name}", parameter, epoch)
                 writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)

@@ -236,7 +236,8 @@ function valuesText(values, depth = 1) {
   const text = (value) => numberText(value, digitsOf(values));
   if (numbers.length === 0) return "no value";
   if (values.length === depth) return numbers.map(text).join(", ");
-  return `${text(Math.min(...numbers))} to ${text(Math.max(...numbers))}`;
+  const lowest = numbers.reduce((a, b) => Math.min(a, b)); // too many to be arguments of one call
+  return `${text(lowest)} to ${text(largestOf(numbers))}`;
 }
 
 /** The colour bar of maps on one scale, its largest value on top. */
