@@ -185,7 +185,7 @@ def test_a_new_run_is_named_after_the_time_and_open_to_all(config, tmp_path):
     assert before <= folder.name[:15] <= time.strftime("%Y%m%d-%H%M%S")
     assert folder.name[15] == "-"
     assert folder.stat().st_mode & 0o777 == 0o755
-    assert (folder / "config.json").read_text().startswith('{\n  "batch_size": ')
+    assert (folder / "config.json").read_text().startswith('{\n  "epochs": 4,\n  "seed": ')
 
 
 def test_two_runs_at_once_have_folders_of_their_own(config):
