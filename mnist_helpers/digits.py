@@ -113,6 +113,7 @@ def picture_ink(url: str) -> str:
         raise InputError("The picture shows no digit: it is nearly all one colour.")
     digit = Image.fromarray((255 * ink).astype(np.uint8))
     digit = digit.crop(Image.fromarray(ink > FAINTEST).getbbox())
+    # a tenth of the pad stays free on each side, to draw on
     sheet = ImageOps.expand(ImageOps.pad(digit, (PAD - 28, PAD - 28)), 14)
     return base64.b64encode(sheet.tobytes()).decode()
 

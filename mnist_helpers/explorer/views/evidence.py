@@ -64,7 +64,7 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.layer}, channel {look.channel}: strongest in images {names}{subset}, "
-        f"by the value above each."
+        "by the value above each."
     )
     if means[strongest] > 0:
         caption += f" Its mean is highest for {subject.digits[strongest]}."
