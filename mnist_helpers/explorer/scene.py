@@ -35,10 +35,10 @@ class Mark:
 class Maps(Mark):
     """Small pictures on one colour scale, or each on its own, laid out `columns` to a row.
 
-    `values` are (N, H, W), where nan is left blank, or (N, H, W, 3) in [0, 1] for colours. `limits` are
-    the ends of the colour scale, one pair for all or one for each map. `zoom` is the side of a
-    value in pixels, `labels` stand at each map, `heads` over each column and beside each row of the
-    grid, and `frames` holds the framed maps: a box in them, or None for the whole.
+    `values` are (N, H, W), where nan is left blank, or (N, H, W, 3) in [0, 1] for colours.
+    `limits` are the ends of the colour scale, one pair for all or one for each map. `zoom` is the
+    side of a value in pixels, `labels` stand at each map, `heads` over each column and beside each
+    row of the grid, and `frames` holds the framed maps: a box in them, or None for the whole.
     """
 
     values: np.ndarray
