@@ -6,6 +6,7 @@ which are killed and which survive, and exits with 1 if one survives or no longe
 
 # ruff: noqa: E501 - a mutant a line
 
+import os
 import shutil
 import subprocess
 import sys
@@ -667,11 +668,14 @@ def is_killed(folder: Path, path: str, old: str, new: str) -> bool:
     source = file.read_text(encoding="utf-8")
     file.write_text(source.replace(old, new), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(folder)}  # for the kernels that tests start
     codes = []
     for marks in (QUICK, "slow"):
         if 1 not in codes:
             asked = [*command, *tests_of(path), "-m", marks]
-            code = subprocess.run(asked, cwd=folder, capture_output=True).returncode
+            code = subprocess.run(
+                asked, cwd=folder, env=environment, capture_output=True
+            ).returncode
             codes.append(1 if code < 0 else code)  # a crash is noticed, too
     file.write_text(source, encoding="utf-8")
     return 1 in codes
