@@ -97,6 +97,12 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("digits.py", "Image.fromarray(ink > FAINTEST).getbbox()", "Image.fromarray(ink > 0.9).getbbox()"),
     ("explorer/controls.py", 'fields.pop("picture"))', 'fields["picture"])'),
     ("explorer/page/pictures.js", "if (hasKernel) return", "if (!hasKernel) return"),
+    # faster steps
+    ("training.py", "splits.train[: config.train_size]", "splits.train[:]"),
+    ("training.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
+    ("training.py", '"bf16" in name', '"bf17" in name'),
+    ("training.py", "(model.conv1, model.pool1, model.relu1)", "(model.conv1, model.relu1, model.pool1)"),
+    ("training.py", "len(splits.train) + len(splits.val)", "len(splits.train)"),
     # the mirrors
     ("commands/download.py", ", beside, md5=md5)", ", beside)"),
     ("commands/download.py", "socket.setdefaulttimeout(TIMEOUT)", "pass"),
@@ -184,7 +190,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("training.py", "2 * draws - 1", "draws"),
     ("runs/ranks.py", "slice(dist.get_rank(), None, ranks)", "slice(0, None, ranks)"),
     ("runs/ranks.py", "count / ranks", "count"),
-    ("runs/ranks.py", "self.network = DistributedDataParallel(self.model)", "pass"),
+    ("runs/ranks.py", "self.network = DistributedDataParallel(self.network)", "pass"),
     ("runs/ranks.py", "        dist.all_reduce(sums)\n", ""),
     ("runs/ranks.py", "return self.mean_of_ranks(super().train_pass(epoch, on_step))", "return super().train_pass(epoch, on_step)"),
     ("runs/ranks.py", "or dist.get_rank() == 0", "or True"),

@@ -23,7 +23,7 @@ class Train:
 
     config: Config = Config()  # noqa: RUF009 - frozen
     """What the run depends on: what is often changed, and, from --batch-size on, the recipe."""
-    preset: Literal["quick", "best"] = "quick"
+    preset: Literal["sprint", "quick", "best"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Folder of an interrupted run, which continues as it was configured; give no other option."""

@@ -50,7 +50,7 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
     if not is_first():
         trainer.run()
         return
-    folder = options.resume or new_run(config)
+    folder = options.resume or new_run(trainer.config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
         train_and_save(trainer, splits, folder)
 
@@ -96,7 +96,7 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
         figures = run_figures(trainer.history, **predictions)
         with contextlib.suppress(InputError):  # the files may be gone by now
             about = about_data(trainer.config.data_dir, "train")
-            about["images"] = len(trainer.loader.dataset) + len(trainer.val)
+            about["images"] = trainer.images
             figures["data_set"] = about
         least = predictions["validation"].confidence.quantile(0.01).item()
         figures["no_digit"] = {"score": "the largest probability", "limit": round(least, 4)}
