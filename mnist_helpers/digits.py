@@ -174,7 +174,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     """The ink in `pixels` (H, W, 4), in [0, 1], and nothing else; None where there is none.
 
     It may be dark on light or light on dark, whatever stands out more, in the channel that shows
-    it best. explorer/page/pictures.js does the same.
+    it best. explorer/page/pictures.js does much the same where there is no kernel.
     """
     from scipy import ndimage
 
