@@ -297,6 +297,26 @@ class TestConvVisualization:
         assert "conv1      random:  16.71% right" not in text  # of the other seed
         assert accuracy < 0.7
 
+    @pytest.mark.slow
+    def test_the_lines_for_another_network_open_it(self, tmp_path):
+        cells = nbformat.read(NOTEBOOKS_DIR / "conv_visualization.ipynb", 4).cells
+        (told,) = [cell.source for cell in cells if "resnet18" in cell.source]
+        lines = re.search(r"```python\n(.+?)```", told, re.DOTALL)[1]
+        before = (
+            "import torch\nfrom mnist_helpers import DATA_DIR\n"
+            "from mnist_helpers.data import load_idx_part\n"
+            "from mnist_helpers.explorer import explore\n"
+            "test_set = load_idx_part(DATA_DIR, 'test')"
+        )
+        code_cells = [nbformat.v4.new_code_cell(source) for source in (before, lines)]
+        source, target = tmp_path / "own.ipynb", tmp_path / "out.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+        assert execute(source, target, {}, HANG).error == ""
+        picture, call = nbformat.read(target, 4).cells[-1].outputs
+        assert re.match(r"Image 0, label 7, read as \d ", picture.data["text/plain"])
+        assert "Open: layer1.0.conv1, channel " in picture.data["text/plain"].replace("\n", " ")
+        assert call.data["text/plain"] == "explore(model, images, labels, layer='layer1.0.conv1')"
+
 
 class TestDrawDigit:
     @pytest.mark.slow

@@ -44,7 +44,7 @@ MARKS = {  # what their fields are where nothing is said of them
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(
     r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\""
-    r"|views=\(\"drawing\".*?\)))*"
+    r"|drawing=drawing|views=\(\"drawing\".*?\)))*"
     r"((?:, (?:layer|channel|row|column)=[\w\"]+)*)\)$"
 )
 

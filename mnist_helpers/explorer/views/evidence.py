@@ -9,6 +9,7 @@ from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
 from mnist_helpers.explorer.views.parts import (
+    FRACTIONS,
     SMALL,
     channel_names,
     class_bars,
@@ -83,6 +84,7 @@ def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
         look,
         ".2g",
         {"mean": means},
+        axis={"0": 0.0},
         limits=(float(low), float(high)),
         axes=("True digit", "Mean activation"),
         emphasis=emphasis,
@@ -102,7 +104,7 @@ def excited_channels(look: Look, digit: int) -> Bars:
         ticks=[str(channel) for channel in channels],
         series={"mean above the average of all classes": heights},
         limits=(0.0, top),
-        axis={"0": 0.0, number(top, ".2g"): top},
+        axis={"0": 0.0},
         axes=(f"Channel of {look.layer}", "Mean above average"),
         numbers=[number(height, ".2g") for height in heights.tolist()],
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
@@ -184,8 +186,8 @@ def ablation(look: Look) -> Scene:
     answers = subject.without(look.ablated, look.weights)
     probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
     accuracies = [by_class(look, full_answers), by_class(look, answers)]
-    chances = paired(look, "probability for this image", [full_probs, probs])
-    classes = paired(look, "accuracy by class", accuracies)
+    chances = paired(look, "Probability", "for this image", [full_probs, probs])
+    classes = paired(look, "Accuracy", "by class", accuracies)
     mask = look.image_mask
     facts = (
         f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
@@ -208,10 +210,15 @@ def ablation(look: Look) -> Scene:
     )
 
 
-def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
+def paired(look: Look, measure: str, scope: str, fractions: Sequence[np.ndarray]) -> Bars:
     """Fractions by class with all channels, beside those without some."""
-    series = {"all channels": fractions[0], "ablated": fractions[1]}
-    return class_bars(look, ".0%", series, axes=("Digit", ""), title=title)
+    return Bars(
+        ticks=look.subject.digits,
+        series={"all channels": fractions[0], "ablated": fractions[1]},
+        axis=FRACTIONS,
+        axes=("Digit", measure),
+        title=f"{measure.lower()} {scope}",
+    )
 
 
 def by_class(look: Look, answers: Predictions) -> np.ndarray:

@@ -45,8 +45,9 @@ def pipeline(look: Look) -> Scene:
     start = Column([input_picture(look, SMALL), opened])
     return Scene(
         Row([start, *steps], together=True),
-        f"{look.title}. Open: {selected_value(look)}. Each layer has colours of its own, up to the "
-        "99th percentile.",
+        f"{look.title}. Open: {selected_value(look)}. Red is above zero, blue below; in layers "
+        "without negative values, violet is zero and yellow is most. Each layer has its own "
+        "scale, up to the 99th percentile.",
     )
 
 

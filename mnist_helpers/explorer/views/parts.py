@@ -16,6 +16,7 @@ ROBUST = 99  # percentile
 SMALL = 84  # side of a picture, in pixels
 LARGE = 140
 Limits = Sequence[tuple[float, float]]
+FRACTIONS = {"0%": 0.0, "100%": 1.0}  # what an axis of them names
 
 
 def value_select(layer: str, channel: int | str = INDEX) -> dict[str, object]:
@@ -141,7 +142,15 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
     select = value_select(layer, channel)
     values = values[channel][None]
-    return grid(values, side, limits, title=title, frames={0: box}, select=select)
+    return grid(
+        values,
+        side,
+        limits,
+        title=title,
+        frames={0: box},
+        select=select,
+        colour_bar=side == LARGE,  # which has room for it
+    )
 
 
 def vector_box(channel: int, count: int) -> Box:
@@ -169,20 +178,16 @@ def class_bars(
     look: Look,
     spec: str,
     series: Mapping[str, np.ndarray],
-    limits: tuple[float, float] = (0.0, 1.0),
+    axis: Mapping[str, float] = FRACTIONS,
     **fields: object,
 ) -> Bars:
-    """Bars for each class, their numbers written by `spec`; those over them only for one series."""
-    numbers = []
-    if len(series) == 1:
-        (values,) = series.values()
-        numbers = [number(value, spec) for value in values.tolist()]
+    """A bar for each class, with its number, written by `spec`, over it."""
+    (values,) = series.values()
     return Bars(
         ticks=look.subject.digits,
         series=series,
-        limits=limits,
-        axis={number(end, spec): end for end in limits},
-        numbers=numbers,
+        axis=axis,
+        numbers=[number(value, spec) for value in values.tolist()],
         **fields,
     )
 

@@ -84,8 +84,9 @@ function singleMap({ maps }, layer, channel, box, side) {
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
-  const select = { layer, ...VALUE, channel };
-  return grid(map, side, colourLimits(values), { title, frames: [[0, box]], select });
+  return grid(map, side, colourLimits(values), {
+    title, frames: [[0, box]], select: { layer, ...VALUE, channel }, colour_bar: side === LARGE
+  });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
@@ -132,7 +133,7 @@ function probabilityBars(probs, fields) {
   return markOf("bars", {
     ticks: DIGIT_NAMES,
     series: { probability: array(probs, 10) },
-    axis: { "0.0%": 0, "100.0%": 1 },
+    axis: { "0%": 0, "100%": 1 },
     axes: ["Predicted digit", "Probability"],
     numbers: Array.from(probs, percent),
     select: { layer: SOFTMAX, channel: "@index" },
@@ -233,8 +234,7 @@ function sentence({ at, value }, { patch, sums, bias }) {
   const { op, name } = LAYERS[at.layer];
   if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
-  const total = number(sumOf(sums));
-  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
+  const rule = `sum of all products ${number(sumOf(sums))} + bias ${number(bias)} = ${number(value)} (rounded)`;
   const isNext = ({ op: next, inputs }) => next === "ReLU" && inputs.includes(name);
   if (!Object.values(LAYERS).some(isNext)) return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
