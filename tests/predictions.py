@@ -14,7 +14,7 @@ from mnist_helpers.config import DATA_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import Network
+from mnist_helpers.network.tracing import Network, finished
 
 RECORD = Path(__file__).with_name("predictions.txt")
 A_LINE = 100
@@ -25,7 +25,7 @@ def answers() -> dict[str, object]:
     model, _ = load_checkpoint()
     test = load_idx_part(DATA_DIR, "test")
     image, label = test[0]
-    maps = attributions(Network(model, image[None]), image, int(label))
+    maps = finished(attributions(Network(model, image[None]), image, int(label)))
     return {
         "logits": evaluate(model, test).logits,
         "attributions": {method: torch.from_numpy(found) for method, found in maps.items()},

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from networks import BUILDERS, build
 
 from mnist_helpers.network.attribution import METHODS, attributions
-from mnist_helpers.network.tracing import Network
+from mnist_helpers.network.tracing import Network, finished
 
 TARGET = 2
 
@@ -24,7 +24,11 @@ def case(request):
     image = BUILDERS[name][1][1]
     network = Network(build(name), BUILDERS[name][1])
     model = build(name) if seed is None else build(name, seed)
-    return model, image, attributions(network.with_weights(model.state_dict()), image, TARGET)
+    return (
+        model,
+        image,
+        finished(attributions(network.with_weights(model.state_dict()), image, TARGET)),
+    )
 
 
 def log_prob(model, images):

@@ -24,7 +24,7 @@ from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
+from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps, finished
 from mnist_helpers.runs.snapshots import Snapshots
 
 CHOICES = {
@@ -101,6 +101,8 @@ class Subject:
                     f"the name {shown_name!r} can't be shown on one line; give another."
                 )
         self.jobs = Jobs()
+        if self.network.is_large:
+            self.jobs.at_once = ()
 
     @cached_property
     def known(self) -> dict[str, Sequence]:
@@ -130,12 +132,12 @@ class Subject:
             image = self.images[image_or_ink : image_or_ink + 1]
         return disturb(self.network, image, disturbance, amount)
 
-    @cached(64)
+    @cached(2)
     def outputs(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, Tensor]:
         """What every layer puts out for an image: {name: (1, ...)}."""
         return self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
 
-    @cached(64)
+    @cached(2)
     def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
         outputs = self.outputs(image_or_ink, weights, *disturbed)
@@ -146,10 +148,11 @@ class Subject:
         """All images, ready to be read without some channels."""
         return Ablation(self.networks[weights], self.images, self.labels)
 
-    @cached(64)
     def without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
         """The answers to all images with some channels of convolutions put to zero."""
-        return self.ablation(weights).predictions(channels)
+        text = f"Reading {len(self.images):,} images"
+        start = self.ablation(weights).reading
+        return self.jobs.result(text, ("without", channels, weights), start, channels)
 
     def probs_without(
         self, channels: tuple[tuple[str, int], ...], weights: str, image_or_ink: Input
@@ -160,20 +163,33 @@ class Subject:
         drawn = Ablation(self.networks[weights], self.image(image_or_ink), torch.zeros(1).long())
         return drawn.predictions(channels).probs[0].numpy()
 
-    @cached(256)
     def attributions(
         self, image_or_ink: Input, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
         """What each method holds responsible for a class: {name: (H, W)}."""
-        return attributions(self.networks[weights], self.image(image_or_ink, *disturbed)[0], target)
+        return self.jobs.result(
+            f"Asking what counts for class {self.digits[target]}",
+            ("attributions", image_or_ink, target, weights, *disturbed),
+            attributions,
+            self.networks[weights],
+            self.image(image_or_ink, *disturbed)[0],
+            target,
+        )
 
-    @cached(8)
+    @cached(2)
     def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
         network = self.networks[weights]
         kernels = activations.kernels(network)
         if quantity == "gradient":
-            kernels = activations.kernel_gradients(network, self.images[:FEW], self.labels[:FEW])
+            kernels = self.jobs.result(
+                "Computing the gradient",
+                ("gradient", weights),
+                activations.kernel_gradients,
+                network,
+                self.images[:FEW],
+                self.labels[:FEW],
+            )
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
@@ -203,10 +219,17 @@ class Subject:
             return linear[-2]
         return self.layers[self.network.answer].inputs[0]
 
-    @cached_property
+    @property
     def hidden_and_logits(self) -> list[Tensor]:
         """What the hidden layer and the model put out for all images."""
-        return self.network.features(self.images, self.hidden, self.network.answer)
+        return self.jobs.result(
+            f"Reading {len(self.images):,} images",
+            ("features",),
+            self.network.features,
+            self.images,
+            self.hidden,
+            self.network.answer,
+        )
 
     @property
     def features(self) -> Tensor:
@@ -218,7 +241,7 @@ class Subject:
         """The same for the known images."""
         if self.known_images is None:
             return self.features
-        return self.network.features(self.known_images[0], self.hidden)[0].flatten(1)
+        return finished(self.network.features(self.known_images[0], self.hidden))[0].flatten(1)
 
     @cached(2)
     def points(self, projection: str) -> np.ndarray:
@@ -260,8 +283,9 @@ class Subject:
     def maximized(self, layer: str, weights: str, channel: int) -> np.ndarray:
         """An image that excites a channel of a layer, (C, H, W), made with its neighbours'."""
         stats = self.stats(weights)[layer]
-        group, place = divmod(channel, TOGETHER)
-        channels = torch.arange(stats.max.shape[1]).split(TOGETHER)[group]
+        together = min(TOGETHER, self.network.batch_size)
+        group, place = divmod(channel, together)
+        channels = torch.arange(stats.max.shape[1]).split(together)[group]
         images = self.jobs.result(
             f"Making images that excite {layer}",
             ("maximized", layer, weights, group),

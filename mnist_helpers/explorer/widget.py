@@ -151,6 +151,7 @@ class Explorer(VBox):
         """Draws the open view, and brings tabs and controls in line with it."""
         with self.lock:
             self.scene = self.drawn()
+            self.subject.jobs.defers = False  # what is shown beside it doesn't wait
             look = self.subject.look(shown(self.selection))
             parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
             text, numbers = encoded(parts)
@@ -216,16 +217,17 @@ class Explorer(VBox):
         try:
             if "select" not in content:
                 return
-            with self.lock, self.subject.jobs.deferring():
+            with self.lock:
                 self.serial = int(content.get("serial", self.serial))
                 before = self.selection
                 if "reset" in content["select"]:
                     after = dataclasses.replace(self.start, view=before.view)
                 else:
                     after = selection_after(self.subject, before, content["select"])
-                if after == before:
-                    self.show()
-                self.selection = after
+                with self.subject.jobs.deferring():
+                    if after == before:
+                        self.show()
+                    self.selection = after
             if [*content["select"]] == ["image"] and after.filter != before.filter:
                 self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
@@ -234,7 +236,7 @@ class Explorer(VBox):
 
     async def work(self, slow: Unmeasured) -> None:
         """Does a job in small steps, between which the kernel answers, and draws the view again."""
-        self.task_text.value = str(slow)
+        self.task_text.value = f"{VIEWS[self.selection.view].title}: {slow}"
         self.waiting.layout.display = "flex"
         while True:
             with self.lock:  # a step at a time, in whichever thread

@@ -225,7 +225,7 @@ function describeMaps({ mark, values, layout }, { index, row, column }) {
   if (row !== undefined && size > depth) {
     const start = depth * (row * width + column);
     numbers = numbers.subarray(start, start + depth);
-    names.push(`row ${row}`, `column ${column}`);
+    names.push(`row ${mark.step * row}`, `column ${mark.step * column}`);
   }
   return `${names.filter(Boolean).join(" · ")}: ${valuesText(numbers, depth)}`;
 }

@@ -27,6 +27,7 @@ from mnist_helpers.explorer.views.parts import (
 from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 MOST_KERNELS = 2048  # that are drawn at once
+SMALLEST = 6  # side of a map in the pipeline, in pixels
 QUANTITIES = {
     "weights": "{weights} weights",
     "gradient": "gradient of the loss of the first {count:,} images",
@@ -67,7 +68,7 @@ def layer_step(look: Look, name: str) -> Item:
     return layer_maps(
         name,
         values,
-        zoom * values.shape[2],
+        max(SMALLEST, zoom * values.shape[2]),
         colour_limits(values, "robust"),
         title=name,
         notes=notes,
@@ -123,6 +124,8 @@ def kernels(look: Look) -> Scene:
         f"{name}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
         f"{limits_text(limits, look.limits)}. Output channel {channel} is chosen."
     )
+    if outs * ins > MOST_KERNELS:
+        caption += " Those of the others are too many to be drawn beside them."
     if name != look.layer:
         caption = f"{look.layer} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)
