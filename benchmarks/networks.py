@@ -26,6 +26,7 @@ from mnist_helpers.explorer.views import VIEWS, views_of
 HERE = Path(__file__).parent
 NETWORKS = ("resnet18", "mobilenet_v3_small", "resnet50")
 MOVES = 9  # in each view: images, layers and channels in turn
+LONGEST = 30  # seconds after which a job is stopped
 
 
 async def measure_view(explorer: Explorer, name: str) -> dict[str, float]:
@@ -45,6 +46,9 @@ async def measure_view(explorer: Explorer, name: str) -> dict[str, float]:
         longest = max(longest, time.perf_counter() - began)
         while explorer.task and not explorer.task.done():
             await asyncio.sleep(0)
+            if time.perf_counter() - began > LONGEST:
+                explorer.stop()
+                break
         jobs = max(jobs, time.perf_counter() - began)
         began = time.perf_counter()
         explorer.show()  # what was measured is drawn

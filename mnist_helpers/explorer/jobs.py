@@ -4,11 +4,21 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from functools import cached_property, lru_cache, partial
 
 # results that are kept of those that take most memory: statistics of 10,000 images take 400 MB
-MOST = {"stats": 2, "gradient": 2, "maximized": 8, "without": 64, "attributions": 64}
-SHORT = ("features", "gradient", "without", "attributions")  # in a small network
+MOST = {"stats": 2, "maximized": 8, "without": 64, "attributions": 64}
+SHORT = ("without", "attributions")  # in a small network
 UNFINISHED = 2  # jobs of a kind that go on where they were stopped
+
+
+def cached(most: int) -> Callable[[Callable], cached_property]:
+    """Makes a method keep its latest results, `most` of them, as long as its object lives."""
+
+    def decorate(method: Callable) -> cached_property:
+        return cached_property(lambda self: lru_cache(most)(partial(method, self)))
+
+    return decorate
 
 
 class Unmeasured(Exception):  # noqa: N818 - nothing is wrong

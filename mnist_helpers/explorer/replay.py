@@ -8,7 +8,6 @@ from torch import Tensor
 from mnist_helpers.analysis.embedding import replayed
 from mnist_helpers.config import InputError
 from mnist_helpers.metrics import Predictions
-from mnist_helpers.network.tracing import finished
 from mnist_helpers.runs.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ def replay_job(subject: "Subject") -> Generator[float, None, tuple]:
         features = []
         for name in moment_names:
             network = subject.networks[name]
-            hidden, logits = finished(
-                network.features(subject.images, subject.hidden, network.answer)
-            )
+            hidden, logits = network.features(subject.images, subject.hidden, network.answer)
             answers[name] = Predictions(logits, subject.labels)
             features.append(hidden[:FEW].flatten(1))
             yield len(answers) / len(subject.networks)

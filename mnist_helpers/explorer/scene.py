@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -195,49 +195,44 @@ def number(value: float, spec: str = ".3f") -> str:
     return format(round(value, 9) + 0.0, f"z{spec}").replace("-", "−")
 
 
-def page_of(maps: Maps, share: float) -> Maps:
-    """A `share` of many maps: the page on which the framed one is."""
+def thinned(box: Box | None, step: int) -> Box | None:
+    """Where a box stands among every `step`-th row and column."""
+    if box is None:
+        return None
+    top, left, bottom, right = box
+    return top // step, left // step, -(-bottom // step), -(-right // step)
+
+
+def sent(maps: Maps, share: float) -> dict[str, object]:
+    """Fields of maps as they are sent: a page of them, every `step`-th row and column.
+
+    The page is a `share` of all, that with the framed one; no more values than can be drawn.
+    """
     count = len(maps.values)
     most = max(1, int(share * min(MOST_MAPS, count)))
-    if most >= count or maps.heads[0]:
-        return maps
+    if maps.heads[0]:
+        most = count
     start = min(maps.frames, default=0) // most * most
     page = slice(start, start + most)
-    numbers = list(range(count))[page]
-    note = f"{maps.unit}s {start} to {numbers[-1]} of {count:,}"
-    unit = maps.unit
-    if not maps.labels:
-        unit += f" {start} +"
-    select = dict(maps.select)
-    for name, value in select.items():
-        if value == INDEX:
-            select[name] = numbers
-    return replace(
-        maps,
-        values=maps.values[page],
-        limits=maps.limits[page] or maps.limits,
-        labels=maps.labels[page],
-        frames={index - start: box for index, box in maps.frames.items()},
-        select=select,
-        notes=[*maps.notes, note],
-        unit=unit,
-    )
-
-
-def thinned(maps: Maps) -> Maps:
-    """Maps with every `step`-th row and column, for no more than that can be drawn."""
     step = max(1, int(1 / maps.zoom))
-    frames = dict(maps.frames)
-    for index, box in frames.items():
-        if box is not None:
-            top, left, bottom, right = box
-            frames[index] = (top // step, left // step, -(-bottom // step), -(-right // step))
+    frames = [(index - start, thinned(box, step)) for index, box in maps.frames.items()]
     select = dict(maps.select)
     if step > 1 and ROW in select.values():
         select["step"] = step
-    values = maps.values[:, ::step, ::step]
-    zoom = maps.zoom * step
-    return replace(maps, values=values, zoom=zoom, frames=frames, select=select, step=step)
+    values = maps.values[page, ::step, ::step]
+    fields = {"values": values, "zoom": maps.zoom * step, "step": step, "select": select}
+    fields["frames"] = frames  # pairs, for JSON's names are texts
+    if most < count:
+        indices = list(range(count))[page]
+        for name, value in select.items():
+            if value == INDEX:
+                select[name] = indices
+        fields["notes"] = [*maps.notes, f"{maps.unit}s {start} to {indices[-1]} of {count:,}"]
+        fields["labels"] = maps.labels[page]
+        fields["limits"] = maps.limits[page] or maps.limits
+        if not maps.labels:
+            fields["unit"] = f"{maps.unit} {start} +"
+    return fields
 
 
 def encoded(
@@ -255,8 +250,7 @@ def encoded(
             return {"array": len(arrays) - 1, "shape": item.shape}
         values = dict(vars(item), kind=type(item).__name__.lower())
         if isinstance(item, Maps):
-            values.update(vars(thinned(page_of(item, share))))
-            values["frames"] = list(values["frames"].items())  # JSON's names are texts
+            values.update(sent(item, share))
         if isinstance(item, Table):
             values["texts"] = item.texts
         if isinstance(item, Scatter):

@@ -1,8 +1,8 @@
 """What is looked at: a network, its weights and images, and what was measured of them, kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -16,15 +16,15 @@ from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.inputs import checked_images, checked_labels, checked_names
-from mnist_helpers.explorer.jobs import Jobs
+from mnist_helpers.explorer.jobs import Jobs, cached
 from mnist_helpers.explorer.look import Look, largest, require
 from mnist_helpers.explorer.replay import FEW, moments, replay_job, weights_of
 from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
-from mnist_helpers.network.ablation import Ablation
+from mnist_helpers.network.ablation import Ablation, finished
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps, finished
+from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 from mnist_helpers.runs.snapshots import Snapshots
 
 CHOICES = {
@@ -32,15 +32,6 @@ CHOICES = {
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
 TOGETHER = 64  # channels, for which exciting images are made at once
-
-
-def cached(most: int) -> Callable[[Callable], cached_property]:
-    """Makes a method keep its latest results, `most` of them, as long as its object lives."""
-
-    def decorate(method: Callable) -> cached_property:
-        return cached_property(lambda self: lru_cache(most)(partial(method, self)))
-
-    return decorate
 
 
 class Subject:
@@ -61,6 +52,8 @@ class Subject:
     Raises:
         InputError: one of them doesn't fit.
     """
+
+    few = FEW  # images for the gradient of kernels; of a large network as many as go through it
 
     def __init__(
         self,
@@ -95,14 +88,13 @@ class Subject:
             what = f"The state_dict {other!r}"
             require_fit(what, weights, self.network.model, "give a state_dict of this model")
             self.networks[other] = self.network.with_weights(weights)
-        for shown_name in (*self.digits, *self.networks):
-            if not shown_name.isprintable():
-                raise InputError(
-                    f"the name {shown_name!r} can't be shown on one line; give another."
-                )
+        for shown in (*self.digits, *self.networks):
+            if not shown.isprintable():
+                raise InputError(f"the name {shown!r} can't be shown on one line; give another.")
         self.jobs = Jobs()
         if self.network.is_large:
             self.jobs.at_once = ()
+            self.few = self.network.batch_size
 
     @cached_property
     def known(self) -> dict[str, Sequence]:
@@ -151,7 +143,7 @@ class Subject:
     def without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
         """The answers to all images with some channels of convolutions put to zero."""
         text = f"Reading {len(self.images):,} images"
-        start = self.ablation(weights).reading
+        start = self.ablation(weights).predictions
         return self.jobs.result(text, ("without", channels, weights), start, channels)
 
     def probs_without(
@@ -161,20 +153,16 @@ class Subject:
         if isinstance(image_or_ink, int):
             return self.without(channels, weights).probs[image_or_ink].numpy()
         drawn = Ablation(self.networks[weights], self.image(image_or_ink), torch.zeros(1).long())
-        return drawn.predictions(channels).probs[0].numpy()
+        return finished(drawn.predictions(channels)).probs[0].numpy()
 
     def attributions(
         self, image_or_ink: Input, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
         """What each method holds responsible for a class: {name: (H, W)}."""
-        return self.jobs.result(
-            f"Asking what counts for class {self.digits[target]}",
-            ("attributions", image_or_ink, target, weights, *disturbed),
-            attributions,
-            self.networks[weights],
-            self.image(image_or_ink, *disturbed)[0],
-            target,
-        )
+        text = f"Asking what counts for class {self.digits[target]}"
+        key = ("attributions", image_or_ink, target, weights, *disturbed)
+        image = self.image(image_or_ink, *disturbed)[0]
+        return self.jobs.result(text, key, attributions, self.networks[weights], image, target)
 
     @cached(2)
     def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
@@ -182,14 +170,8 @@ class Subject:
         network = self.networks[weights]
         kernels = activations.kernels(network)
         if quantity == "gradient":
-            kernels = self.jobs.result(
-                "Computing the gradient",
-                ("gradient", weights),
-                activations.kernel_gradients,
-                network,
-                self.images[:FEW],
-                self.labels[:FEW],
-            )
+            few = slice(self.few)
+            kernels = activations.kernel_gradients(network, self.images[few], self.labels[few])
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
@@ -219,17 +201,10 @@ class Subject:
             return linear[-2]
         return self.layers[self.network.answer].inputs[0]
 
-    @property
+    @cached_property
     def hidden_and_logits(self) -> list[Tensor]:
         """What the hidden layer and the model put out for all images."""
-        return self.jobs.result(
-            f"Reading {len(self.images):,} images",
-            ("features",),
-            self.network.features,
-            self.images,
-            self.hidden,
-            self.network.answer,
-        )
+        return self.network.features(self.images, self.hidden, self.network.answer)
 
     @property
     def features(self) -> Tensor:
@@ -241,7 +216,7 @@ class Subject:
         """The same for the known images."""
         if self.known_images is None:
             return self.features
-        return finished(self.network.features(self.known_images[0], self.hidden))[0].flatten(1)
+        return self.network.features(self.known_images[0], self.hidden)[0].flatten(1)
 
     @cached(2)
     def points(self, projection: str) -> np.ndarray:

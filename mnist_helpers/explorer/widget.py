@@ -151,7 +151,6 @@ class Explorer(VBox):
         """Draws the open view, and brings tabs and controls in line with it."""
         with self.lock:
             self.scene = self.drawn()
-            self.subject.jobs.defers = False  # what is shown beside it doesn't wait
             look = self.subject.look(shown(self.selection))
             parts = {"header": header(look), "trail": trail(look), "scene": self.scene}
             text, numbers = encoded(parts)
@@ -217,17 +216,16 @@ class Explorer(VBox):
         try:
             if "select" not in content:
                 return
-            with self.lock:
+            with self.lock, self.subject.jobs.deferring():
                 self.serial = int(content.get("serial", self.serial))
                 before = self.selection
                 if "reset" in content["select"]:
                     after = dataclasses.replace(self.start, view=before.view)
                 else:
                     after = selection_after(self.subject, before, content["select"])
-                with self.subject.jobs.deferring():
-                    if after == before:
-                        self.show()
-                    self.selection = after
+                if after == before:
+                    self.show()
+                self.selection = after
             if [*content["select"]] == ["image"] and after.filter != before.filter:
                 self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises

@@ -8,10 +8,19 @@ import torch
 from torch import Tensor, fx, nn
 
 from mnist_helpers.metrics import Predictions
-from mnist_helpers.network.tracing import Network, finished
+from mnist_helpers.network.tracing import Network
 
 # modules that keep the channels apart and a channel of zeros at zero
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
+
+
+def finished(job: Generator) -> object:
+    """What a job returns, when it is done."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
 
 
 class Ablation(fx.Interpreter):
@@ -37,15 +46,14 @@ class Ablation(fx.Interpreter):
             return self._cut(users[0])
         return self.network.nodes[layer]
 
-    def predictions(self, channels: Iterable[tuple[str, int]] = ()) -> Predictions:
-        """The answers to all images without some channels, each (convolution, channel)."""
-        return finished(self.reading(channels))
-
     @torch.inference_mode()
-    def reading(
+    def predictions(
         self, channels: Iterable[tuple[str, int]] = ()
     ) -> Generator[float, None, Predictions]:
-        """The same; yields the fraction done."""
+        """The answers to all images without some channels, each (convolution, channel).
+
+        Yields the fraction done.
+        """
         masks = {}
         for layer, channel in channels:
             masks.setdefault(self._cut(layer), []).append(channel)
@@ -53,7 +61,8 @@ class Ablation(fx.Interpreter):
         first = min(masks, key=self.steps.index, default=last)
         beginnings = self.beginnings(first)
         logits = []
-        for images in self.images.split(self.network.batch_size):
+        batches = self.images.split(self.network.batch_size)
+        for images in batches:
             if len(beginnings) == len(logits):
                 beginnings.append(self._beginning(images, first))
             self.masks = masks
@@ -61,7 +70,7 @@ class Ablation(fx.Interpreter):
             values[first] = self._ablate(first, values[first])
             logits.append(self.run(initial_env=values)[self.network.answer].cpu())
             self.env = {}  # or what all layers put out for a batch would stay in memory
-            yield len(logits) * len(images) / len(self.images)
+            yield len(logits) / len(batches)
         return Predictions(torch.cat(logits), self.labels)
 
     def run_node(self, node: fx.Node) -> object:
@@ -89,10 +98,11 @@ class Ablation(fx.Interpreter):
 
     def lost_without_each(self, layer: str) -> Generator[float, None, list[int]]:
         """How many more images are wrong without each channel of `layer` alone; yields progress."""
-        right = int(self.predictions().correct.sum())
+        right = int(finished(self.predictions()).correct.sum())
         channels = self.network.layers[layer].shape[0]
         losses = []
         for channel in range(channels):
-            losses.append(right - int(self.predictions([(layer, channel)]).correct.sum()))
+            answers = finished(self.predictions([(layer, channel)]))
+            losses.append(right - int(answers.correct.sum()))
             yield (channel + 1) / channels
         return losses

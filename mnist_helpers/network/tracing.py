@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +80,6 @@ class Network:
         weights: parameters and buffers by name, at first the model's own.
         answer: the name of the layer that puts out the logits.
         traced: the trace, which puts out what every layer does, by name.
-        answering: the same, but it puts out the logits alone.
         nodes: the step of the trace that each layer is.
         modules: the module of each layer, or one that does the same; None for other functions.
         reads: for each layer and each of its inputs the places that it reads; None: not known.
@@ -125,10 +123,7 @@ class Network:
             self._measure(name, tuple(values[node].shape[1:]), _inputs(node, names), known)
         (self.answer,) = self.layers[SOFTMAX].inputs
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
-        output = self.traced.graph.output_node()
-        output.args = (self.nodes[self.answer],)
-        self.answering = fx.GraphModule(self.traced, copy.deepcopy(self.traced.graph))
-        output.args = (self.nodes,)
+        self.traced.graph.output_node().args = (self.nodes,)
         self.traced.recompile()
         count = sum(math.prod(layer.shape) for layer in self.layers.values())
         self.batch_size = min(BATCH, max(1, MOST_VALUES // count))
@@ -154,37 +149,28 @@ class Network:
 
     def run(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, with gradients where they are enabled."""
-        return self._call(self.traced, images)
-
-    def answers(self, images: Tensor) -> Tensor:
-        """The same of the logits alone, (N, classes), in less memory and time."""
-        return self._call(self.answering, images)
-
-    def _call(self, traced: fx.GraphModule, images: Tensor) -> object:
-        own = traced.state_dict()
+        own = self.traced.state_dict()
         used = {name: self.weights[name].to(tensor) for name, tensor in own.items()}
         images = images.to(self.device, torch.float32)
-        return functional_call(traced, used, images, tie_weights=False)
+        return functional_call(self.traced, used, images, tie_weights=False)
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 
-    def features(self, images: Tensor, *layers: str) -> Generator[float, None, list[Tensor]]:
-        """What some layers put out for any number of images, (N, ...) each; yields the progress."""
-        parts = []
+    def features(self, images: Tensor, *layers: str) -> list[Tensor]:
+        """What some layers put out for any number of images, (N, ...) each, in one pass."""
+        batches = []
         # the order of memory in which a CPU is quickest at convolutions
-        batches = images.to(memory_format=torch.channels_last).split(self.batch_size)
-        for batch in batches:
+        for batch in images.to(memory_format=torch.channels_last).split(self.batch_size):
             outputs = self.outputs(batch)
-            parts.append([outputs[layer].clone() for layer in layers])
-            yield len(parts) / len(batches)
-        return [torch.cat(features) for features in zip(*parts, strict=True)]
+            batches.append([outputs[layer] for layer in layers])
+        return [torch.cat(features) for features in zip(*batches, strict=True)]
 
     def logits(self, images: Tensor) -> Tensor:
         """What it answers to any number of images, (N, classes)."""
-        return finished(self.features(images, self.answer))[0]
+        return self.features(images, self.answer)[0]
 
     @torch.inference_mode()
     def _first_values(self, image: Tensor) -> Values:
@@ -306,15 +292,6 @@ def _inputs(node: fx.Node, names: dict[fx.Node, str]) -> list[str]:
         else:
             inputs += _inputs(before, names)
     return list(dict.fromkeys(inputs))
-
-
-def finished(job: Generator) -> object:
-    """What a job returns, when it is done."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
 
 
 def as_maps(output: Tensor) -> np.ndarray:

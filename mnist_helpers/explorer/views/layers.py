@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.replay import FEW
 from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene, Table
 from mnist_helpers.explorer.views.parts import (
     SMALL,
@@ -59,6 +58,8 @@ def layer_step(look: Look, name: str) -> Item:
     notes = [" × ".join(map(str, layer.shape)), f"sees {seen_size(look, name)}"]
     if layer.parameters:
         notes.append(f"{layer.parameters:,} parameters")
+    if len(layer.inputs) > 1:
+        notes.append(f"of {' and '.join(layer.inputs)}")
     if layer.shape == (look.subject.classes,):
         return class_table(look, name, notes=notes, framed=framed)
     frames = {}
@@ -118,7 +119,7 @@ def kernels(look: Look) -> Scene:
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(name, weights, limits, channel))
     quantity = QUANTITIES[look.quantity].format(
-        weights=look.weights, other=look.other, count=len(look.subject.images[:FEW])
+        weights=look.weights, other=look.other, count=len(look.subject.images[: look.subject.few])
     )
     caption = (
         f"{name}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
