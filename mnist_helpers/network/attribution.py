@@ -1,4 +1,13 @@
-"""What a network looks at when it decides: captum's methods, brought to one form."""
+"""What a network looks at when it decides: captum's methods, brought to one form.
+
+What is taken away is replaced by the darkest value of the image, in MNIST the background; what is
+negative speaks against the class. Integrated gradients ask a large network at 8 points of the way
+from there, others at 32. The windows of occlusion are of 5 × 5 pixels in MNIST, and grow with the
+image.
+
+Sources: saliency, Simonyan et al., 2013; integrated gradients, Sundararajan et al., 2017;
+occlusion, Zeiler and Fergus, 2014; Grad-CAM on the last convolution, Selvaraju et al., 2017.
+"""
 
 from collections.abc import Generator
 
@@ -16,13 +25,7 @@ def attributions(
     """How much each pixel of `image` (C, H, W) counts for class `target`; yields the fraction done.
 
     What they explain is the logarithm of its probability: softmax sees differences of logits only.
-    The maps (H, W) share the scale from -1 to 1. Saliency and Grad-CAM can't be negative; the
-    others are where a pixel speaks against the class. What is taken away is replaced by the darkest
-    value, in MNIST the background. A large network is asked at 8 points on the way from there,
-    others at 32; windows of 5 × 5 pixels grow with the image.
-
-    Sources: saliency, Simonyan et al., 2013; integrated gradients, Sundararajan et al., 2017;
-    occlusion, Zeiler and Fergus, 2014; Grad-CAM on the last convolution, Selvaraju et al., 2017.
+    The maps (H, W) share the scale from -1 to 1. Saliency and Grad-CAM can't be negative.
     """
     from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency
 

@@ -178,9 +178,9 @@ def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
     subject = look.subject
     convolutions = subject.network.convolutions
-    layers = Row([])
+    layers = []
     if len(convolutions) > FEW_LAYERS:
-        layers = Row([Text(text=name, select={"layer": name}) for name in convolutions])
+        layers = [Row([Text(text=name, select={"layer": name}) for name in convolutions])]
         convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
@@ -209,7 +209,7 @@ def ablation(look: Look) -> Scene:
         items.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
-        Column([Row([chances, classes, Column(items)], together=True), *rankings, layers]),
+        Column([Row([chances, classes, Column(items)], together=True), *layers, *rankings]),
         f"{look.title}. {text}.",
     )
 
