@@ -11,6 +11,7 @@ from mnist_helpers.explorer.views.parts import FRACTIONS, filter_text, gallery, 
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
+MOST_CLASSES = 50  # in a table
 NEAR = 8
 EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
@@ -39,7 +40,9 @@ def confusion(look: Look) -> Scene:
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
         framed_cell = look.digit * subject.classes + look.predicted
-    cells = matrix(look, subject.predictions, framed_cell)
+    cells = Text(text=f"{subject.classes:,} classes are too many for a table.", size="strong")
+    if subject.classes <= MOST_CLASSES:
+        cells = matrix(look, subject.predictions, framed_cell)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."

@@ -8,6 +8,7 @@ import numpy as np
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
+from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
     FRACTIONS,
     SMALL,
@@ -22,6 +23,7 @@ from mnist_helpers.explorer.views.parts import (
 from mnist_helpers.metrics import Predictions
 
 TOP = 8  # images that are shown
+FEW_LAYERS = 3  # whose rankings are shown one below the other
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
 HINT = "Click a bar to set that channel to zero, in this view only"
 
@@ -178,6 +180,10 @@ def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
     subject = look.subject
     convolutions = subject.network.convolutions
+    layers = []
+    if len(convolutions) > FEW_LAYERS:
+        layers = [Row([Text(text=name, select={"layer": name}) for name in convolutions])]
+        convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)
@@ -205,7 +211,7 @@ def ablation(look: Look) -> Scene:
         items.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
-        Column([Row([chances, classes, Column(items)], together=True), *rankings]),
+        Column([Row([chances, classes, Column(items)], together=True), *layers, *rankings]),
         f"{look.title}. {text}.",
     )
 

@@ -13,6 +13,7 @@ from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.network.tracing import IMAGE
 
 ROBUST = 99  # percentile
+SAMPLE = 15_000  # values that tell it
 SMALL = 84  # side of a picture, in pixels
 LARGE = 140
 Limits = Sequence[tuple[float, float]]
@@ -38,16 +39,17 @@ def colour_limits(values: np.ndarray, how: str = "layer") -> Limits:
     Args:
         how: "each" gives every map its own scale, "robust" ends at the 99th percentile.
     """
-    groups = values[None]
+    groups = values.reshape(1, -1)
     if how == "each":
-        groups = values
-    ends = []
-    for sizes in np.abs(groups):
-        end = 0
-        if how == "robust":
-            end = np.percentile(sizes, ROBUST, method="higher")
-        ends.append(float(end or sizes.max() or 1))  # 1 where everything is zero
-    if values.min() < 0:
+        groups = values.reshape(len(values), -1)
+    if how == "robust":
+        groups = groups[:, :: groups.size // SAMPLE | 1]
+    sizes = np.abs(groups)
+    ends = sizes.max(axis=1)
+    if how == "robust":
+        ends = np.percentile(sizes, ROBUST, axis=1, method="higher") or ends
+    ends = np.where(ends, ends, 1).tolist()  # 1 where everything is zero
+    if groups.min() < 0:
         return [(-end, end) for end in ends]
     return [(0.0, end) for end in ends]
 
