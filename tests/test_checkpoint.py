@@ -2,6 +2,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from pathlib import Path
 import pickle
 import platform
 import re
@@ -246,10 +247,10 @@ def test_an_unwritable_place_is_named_and_nothing_is_lost(saved, tmp_path):
 def test_a_full_disk_leaves_the_old_files(saved, monkeypatch):
     before = {path.name: path.read_bytes() for path in saved.parent.iterdir()}
 
-    def fail(handle):
+    def fail(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(InputError, match=r"model\.pth can't be written .*No space left"):
         save_checkpoint(make_model(6), saved, Config(), {})
     assert {path.name: path.read_bytes() for path in saved.parent.iterdir()} == before

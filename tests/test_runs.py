@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from multiprocessing import Process
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,7 +234,7 @@ def train_in(folder, last: int | None = None) -> None:
         return counting
 
     torch.set_num_threads(1)
-    os.fsync = count_on(os.fsync)
+    Path.write_bytes = count_on(Path.write_bytes)
     os.replace = count_on(os.replace)
     config, state = read_config(folder), None
     if (folder / "state.pt").exists():

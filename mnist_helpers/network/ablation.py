@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import Argument, map_arg
 
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network.tracing import Network
@@ -22,7 +23,10 @@ class Ablation(fx.Interpreter):
     def __init__(self, network: Network, images: Tensor, labels: Tensor) -> None:
         traced = copy.deepcopy(network.traced)
         traced.load_state_dict(network.weights, strict=False)
-        super().__init__(traced, garbage_collect_values=False, graph=network.traced.graph)
+        output = traced.graph.output_node()
+        (self.nodes,) = output.args  # by layer
+        output.args = (self.nodes[network.answer],)  # all others are forgotten once they are read
+        super().__init__(traced)
         self.network = network
         self.images = images
         self.labels = labels
@@ -34,7 +38,7 @@ class Ablation(fx.Interpreter):
         users = self.network.users(layer)
         if len(users) == 1 and isinstance(self.network.modules[users[0]], KEEPS_ZERO):
             return self._cut(users[0])
-        return self.network.nodes[layer]
+        return self.nodes[layer]
 
     @torch.inference_mode()
     def predictions(self, channels: Iterable[tuple[str, int]] = ()) -> Predictions:
@@ -43,39 +47,39 @@ class Ablation(fx.Interpreter):
         for layer, channel in channels:
             self.masks.setdefault(self._cut(layer), []).append(channel)
         last = self._cut(self.network.convolutions[-1])
-        first = min(self.masks, key=self.steps.index, default=last)
-        if first not in self.beginnings:
-            self.beginnings[first] = [self._beginning(b, first) for b in self.images.split(250)]
-        logits = []
-        for beginning in self.beginnings[first]:
-            values = dict(beginning)
-            values[first] = self._ablate(first, values[first])
-            logits.append(self.run(initial_env=values)[self.network.answer].cpu())
-        self.env = {}  # or what all layers put out for a batch would stay in memory
+        self.first = min(self.masks, key=self.steps.index, default=last)
+        if self.first not in self.beginnings:
+            batches = self.images.split(250)
+            self.beginnings[self.first] = [self._beginning(images) for images in batches]
+        beginnings = self.beginnings[self.first]
+        logits = [self.run(initial_env=dict(values)).cpu() for values in beginnings]
         return Predictions(torch.cat(logits), self.labels)
 
-    def run_node(self, node: fx.Node) -> object:
-        """What a step gives, its ablated channels at zero."""
-        return self._ablate(node, super().run_node(node))
+    def _beginning(self, images: Tensor) -> dict[fx.Node, Tensor | None]:
+        """What the steps up to the first ablated one give; None: no later one reads it."""
+        self.run(images.to(self.network.device, memory_format=torch.channels_last))
+        return self.values
 
-    def _ablate(self, node: fx.Node, output: Tensor) -> Tensor:
-        """`output` with the channels of `node` at zero."""
+    def run_node(self, node: fx.Node) -> object:
+        """What a step gives; after the first ablated one, all that are needed are noted."""
+        output = super().run_node(node)
+        if node is self.first:
+            done = self.steps[: self.steps.index(node)]
+            self.values = {step: self.env.get(step) for step in done}
+            self.values[node] = output
+        return output
+
+    def map_nodes_to_values(self, args: Argument, node: fx.Node) -> Argument:
+        """The arguments of a step, with ablated channels at zero."""
+        return map_arg(args, self._ablated)
+
+    def _ablated(self, node: fx.Node) -> Tensor:
+        """What a step gave, with its ablated channels at zero."""
+        output = self.env[node]
         if node not in self.masks:
             return output
         channels = torch.tensor(self.masks[node], device=output.device)
         return output.index_fill(1, channels, 0.0)
-
-    def _beginning(self, images: Tensor, last: fx.Node) -> dict[fx.Node, Tensor | None]:
-        """What every step up to `last` gives; None: no later step reads it."""
-        run = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
-        run.run(images.to(self.network.device, memory_format=torch.channels_last))
-        count = self.steps.index(last) + 1
-        later = set(self.steps[count:-1])
-        values = dict.fromkeys(self.steps[:count])
-        for step in values:
-            if not later.isdisjoint(step.users):
-                values[step] = run.env[step]
-        return values
 
     def lost_without_each(self, layer: str) -> Generator[float, None, list[int]]:
         """How many more images are wrong without each channel of `layer` alone; yields progress."""
