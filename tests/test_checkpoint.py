@@ -2,12 +2,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from pathlib import Path
 import pickle
 import platform
 import re
 import struct
 import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch

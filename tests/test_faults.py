@@ -569,45 +569,6 @@ def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_p
     assert_goes_on(folder, whole, tmp_path / "out")
 
 
-def save_in_between(path: Path) -> None:
-    """Puts other weights at `path`, as another process may at any moment."""
-    torch.save(make_model(2).state_dict(), path.with_suffix(".other"))
-    os.replace(path.with_suffix(".other"), path)
-
-
-def test_weights_of_two_savers_never_keep_a_foreign_card(tmp_path, monkeypatch):
-    path, move = tmp_path / "model.pth", os.replace
-
-    def replace(source, target):
-        if Path(target) == path.with_suffix(".json"):
-            monkeypatch.setattr(os, "replace", move)
-            save_in_between(path)
-        move(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
-    save_checkpoint(make_model(1), path, Config(), {})
-    model, card = load_checkpoint(path)
-    assert card == {}
-    assert torch.equal(model.fc2.weight, make_model(2).fc2.weight)
-
-
-def save_often(path: Path, seed: int, count: int) -> None:
-    for _ in range(count):
-        save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
-
-
-@pytest.mark.parametrize("rounds", [slow(5), pytest.param(200, marks=pytest.mark.soak)])
-def test_two_at_once_with_one_path_leave_one_of_both(rounds, tmp_path):
-    path = tmp_path / "model.pth"
-    for _ in range(rounds):
-        savers = [forked(save_often, path, seed, 3) for seed in (1, 2)]
-        assert [ended(saver) for saver in savers] == [0, 0]
-        model, card = load_checkpoint(path)
-        seeds = [card["epochs_run"]] if card else [1, 2]
-        assert any(torch.equal(model.fc2.weight, make_model(s).fc2.weight) for s in seeds)
-    assert set(names(tmp_path)) <= {"model.pth", "model.json"}
-
-
 # the clock
 
 

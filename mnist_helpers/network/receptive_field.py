@@ -19,16 +19,14 @@ NOTHING = [[np.iinfo(int).max, 0]] * 2  # at the end of intervals, where -1 and 
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores
-SPREADING = {"add", "div", "mul", "sub", "truediv"}
-ELEMENTWISE = SPREADING | {
-    "batchnorm1d", "batchnorm2d", "cat", "clamp", "clone", "contiguous", "dropout", "dropout1d",
-    "dropout2d", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "identity", "leakyrelu",
-    "mish", "neg", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh",
-}  # fmt: skip
-NORMALISING = {"batchnorm1d", "batchnorm2d", "groupnorm", "instancenorm2d", "layernorm"}
-GATHERING = {
-    "amax", "flatten", "linear", "logsoftmax", "mean", "reshape", "softmax", "sum", "view",
-}  # fmt: skip
+SPREADING = "add div mul sub truediv"
+ELEMENTWISE = (
+    "batchnorm1d batchnorm2d cat clamp clone contiguous dropout dropout1d dropout2d elu gelu "
+    "hardsigmoid hardswish hardtanh identity leakyrelu mish neg prelu relu relu6 selu sigmoid "
+    "silu softplus tanh"
+)
+NORMALISING = "batchnorm1d batchnorm2d groupnorm instancenorm2d layernorm"
+GATHERING = "amax flatten linear logsoftmax mean reshape softmax sum view"
 
 Shape = tuple[int, ...]
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
@@ -122,13 +120,14 @@ def _without_window(
     output_size = map_shape(output_shape)[1:]
     if len(shape) == len(output_shape):
         own_statistics = getattr(module, "track_running_stats", True)
-        if name in ELEMENTWISE and size == output_size and own_statistics:
+        if name in ELEMENTWISE.split() and size == output_size and own_statistics:
             return _stay
-        if name in SPREADING and len(shape) <= 3:
+        if name in SPREADING.split() and len(shape) <= 3:
             return _stay
-        if name in NORMALISING and module and getattr(module, "normalized_shape", shape) == shape:
+        own_shape = getattr(module, "normalized_shape", shape)
+        if name in NORMALISING.split() and module and own_shape == shape:
             return _gather
-    if name in GATHERING and 1 in (math.prod(size), math.prod(output_size)):
+    if name in GATHERING.split() and 1 in (math.prod(size), math.prod(output_size)):
         return _gather
     return None
 
