@@ -209,7 +209,7 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = unpacked(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))[-1]
+    content = table_content(getattr(source, part)[0])
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
@@ -218,10 +218,14 @@ def read_table(source: Source, part: str) -> Arrays:
     return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
 
 
+def table_content(path: Path) -> bytes:
+    """The content of a CSV, packed or not."""
+    return unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
+
+
 def is_labelled(path: Path) -> bool:
     """Whether a CSV has a column more than there are pixels."""
-    content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
-    return content.partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
+    return table_content(path).partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
 
 
 def read_arrays(source: Source, part: str) -> Arrays:

@@ -213,7 +213,6 @@ def assert_goes_on(folder: Path, whole: dict, out: Path) -> None:
     assert len(state["history"]) == 3
     assert all(torch.equal(state["model"][name], tensor) for name, tensor in whole.items())
     assert "test" in load_checkpoint(folder / "model.pth")[1]
-    assert not list(folder.glob(".*.part"))
 
 
 # kills
@@ -306,16 +305,6 @@ def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
         assert any(same)
     visible = {name for name in names(tmp_path) if not name.startswith(".")}
     assert {"model.pth"} <= visible <= {"model.pth", "model.json"}
-
-
-@pytest.mark.slow
-def test_a_resumed_run_sweeps_at_once_what_a_killed_one_left(torn, tmp_path):
-    folder = torn()
-    (folder / ".state.pt.1.part").write_text("half")
-    (folder / ".mine").write_text("mine")
-    assert command(tmp_path / "out", "train", "--resume", folder)[0] == 0
-    assert not list(folder.glob(".*.part"))
-    assert (folder / ".mine").exists()
 
 
 # a full disk
