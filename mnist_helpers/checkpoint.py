@@ -207,7 +207,8 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     tensors = flat_tensors(value)
     first = next(iter(model.state_dict()))
     readings = {}
-    for start in [name.removesuffix(first) for name in tensors if name.endswith(first)][:99]:
+    starts = [name.removesuffix(first) for name in tensors if name.endswith(first)]
+    for start in starts[:99]:
         names = [name for name in tensors if name.startswith(start)]
         readings[start] = {name.removeprefix(start): tensors[name] for name in names}
     fitting = [start for start in readings if not _misfit(readings[start], model)]

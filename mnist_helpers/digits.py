@@ -201,12 +201,17 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     areas = np.bincount(labels[inner, inner].ravel(), minlength=count + 1)
     areas[0] = 0
     inside = areas.copy()
-    inside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    inside[_border(labels)] = 0
     if 2 * inside.max() >= areas.max():
         areas = inside  # what touches the border is no digit, unless there is no other
     is_digit = (areas >= SPECK * areas.max())[labels]
     near = ndimage.maximum_filter(is_digit, max(1, side // 20) * 2 + 1)
     return np.where(is_digit | near & ~is_ink, ink, 0).astype(np.float32)
+
+
+def _border(values: np.ndarray) -> np.ndarray:
+    """The outermost of values (H, W, ...), (N, ...)."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -217,7 +222,7 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    border = _border(inner)
     middle = np.median(border, axis=0)
     if (np.abs(border - middle) <= QUIET).mean() >= 0.6:
         return middle
