@@ -49,24 +49,22 @@ class Ablation(fx.Interpreter):
         last = self._cut(self.network.convolutions[-1])
         self.first = min(self.masks, key=self.steps.index, default=last)
         if self.first not in self.beginnings:
-            batches = self.images.split(250)
-            self.beginnings[self.first] = [self._beginning(images) for images in batches]
+            self.batches = []
+            for images in self.images.split(250):
+                self.run(images.to(self.network.device, memory_format=torch.channels_last))
+            self.beginnings[self.first] = self.batches
         beginnings = self.beginnings[self.first]
         logits = [self.run(initial_env=dict(values)).cpu() for values in beginnings]
         return Predictions(torch.cat(logits), self.labels)
 
-    def _beginning(self, images: Tensor) -> dict[fx.Node, Tensor | None]:
-        """What the steps up to the first ablated one give; None: no later one reads it."""
-        self.run(images.to(self.network.device, memory_format=torch.channels_last))
-        return self.values
-
     def run_node(self, node: fx.Node) -> object:
-        """What a step gives; after the first ablated one, all that are needed are noted."""
+        """What a step gives; after the first ablated one, what later steps read is kept."""
         output = super().run_node(node)
         if node is self.first:
             done = self.steps[: self.steps.index(node)]
-            self.values = {step: self.env.get(step) for step in done}
-            self.values[node] = output
+            values = {step: self.env.get(step) for step in done}  # None: not to be run again
+            values[node] = output
+            self.batches.append(values)
         return output
 
     def map_nodes_to_values(self, args: Argument, node: fx.Node) -> Argument:

@@ -25,7 +25,7 @@ ELEMENTWISE = (
     "hardsigmoid hardswish hardtanh identity leakyrelu mish neg prelu relu relu6 selu sigmoid "
     "silu softplus tanh"
 )
-NORMALISING = "batchnorm1d batchnorm2d groupnorm instancenorm2d layernorm"
+NORMALISING = "groupnorm instancenorm2d layernorm"
 GATHERING = "amax flatten linear logsoftmax mean reshape softmax sum view"
 
 Shape = tuple[int, ...]
@@ -115,8 +115,7 @@ def _without_window(
     size = map_shape(shape)[1:]
     output_size = map_shape(output_shape)[1:]
     if len(shape) == len(output_shape):
-        own_statistics = getattr(module, "track_running_stats", True)
-        if name in ELEMENTWISE.split() and size == output_size and own_statistics:
+        if name in ELEMENTWISE.split() and size == output_size:
             return _stay
         if name in SPREADING.split() and len(shape) <= 3:
             return _stay
