@@ -113,6 +113,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/live.py", "predictions.accuracy:.1%", "1:.1%"),
     ("runs/live.py", "        self.bar.reset()\n", ""),
     ("runs/tensorboard.py", "with decoding(folder, what, remedy), ", "with "),
+    ("runs/tensorboard.py", "threading.excepthook = lambda failure: None", "pass"),
     ("checkpoint.py", 'get("__metadata__") or {}', 'get("__metadata__", {})'),
     # the analysis
     ("analysis/comparison.py", 'method="wilson"', 'method="exact"'),

@@ -1,5 +1,6 @@
 """TensorBoard, which is an optional extra."""
 
+import threading
 from pathlib import Path
 
 from torch import nn
@@ -23,9 +24,14 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
     epoch = record.epoch
     what = "can't hold TensorBoard's files"
     remedy = "make room or choose another tensorboard"
-    with decoding(folder, what, remedy), SummaryWriter(folder) as writer:
-        for name in CURVES:
-            writer.add_scalar(name, getattr(record, name), epoch)
-        for name, parameter in model.named_parameters():
-            writer.add_histogram(f"weights/{name}", parameter, epoch)
-            writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+    before = threading.excepthook
+    threading.excepthook = lambda failure: None  # raised here as well
+    try:
+        with decoding(folder, what, remedy), SummaryWriter(folder) as writer:
+            for name in CURVES:
+                writer.add_scalar(name, getattr(record, name), epoch)
+            for name, parameter in model.named_parameters():
+                writer.add_histogram(f"weights/{name}", parameter, epoch)
+                writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+    finally:
+        threading.excepthook = before
