@@ -657,7 +657,7 @@ def check_snapshots(path: Path) -> None:
     found = outcome(lambda: load_snapshots(path), path)
     if refused(found):
         return
-    assert len(found.epochs) == len(found.weights)
+    assert len(found.epochs) == len(found.weights) == len(set(found.epochs))
     assert all(number(each, 0) for each in found.epochs)
     assert 0 <= found.best < len(found.epochs)
     for weights in found.weights:

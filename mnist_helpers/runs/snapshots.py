@@ -73,8 +73,8 @@ def load_snapshots(path: Path) -> Snapshots:
         moments = zip(epochs, *series, strict=True)
         weights = [dict(zip(names, tensors, strict=True)) for _, *tensors in moments]
         snapshots = Snapshots(epochs, weights, history)
-        if not names:
-            raise ValueError("it has no weights")
+        if not names or len(set(epochs)) < len(epochs):
+            raise ValueError("its moments are not those of a run")
         _ = snapshots.best  # raises where no moment is the end of the best epoch
         return snapshots
 
