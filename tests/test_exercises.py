@@ -13,7 +13,7 @@ from conftest import HANG
 from networks import drawn
 from PIL import Image
 
-from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint, make_model
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.exercises import check
@@ -153,11 +153,6 @@ def test_a_function_may_change_its_inputs(capsys):
     check("convolve", convolve)
     check("convolve", convolve)
     assert capsys.readouterr().out.count("Right: ") == 2
-
-
-def test_a_name_that_no_exercise_has_is_refused():
-    with pytest.raises(InputError, match="there is no exercise 'convolv'; there are convolve, "):
-        check("convolv", len)
 
 
 class TestConvolutionByHand:

@@ -109,7 +109,12 @@ def lab_page(subject: Subject) -> str:
     layers = {}
     for name, layer in subject.layers.items():
         shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
-        layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
+        layers[name] = dict(
+            layer._asdict(),
+            notes=layer_step(look, name).notes,
+            receptive_field=layer.receptive_field.intervals,
+            shape=shape,
+        )
     facts = {
         "marks": MARKS,
         "layers": layers,
