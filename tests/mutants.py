@@ -248,8 +248,6 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("network/tracing.py", "hidden.isdisjoint(node.all_input_nodes)", "True"),
     ("network/tracing.py", "while name in names.values()", "while False"),
     ("network/ablation.py", "index_fill(1, channels, 0.0)", "index_fill(1, channels, 1.0)"),
-    ("network/ablation.py", "self.env.get(step) for step", "None for step"),
-    ("network/ablation.py", "map_arg(args, self._ablated)", "map_arg(args, self.env.get)"),
     ("network/ablation.py", "losses.append(right - ", "losses.append(-right + "),
     # what the views draw
     ("explorer/views/parts.py", "if groups.min() < 0:", "if True:"),
