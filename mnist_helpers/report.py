@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
 from mnist_helpers.config import InputError
 from mnist_helpers.data import Splits, load_idx_part, load_splits
+from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 from mnist_helpers.network.tracing import Network
 
@@ -91,6 +93,12 @@ def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str,
     return figures
 
 
+def save_metrics(path: str, *measured: object) -> None:
+    """Writes what `metrics` gives for `measured` as JSON; what is not a number is null."""
+    figures = msgspec.json.encode(metrics(*measured), enc_hook=float)  # NumPy's
+    write_files({Path(path): msgspec.json.format(figures)})
+
+
 def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: Withstood) -> Figure:
     """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
 
@@ -98,16 +106,10 @@ def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: With
         correct_by_disturbance: what `resistance` yields, by name.
     """
     fig = plots.make_figure(9, 8)
-    panels = fig.subfigures(3, 3).ravel()
-    for panel, (name, correct_by_amount) in zip(
-        panels, correct_by_disturbance.items(), strict=True
-    ):
-        kind = DISTURBANCES[name]
-        plots.plot_resistance(
-            f"{name} ({kind.unit})",
-            kind.amounts,
-            [correct.float().mean() for correct in correct_by_amount],
-            torch.cat([disturb(network, image, name, amount) for amount in kind.amounts]),
-            panel,
-        )
+    panels = fig.subfigures(3, 3).flat
+    resistances = resistance_figures(correct_by_disturbance)
+    for panel, (name, figures) in zip(panels, resistances.items(), strict=True):
+        images = [disturb(network, image, name, amount) for amount in figures["amounts"]]
+        title = f"{name} ({DISTURBANCES[name].unit})"
+        plots.plot_resistance(title, **figures, images=torch.cat(images), fig=panel)
     return fig

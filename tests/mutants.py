@@ -164,7 +164,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/inputs.py", "names = [text]", "pass"),
     ("report.py", "np.interp(COVERAGE, *", "np.interp(1, *"),
     ("commands/analyze.py", "if options.data_dir != Config.data_dir:", "if True:"),
-    ("commands/analyze.py", "if result.error:", "if False:"),
+    ("commands/analyze.py", "        if error:", "        if False:"),
+    ("commands/analyze.py", "error.startswith(REFUSAL)", "False"),
+    ("report.py", ", enc_hook=float)", ")"),
     ("site/page/index.html.j2", "resources.title | e", "resources.title"),
     ("plots.py", "(np.asarray(images)[:, 0])", "(np.asarray(images)[::-1, 0])"),
     # training, and what is shown of it

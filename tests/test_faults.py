@@ -481,7 +481,6 @@ WRITERS = {
 
 WORK = [  # what takes long in each command
     (Trainer, "run"),
-    ("mnist_helpers.commands.analyze.load_checkpoint", None),
     ("mnist_helpers.commands.visualize.still", None),
     ("mnist_helpers.commands.site.write_site", None),
     ("mnist_helpers.commands.export.load_checkpoint", None),
