@@ -3,17 +3,11 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
-
-from mnist_helpers.data import BACKGROUND, MEAN, STD
-
-if TYPE_CHECKING:
-    from mnist_helpers.analysis.calibration import Bins
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE = "#0072B2"
@@ -39,15 +33,18 @@ def figure_png(fig: Figure) -> bytes:
 
 
 def plot_images(images: np.ndarray, titles: Sequence[object], columns: int = 8) -> Figure:
-    """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title."""
-    rows = max(1, math.ceil(len(images) / columns))
+    """Draws `images` (N, 1, 28, 28) in rows of `columns`, dark on light, each under its title.
+
+    All are on one scale.
+    """
+    images = np.asarray(images)
+    rows = math.ceil(len(images) / columns)
     fig = make_figure(8, 1.3 * rows)
-    panels = fig.subplots(rows, columns, squeeze=False).ravel()
-    for ax in panels:
-        ax.axis("off")
-    for ax, image, title in zip(panels, np.asarray(images), titles, strict=False):
-        ax.imshow(image[0], cmap=INK)
+    for place, (image, title) in enumerate(zip(images, titles, strict=False), start=1):
+        ax = fig.add_subplot(rows, columns, place)
+        ax.imshow(image[0], cmap=INK, vmin=images.min(), vmax=images.max())
         ax.set_title(str(title), fontsize=9, parse_math=False)
+        ax.axis("off")
     return fig
 
 
@@ -105,7 +102,7 @@ def plot_steps(
         losses: of the batches, the first step's first; a mean over 20 is drawn over them.
         val_losses: by the number of the step after which they were measured.
         epoch_steps: steps to an epoch.
-        kernels: (N, 1, height, width), of the first convolution.
+        kernels: (N, 1, height, width), of the first convolution, N a square.
     """
     fig = make_figure(8, 2.9)
     ax, beside = fig.subplots(1, 2, width_ratios=(2, 1))
@@ -121,12 +118,10 @@ def plot_steps(
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     finished(ax, xlabel="Epoch", ylabel="Loss")
-    side = math.ceil(math.sqrt(len(kernels)))
-    lacking = side**2 - len(kernels)
-    tiles = np.pad(kernels[:, 0], ((0, lacking), (0, 1), (0, 1)), constant_values=np.nan)
-    square = np.block([list(row) for row in np.split(tiles, side)])[:-1, :-1]
+    tiles = np.pad(kernels[:, 0], ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
+    rows = [list(row) for row in np.split(tiles, math.isqrt(len(tiles)))]
     end = np.abs(kernels).max()
-    beside.imshow(square, cmap=SIGNED, vmin=-end, vmax=end)
+    beside.imshow(np.block(rows), cmap=SIGNED, vmin=-end, vmax=end)
     beside.set_title(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
     beside.axis("off")
     return fig
@@ -138,55 +133,3 @@ def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -
     ax.semilogx(rates, losses, color=PARTS["train"])
     ax.axvline(rate, color="black", linestyle=":", label=f"chosen: {rate:g}")
     return finished(ax, xlabel="Learning rate", ylabel="Loss")
-
-
-def plot_reliability(bins: "Bins", ax: Axes) -> Axes:
-    """Draws how often the answers of each confidence are right, and how many there are of them.
-
-    Args:
-        bins: what `calibration.reliability` gives.
-    """
-    size = len(bins.counts)
-    (filled,) = bins.counts.nonzero()
-    counts = bins.counts[filled]
-    shares = bins.right[filled] / counts
-    bars = ax.bar(filled / size, shares, 1 / size, align="edge", color=BLUE, edgecolor="white")
-    bars.set_label("right answers in the bin")
-    ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
-    ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
-    return finished(ax, xlabel="Confidence", ylabel="Share that is right")
-
-
-def plot_risk(coverage: np.ndarray, risk: np.ndarray) -> Axes:
-    """Draws which share of the answers given is wrong, by the share of images answered, (N,)."""
-    ax = make_figure(8, 2.6).subplots()
-    ax.plot(coverage, risk, color=BLUE)
-    ax.xaxis.set_major_formatter("{x:.1%}")
-    ax.yaxis.set_major_formatter("{x:.1%}")
-    label = "Share of images answered, the surest first"
-    ax.set(xlim=(0.9, 1), ylim=(0, None))
-    return finished(ax, xlabel=label, ylabel="Share that is wrong")
-
-
-def plot_resistance(
-    title: str,
-    amounts: Sequence[float],
-    accuracies: Sequence[float],
-    images: np.ndarray,
-    fig: Figure,
-) -> None:
-    """Draws accuracy by the amount of a disturbance, and below each an image (N, 1, 28, 28)."""
-    chart, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    places = range(len(amounts))
-    chart.plot(places, accuracies, "o-", color=BLUE, markersize=4)
-    chart.yaxis.set_major_formatter("{x:.0%}")
-    finished(chart, title=title, ylabel="Accuracy", ylim=(0, 1.05))
-    strip = np.hstack(np.asarray(images)[:, 0])
-    extent = (-0.5, len(amounts) - 0.5, 0, 1)
-    white = (1 - MEAN) / STD
-    below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=white, extent=extent, aspect="auto")
-    below.set(xticks=places[::2], xticklabels=[f"{amount:g}" for amount in amounts[::2]], yticks=[])
-    below.spines[:].set_visible(False)

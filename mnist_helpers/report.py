@@ -7,18 +7,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
-from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
+from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.config import InputError
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
-from mnist_helpers.network.tracing import Network
 
 log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
@@ -99,17 +97,18 @@ def save_metrics(path: str, *measured: object) -> None:
     write_files({Path(path): msgspec.json.format(figures)})
 
 
-def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: Withstood) -> Figure:
-    """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
+def plot_withstood(correct_by_disturbance: Withstood) -> Figure:
+    """Draws accuracy by the amount of each disturbance.
 
     Args:
         correct_by_disturbance: what `resistance` yields, by name.
     """
-    fig = plots.make_figure(9, 8)
-    panels = fig.subfigures(3, 3).flat
+    fig = plots.make_figure(9, 6)
+    panels = fig.subplots(3, 3).flat
     resistances = resistance_figures(correct_by_disturbance)
-    for panel, (name, figures) in zip(panels, resistances.items(), strict=True):
-        images = [disturb(network, image, name, amount) for amount in figures["amounts"]]
+    for ax, (name, figures) in zip(panels, resistances.items(), strict=True):
+        ax.plot(*figures.values(), "o-", color=plots.BLUE, markersize=4)
+        ax.yaxis.set_major_formatter("{x:.0%}")
         title = f"{name} ({DISTURBANCES[name].unit})"
-        plots.plot_resistance(title, **figures, images=torch.cat(images), fig=panel)
+        plots.finished(ax, title=title, ylabel="Accuracy", ylim=(0, 1.05))
     return fig

@@ -168,7 +168,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("commands/analyze.py", "error.startswith(REFUSAL)", "False"),
     ("report.py", ", enc_hook=float)", ")"),
     ("site/page/index.html.j2", "resources.title | e", "resources.title"),
-    ("plots.py", "(np.asarray(images)[:, 0])", "(np.asarray(images)[::-1, 0])"),
+    ("plots.py", "vmax=images.max()", "vmax=image.max()"),
+    ("report.py", '*figures.values(), "o-"', '*[*figures.values()][::-1], "o-"'),
     # training, and what is shown of it
     ("runs/live.py", "/ done * (self.steps - done)", "/ done * self.steps"),
     ("runs/live.py", "splits.val[:FEW]", "splits.train[:FEW]"),
@@ -177,7 +178,6 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/live.py", ".loss(self.smoothing)", ".loss()"),
     ("plots.py", "epochs[width - 1 :], smooth", "epochs[: len(smooth)], smooth"),
     ("plots.py", "[list(row) for", "[list(row[::-1]) for"),
-    ("plots.py", "bins.right[filled] / counts", "bins.right[filled] / counts.sum()"),
     ("plots.py", 'PARTS = {"train": ORANGE, "val": BLUE', 'PARTS = {"train": BLUE, "val": BLUE'),
     ("training.py", "on_step(loss.detach())", "on_step(loss_sum.detach())"),
     ("training.py", "loss = loss_sum / count", "loss = loss_sum / self.config.batch_size"),

@@ -73,7 +73,7 @@ def test_the_figure_has_losses_looks_and_kernels(live, undrawn):
     kernels = model.conv1.weight.detach().numpy()
     end = abs(kernels).max()
     shown = beside.images[0].get_array().filled(np.nan)
-    assert shown.shape == (15, 15)  # four times three, and three lines between
+    assert shown.shape == (16, 16)  # four times three, and a line after each
     for number, kernel in enumerate(kernels):
         top, left = 4 * (number // 4), 4 * (number % 4)
         np.testing.assert_array_equal(shown[top : top + 3, left : left + 3], kernel[0])
