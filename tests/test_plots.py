@@ -31,7 +31,7 @@ def test_images_are_drawn_dark_on_light_with_their_titles(few):
     cmap = drawn[0].images[0].cmap
     assert (cmap(0.0)[:3], cmap(1.0)[:3]) == ((1, 1, 1), (0, 0, 0))
     assert [ax.get_subplotspec().num1 for ax in drawn] == list(range(7))
-    assert {ax.images[0].get_clim() for ax in drawn} == {(images.min(), images.max())}
+    assert {ax.images[0].get_clim() for ax in drawn} == {(images.min().item(), images.max().item())}
     assert not any(ax.axison for ax in fig.axes)
 
 
