@@ -90,22 +90,16 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     return fig
 
 
-def plot_steps(
-    losses: Sequence[float],
-    val_losses: dict[int, float],
-    epoch_steps: int,
-    kernels: np.ndarray,
-) -> Figure:
-    """Draws the loss of each step and the validation losses by step, beside the kernels.
+def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_steps: int) -> Figure:
+    """Draws the loss of each step and the validation losses by step.
 
     Args:
         losses: of the batches, the first step's first; a mean over 20 is drawn over them.
         val_losses: by the number of the step after which they were measured.
         epoch_steps: steps to an epoch.
-        kernels: (N, 1, height, width), of the first convolution, N a square.
     """
     fig = make_figure(8, 2.9)
-    ax, beside = fig.subplots(1, 2, width_ratios=(2, 1))
+    ax = fig.subplots()
     epochs = np.arange(1, len(losses) + 1) / epoch_steps
     ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)
     width = min(20, len(losses))
@@ -118,12 +112,6 @@ def plot_steps(
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     finished(ax, xlabel="Epoch", ylabel="Loss")
-    tiles = np.pad(kernels[:, 0], ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
-    rows = [list(row) for row in np.split(tiles, math.isqrt(len(tiles)))]
-    end = np.abs(kernels).max()
-    beside.imshow(np.block(rows), cmap=SIGNED, vmin=-end, vmax=end)
-    beside.set_title(f"Kernels of conv1, from −{end:.2g} to {end:.2g}", fontsize=9)
-    beside.axis("off")
     return fig
 
 

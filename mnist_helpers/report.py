@@ -71,11 +71,11 @@ def metrics(
         "calibrated_loss": calibrated_loss,
         "calibrated_calibration_error": calibrated_error,
         "risk_at_coverage": dict(zip(map(str, COVERAGE), risk, strict=True)),
-        "class_names": list(class_names),
-        "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
-        "confusion_matrix": confusion_matrix(test).tolist(),
-        "top_losses": mistakes.top_losses(test, 24).tolist(),
-        "label_suspects": mistakes.label_suspects(calibrated).tolist(),
+        "class_names": class_names,
+        "classes": class_report(test),
+        "confusion_matrix": confusion_matrix(test),
+        "top_losses": mistakes.top_losses(test, 24),
+        "label_suspects": mistakes.label_suspects(calibrated),
         "resistance": resistance_figures(correct_by_disturbance),
     }
 
@@ -93,7 +93,7 @@ def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str,
 
 def save_metrics(path: str, *measured: object) -> None:
     """Writes what `metrics` gives for `measured` as JSON; what is not a number is null."""
-    figures = msgspec.json.encode(metrics(*measured), enc_hook=float)  # NumPy's
+    figures = msgspec.json.encode(metrics(*measured), enc_hook=lambda array: array.tolist())
     write_files({Path(path): msgspec.json.format(figures)})
 
 

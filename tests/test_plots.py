@@ -99,7 +99,7 @@ def test_a_legend_lies_over_no_line_and_a_line_through_no_number():
 def test_the_parts_of_the_data_have_one_colour_in_all_figures():
     names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
     lines = plot_history({name: [1] for name in names}).axes[0].lines
-    _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10, np.ones((4, 1, 3, 3))).axes[0].lines
+    _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10).axes[0].lines
     for colour, line, step in zip((ORANGE, BLUE), lines, (smooth, val), strict=False):
         assert line.get_color() == step.get_color() == colour
     assert lines[0].get_color() != lines[1].get_color()

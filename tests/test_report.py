@@ -18,7 +18,7 @@ from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.commands import analyze
 from mnist_helpers.data import BACKGROUND, make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.report import load_parts, metrics, plot_withstood, save_metrics
+from mnist_helpers.report import load_parts, plot_withstood, save_metrics
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "$7", "<b>8</b>", "</script>nine"]
 PARAMETERS = """checkpoint: str = None
@@ -42,9 +42,11 @@ def answers(splits):
 
 
 @pytest.fixture(scope="module")
-def numbers(answers):
+def numbers(answers, tmp_path_factory):
     correct = torch.tensor([True, True, False, True])
-    return metrics(*answers, {"shift": [correct, ~correct]}, NAMES)
+    path = tmp_path_factory.mktemp("numbers") / "metrics.json"
+    save_metrics(path, *answers, {"shift": [correct, ~correct]}, NAMES)
+    return json.loads(path.read_text("utf-8"))
 
 
 def test_the_numbers(numbers, answers):
@@ -118,9 +120,8 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
         f"analysis, cells: {count} of {count}",
     )
     assert sentences(err) == ""
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "metrics.json", "report.html",
-    ]  # fmt: skip
+    written = ["analysis.ipynb", "metrics.json", "report.html"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == written
     assert (tmp_path / "new" / "metrics.json").read_text("utf-8") == "[300]"
     text = (tmp_path / "new" / "report.html").read_text("utf-8")
     assert f"of {CHECKPOINT_PATH}, on cpu, with {tmp_path}/&lt;data&gt;" in text

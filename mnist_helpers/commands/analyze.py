@@ -1,8 +1,5 @@
 """`mnist-helpers analyze`: what a checkpoint gets right and wrong, as a page and as numbers."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import nbformat
 
 from mnist_helpers import notebooks
@@ -16,34 +13,31 @@ REFUSAL = "InputError: "  # begins what a cell says of bad input, which is a sen
 
 
 def run(options: Analyze) -> None:
-    """Executes the notebook, which measures, and writes its page and its numbers.
+    """Executes the notebook, which measures and writes its numbers, and writes its page.
 
     Raises:
         InputError: a cell failed.
     """
-    (notebook,) = notebooks.notebook_paths(["analysis"])
+    (source,) = notebooks.notebook_paths(["analysis"])
     report = options.out / "report.html"
     require_writable(report, "out")
-    with TemporaryDirectory() as folder:
-        executed = Path(folder) / notebook.name
-        figures = Path(folder) / "metrics.json"
-        values = {
-            "checkpoint": str(options.checkpoint.resolve()),
-            "class_names": options.class_names,
-            "device": options.device,
-            "metrics_file": str(figures),
-        }
-        if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
-            values["data_dir"] = str(options.data_dir.resolve())
-        error = notebooks.execute(notebook, executed, values, Notebooks.timeout).error
-        if error.startswith(REFUSAL):
-            raise InputError(error.removeprefix(REFUSAL))
-        if error:
-            raise InputError(
-                f"the notebook analysis failed ({error}); choose another checkpoint or data_dir."
-            )
-        title = f"{options.checkpoint.name} on {options.data_dir.name}"
-        page = report_page(title, notebooks.normalise(nbformat.read(executed, as_version=4)))
-        numbers = figures.read_bytes()
-    write_files({report: page.encode(), options.out / "metrics.json": numbers})
+    values = {
+        "checkpoint": str(options.checkpoint.resolve()),
+        "class_names": options.class_names,
+        "device": options.device,
+        "metrics_file": str(options.out.resolve() / "metrics.json"),
+    }
+    if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
+        values["data_dir"] = str(options.data_dir.resolve())
+    executed = options.out / "analysis.ipynb"
+    error = notebooks.execute(source, executed, values, Notebooks.timeout).error
+    if error.startswith(REFUSAL):
+        raise InputError(error.removeprefix(REFUSAL))
+    if error:
+        raise InputError(
+            f"the notebook analysis failed ({error}); choose another checkpoint or data_dir."
+        )
+    title = f"{options.checkpoint.name} on {options.data_dir.name}"
+    page = report_page(title, notebooks.normalise(nbformat.read(executed, as_version=4)))
+    write_files({report: page.encode()})
     log.info("saved %s", report)
