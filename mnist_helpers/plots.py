@@ -15,7 +15,7 @@ ORANGE = "#D55E00"
 GREY = "#999999"
 GROUND = "#F5F5F2"  # of figures: edges of white sheets show, and it does not glare on dark pages
 COLOURS = (BLUE, ORANGE)
-PARTS = {"train": ORANGE, "val": BLUE, "test": GREY}  # of a data set, in every figure
+PARTS = {"train": ORANGE, "val": BLUE}  # of a data set, in every figure
 INK = "gray_r"  # the colour map of images: dark on light
 SIGNED = "RdBu_r"  # of weights and differences, centred on zero
 
@@ -55,8 +55,8 @@ def finished(ax: Axes, **properties: object) -> Axes:
         ax.grid(alpha=0.3)
     _, labels = ax.get_legend_handles_labels()
     if labels:
-        legend = ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False)
-        legend.set(loc="lower center", bbox_to_anchor=(0.5, 1))
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+        ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False, **place)
     return ax
 
 
@@ -68,21 +68,19 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
             epoch by epoch.
     """
     fig = make_figure(11, 3.2)
-    panels = fig.subplots(1, 3)
-    epochs = range(1, len(history["val_loss"]) + 1)
+    panels = fig.subplot_mosaic([["loss", "accuracy", "rate"]])
     best = np.argmin(history["val_loss"])
-    for ax, measure in zip(panels, ("loss", "accuracy"), strict=False):
-        for part, line in (("train", "s-"), ("val", "o-")):
-            values = history[f"{part}_{measure}"]
-            ax.plot(epochs, values, line, color=PARTS[part], markersize=4, label=part)
+    epochs = np.arange(len(history["val_loss"])) + 1
+    for name, values in history.items():
+        part, measure = name.split("_")
+        colour = PARTS.get(part, GREY)
+        panels[measure].plot(epochs, values, "o-", color=colour, markersize=4, label=part)
+    for measure, ax in panels.items():
         ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
-        finished(ax, ylabel=measure.capitalize())
-    panels[1].yaxis.set_major_formatter("{x:.1%}")
-    panels[2].plot(epochs, history["learning_rate"], "o-", color=GREY, markersize=4)
-    finished(panels[2], ylabel="Learning rate", ylim=(0, None))
-    for ax in panels:
-        ax.set_xlabel("Epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        finished(ax, xlabel="Epoch", ylabel=measure.capitalize())
+    panels["accuracy"].yaxis.set_major_formatter("{x:.1%}")
+    panels["rate"].set(ylabel="Learning rate", ylim=(0, None))
     loss = history["val_loss"][best]
     accuracy = history["val_accuracy"][best]
     title = f"Validation loss {loss:.4f}, accuracy {accuracy:.2%}"
@@ -90,7 +88,7 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     return fig
 
 
-def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_steps: int) -> Figure:
+def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_steps: int) -> Axes:
     """Draws the loss of each step and the validation losses by step.
 
     Args:
@@ -98,8 +96,7 @@ def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_step
         val_losses: by the number of the step after which they were measured.
         epoch_steps: steps to an epoch.
     """
-    fig = make_figure(8, 2.9)
-    ax = fig.subplots()
+    ax = make_figure(8, 2.9).subplots()
     epochs = np.arange(1, len(losses) + 1) / epoch_steps
     ax.plot(epochs, losses, color=PARTS["train"], alpha=0.25)
     width = min(20, len(losses))
@@ -111,13 +108,19 @@ def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_step
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
-    finished(ax, xlabel="Epoch", ylabel="Loss")
+    return finished(ax, xlabel="Epoch", ylabel="Loss")
+
+
+def plot_curves(
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]],
+    columns: int = 3,
+    **properties: object,
+) -> Figure:
+    """Draws each of `curves`, by its title, in a panel: places and heights, (N,) each."""
+    rows = math.ceil(len(curves) / columns)
+    fig = make_figure(9, 2.2 * rows)
+    for place, (title, (places, heights)) in enumerate(curves.items(), start=1):
+        ax = fig.add_subplot(rows, columns, place)
+        ax.plot(places, heights, "o-", color=BLUE, markersize=3)
+        finished(ax, title=title, **properties)
     return fig
-
-
-def plot_lr_find(rates: Sequence[float], losses: Sequence[float], rate: float) -> Axes:
-    """Draws the loss of each batch against its learning rate, and the rate that was chosen."""
-    ax = make_figure(8, 2.6).subplots()
-    ax.semilogx(rates, losses, color=PARTS["train"])
-    ax.axvline(rate, color="black", linestyle=":", label=f"chosen: {rate:g}")
-    return finished(ax, xlabel="Learning rate", ylabel="Loss")

@@ -1,4 +1,4 @@
-"""A checkpoint's analysis in numbers, under stable names, and its resistance in pictures."""
+"""A checkpoint's analysis in numbers, under stable names."""
 
 import contextlib
 import logging
@@ -7,10 +7,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.config import InputError
@@ -95,20 +93,3 @@ def save_metrics(path: str, *measured: object) -> None:
     """Writes what `metrics` gives for `measured` as JSON; what is not a number is null."""
     figures = msgspec.json.encode(metrics(*measured), enc_hook=lambda array: array.tolist())
     write_files({Path(path): msgspec.json.format(figures)})
-
-
-def plot_withstood(correct_by_disturbance: Withstood) -> Figure:
-    """Draws accuracy by the amount of each disturbance.
-
-    Args:
-        correct_by_disturbance: what `resistance` yields, by name.
-    """
-    fig = plots.make_figure(9, 6)
-    panels = fig.subplots(3, 3).flat
-    resistances = resistance_figures(correct_by_disturbance)
-    for ax, (name, figures) in zip(panels, resistances.items(), strict=True):
-        ax.plot(*figures.values(), "o-", color=plots.BLUE, markersize=4)
-        ax.yaxis.set_major_formatter("{x:.0%}")
-        title = f"{name} ({DISTURBANCES[name].unit})"
-        plots.finished(ax, title=title, ylabel="Accuracy", ylim=(0, 1.05))
-    return fig

@@ -14,9 +14,9 @@ from mnist_helpers.plots import (
     figure_png,
     finished,
     make_figure,
+    plot_curves,
     plot_history,
     plot_images,
-    plot_lr_find,
     plot_steps,
 )
 
@@ -59,14 +59,20 @@ def test_history_marks_the_best_epoch():
     assert all(float(tick).is_integer() for tick in rate.get_xticks())
 
 
-def test_lr_find_is_logarithmic_and_marks_the_choice():
-    ax = plot_lr_find([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0], rate=0.01)
-    curve, mark = ax.lines
-    assert curve.get_xdata().tolist() == [1e-3, 1e-2, 1e-1]
-    assert curve.get_ydata().tolist() == [2.0, 1.0, 5.0]
-    assert (mark.get_xdata()[0], ax.get_xscale()) == (0.01, "log")
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Learning rate", "Loss")
-    assert ax.get_legend().texts[0].get_text() == "chosen: 0.01"
+def test_curves_have_a_panel_each_under_their_title():
+    curves = {
+        name: ([1e-3, 1e-2, 1e-1], [2.0, 1.0, height]) for name, height in (("a", 5), ("b", 6))
+    }
+    fig = plot_curves(curves, columns=1, xscale="log", xlabel="Learning rate")
+    for ax, (title, (places, heights)) in zip(fig.axes, curves.items(), strict=True):
+        (line,) = ax.lines
+        assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == (places, heights)
+        assert (ax.get_title(), ax.get_xlabel(), ax.get_xscale()) == (title, "Learning rate", "log")
+    assert fig.axes[0].get_position().y0 > fig.axes[1].get_position().y1
+    many = plot_curves({str(place): ([0], [0]) for place in range(4)})
+    assert [ax.get_subplotspec().get_geometry()[:3] for ax in many.axes] == [
+        (2, 3, place) for place in range(4)
+    ]
 
 
 def test_a_figure_is_encoded_at_100_pixels_to_the_inch_and_never_enters_pyplot():
@@ -99,7 +105,7 @@ def test_a_legend_lies_over_no_line_and_a_line_through_no_number():
 def test_the_parts_of_the_data_have_one_colour_in_all_figures():
     names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
     lines = plot_history({name: [1] for name in names}).axes[0].lines
-    _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10).axes[0].lines
+    _, smooth, val = plot_steps([1.0] * 30, {1: 1.0}, 10).lines
     for colour, line, step in zip((ORANGE, BLUE), lines, (smooth, val), strict=False):
         assert line.get_color() == step.get_color() == colour
     assert lines[0].get_color() != lines[1].get_color()

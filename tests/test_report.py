@@ -14,11 +14,10 @@ from conftest import sentences, write_data_set, write_idx
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
-from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.commands import analyze
 from mnist_helpers.data import BACKGROUND, make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.report import load_parts, plot_withstood, save_metrics
+from mnist_helpers.report import load_parts, save_metrics
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "$7", "<b>8</b>", "</script>nine"]
 PARAMETERS = """checkpoint: str = None
@@ -29,7 +28,7 @@ metrics_file: str = None"""
 NOTEBOOK = [  # in the place of the analysis, for it is quick
     "print(f'of {checkpoint}, on {device}, with {data_dir}')",
     "for name in class_names.split(','): print(name)",
-    "%matplotlib inline\nfrom mnist_helpers import plots\nplots.plot_lr_find([1], [0], 1).figure",
+    "%matplotlib inline\nfrom mnist_helpers import plots\nplots.plot_curves({'a': ([1], [0])})",
     "_ = open(metrics_file, 'w').write('[300]')",
 ]
 
@@ -74,17 +73,6 @@ def test_the_numbers(numbers, answers):
     assert numbers["label_suspects"] == [2130]
     assert numbers["class_names"] == NAMES
     assert numbers["resistance"]["shift"]["accuracies"] == [0.75, 0.25]
-
-
-def test_accuracies_are_drawn_over_the_amounts():
-    shares = [[place < count for place in range(8)] for count in range(9)]
-    kinds = [name for name in DISTURBANCES if name != "none"]
-    fig = plot_withstood({name: [torch.tensor(right) for right in shares] for name in kinds})
-    assert [ax.get_title().split(" (")[0] for ax in fig.axes] == kinds
-    shift = fig.axes[kinds.index("shift")]
-    assert shift.get_title() == "shift (pixels)"
-    assert shift.lines[0].get_xdata().tolist() == [-8, -6, -4, -2, 0, 2, 4, 6, 8]
-    assert shift.lines[0].get_ydata().tolist() == [count / 8 for count in range(9)]
 
 
 def test_the_names_of_the_numbers_are_documented(numbers):

@@ -9,8 +9,6 @@ from mnist_helpers.config import Config, InputError
 from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.site.build import report_page
 
-REFUSAL = "InputError: "  # begins what a cell says of bad input, which is a sentence of its own
-
 
 def run(options: Analyze) -> None:
     """Executes the notebook, which measures and writes its numbers, and writes its page.
@@ -31,12 +29,8 @@ def run(options: Analyze) -> None:
         values["data_dir"] = str(options.data_dir.resolve())
     executed = options.out / "analysis.ipynb"
     error = notebooks.execute(source, executed, values, Notebooks.timeout).error
-    if error.startswith(REFUSAL):
-        raise InputError(error.removeprefix(REFUSAL))
     if error:
-        raise InputError(
-            f"the notebook analysis failed ({error}); choose another checkpoint or data_dir."
-        )
+        raise InputError(f"the notebook analysis failed: {error.removeprefix('InputError: ')}")
     title = f"{options.checkpoint.name} on {options.data_dir.name}"
     page = report_page(title, notebooks.normalise(nbformat.read(executed, as_version=4)))
     write_files({report: page.encode()})
