@@ -129,10 +129,10 @@ def test_of_the_own_data_set_the_notebook_is_told_nothing(instead, tmp_path, cap
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        ("1 // 0", "the notebook analysis failed (ZeroDivisionError: "),
+        ("1 // 0", "the notebook analysis failed: ZeroDivisionError: "),
         (
             "from mnist_helpers import checked_names; checked_names('a,b', 10)",
-            "mnist-helpers: class_names has 2 names",
+            "the notebook analysis failed: class_names has 2 names",
         ),
     ],
 )
