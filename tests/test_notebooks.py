@@ -24,7 +24,7 @@ COMPARED = {
     "training_replay": 10,
     "load_model": 10,
     "conv_visualization": 19,
-    "analysis": 18,
+    "analysis": 19,
 }
 
 
