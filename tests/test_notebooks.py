@@ -24,7 +24,7 @@ COMPARED = {
     "training_replay": 9,
     "load_model": 10,
     "conv_visualization": 18,
-    "analysis": 18,
+    "analysis": 19,
 }
 
 
