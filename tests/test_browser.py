@@ -356,9 +356,7 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     desk.says("No image matches: digit 0, wrong answers.")
     index = desk.number()
     index.click()
-    desk.page.keyboard.type(
-        "600"
-    )  # typed over; hidden by the filter, which goes away
+    desk.page.keyboard.type("600")  # typed over; hidden by the filter, which goes away
     index.press("Enter")
     desk.shows(image=600)
     alert = desk.root.get_by_role("alert")

@@ -126,8 +126,11 @@ function showNumber(cell, value, context) {
 function describeTable({ mark, values }, { index, row, column }) {
   const value = values[index];
   if (value === undefined || Number.isNaN(value)) return "";
-  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
-  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const names = [
+    mark.title,
+    mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : ""),
+    mark.columns[column] ?? `column ${column}`,
+  ];
   const isExact = Number.isFinite(value) && !mark.percent;
   const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
   return `${names.filter(Boolean).join(" · ")}: ${text}`;
