@@ -31,6 +31,7 @@ from mnist_helpers.explorer.scene import (
 )  # fmt: skip
 from mnist_helpers.plots import (
     COLOURS,
+    GREY,
     INK,
     ORANGE,
     SIGNED,
@@ -237,8 +238,11 @@ def draw_bars(mark: Bars, ax: Axes) -> None:
     first, *others = series.bar_containers
     if not others:
         first.set_label("")  # one needs no legend
+        colour = ORANGE
+        if "ablate" in mark.select:  # beside them "ablated" is a series
+            colour = GREY
         for place in mark.emphasis:
-            first[place].set_facecolor(ORANGE)
+            first[place].set_facecolor(colour)
 
 
 def draw_lines(mark: Lines, ax: Axes) -> None:

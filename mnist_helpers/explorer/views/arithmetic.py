@@ -94,8 +94,7 @@ def read_tables(look: Look) -> list[Item]:
     framed_cell = None
     if sums.rule == "max":
         framed_cell = int(np.nanargmax(patch))
-    table = Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)
-    return [table]
+    return [Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
 
 
 def patch_select(look: Look) -> dict[str, object]:

@@ -74,8 +74,7 @@ def top_images(look: Look) -> Scene:
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(subject, look.filter)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
-    charts = Row(bars, together=True)
-    return Scene(Column([Row(columns), charts]), caption)
+    return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
 
 
 def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
@@ -122,11 +121,14 @@ def top_image(look: Look, image: int) -> Column:
         f"{number(look.stats.max[image, look.channel].item(), '.2f')}, "
         f"label {look.subject.digits[look.subject.labels[image]]}"
     )
-    values = look.subject.images[image].numpy()
-    framed = image == look.image
-    notes = [f"image {image}"]
     return excited(
-        look, image, values, title=title, notes=notes, framed=framed, select={"image": image}
+        look,
+        image,
+        look.subject.images[image].numpy(),
+        title=title,
+        notes=[f"image {image}"],
+        framed=image == look.image,
+        select={"image": image},
     )
 
 
