@@ -95,7 +95,8 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             target,
             {name: value for name, value in parameters.items() if name in known},
             kernel_name="python3",
-            cwd=source.parent,
+            # papermill's own cwd moves the whole process, with other notebooks in it
+            resources={"metadata": {"path": str(source.parent)}},
             execution_timeout=timeout,
             start_timeout=120,
             progress_bar=bar_options(f"{source.stem}, cells"),

@@ -104,6 +104,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("digits.py", "Image.fromarray(ink > FAINTEST).getbbox()", "Image.fromarray(ink > 0.9).getbbox()"),
     ("explorer/controls.py", 'fields.pop("picture"))', 'fields["picture"])'),
     ("explorer/page/pictures.js", "if (hasKernel) return", "if (!hasKernel) return"),
+    ("notebooks.py", "resources={", "cwd=source.parent, resources={"),
     # faster steps
     ("training.py", "splits.train[: config.train_size]", "splits.train[:]"),
     ("training.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
