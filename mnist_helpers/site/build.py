@@ -109,7 +109,13 @@ def lab_page(subject: Subject) -> str:
     layers = {}
     for name, layer in subject.layers.items():
         shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
-        layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
+        layers[name] = dict(
+            layer._asdict(),
+            shape=shape,
+            notes=layer_step(look, name).notes,
+            before=subject.network.read_by(name),
+        )
+    del layers["flatten"]  # the same values again
     facts = {
         "marks": MARKS,
         "layers": layers,

@@ -152,8 +152,8 @@ function selectedValue({ at, values, value }) {
 function pipelineRow(look) {
   const { layer, channel } = look.at;
   const opened = singleMap(look, layer, channel, valueBox(look), SMALL);
-  const isStep = ({ name, op }) => name !== IMAGE && op !== "Flatten";
-  const steps = Object.values(LAYERS).filter(isStep).map((step) => layerStep(look, step));
+  const [, ...layers] = Object.values(LAYERS);
+  const steps = layers.map((layer) => layerStep(look, layer));
   return { ...row(column(inputPicture(look, SMALL), opened), ...steps), together: true };
 }
 
@@ -171,37 +171,28 @@ function layerStep(look, { name, shape, notes }) {
 const RULES = {
   MaxPool2d: (value) => `the largest is ${value}`,
   ReLU: (value, first) => `max(0, ${first}) = ${value}`,
-  Flatten: (value) => `copied unchanged: ${value}`,
   Softmax: (value, _, { channel }) =>
     `exp of logit ${channel}, divided by the sum of all, is ${value}`,
 };
 
-/** Which layer a value reads, and of it which channels, rows and columns; -1 lies outside. */
-function placesRead({ name, op, inputs }, { channel, row, column }) {
-  let before = LAYERS[inputs[0]];
-  const [channels, height, width] = before.shape;
-  if (op === "Flatten") {
-    const line = Math.floor(channel / width);
-    return [before, [Math.floor(line / height)], [line % height], [channel % width]];
-  }
-  if (op === "Linear" || op === "Softmax") {
-    if (before.op === "Flatten") before = LAYERS[before.inputs[0]];
-    return [before, ...before.shape.map((count) => range(count))];
-  }
+/** Of the maps that a value reads, which channels, rows and columns; -1 lies outside. */
+function placesRead({ name, op, before }, { channel, row, column }) {
+  const places = LAYERS[before].shape.map((count) => range(count));
+  if (op === "Linear" || op === "Softmax") return places;
   const [[rows, columns]] = LAB.reads[name];
-  const sources = op === "Conv2d" ? range(channels) : [channel];
-  return [before, sources, rows[row], columns[column]];
+  const channels = op === "Conv2d" ? places[0] : [channel];
+  return [channels, rows[row], columns[column]];
 }
 
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
 function explained({ at, maps, weights }) {
-  const { name, shape, inputs } = LAYERS[at.layer];
-  if (!inputs.length) return { patch: [] };
-  const [before, channels, rows, columns] = placesRead(LAYERS[at.layer], at);
-  const { data, shape: [, height, width] } = maps(before.name);
+  const { name, shape, before } = LAYERS[at.layer];
+  if (name === IMAGE) return { patch: [] };
+  const [channels, rows, columns] = placesRead(LAYERS[name], at);
+  const { data, shape: [, height, width] } = maps(before);
   const read = (map, i, j) => (i < 0 || j < 0 ? 0 : data[(map * height + i) * width + j]);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
-  const place = { layer: before.name, first: channels[0], rows, columns, patch };
+  const place = { layer: before, first: channels[0], rows, columns, patch };
   const matrix = weights[`${name}.weight`];
   if (!matrix) return place;
   const area = rows.length * columns.length;
@@ -235,7 +226,7 @@ function sentence({ at, value }, { patch, sums, bias }) {
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sumOf(sums));
   const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
-  const isNext = ({ op: next, inputs }) => next === "ReLU" && inputs.includes(name);
+  const isNext = (layer) => layer.op === "ReLU" && layer.before === name;
   if (!Object.values(LAYERS).some(isNext)) return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
 }
