@@ -423,10 +423,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/pictures.js", "value > LEAST * most", "value > 0"),
     ("explorer/page/pictures.js", "down) / 8)", "down))"),
     ("explorer/page/pictures.js", "margin - columns[0]", "margin"),
-    ("explorer/page/pictures.js", "shown < FAINT ? sizes[0] : shown", "shown"),
+    ("explorer/page/pictures.js", "    pen.fillStyle = PAPER;\n", ""),
     ("explorer/page/pictures.js", "hasKernel ? 0 : Math", "true ? 0 : Math"),
     ("explorer/page/pictures.js", "most < FAINT) return null", "most < 0) return null"),
-    ("explorer/page/pictures.js", 'pen.fillStyle = "white";\n', ""),
     ("explorer/page/pad.js", "value << 24", "value << 16"),
     # runs
     ("runs/folder.py", "[float(record[field.name]) for record in records]", "[float(record[field.name]) for record in records[:1]]"),
