@@ -247,7 +247,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/convolve.py", "(row, column, row + 1, column + 1)", "(column, row, column + 1, row + 1)"),
     ("explorer/views/convolve.py", "row * look.stride\n    left = column * look.stride", "row\n    left = column"),
     ("explorer/views/convolve.py", ".round(4).tolist()", ".round(1).tolist()"),
-    ("explorer/page/tables.js", "(clientX - clientY) / DRAG", "(clientX + clientY) / DRAG"),
+    ("explorer/page/tables.js", "movementX - movementY", "movementX + movementY"),
     ("explorer/page/marks.js", "if (!place || !differs(element, place)) return;", "if (!place) return;"),
     ("explorer/views/layers.py", "weights[outputs, inputs]", "weights[outputs, inputs[::-1]]"),
     ("explorer/views/layers.py", "np.flatnonzero(outputs == channel)", "np.flatnonzero(inputs == channel)"),

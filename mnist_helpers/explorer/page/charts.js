@@ -8,22 +8,18 @@ function drawBars(view, mark) {
   view.series = Object.values(mark.series).map(decode);
   if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
   const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
-  view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const scaled = mark.kind === "lines" ? Math.log : Number;
   const [low, high] = mark.limits.map(scaled);
   const share = (value) => 100 * Math.min(1, Math.max(0, (scaled(value) - low) / (high - low)));
   view.share = share;
   const zero = share(0);
-  view.plot.style.setProperty("--zero", `${zero}%`);
+  view.plot.style = `--zero: ${zero}%; width: ${mark.ticks.length * tickWidth}px`;
   drawScale(view.scale, mark.axis, share);
   view.items.forEach((group, i) => {
     const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
     const isEmphasised = mark.emphasis.includes(i);
     group.classList.toggle("emphasised", isEmphasised);
-    group.querySelectorAll("b").forEach((bar, k) => {
-      bar.style.bottom = `${Math.min(shares[k], zero)}%`;
-      bar.style.height = `${Math.abs(shares[k] - zero)}%`;
-    });
+    group.querySelectorAll("b").forEach((bar, k) => (bar.style = `--share: ${shares[k]}%`));
     const number = group.querySelector(".number");
     write(number, mark.numbers[i] ?? "");
     number.style.bottom = `${Math.max(zero, ...shares)}%`;
@@ -117,9 +113,8 @@ function drawScatter(view, mark) {
     pen.stroke();
   });
   const [x, y] = pointAt(view, view.caret);
-  // in percent, for it may be drawn smaller
-  view.caretBox.style.left = `${(100 * x) / mark.side}%`;
-  view.caretBox.style.top = `${(100 * y) / mark.side}%`;
+  // CSS lays it out in percent, for the canvas may be drawn smaller
+  view.caretBox.style = `--x: ${x}; --y: ${y}; --across: ${mark.side}; --down: ${mark.side}`;
   view.caretBox.hidden = mark.framed_point === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
 }

@@ -31,16 +31,13 @@ function layMaps(view, mark) {
   view.hoverBox = make("div", "hover");
   const across = joined ? columns : 1;
   const down = joined ? Math.ceil(count / columns) : 1;
+  const size = { width: across * (width + gap) - gap, height: down * (height + gap) - gap };
   const sheets = range(joined ? 1 : count).map(() => {
-    const canvas = make("canvas");
-    canvas.width = across * (width + gap) - gap;
-    canvas.height = down * (height + gap) - gap;
-    canvas.style.width = `${canvas.width * mark.zoom}px`;
-    return make("div", "sheet", canvas);
+    return make("div", "sheet", Object.assign(make("canvas"), size));
   });
   const cells = joined ? sheets : sheets.map((sheet) => make("div", "map", make("span", "label"), sheet));
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
-  grid.style.setProperty("--columns", columns);
+  grid.style = `--columns: ${columns}; --across: ${size.width}; --down: ${size.height}; --zoom: ${mark.zoom}`;
   const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
     make("div", "heads over", ...heads[0]),
@@ -122,19 +119,13 @@ const boxIn = ({ height, width }, box) => box ?? [0, 0, height, width];
 
 const boxAt = (row, column) => [row, column, row + 1, column + 1];
 
-/** Puts an element around a map, or around a box in it, in percent of its canvas. */
+/** Puts an element around a map, or around a box in it, which CSS lays out in percent of the canvas. */
 function putBox({ layout, sheets }, element, index, box) {
   const sheet = sheets[layout.joined ? 0 : index];
-  const canvas = sheet.firstChild;
   const [x, y] = origin(layout, index);
   const [top, left, bottom, right] = boxIn(layout, box);
   if (element.parentNode !== sheet) sheet.append(element);
-  Object.assign(element.style, {
-    left: `${(100 * (x + left)) / canvas.width}%`,
-    top: `${(100 * (y + top)) / canvas.height}%`,
-    width: `${(100 * (right - left)) / canvas.width}%`,
-    height: `${(100 * (bottom - top)) / canvas.height}%`,
-  });
+  element.style = `--x: ${x + left}; --y: ${y + top}; --width: ${right - left}; --height: ${bottom - top}`;
 }
 
 /** Moves the caret to a map, or to a value in it, and names it for screen readers. */
@@ -151,19 +142,17 @@ function putCaret(view, caret) {
 }
 
 /** The map and the value under the pointer. */
-function locateInMaps(view, { target, clientX, clientY }) {
+function locateInMaps(view, { target, offsetX, offsetY }) {
   const cell = target.closest(".map, .sheet");
   const i = view.sheets.findIndex((sheet) => cell?.contains(sheet));
   if (i < 0) return null;
-  const { count, height, width, joined, columns, gap } = view.layout;
-  const canvas = view.sheets[i].firstChild;
-  const box = canvas.getBoundingClientRect();
-  const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
-  const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
-  const isInside = x >= 0 && x < canvas.width && y >= 0 && y < canvas.height;
-  if (!joined && !isInside) return { ...wholeMap(view, i), width }; // on the label
+  const { count, height, width, columns, gap } = view.layout;
+  if (target.localName !== "canvas") return { ...wholeMap(view, i), width }; // on the label
+  const pixel = (offset, shown, size) => Math.min(Math.trunc((offset / shown) * size), size - 1);
+  const x = pixel(offsetX, target.clientWidth, target.width);
+  const y = pixel(offsetY, target.clientHeight, target.height);
   const index = i + Math.floor(y / (height + gap)) * columns + Math.floor(x / (width + gap));
-  if (!isInside || index >= count) return null;
+  if (index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
   const values = Object.values(view.mark.select);

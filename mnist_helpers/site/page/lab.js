@@ -156,10 +156,9 @@ function goThere() {
 /** All images, small; a click on one chooses it, and the chosen one is framed. */
 function drawPicker() {
   const box = document.getElementById("images");
-  const side = matchMedia("(pointer: coarse), (max-width: 620px)").matches ? 44 : 28;
   const { image } = host.selection;
-  if (!differs(box, [side, image])) return;
-  const pictures = grid(array(ALL_PIXELS, IMAGES.length, 28, 28), side, [[LAB.levels[0], LAB.levels.at(-1)]], {
+  if (!differs(box, image)) return;
+  const pictures = grid(array(ALL_PIXELS, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
     frames: [[image, null]],
     columns: 50,
