@@ -200,8 +200,6 @@ def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list
             arrays.append(item)
             return {"array": len(arrays) - 1, "shape": item.shape}
         values = dict(vars(item), kind=type(item).__name__.lower())
-        if isinstance(item, Maps):
-            values["frames"] = list(item.frames.items())  # JSON's names are texts
         if isinstance(item, Table):
             values["texts"] = item.texts
         if isinstance(item, Scatter):

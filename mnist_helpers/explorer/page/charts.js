@@ -74,7 +74,6 @@ function drawScale(scale, axis, share) {
     element.style.bottom = `${share(value)}%`;
     return element;
   });
-  scale.style.setProperty("--wide", `${widest(Object.keys(axis)) + 8}px`);
   scale.replaceChildren(...texts);
 }
 
@@ -164,10 +163,10 @@ function cheapest(view, cost, limit) {
 }
 
 /** The point nearest to the pointer, if it is near. */
-function pointUnder(view, { clientX, clientY }) {
-  const { left, top, width } = view.canvas.getBoundingClientRect();
-  const zoom = width / view.mark.side;
-  const distance = ([x, y]) => Math.hypot(left + zoom * x - clientX, top + zoom * y - clientY);
+function pointUnder(view, { target, offsetX, offsetY }) {
+  if (target !== view.canvas) return null;
+  const zoom = target.clientWidth / view.mark.side;
+  const distance = ([x, y]) => Math.hypot(zoom * x - offsetX, zoom * y - offsetY);
   const index = cheapest(view, distance, 8);
   return index === null ? null : { index };
 }

@@ -21,8 +21,8 @@ const indexOfLargest = (values) => values.indexOf(largestOf(values));
 /** A number as text, with a true minus and without a negative zero; nothing for nan. */
 function number(value, digits = 3) {
   if (Number.isNaN(value)) return "";
-  const written = value.toFixed(digits);
-  return (Number(written) === 0 ? written.replace("-", "") : written).replace("-", "−");
+  const rounded = Number(value.toFixed(digits)) + 0; // -0 + 0 is 0
+  return rounded.toFixed(digits).replace("-", "−");
 }
 
 const percent = (share) => `${number(100 * share, 1)}%`;
@@ -38,7 +38,7 @@ function colourLimits({ data }) {
 function grid(values, side, limits, fields) {
   const palette = limits[0][0] < 0 ? "signed" : "unsigned";
   const zoom = side / values.shape[2];
-  return markOf("maps", { values, limits, palette, zoom, frames: [], ...fields });
+  return markOf("maps", { values, limits, palette, zoom, ...fields });
 }
 
 /** Levels of grey from the lowest to the highest. */
@@ -57,7 +57,7 @@ function inputPicture({ at, image }, side) {
   const [rows, columns] = LAYERS[at.layer].receptive_field;
   const [top, bottom] = rows[at.row];
   const [left, right] = columns[at.column];
-  return picture(image, side, { title: "image", frames: [[0, [top, left, bottom, right]]] });
+  return picture(image, side, { title: "image", frames: { 0: [top, left, bottom, right] } });
 }
 
 /** Maps of a layer; a vector as one map of all its values. */
@@ -78,14 +78,14 @@ function singleMap({ maps }, layer, channel, box, side) {
   const values = maps(layer);
   const title = `${layer} · ${channel}`;
   if (isVector(values.shape)) {
-    const frames = [[0, vectorBox(channel, values.shape[0])]];
+    const frames = { 0: vectorBox(channel, values.shape[0]) };
     return layerMaps(layer, values, side, { title, frames });
   }
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
   const select = { layer, ...VALUE, channel };
-  return grid(map, side, colourLimits(values), { title, frames: [[0, box]], select });
+  return grid(map, side, colourLimits(values), { title, frames: { 0: box }, select });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
@@ -129,15 +129,14 @@ function classTable({ maps }, layer, fields) {
 
 /** A bar for the probability of each digit. */
 function probabilityBars(probs, fields) {
-  return markOf("bars", {
-    ticks: DIGIT_NAMES,
+  return {
+    kind: "bars",
+    ...LAB.bars,
     series: { probability: array(probs, 10) },
-    axis: { "0.0%": 0, "100.0%": 1 },
-    axes: ["Predicted digit", "Probability"],
     numbers: Array.from(probs, percent),
     select: { layer: SOFTMAX, channel: "@index" },
     ...fields,
-  });
+  };
 }
 
 const valueBox = ({ at }) => boxAt(at.row, at.column);
@@ -163,8 +162,8 @@ function layerStep(look, { name, shape, notes }) {
   const fields = { title: name, notes, framed: name === at.layer };
   if (shape[0] === DIGIT_NAMES.length) return classTable(look, name, fields);
   fields.columns = Math.ceil(shape[0] / 8);
-  const frame = isVector(shape) ? [0, vectorBox(at.channel, shape[0])] : [at.channel, valueBox(look)];
-  if (fields.framed) fields.frames = [frame];
+  const frames = isVector(shape) ? { 0: vectorBox(at.channel, shape[0]) } : { [at.channel]: valueBox(look) };
+  if (fields.framed) fields.frames = frames;
   return layerMaps(name, look.maps(name), (42 / 28) * shape[2], fields);
 }
 
