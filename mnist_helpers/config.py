@@ -230,4 +230,4 @@ BEST = Config(
     batch_size=64, learning_rate=0.003, warm_up=0.3, anneal="cos", epochs=40, patience=40,
     rotation=10, scaling=0.1, translation=1.5, shear=0.15,
 )  # fmt: skip
-PRESETS = {"sprint": Config(epochs=1, train_size=36_000), "quick": Config(), "best": BEST}
+PRESETS = {"sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST}

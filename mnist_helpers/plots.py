@@ -70,7 +70,7 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
         history: of a card: train_loss, val_loss, train_accuracy, val_accuracy and learning_rate,
             epoch by epoch.
     """
-    fig = make_figure(11, 3.2)
+    fig = make_figure(10, 3.2)
     panels = fig.subplots(1, 3)
     epochs = range(1, len(history["val_loss"]) + 1)
     best = np.argmin(history["val_loss"])
@@ -188,5 +188,9 @@ def plot_resistance(
     extent = (-0.5, len(amounts) - 0.5, 0, 1)
     white = (1 - MEAN) / STD
     below.imshow(strip, cmap=INK, vmin=BACKGROUND, vmax=white, extent=extent, aspect="auto")
-    below.set(xticks=places[::2], xticklabels=[f"{amount:g}" for amount in amounts[::2]], yticks=[])
+    below.set(
+        xticks=places[::2],
+        xticklabels=[f"{amount:g}".replace("-", "−") for amount in amounts[::2]],
+        yticks=[],
+    )
     below.spines[:].set_visible(False)

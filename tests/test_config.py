@@ -75,7 +75,7 @@ def test_strings_become_paths():
 
 def test_the_quick_preset_is_the_default_and_the_best_one_augments():
     assert PRESETS["quick"] == Config()
-    assert PRESETS["sprint"] == Config(epochs=1, train_size=36_000)
+    assert PRESETS["sprint"] == Config(epochs=1, train_size=38_400)
     assert not PRESETS["quick"].augments
     assert PRESETS["best"].augments
 

@@ -855,8 +855,8 @@ class TestSlowWork:
 
         asyncio.run(work())
         texts = [text for text, _ in seen]
-        assert texts[0] == "Measuring 300 images"
-        assert texts[-1] == "Making images that excite conv2"
+        assert texts[0] == "Top images: Measuring 300 images"
+        assert texts[-1] == "Top images: Making images that excite conv2"
         fractions = [fraction for text, fraction in seen if text == texts[-1]]
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1
@@ -1007,7 +1007,7 @@ class TestRuns:
             assert shown(explorer)["scene"]["caption"] == f"{said} …"
             while explorer.progress.value < 0.4:
                 await asyncio.sleep(0)
-            assert explorer.task_text.value == said
+            assert explorer.task_text.value == f"Training: {said}"
             explorer.stop()
             assert explorer.waiting.layout.display == "none"
             send(explorer, weights="slow, epoch 0")  # it goes on where it was

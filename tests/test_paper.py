@@ -415,10 +415,15 @@ class TestScatter:
         framed = self.around(picture, 0.5, 1, 12)[self.around(changed, 0.5, 1, 12)]
         assert np.abs(framed - ORANGE[:3]).sum(axis=1).min() < 0.1
 
-    def test_a_legend_only_where_letters_need_one(self):
-        plain = {"points": self.POINTS, "classes": [0, 1, 1]}
-        assert texts(Scatter(names=["0", "1"], **plain)) == ["a sentence"]
-        assert texts(Scatter(names=["Coat", "Bag"], **plain)) == ["A  Coat", "B  Bag", "a sentence"]
+    @pytest.mark.parametrize(
+        ("names", "key"), [(["0", "1"], ["0", "1"]), (["Coat", "Bag"], ["A  Coat", "B  Bag"])]
+    )
+    def test_a_key_of_the_colours(self, names, key):
+        mark = Scatter(names=names, points=self.POINTS, classes=[0, 1, 1])
+        written = [text for text in drawn(mark, Letters) if text.get_text()]
+        assert [text.get_text() for text in written] == [*key, "a sentence"]
+        colours = matplotlib.colormaps["tab10"].colors
+        assert [text.get_color() for text in written[:2]] == list(colours[:2])
 
 
 def test_shades_tint_a_table_and_counts_are_whole():

@@ -152,5 +152,5 @@ def test_resistance_has_each_amounts_image_below_its_accuracy(few):
         start = round((place - 0.5 - left) / (right - left) * 84)
         shown = strip.get_array()[:, start : start + 28]
         np.testing.assert_array_equal(shown, images[place, 0])
-    assert [text.get_text() for text in below.get_xticklabels()] == ["-2", "2"]
+    assert [text.get_text() for text in below.get_xticklabels()] == ["−2", "2"]
     assert chart.get_xlim() == below.get_xlim()

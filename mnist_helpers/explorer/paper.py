@@ -268,17 +268,16 @@ def scatter_box(mark: Scatter) -> OffsetBox:
         letter = mark.letters[place]
         colour = LETTERS[place % len(LETTERS)]
         ax.scatter(*points.T, s=18, marker=f"${letter}$", color=colour, linewidths=0.2)
+        text = letter
         if letter != name:
-            legend.append(words(f"{letter}  {name}", color=colour))
+            text += f"  {name}"
+        legend.append(words(text, color=colour))
     rings = mark.points[list(mark.marked)]
     ax.scatter(*rings.T, s=70, edgecolors="black", facecolors="none")
     if mark.framed_point is not None:
         point = mark.points[mark.framed_point]
         ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
-    boxes = [chart_box(fig)]
-    if legend:
-        boxes.append(column(legend, 3))
-    return row(boxes, 6, align="top")
+    return row([chart_box(fig), column(legend, 3)], 2, align="top")
 
 
 @mark_box.register

@@ -44,7 +44,7 @@ MARKS = {  # what their fields are where nothing is said of them
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(
     r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\""
-    r"|views=\(\"drawing\".*?\)))*"
+    r"|drawing=drawing|views=\(\"drawing\".*?\)))*"
     r"((?:, (?:layer|channel|row|column)=[\w\"]+)*)\)$"
 )
 
@@ -108,10 +108,13 @@ def lab_page(subject: Subject) -> str:
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
     for name, layer in subject.layers.items():
-        notes = layer_step(look, name).notes
-        shape = look.maps[name].shape  # a vector's channels are 1 × 1
-        before = subject.network.read_by(name)  # of fc1 what is flattened
-        layers[name] = dict(layer._asdict(), notes=notes, shape=shape, before=before)
+        layers[name] = dict(
+            layer._asdict(),
+            shape=look.maps[name].shape,  # a vector's channels are 1 × 1
+            notes=layer_step(look, name).notes,
+            before=subject.network.read_by(name),
+            receptive_field=layer.receptive_field.intervals,
+        )
     del layers["flatten"]
     facts = {
         "marks": MARKS,
@@ -125,11 +128,9 @@ def lab_page(subject: Subject) -> str:
         "labels": subject.labels,
         "levels": levels,
         "limit": subject.network.model.no_digit,
-        "mean": MEAN,
-        "std": STD,
+        "scale": (MEAN, STD),
     }
     return EXPORTER.environment.get_template("lab.html.j2").render(
-        name="lab",
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),

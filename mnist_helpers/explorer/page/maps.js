@@ -146,8 +146,7 @@ function locateInMaps(view, { target, offsetX, offsetY }) {
   if (index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
-  const values = Object.values(view.mark.select);
-  const isValue = ["@row", "@column", "@place"].some((name) => values.includes(name));
+  const isValue = Object.values(view.mark.select).some((name) => ["@row", "@place"].includes(name));
   if (selects(view.mark)) putBox(view, view.hoverBox, index, isValue ? boxAt(row, column) : null);
   return { index, row, column, width };
 }
@@ -204,7 +203,7 @@ function describeMaps(view, { index, row, column }) {
   if (row !== undefined && numbers.length > depth) {
     const start = depth * (row * width + column);
     numbers = numbers.subarray(start, start + depth);
-    names.push(`row ${row}`, `column ${column}`);
+    names.push(`row ${mark.step * row}`, `column ${mark.step * column}`);
   }
   return `${names.filter(Boolean).join(" · ")}: ${valuesText(numbers, depth)}`;
 }
@@ -215,8 +214,8 @@ function valuesText(values, depth = 1) {
   const text = (value) => numberText(value, digitsOf(values));
   if (numbers.length === 0) return "no value";
   if (values.length === depth) return numbers.map(text).join(", ");
-  const lowest = numbers.reduce((a, b) => Math.min(a, b)); // too many to be arguments of one call
-  return `${text(lowest)} to ${text(largestOf(numbers))}`;
+  // too many to be arguments of one call
+  return `${text(numbers.reduce((a, b) => Math.min(a, b)))} to ${text(largestOf(numbers))}`;
 }
 
 /** The colour bar of maps on one scale, its largest value on top. */

@@ -7,10 +7,11 @@ from torch import Tensor
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.views.parts import filter_text, gallery, picture
+from mnist_helpers.explorer.views.parts import FRACTIONS, filter_text, gallery, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
+MOST_CLASSES = 50  # in a table
 NEAR = 8
 EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
@@ -39,7 +40,9 @@ def confusion(look: Look) -> Scene:
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
         framed_cell = look.digit * subject.classes + look.predicted
-    cells = matrix(look, subject.predictions, framed_cell)
+    cells = Text(text=f"{subject.classes:,} classes are too many for a table.", size="strong")
+    if subject.classes <= MOST_CLASSES:
+        cells = matrix(look, subject.predictions, framed_cell)
     button = Text(text="All images", select=EVERY)
     charts = Row([cells, Column([by_confidence(look), button])])
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
@@ -93,8 +96,8 @@ def by_confidence(look: Look) -> Bars:
     return Bars(
         ticks=[str(percent) for percent in range(10, 101, 10)],
         series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
-        axis={"0%": 0.0, "100%": 1.0},
-        axes=("Confidence up to %", ""),
+        axis=FRACTIONS,
+        axes=("Confidence up to %", "Share"),
         numbers=[f"{images:,}" for images in bins.counts.tolist()],
         emphasis=emphasis,
         title="accuracy by confidence; above: number of images",
@@ -129,7 +132,7 @@ def neighbours(look: Look) -> Scene:
         hovers="pointed",
         side=400,
         title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
-        notes=["A ring marks an image that is read wrongly."],
+        notes=[f"Across: {look.projection} 1, up: {look.projection} 2; ringed: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})

@@ -51,7 +51,7 @@ def sentence(look: Look) -> str:
         return SENTENCES[sums.rule].format(value=value, first=first, channel=look.channel)
     text = (
         f"sum of all products {number(sums.partial_sums.sum().item())} "
-        f"+ bias {number(sums.bias)} = {value}"
+        f"+ bias {number(sums.bias)} = {value} (rounded)"
     )
     if sums.rectified:
         text += f"; ReLU makes it {number(max(sums.value, 0.0))}"

@@ -65,7 +65,8 @@ def learned(look: Look) -> Item:
     name = look.subject.network.convolutions[0]
     weights = look.subject.kernels("weights", look.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
-        return Row([])
+        size = " × ".join(map(str, weights.shape[1:]))
+        return Text(text=f"The kernels of {name} are of {size}, yours of 3 × 3.")
     return grid(
         weights,
         40,

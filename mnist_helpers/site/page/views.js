@@ -84,8 +84,8 @@ function singleMap({ maps }, layer, channel, box, side) {
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
-  const select = { layer, ...VALUE, channel };
-  return grid(map, side, colourLimits(values), { title, frames: { 0: box }, select });
+  const fields = { title, frames: { 0: box }, select: { layer, ...VALUE, channel } };
+  return grid(map, side, colourLimits(values), { ...fields, colour_bar: side === LARGE });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
@@ -224,7 +224,7 @@ function sentence({ at, value }, { patch, sums, bias }) {
   if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sumOf(sums));
-  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
+  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)} (rounded)`;
   const isNext = (layer) => layer.op === "ReLU" && layer.before === name;
   if (!Object.values(LAYERS).some(isNext)) return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
