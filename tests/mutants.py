@@ -365,7 +365,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/marks.js", "Boolean(item.together)", "false"),
     ("explorer/page/tables.js", ' || text === "·"', ""),
     ("explorer/page/charts.js", "if (index >= mark.classes.length)", "if (false)"),
-    ("explorer/page/explorer.js", "{ left: share, top:", '{ left: "0", top:'),
+    ("explorer/page/explorer.js", "left: ${share}; top:", "left: 0; top:"),
     ("explorer/page/explorer.js", "if (hadFocus &&", "if (false &&"),
     ("explorer/views/__init__.py", "index in (0, len(names) - 1) or ", ""),
     ("explorer/views/__init__.py", "<= AROUND", "< AROUND"),
