@@ -519,7 +519,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/views.js", "`, row ${at.row}, column ${at.column}`", "`, row ${at.column}, column ${at.row}`"),
     ("site/page/views.js", "const [, ...layers]", "const [...layers]"),
     ("site/page/views.js", "layer.before === name", "layer.name !== name"),
-    ("site/page/lab.js", "Math.floor(i / width) % height", "Math.floor(i / width) % width"),
+    ("site/page/lab.js", "channel: Math.floor(i / (height * width))", "channel: Math.floor(i / width)"),
     ("site/page/views.js", "...LAB.bars,", ""),
     ("site/page/views.js", "Math.ceil(shape[0] / 8)", "Math.ceil(shape[0] / 4)"),
     ("site/page/views.js", "const start = at.channel * (matrix", "const start = 0 * (matrix"),
