@@ -720,7 +720,7 @@ class TestExplorer:
                 model.conv2(model.pool1(model.relu1(model.conv1(explorer.subject.images[4:5]))))
             )
         assert np.array_equal(decoded(explorer, maps["values"]), wanted[0])
-        assert maps["frames"][0][0] == 3
+        assert "3" in maps["frames"]
         assert state["call"] == repr(explorer)
         assert (state["serial"], state["view"]) == (1, "feature_maps")
         titles = [(VIEWS[name].title, name) for name in ALWAYS]

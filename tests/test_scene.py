@@ -38,7 +38,7 @@ def test_maps_that_are_drawn_whole_are_sent_whole():
     np.testing.assert_array_equal(numbers, values)
     assert (mark["step"], mark["zoom"]) == (1, 0.6)
     assert mark["select"] == SELECT
-    assert mark["frames"] == [[2, [1, 2, 3, 4]]]
+    assert mark["frames"] == {"2": [1, 2, 3, 4]}
     assert not mark["notes"]
 
 
@@ -50,7 +50,7 @@ def test_of_small_maps_every_third_row_and_column_is_sent():
     assert numbers.shape == (3, 3, 4)
     assert mark["step"] == mark["select"]["step"] == 3
     assert mark["zoom"] == pytest.approx(0.9)  # as wide as before
-    assert mark["frames"] == [[0, [1, 1, 2, 2]], [1, [0, 0, 3, 4]], [2, None]]
+    assert mark["frames"] == {"0": [1, 1, 2, 2], "1": [0, 0, 3, 4], "2": None}
     colours, numbers = sent(values=np.ones((1, 8, 10, 3)), zoom=0.3)
     assert numbers.shape == (1, 3, 4, 3)
     assert "step" not in colours["select"]
@@ -75,7 +75,7 @@ def test_of_2048_maps_the_page_with_the_framed_one_is_sent(labelled):
     )
     np.testing.assert_array_equal(numbers, values[512:768].astype(numbers.dtype))
     assert mark["notes"] == ["a", "channels 512 to 767 of 2,048"]
-    assert mark["frames"] == [[188, None]]
+    assert mark["frames"] == {"188": None}
     assert mark["select"]["channel"] == list(range(512, 768))
     assert mark["select"]["row"] == ROW
     assert mark["limits"][188] == [0.0, 700.0]

@@ -215,13 +215,13 @@ def sent(maps: Maps, share: float) -> dict[str, object]:
     start = min(maps.frames, default=0) // most * most
     page = slice(start, start + most)
     step = max(1, int(1 / maps.zoom))
-    frames = [(index - start, thinned(box, step)) for index, box in maps.frames.items()]
+    frames = {index - start: thinned(box, step) for index, box in maps.frames.items()}
     select = dict(maps.select)
     if step > 1 and ROW in select.values():
         select["step"] = step
     values = maps.values[page, ::step, ::step]
     fields = {"values": values, "zoom": maps.zoom * step, "step": step, "select": select}
-    fields["frames"] = frames  # pairs, for JSON's names are texts
+    fields["frames"] = frames
     if most < count:
         indices = list(range(count))[page]
         for name, value in select.items():

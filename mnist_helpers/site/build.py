@@ -18,8 +18,9 @@ from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.replay import moments
-from mnist_helpers.explorer.scene import Bars, Maps, Pad, Table, Text
+from mnist_helpers.explorer.scene import Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
+from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
 from mnist_helpers.progress import bar_options
@@ -35,7 +36,6 @@ EXPORTER = HTMLExporter(
 )
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 MARKS = {  # what their fields are where nothing is said of them
-    "bars": vars(Bars(ticks=(), series={})),
     "maps": vars(Maps(values=None, limits=())),
     "pad": vars(Pad(ink=None, example=None)),
     "table": vars(Table(values=None)),
@@ -109,15 +109,17 @@ def lab_page(subject: Subject) -> str:
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
     for name, layer in subject.layers.items():
-        shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
         layers[name] = dict(
             layer._asdict(),
+            shape=look.maps[name].shape,  # a vector's channels are 1 × 1
             notes=layer_step(look, name).notes,
+            before=subject.network.read_by(name),
             receptive_field=layer.receptive_field.intervals,
-            shape=shape,
         )
+    del layers["flatten"]
     facts = {
         "marks": MARKS,
+        "bars": vars(probability_bars(look)),
         "layers": layers,
         "reads": subject.network.reads,
         "shapes": {name: values.shape for name, values in sorted(weights.items())},
@@ -127,11 +129,9 @@ def lab_page(subject: Subject) -> str:
         "labels": subject.labels,
         "levels": levels,
         "limit": subject.network.model.no_digit,
-        "mean": MEAN,
-        "std": STD,
+        "scale": (MEAN, STD),
     }
     return EXPORTER.environment.get_template("lab.html.j2").render(
-        name="lab",
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),

@@ -46,8 +46,7 @@ function mount(host, el) {
       tell({ notice: "", pointed: place && { view, place } });
       const { left, top, width } = el.getBoundingClientRect();
       const share = `${(100 * (event.clientX - left)) / width}%`; // it stays inside the explorer
-      const translate = `-${share} 20px`;
-      Object.assign(parts.tip.style, { left: share, top: `${event.clientY - top}px`, translate });
+      parts.tip.style = `left: ${share}; top: ${event.clientY - top}px; translate: -${share} 20px`;
     },
     focus: (view, place) => tell({ notice: "", pointed: null, focused: place && { view, place } }),
   };

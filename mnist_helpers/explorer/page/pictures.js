@@ -1,29 +1,18 @@
-// Pictures on a pad: from files to ink, and back.
+// Pictures on a pad: from files to ink.
 
 const PICTURE_BYTES = 100_000_000; // at most, as in digits.py
-const PICTURE_PIXELS = 64_000_000;
 const PICTURE = 500; // of the longer side: what is enough to find a digit
+const PAPER = "#0080ff"; // under transparent pictures: no usual ink has this in every colour
 const FAINT = 20; // contrast in 255 below which a picture shows nothing
 const LEAST = 0.25; // of the strongest contrast: what is ink
-
-/** How many pixels a picture's file unpacks to, by its header; an error if it is none. */
-async function pixelsOf(file) {
-  const image = new Image();
-  const src = URL.createObjectURL(file);
-  const loaded = new Promise((onload, onerror) => Object.assign(image, { onload, onerror, src }));
-  await loaded.finally(() => URL.revokeObjectURL(src));
-  return image.naturalWidth * image.naturalHeight;
-}
 
 /** Lays a picture on the pad as ink, which a kernel finds as it does for `predict`. */
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
   const { complain, hasKernel, pick } = pad.context;
+  if (file.size > PICTURE_BYTES) return complain(`${name} is larger than 100 MB; give a smaller one.`);
   let picture;
   try {
-    if (file.size > PICTURE_BYTES || (await pixelsOf(file)) > PICTURE_PIXELS) {
-      return complain(`${name} is larger than 100 MB or 64 million pixels; give a smaller one.`);
-    }
     picture = await createImageBitmap(file);
   } catch {
     return complain(`${name} can't be read as a picture; give a PNG or JPEG file.`);
@@ -33,7 +22,11 @@ async function loadPicture(pad, file) {
   const height = Math.ceil(scale * picture.height);
   const rim = hasKernel ? 0 : Math.floor(Math.min(width, height) / 25); // may be the edge of a scan
   const pen = newPen(width - 2 * rim, height - 2 * rim);
-  if (!hasKernel) pen.filter = "blur(1px)"; // against noise
+  if (!hasKernel) {
+    pen.fillStyle = PAPER;
+    pen.fillRect(0, 0, width, height);
+    pen.filter = "blur(1px)"; // against noise
+  }
   pen.drawImage(picture, -rim, -rim, width, height);
   if (hasKernel) return pick({ picture: pen.canvas.toDataURL() });
   const ink = inkCanvas(pen);
@@ -43,21 +36,18 @@ async function loadPicture(pad, file) {
 
 /**
  * The part of a picture that holds ink, black and more or less opaque; null where there is none. Ink is what stands
- * out most from what is around it, dark or light, in a colour or, where these say nothing, the opacity.
+ * out most from what is around it, dark or light, in red, green or blue.
  */
 function inkCanvas(pen) {
   const { width, height } = pen.canvas;
   const image = pen.getImageData(0, 0, width, height);
-  const opacity = Float32Array.from({ length: width * height }, (_, i) => image.data[4 * i + 3]);
-  const onWhite = (channel) =>
-    opacity.map((value, i) => 255 + (value * (image.data[4 * i + channel] - 255)) / 255);
-  const contrasts = [opacity, ...range(3).map(onWhite)].flatMap((values) => {
+  const contrasts = range(3).flatMap((colour) => {
+    const values = Float32Array.from({ length: width * height }, (_, i) => image.data[4 * i + colour]);
     const lighter = groundOf(values, width).map((ground, i) => values[i] - ground);
     return [lighter, lighter.map((value) => -value)];
   });
   const sizes = contrasts.map(largestOf);
-  const shown = largestOf(sizes.slice(2));
-  const most = shown < FAINT ? sizes[0] : shown;
+  const most = largestOf(sizes);
   if (most < FAINT) return null;
   const ink = contrasts[sizes.lastIndexOf(most)].map((value) => (value > LEAST * most ? value / most : 0));
   ink.forEach((share, i) => image.data.set([0, 0, 0, 255 * share], 4 * i));
@@ -89,14 +79,4 @@ function groundOf(values, width) {
     const node = [Math.floor(i / width), i % width].map((place) => step * Math.round(place / step));
     return (medians[node] ??= medianAround(...node));
   });
-}
-
-/** Offers what is drawn as a file, dark on white. */
-function savePicture({ canvas }) {
-  const pen = newPen(SHEET);
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, SHEET, SHEET);
-  pen.drawImage(canvas, 0, 0);
-  const href = pen.canvas.toDataURL("image/png");
-  Object.assign(make("a"), { href, download: "digit.png" }).click();
 }

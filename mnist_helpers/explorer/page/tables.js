@@ -40,7 +40,7 @@ function drawTable(view, mark) {
     cell.classList.toggle("empty", text === "" || text === "·");
     cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.framed_cell);
-    cell.style.setProperty("--share", (Math.abs(shades[i]) / top).toFixed(3));
+    cell.style = `--share: ${(Math.abs(shades[i]) / top).toFixed(3)}`;
     if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
   });
 }
@@ -79,21 +79,20 @@ function makeEditable(view, cell, { row, column }) {
     view.context.complain("");
     view.context.pick({ [view.mark.edit]: numbers });
   };
-  const add = (tenths, value = numberIn(cell) || 0) => {
-    const inside = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, value + tenths / 10));
+  const add = (tenths) => {
+    const value = (numberIn(cell) || 0) + tenths / 10;
+    const inside = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, value));
     input.value = numberText(inside, 4);
     select();
   };
-  let from;
-  const tenthsAt = ({ clientX, clientY }) => Math.round((clientX - clientY) / DRAG);
-  input.onpointerdown = (event) => {
-    input.setPointerCapture(event.pointerId);
-    from = (numberIn(cell) || 0) - tenthsAt(event) / 10;
-    differs(input, tenthsAt(event));
-  };
-  input.onpointermove = (event) => {
-    const isDragged = input.hasPointerCapture(event.pointerId);
-    if (isDragged && differs(input, tenthsAt(event))) add(tenthsAt(event), from);
+  let dragged = 0; // pixels to the right and up that are no tenth yet
+  input.onpointerdown = ({ pointerId }) => input.setPointerCapture(pointerId);
+  input.onpointermove = ({ pointerId, movementX, movementY }) => {
+    if (!input.hasPointerCapture(pointerId)) return;
+    dragged += movementX - movementY;
+    const tenths = Math.trunc(dragged / DRAG);
+    dragged -= tenths * DRAG;
+    if (tenths) add(tenths);
   };
   input.oninput = select;
   input.onchange = () => {
