@@ -78,6 +78,14 @@ def select_device(name: str) -> "torch.device":
         return torch.device("cpu")
 
 
+def computes_bfloat16(device: "torch.device") -> bool:
+    """Whether this is a processor with instructions of its own for bfloat16."""
+    import torch
+
+    flags = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(flags[name] for name in flags if "bf16" in name)
+
+
 def check_fields(record: object) -> None:
     """Holds a dataclass against its annotations, and makes what they say of ints and strings.
 

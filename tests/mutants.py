@@ -50,7 +50,8 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "files": ["test_readers.py", "test_faults.py", "test_found.py", "test_bad_input.py"],
     "data": ["test_data.py", "test_readers.py", "test_found.py", "test_bad_input.py"],
     "readers": ["test_readers.py", "test_data.py", "test_found.py", "test_bad_input.py"],
-    "config": ["test_config.py", "test_found.py"],
+    "config": ["test_config.py", "test_found.py", "test_training.py"],
+    "model": ["test_training.py"],
     "notebooks": ["test_faults.py", "test_notebooks.py", "test_bad_input.py"],
     "runs/tensorboard": ["test_faults.py", "test_training.py"],
     "runs/folder": ["test_found.py", "test_faults.py", "test_runs.py", "test_bad_input.py"],
@@ -107,9 +108,9 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("notebooks.py", "resources={", "cwd=source.parent, resources={"),
     # faster steps
     ("training.py", "splits.train[: config.train_size]", "splits.train[:]"),
-    ("training.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
-    ("training.py", '"bf16" in name', '"bf17" in name'),
-    ("training.py", "(model.conv1, model.pool1, model.relu1)", "(model.conv1, model.relu1, model.pool1)"),
+    ("faults.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
+    ("config.py", '"bf16" in name', '"bf17" in name'),
+    ("model.py", "(model.conv1, model.pool1, model.relu1)", "(model.conv1, model.relu1, model.pool1)"),
     ("training.py", "len(splits.train) + len(splits.val)", "len(splits.train)"),
     # the mirrors
     ("commands/download.py", "socket.setdefaulttimeout(TIMEOUT)", "pass"),
