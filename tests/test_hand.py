@@ -1,9 +1,11 @@
 """One's own drawings: kept, mixed among MNIST's, and taught to a network that reads its own."""
 
 import dataclasses
+import io
 import json
 import logging
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -61,6 +63,40 @@ def test_what_is_no_digit_is_not_kept(few, tmp_path, digit):
     with pytest.raises(InputError, match="must be a whole number from 0 to 9"):
         keep(few.train[0][0], digit, tmp_path / "my-digits")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def sheet(splits, tmp_path):
+    """Three test images, a 7, a 2 and a 1, side by side on white."""
+    images = splits.test.tensors[0][:3, 0] * 0.3081 + 0.1307
+    row = np.concatenate(list(np.pad(images.numpy(), ((0, 0), (6, 6), (6, 6)))), axis=1)
+    picture = Image.fromarray((255 - 255 * row).astype(np.uint8))
+    picture.resize((4 * picture.width, 4 * picture.height)).save(tmp_path / "sheet.png")
+    return tmp_path / "sheet.png"
+
+
+def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_path, monkeypatch):
+    asked = []
+    answers = iter(["", "n", "4"])
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or next(answers))
+    folder = tmp_path / "my-digits"
+    code, out, err = run(capsys, "predict", sheet, "--keep", folder)
+    assert (code, err) == (0, "")
+    assert [text.partition(": a ")[2][:2] for text in asked] == ["7?", "2?", "1?"]
+    kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert kept == ["4/0001.png", "7/0001.png"]
+    assert out.count("kept as") == 2
+    rows = out.splitlines()
+    assert len(rows) == 3 * 14 + 2
+    assert {len(row) for row in rows if "kept" not in row} == {28}
+    assert set("".join(rows[:14])) == set(" ░▒▓█")
+
+
+def test_where_nobody_answers_nothing_is_kept(capsys, sheet, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = run(capsys, "predict", sheet, "--keep", tmp_path / "my-digits")
+    assert (code, err) == (2, "mnist-helpers: nobody answers; use --keep in a terminal.\n")
+    assert not (tmp_path / "my-digits").exists()
 
 
 def test_a_third_is_held_back_and_the_others_are_a_tenth_of_what_is_learned(drawings):

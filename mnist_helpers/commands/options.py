@@ -54,6 +54,8 @@ class Predict:
     """PNG, JPEG or other pictures, folders of them, or patterns such as "*.png"."""
     json: bool = False
     """Write one JSON object per picture, each on its own line: file, digits, error."""
+    keep: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Show each digit with the answer, ask which it is, and keep it in this folder for train."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
     device: Device = Config.device
 
