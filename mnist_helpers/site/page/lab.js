@@ -196,7 +196,7 @@ async function takeFile([file]) {
     const content = await file.arrayBuffer();
     if (file.name.endsWith(".zip")) return await takeDrawings(content);
     networks.set(null, readSafetensors(content));
-    LAB.limit = 0; // which is the published network's
+    LAB.limit = Number(readHeader(content).header.__metadata__?.no_digit ?? 0);
     write(own, "your own");
     go({ ...host.selection, weights: null });
   } catch (wrong) {
