@@ -20,7 +20,7 @@ COMPARED = {
     "00_start_here": 1,
     "convolution_by_hand": 13,
     "MNIST-classifier": 18,
-    "draw_digit": 7,
+    "draw_digit": 13,
     "training_replay": 10,
     "load_model": 10,
     "conv_visualization": 19,
