@@ -72,6 +72,10 @@ function savePicture({ canvas }) {
   pen.fillStyle = "white";
   pen.fillRect(0, 0, SHEET, SHEET);
   pen.drawImage(canvas, 0, 0);
-  const href = pen.canvas.toDataURL("image/png");
-  Object.assign(make("a"), { href, download: "digit.png" }).click();
+  giveFile(pen.canvas.toDataURL("image/png"), "digit.png");
+}
+
+/** Gives the reader a file of a name. */
+function giveFile(href, download) {
+  Object.assign(make("a"), { href, download }).click();
 }

@@ -6,7 +6,8 @@ const FILE = "PK\x03\x04\x14\0\0\0\0\0\0\0!\0";
 const ENTRY = "PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0!\0";
 const END = "PK\x05\x06\0\0\0\0";
 const NOTHING = "\0\0\0\0\0\0\0\0\0\0"; // to say of a file, or of the archive
-const DRAWING = /\b(\d)\/[^/]+\.png.{0,99}?(.PNG.*?IEND.{4})/dgs; // its name and, not packed, its content
+// the name of a drawing and, not packed, its content
+const DRAWING = RegExp("\\b(\\d)/[^/]+[.]png.{0,99}?(.PNG.*?IEND.{4})", "dgs");
 
 /** Keeps images of digits after all others, and says how many of them are read as they are meant. */
 function keepImages(images, digits) {
@@ -37,8 +38,7 @@ async function saveDrawings() {
   }
   const count = IMAGES.length - FIRST;
   const counts = [Uint16Array.of(count, count), Uint32Array.of(entries.size, files.size), "\0\0"];
-  const href = URL.createObjectURL(new Blob([files, entries, END, ...counts]));
-  Object.assign(make("a"), { href, download: "my-digits.zip" }).click();
+  giveFile(URL.createObjectURL(new Blob([files, entries, END, ...counts])), "my-digits.zip");
 }
 
 /** Keeps the drawings in an archive that doesn't pack, each in a folder of its digit. */
