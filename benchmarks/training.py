@@ -1,6 +1,6 @@
 """Measures training side by side in one run: `python benchmarks/training.py`.
 
-Four recipes from random weights to test accuracy, the cost of each part of a step, and how cost
+Recipes from random weights to test accuracy, the cost of each part of a step, and how cost
 grows with the data and shrinks with more processes. Prints a table, and writes training.json and
 training.png beside this file. Nothing else should run meanwhile.
 """
@@ -25,12 +25,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
-from mnist_helpers.config import BEST, DATA_DIR, Config
+from mnist_helpers.config import BEST, DATA_DIR, PRESETS, Config
 from mnist_helpers.data import Splits, load_splits, random_affine
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.plots import BLUE, GREY, ORANGE, make_figure
-from mnist_helpers.training import Trainer
+from mnist_helpers.training import Trainer, computes_bfloat16
 
 HERE = Path(__file__).parent
 FLOAT_OPERATIONS = (
@@ -46,6 +46,9 @@ class Trial:
     seed: int
     seconds: float
     accuracy: float
+
+
+Recipe = Callable[[Splits, int, Path], tuple[nn.Module, float]]
 
 
 class StandardNet(nn.Sequential):
@@ -106,19 +109,25 @@ def fastest_public(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, 
     return model, timed(lambda: one_pass(model, batches, optimizer, schedule))
 
 
-def quick(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
-    """This project's quick recipe, its looks at the validation images included."""
-    trainer = Trainer(make_model(seed), splits, replace(Config(), seed=seed, device="cpu"))
-    return trainer.model, timed(lambda: trainer.run(on_step=lambda loss: None))
+def preset(name: str, autocast: bool) -> Recipe:
+    """One of this project's recipes, its looks at the validation images included."""
+
+    def recipe(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
+        config = replace(PRESETS[name], seed=seed, device="cpu", autocast=autocast)
+        trainer = Trainer(make_model(seed), splits, config)
+        return trainer.model, timed(lambda: trainer.run(on_step=lambda loss: None))
+
+    return recipe
 
 
-def sprint(splits: Splits, seed: int, folder: Path) -> tuple[nn.Module, float]:
-    """The quick recipe's shortest way to 99 %: a single pass, over 36,000 images alone."""
-    some = splits._replace(
-        train=TensorDataset(*(tensor[:36_000] for tensor in splits.train.tensors))
-    )
-    trainer = Trainer(make_model(seed), some, replace(Config(), epochs=1, seed=seed, device="cpu"))
-    return trainer.model, timed(lambda: trainer.train_pass(2, lambda loss: None))
+RECIPES = {
+    "standard": standard,
+    "fastest public": fastest_public,
+    "quick": preset("quick", autocast=False),
+    "quick, bfloat16": preset("quick", autocast=True),
+    "sprint": preset("sprint", autocast=False),
+    "sprint, bfloat16": preset("sprint", autocast=True),
+}
 
 
 def one_pass(
@@ -147,8 +156,11 @@ def median_seconds(work: Callable[[], object], times: int) -> float:
     return statistics.median(timed(work) for _ in range(times))
 
 
-def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
-    """Every recipe with every seed, in turn, so that a slow minute hits all alike."""
+def race(seeds: int, standard_seeds: int) -> list[Trial]:
+    """Every recipe with every seed, in turn, so that a slow minute hits all alike.
+
+    Each in a new process: how memory is kept there for the next step is a part of a recipe.
+    """
     trials = []
     with tempfile.TemporaryDirectory() as name:
         raw = Path(name) / "MNIST" / "raw"
@@ -157,29 +169,42 @@ def race(splits: Splits, seeds: int, standard_seeds: int) -> list[Trial]:
             (raw / path.name).write_bytes(path.read_bytes())
         datasets.MNIST(name, download=True)  # unpacks there what is committed packed
         for seed in range(100, 100 + seeds):  # seeds that chose nothing
-            recipes = [fastest_public, quick, sprint] + (
-                [standard] if seed < 100 + standard_seeds else []
-            )
-            for recipe in recipes:
-                model, seconds = recipe(splits, seed, Path(name))
-                trials.append(
-                    Trial(recipe.__name__, seed, seconds, evaluate(model, splits.test).accuracy)
-                )
+            for recipe in RECIPES:
+                if recipe.endswith("bfloat16") and not computes_bfloat16(torch.device("cpu")):
+                    continue
+                if recipe == "standard" and seed >= 100 + standard_seeds:
+                    continue
+                command = f"import training; training.attempt({recipe!r}, {seed}, {name!r})"
+                trial = Trial(**json.loads(output_of(command)))
+                trials.append(trial)
                 print(
-                    f"  {recipe.__name__:15} seed {seed}: {seconds:6.1f} s, "
-                    f"{trials[-1].accuracy:.2%}",
+                    f"  {recipe:16} seed {seed}: {trial.seconds:6.1f} s, {trial.accuracy:.2%}",
                     flush=True,
                 )
     return trials
 
 
+def attempt(recipe: str, seed: int, folder: str) -> None:
+    """One row of `race`, printed."""
+    splits = load_splits()
+    model, seconds = RECIPES[recipe](splits, seed, Path(folder))
+    print(json.dumps(vars(Trial(recipe, seed, seconds, evaluate(model, splits.test).accuracy))))
+
+
+def output_of(command: str) -> str:
+    """What lines of Python print in a new process."""
+    arguments = [sys.executable, "-c", command]
+    return subprocess.run(arguments, cwd=HERE, capture_output=True, check=True).stdout
+
+
 def parts(splits: Splits) -> dict[str, float]:
     """The median cost of the parts, in seconds unless the name says otherwise."""
     left, right = torch.randn(2, 2048, 2048)
+    plain = replace(Config(), epochs=9, device="cpu", autocast=False)
     rate = 2 * 2048**3 / median_seconds(lambda: left @ right, 9)
-    trainer = Trainer(make_model(), splits, replace(Config(), epochs=9, device="cpu"))
+    trainer = Trainer(make_model(), splits, plain)
     epoch = median_seconds(lambda: trainer.train_pass(2, lambda loss: None), 3)
-    augmenting = Trainer(make_model(), splits, replace(BEST, device="cpu"))
+    augmenting = Trainer(make_model(), splits, replace(BEST, device="cpu", autocast=False))
     step = median_seconds(lambda: augmenting.train_pass(2, lambda loss: None), 1) / len(
         augmenting.loader
     )
@@ -229,13 +254,9 @@ def convolutions_alone(model: nn.Module) -> float:
 
 def growth() -> list[dict[str, float]]:
     """Seconds an epoch and memory for 1, 2, 4 and 8 times the images, each in a new process."""
-    rows = []
-    for times in (1, 2, 4, 8):
-        command = [sys.executable, "-c", f"import training; training.grow({times})"]
-        rows.append(
-            json.loads(subprocess.run(command, cwd=HERE, capture_output=True, check=True).stdout)
-        )
-    return rows
+    return [
+        json.loads(output_of(f"import training; training.grow({times})")) for times in (1, 2, 4, 8)
+    ]
 
 
 def grow(times: int) -> None:
@@ -246,7 +267,9 @@ def grow(times: int) -> None:
         train=TensorDataset(*(torch.cat([t] * times) for t in splits.train.tensors))
     )
     trainer = Trainer(
-        make_model(), repeated, replace(Config(), rotation=10, translation=1.5, device="cpu")
+        make_model(),
+        repeated,
+        replace(Config(), rotation=10, translation=1.5, device="cpu", autocast=False),
     )
     seconds = timed(lambda: trainer.train_pass(2, lambda loss: None))
     evaluate(trainer.model, splits.test)
@@ -305,22 +328,26 @@ def draw(trials: list[Trial], rows: list[dict[str, float]]) -> None:
     fig = make_figure(11, 3.4)
     left, middle, right = fig.subplots(1, 3, width_ratios=(2, 1, 1))
     looks = {
-        "standard": (GREY, "^"),
-        "fastest_public": (ORANGE, "s"),
-        "quick": (BLUE, "o"),
-        "sprint": (BLUE, "v"),
+        "standard": (GREY, "^", True),
+        "fastest public": (ORANGE, "s", True),
+        "quick": (BLUE, "o", True),
+        "quick, bfloat16": (BLUE, "o", False),
+        "sprint": (BLUE, "v", True),
+        "sprint, bfloat16": (BLUE, "v", False),
     }
-    for recipe, (colour, marker) in looks.items():
+    for recipe, (colour, marker, is_filled) in looks.items():
         mine = [trial for trial in trials if trial.recipe == recipe]
-        seconds, accuracies = (
-            [trial.seconds for trial in mine],
-            [100 * trial.accuracy for trial in mine],
-        )
-        left.scatter(
-            seconds, accuracies, color=colour, marker=marker, label=recipe.replace("_", " ")
-        )
+        if mine:
+            left.scatter(
+                [trial.seconds for trial in mine],
+                [100 * trial.accuracy for trial in mine],
+                edgecolor=colour,
+                facecolor=colour if is_filled else "none",
+                marker=marker,
+                label=recipe,
+            )
     left.set_xlim(left=0)
-    left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Four recipes")
+    left.set(xlabel="Seconds of training", ylabel="Test accuracy (%)", title="Recipes")
     left.legend(frameon=False)
     for ax, name, label in (
         (middle, "seconds", "Seconds an epoch"),
@@ -342,15 +369,15 @@ def main(seeds: int = 10, standard_seeds: int = 1) -> None:
     """
     splits = load_splits()
     print("recipes")
-    trials = race(splits, seeds, standard_seeds)
+    trials = race(seeds, standard_seeds)
     print("\nrecipe           seeds  seconds (median)  accuracy (mean ± standard deviation)")
-    for recipe in ("standard", "fastest_public", "quick", "sprint"):
+    for recipe in dict.fromkeys(trial.recipe for trial in trials):
         mine = [trial for trial in trials if trial.recipe == recipe]
         accuracies = [100 * trial.accuracy for trial in mine]
         spread = statistics.stdev(accuracies) if len(mine) > 1 else float("nan")
         seconds = statistics.median(trial.seconds for trial in mine)
         print(
-            f"{recipe:15} {len(mine):6} {seconds:17.1f}"
+            f"{recipe:16} {len(mine):5} {seconds:17.1f}"
             f"  {statistics.mean(accuracies):.2f} % ± {spread:.2f}"
         )
     costs = parts(splits)

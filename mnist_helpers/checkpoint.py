@@ -7,7 +7,6 @@ import logging
 import os
 import pickle
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypedDict
 from zipfile import ZipFile, is_zipfile
@@ -124,19 +123,13 @@ def save_checkpoint(
         "parameters": sum(map(torch.numel, weights.values())),
         **figures,
         "config": config.to_dict(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": version("torchvision"),
-        },
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load
     write_files({path: content, beside: text.encode(errors="replace")}, withdraw=beside)
-    if path.read_bytes() != content:  # nor where another process has saved in between
-        beside.unlink(missing_ok=True)
     return card
 
 
@@ -214,7 +207,8 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     tensors = flat_tensors(value)
     first = next(iter(model.state_dict()))
     readings = {}
-    for start in [name.removesuffix(first) for name in tensors if name.endswith(first)][:99]:
+    starts = [name.removesuffix(first) for name in tensors if name.endswith(first)]
+    for start in starts[:99]:
         names = [name for name in tensors if name.startswith(start)]
         readings[start] = {name.removeprefix(start): tensors[name] for name in names}
     fitting = [start for start in readings if not _misfit(readings[start], model)]

@@ -141,6 +141,7 @@ Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, up_to(0.999)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 Switch = Annotated[bool, Meta(description="True or False")]
+AutoSwitch = Annotated[bool | Literal["auto"], Meta(description="auto, True or False")]
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ class Config:
     """Epochs without a lower validation loss before training stops."""
     val_size: Annotated[int, whole(10, 2**31)] = 5_000
     """Images held out of the training file to choose the best epoch."""
+    train_size: Annotated[Count | None, Meta(description="a whole number above 0")] = None
+    """Images to train on, the first of the others; by default all of them."""
     num_workers: Annotated[int, whole(0, 64)] = 0
     """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: Annotated[tuple[Decay, Decay], Meta(description="two numbers in [0, 1)")] = (0.8, 0.95)
@@ -191,8 +194,8 @@ class Config:
     """AdamW's decoupled weight decay."""
     label_smoothing: Share = 0.1
     """Share of the target that is spread over all classes."""
-    autocast: Switch = False
-    """Multiply in bfloat16: faster on accelerators and processors made for it, else slower."""
+    autocast: AutoSwitch = "auto"
+    """Multiply in bfloat16: faster where it is computed, else slower. auto: on such processors."""
     rotation: Annotated[float, up_to(180)] = 0.0
     """Augmentation: largest turn, in degrees."""
     scaling: Share = 0.0
@@ -235,4 +238,6 @@ BEST = Config(
 HAND = replace(
     BEST, learning_rate=0.001, warm_up=0.2, anneal="linear", epochs=3, patience=3, val_size=1_000,
 )  # fmt: skip
-PRESETS = {"quick": Config(), "best": BEST, "hand": HAND}
+PRESETS = {
+    "sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST, "hand": HAND,
+}  # fmt: skip

@@ -196,7 +196,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     """The ink in `pixels` (H, W, 4), in [0, 1], and nothing else; None where there is none.
 
     It may be dark on light or light on dark, whatever stands out more, in the channel that shows
-    it best. explorer/page/pictures.js does the same.
+    it best. explorer/page/pictures.js does much the same where there is no kernel.
     """
     from scipy import ndimage
 
@@ -223,12 +223,17 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     areas = np.bincount(labels[inner, inner].ravel(), minlength=count + 1)
     areas[0] = 0
     inside = areas.copy()
-    inside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    inside[_border(labels)] = 0
     if 2 * inside.max() >= areas.max():
         areas = inside  # what touches the border is no digit, unless there is no other
     is_digit = (areas >= SPECK * areas.max())[labels]
     near = ndimage.maximum_filter(is_digit, max(1, side // 20) * 2 + 1)
     return np.where(is_digit | near & ~is_ink, ink, 0).astype(np.float32)
+
+
+def _border(values: np.ndarray) -> np.ndarray:
+    """The outermost of values (H, W, ...), (N, ...)."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -239,7 +244,7 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    border = _border(inner)
     middle = np.median(border, axis=0)
     if (np.abs(border - middle) <= QUIET).mean() >= 0.6:
         return middle
@@ -257,35 +262,45 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def split_ink(ink: np.ndarray) -> list[np.ndarray]:
-    """The ink (H, W) of each digit, from left to right: what hangs together.
+    """The ink (H, W) of each digit, line by line and from left to right."""
+    from scipy import ndimage
 
-    A part of less than half the tallest's height belongs to the nearest, such as the bar of a 5, as
-    does one that stands above another.
+    digits = _join_parts(ink > LEAST)
+    # what is fainter belongs to the nearest digit
+    nearest = ndimage.distance_transform_edt(digits == 0, None, False, True)
+    owners = digits[tuple(nearest)]
+    boxes = dict(enumerate(ndimage.find_objects(digits), start=1))
+    bottoms = np.array([box[0].stop for box in boxes.values() if box])
+
+    def place(digit: int) -> tuple[int, int]:
+        rows, columns = boxes[digit]
+        middle = (rows.start + rows.stop) / 2
+        return (bottoms <= middle).sum(), columns.start  # what ends above is in an earlier line
+
+    numbers = filter(boxes.get, boxes)
+    return [np.where(owners == digit, ink, 0) for digit in sorted(numbers, key=place)]
+
+
+def _join_parts(is_ink: np.ndarray) -> np.ndarray:
+    """The number of the digit that each pixel (H, W) of ink belongs to; 0: there is no ink.
+
+    A digit is what hangs together. A part of less than half the tallest's height belongs to the
+    nearest, such as the bar of a 5, as does one that stands above another.
     """
     from scipy import ndimage
 
-    labels, count = ndimage.label(ink > LEAST, np.ones((3, 3)))
-    boxes = [[[side.start, side.stop] for side in box] for box in ndimage.find_objects(labels)]
-    starts, ends = np.moveaxis(np.array(boxes), 2, 0)  # of rows and columns, (parts, 2)
-    heights = (ends - starts)[:, 0]
-    digits = np.arange(count)  # to which each part belongs
-    for part in heights.argsort():
-        gaps = np.maximum(starts - ends[part], starts[part] - ends)  # negative: they overlap
-        distances = np.hypot(*gaps.clip(0).T)
-        distances[digits == digits[part]] = np.inf
-        closest = distances.argmin()
-        height, width = ends[part] - starts[part]
-        # their columns overlap by more than half of the narrower
-        is_above = -2 * gaps[closest, 1] > min(width, ends[closest, 1] - starts[closest, 1])
-        if is_above or 2 * height < heights.max():
-            joined = np.isin(digits, digits[[part, closest]])
-            digits[joined] = part
-            starts[joined] = starts[joined].min(axis=0)
-            ends[joined] = ends[joined].max(axis=0)
-    # what is fainter belongs to the nearest part
-    nearest = ndimage.distance_transform_edt(labels == 0, None, False, True)
-    owners = digits[labels - 1][tuple(nearest)]
-    middles = (starts + ends)[:, 0] / 2  # of rows; what ends above one is in an earlier line
-    above = (ends[:, None, 0] <= middles).sum(axis=0)
-    order = sorted(set(digits.tolist()), key=lambda digit: (above[digit], starts[digit, 1]))
-    return [np.where(owners == digit, ink, 0) for digit in order]
+    parts = ndimage.label(is_ink, np.ones((3, 3)))[0]
+    heights = np.array([rows.stop - rows.start for rows, _ in ndimage.find_objects(parts)])
+    digits = parts.copy()
+    for part in heights.argsort()[:-1]:
+        own = digits == digits[parts == part + 1][0]
+        distances = ndimage.distance_transform_edt(~own)
+        distances[own | ~is_ink] = np.inf
+        nearest = digits.flat[distances.argmin()]
+        columns = own.any(axis=0)
+        other_columns = (digits == nearest).any(axis=0)
+        shared = (columns & other_columns).sum()
+        is_above = 2 * shared > min(columns.sum(), other_columns.sum())
+        if is_above or 2 * own.any(axis=1).sum() < heights.max():
+            digits[own] = nearest
+    return digits

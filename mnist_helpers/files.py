@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -39,18 +38,16 @@ def read_file(path: Path, most: int, remedy: str) -> bytes:
     Raises:
         InputError: it is missing, none (a folder, a pipe, a device) or larger, or can't be read.
     """
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path} can't be read (it is no regular file); {remedy}.")
-        if status.st_size > most:
-            raise InputError(f"{path} is larger than {most:,} bytes; {remedy}.")
-        with Path(path).open("rb") as file:
-            return file.read(status.st_size)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; {remedy}.") from error
-    except (OSError, ValueError) as error:  # as is a NUL in the path
-        raise InputError(f"{path} can't be read ({reason(error)}); {remedy}.") from error
+    path = Path(path)
+    with decoding(path, "can't be read", remedy):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; {remedy}.")
+        if not path.is_file():
+            raise OSError("it is no regular file")
+        if path.stat().st_size > most:
+            raise OSError(f"it is larger than {most:,} bytes")
+        with path.open("rb") as file:
+            return file.read(most)
 
 
 @contextlib.contextmanager
@@ -127,10 +124,7 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     beside = {path: unfinished(path) for path in contents}
     try:
         for path, content in contents.items():
-            with beside[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            beside[path].write_bytes(content)
         if withdraw:
             withdraw.unlink(missing_ok=True)
         for path in contents:

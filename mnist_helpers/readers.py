@@ -17,26 +17,24 @@ from mnist_helpers.files import decoding, file_kind, read_file, require_small
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
-# of files: their data set, whether of its test part, and what reads them: the one of READERS
-# that is called like the group that matches last
-NAMES = (
-    r"""(?sx) (?P<set> .*? ) [-_./]*
-    (?: (?i: train | (?P<test> t10k | test ) )
-        (?: (?P<idx>  # train-images-idx3-ubyte.gz, also in a folder of that name
-                [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
-                (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?
-                (?: \ ?\(\d+\) | \ -\ \w+ )? (?i: \.gz )* (?: \ ?\(\d+\) | \.\d )? )
-          | (?P<table> (?: \ ?\(\d+\) | \ -\ \w+ )? \.csv (?: \.gz | \ ?\(\d+\) | \.\d )? )
-          # " (1)", ".1": downloaded again; " - Copy"
-          | (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+ (?=/) )  # training_set/3/
-      | (?<=/) \d (?=/)  # 3/
-      | (?<= mnist\.npz ) (?P<arrays> ) )
-    (?P<pictures> / [^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp ) )?""",
-    # and where there is no such file, of pictures in folders of any name, each a class
-    r"""(?sx) (?P<set> .*? ) (?P<test> (?!) )? /
-    (?! (?i: train | test | val | images? | data | unlabel+ed ) / )
-    (?P<pictures> [^/]+ / [^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp ) )""",
-)
+# parts of the names of files, as patterns in which spaces count only after a \\
+SET = r"(?sx) (?P<set> .*? ) [-_./]*"  # how the names of a data set begin
+PART = r"(?i: train | (?P<test> t10k | test ) )"
+COPY = r"(?: \ ?\(\d+\) | \ -\ \w+ | \.\d )?"  # " (1)", " - Copy", ".1": of a second download
+PICTURE = r"[^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp )"
+NAMES = {  # by what reads them, one of READERS
+    "idx": rf"""{SET} {PART} [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
+        (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?  # in a folder called so
+        {COPY} (?i: \.gz )* {COPY}""",
+    "table": rf"{SET} {PART} {COPY} \.csv (?: \.gz )? {COPY}",
+    "arrays": r"(?sx) (?P<set> .* mnist\.npz )",
+    "pictures": rf"""{SET}
+        (?: {PART} (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+  # training_set/3
+          | (?<=/) \d ) / {PICTURE}""",
+}
+# of pictures, where there is no such file: in folders of any name, each a class
+CLASS_FOLDERS = rf"""{SET} /
+    (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE}"""
 # of the files that torchvision.datasets has, and then of what they unpack to, as md5sum writes them
 SUMS = """\
 f68b3c2dcbeaaa9fbdd348bbdeb94873  MNIST/train-images-idx3-ubyte.gz
@@ -94,20 +92,29 @@ class Source(NamedTuple):
 
 def find_sets(folder: Path) -> dict[str, Source]:
     """The data sets in `folder`, by how the names of their files begin."""
+    start = glob.escape(folder.as_posix())
+    paths = []
+    for place in PLACES[folder.is_dir() :]:
+        paths += sorted(glob.glob(start + place))
+    sets = sort_files(paths, NAMES) or sort_files(paths, {"pictures": CLASS_FOLDERS})
+    if not sets:
+        folder.stat()  # an error, where there is nothing of that name
+    return sets
+
+
+def sort_files(paths: list[str], patterns: dict[str, str]) -> dict[str, Source]:
+    """The data sets of the files whose names match one of `patterns`."""
     sets = {}
-    for pattern in NAMES:
-        for place in PLACES[folder.is_dir() :]:
-            for path in map(Path, sorted(glob.glob(glob.escape(folder.as_posix()) + place))):
-                match = re.fullmatch(pattern, path.as_posix())
-                if match and not path.is_dir():
-                    source = sets.setdefault(match["set"], Source(match.lastgroup, [], []))
-                    part = source.train
-                    if match["test"]:
-                        part = source.test
-                    part.append(path)
-        if sets:
-            return sets
-    folder.stat()  # an error, where there is nothing of that name
+    for kind, pattern in patterns.items():
+        for path in map(Path, paths):
+            match = re.fullmatch(pattern, path.as_posix())
+            if match and not path.is_dir():
+                names = match.groupdict()
+                source = sets.setdefault(names["set"], Source(kind, [], []))
+                part = source.train
+                if names.get("test"):
+                    part = source.test
+                part.append(path)
     return sets
 
 
@@ -209,7 +216,7 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = unpacked(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))[-1]
+    content = table_content(getattr(source, part)[0])
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
@@ -218,10 +225,14 @@ def read_table(source: Source, part: str) -> Arrays:
     return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
 
 
+def table_content(path: Path) -> bytes:
+    """The content of a CSV, packed or not."""
+    return unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
+
+
 def is_labelled(path: Path) -> bool:
     """Whether a CSV has a column more than there are pixels."""
-    content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
-    return content.partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
+    return table_content(path).partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
 
 
 def read_arrays(source: Source, part: str) -> Arrays:

@@ -14,7 +14,7 @@ from browser import CHROMIUM
 from playwright.sync_api import Browser, Locator, Page
 
 import mnist_helpers
-from mnist_helpers.explorer.scene import Item, Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.scene import Item, Row, Scatter, Scene, Table, Text
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
@@ -102,8 +102,6 @@ def encode(value: object, arrays: list[np.ndarray]) -> object:
         return {"shape": value.shape, "array": len(arrays) - 1}
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        if isinstance(value, Maps):
-            fields["frames"] = list(value.frames.items())
         if isinstance(value, Table):
             fields["texts"] = value.texts
         if isinstance(value, Scatter):

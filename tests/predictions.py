@@ -13,6 +13,7 @@ from mnist_helpers import load_checkpoint
 from mnist_helpers.config import DATA_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import evaluate
+from mnist_helpers.network.ablation import finished
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import Network
 
@@ -25,7 +26,7 @@ def answers() -> dict[str, object]:
     model, _ = load_checkpoint()
     test = load_idx_part(DATA_DIR, "test")
     image, label = test[0]
-    maps = attributions(Network(model, image[None]), image, int(label))
+    maps = finished(attributions(Network(model, image[None]), image, int(label)))
     return {
         "logits": evaluate(model, test).logits,
         "attributions": {method: torch.from_numpy(found) for method, found in maps.items()},

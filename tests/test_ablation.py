@@ -50,7 +50,8 @@ def test_the_same_as_zeros_in_the_convolutions_output(name, seed):
         [(last, 1)],
     ):
         expected = expected_logits(model, network.convolutions, images, channels)
-        predictions = ablation.predictions(channels)
+        fractions, predictions = finish(ablation.predictions(channels))
+        assert fractions == pytest.approx([1 / 2, 1])
         assert torch.allclose(predictions.logits, expected, atol=1e-5), channels
     assert torch.equal(predictions.labels, labels)
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from networks import BUILDERS, build
 
+from mnist_helpers.network.ablation import finished
 from mnist_helpers.network.attribution import METHODS, attributions
 from mnist_helpers.network.tracing import Network
 
@@ -24,7 +25,8 @@ def case(request):
     image = BUILDERS[name][1][1]
     network = Network(build(name), BUILDERS[name][1])
     model = build(name) if seed is None else build(name, seed)
-    return model, image, attributions(network.with_weights(model.state_dict()), image, TARGET)
+    network = network.with_weights(model.state_dict())
+    return model, image, finished(attributions(network, image, TARGET))
 
 
 def log_prob(model, images):

@@ -75,6 +75,7 @@ def test_strings_become_paths():
 
 def test_the_quick_preset_is_the_default_and_the_best_one_augments():
     assert PRESETS["quick"] == Config()
+    assert PRESETS["sprint"] == Config(epochs=1, train_size=38_400)
     assert not PRESETS["quick"].augments
     assert PRESETS["best"].augments
 
@@ -164,7 +165,9 @@ def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsy
         ("betas", (0.9,), "(0.9,)", "two numbers in [0, 1)"),
         ("betas", 0.9, "0.9", "two numbers in [0, 1)"),
         ("snapshots", 1, "1", "True or False"),
-        ("autocast", 1, "1", "True or False"),
+        ("autocast", 1, "1", "auto, True or False"),
+        ("autocast", "no", "'no'", "auto, True or False"),
+        ("train_size", 0, "0", "a whole number above 0"),
         ("data_dir", None, "None", "a path"),
         ("runs_dir", "a\0", r"'a\x00'", "a path"),
         ("model_save_path", "x.pt", "x.pt", "a file name ending in .pth"),

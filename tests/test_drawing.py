@@ -553,20 +553,32 @@ class TestPad:
         page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
         page.wait_for_function("() => host.sent.length")
         rows, columns = np.nonzero(self.ink(page) > 128)
-        assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
-        assert (columns.min(), columns.max()) == pytest.approx((60, 79), abs=1)
+        assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)  # as large as fits
+        assert (columns.min(), columns.max()) == pytest.approx((58.8, 80.2), abs=1.5)
 
-    @pytest.mark.parametrize("kind", ["grey", "red", "white on nothing", "frame"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["grey", "red", "white on nothing", "black on nothing", "frame", "shaded", "lamp", "noise"],
+    )
     def test_a_picture_is_prepared_as_predict_does(self, page, tmp_path, few, kind):
         pen = pixels(few.test.tensors[0][0]).astype(np.uint8)
         ink = np.asarray(Image.fromarray(pen).resize((200, 200), 2), float)[..., None] / 255
         ground = {"grey": 100, "red": (255, 0, 0), "frame": 230}.get(kind, 255)
         sheet = np.full((280, 280, 3), float(1)) * ground
         sheet[40:240, 40:240] -= ink * (sheet[40:240, 40:240] - 20) * (kind != "white on nothing")
+        rows, columns = np.indices((280, 280, 1))[:2] / 280
+        if kind == "black on nothing":
+            sheet *= 0
+        if kind == "shaded":
+            sheet *= 1 - 0.6 * columns
+        if kind == "lamp":
+            sheet *= 1 - 0.5 * (rows**2 + columns**2) / 2
+        if kind == "noise":
+            sheet = (sheet + np.random.default_rng(0).normal(0, 25, sheet.shape)).clip(0, 255)
         if kind == "frame":
             sheet = np.pad(sheet[6:-6, 6:-6], ((6, 6), (6, 6), (0, 0)))
         opacity = np.full((280, 280, 1), 255.0)
-        if kind == "white on nothing":
+        if "nothing" in kind:
             opacity = np.pad(255 * ink, ((40, 40), (40, 40), (0, 0)))
         path = tmp_path / "seven.png"
         Image.fromarray(np.dstack([sheet, opacity]).round().astype(np.uint8)).save(path)
@@ -575,7 +587,8 @@ class TestPad:
         drawn = prepare(self.ink(page).astype(np.float32) / 255).image
         (digit,) = load_digits(path)
         difference = np.abs(pixels(drawn) - pixels(digit.image))
-        assert difference.mean() < 4
+        # where the ground is not even, the two find its edge up to a pixel of 28 elsewhere
+        assert difference.mean() < (15 if kind in ("shaded", "lamp", "noise") else 4)
         assert load_checkpoint()[0](drawn[None]).argmax() == few.test.tensors[1][0]
 
     def test_a_kernel_gets_the_picture_and_finds_in_it_what_predict_does(self, page, tmp_path, few):
@@ -615,8 +628,8 @@ class TestPad:
         )
         page.wait_for_function("() => host.sent.length")
         rows, columns = np.nonzero(self.ink(page) > 128)
-        assert (rows.min(), rows.max()) == pytest.approx((20, 119), abs=1)
-        assert (columns.min(), columns.max()) == pytest.approx((50, 69), abs=1)
+        assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)
+        assert (columns.min(), columns.max()) == pytest.approx((58.8, 80.2), abs=1.5)
 
     def test_what_is_no_picture_is_said(self, page, tmp_path):
         (tmp_path / "no.png").write_bytes(b"nothing")
@@ -626,16 +639,6 @@ class TestPad:
         page.get_by_label("Picture of a digit").set_input_files(tmp_path / "blank.png")
         page.get_by_text("blank.png shows no digit").wait_for()
         assert pages.sent(page) == []
-
-    def test_it_is_saved_dark_on_white(self, page, tmp_path):
-        self.stroke(page, (40, 100), (240, 100))
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Save PNG").click()
-        assert download.value.suggested_filename == "digit.png"
-        download.value.save_as(tmp_path / "digit.png")
-        grey = np.asarray(Image.open(tmp_path / "digit.png").convert("L"))
-        assert grey.shape == (280, 280)
-        assert (grey[100, 140], grey[200, 140]) == (0, 255)
 
     def test_ink_of_the_host_is_shown(self, page):
         ink = np.zeros((140, 140), np.uint8)

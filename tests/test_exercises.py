@@ -13,7 +13,7 @@ from conftest import HANG
 from networks import drawn
 from PIL import Image
 
-from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint, make_model
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.exercises import check
@@ -155,11 +155,6 @@ def test_a_function_may_change_its_inputs(capsys):
     assert capsys.readouterr().out.count("Right: ") == 2
 
 
-def test_a_name_that_no_exercise_has_is_refused():
-    with pytest.raises(InputError, match="there is no exercise 'convolv'; there are convolve, "):
-        check("convolv", len)
-
-
 class TestConvolutionByHand:
     @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
@@ -296,6 +291,26 @@ class TestConvVisualization:
         assert f"conv1      random: {accuracy:7.2%} right" in text
         assert "conv1      random:  16.71% right" not in text  # of the other seed
         assert accuracy < 0.7
+
+    @pytest.mark.slow
+    def test_the_lines_for_another_network_open_it(self, tmp_path):
+        cells = nbformat.read(NOTEBOOKS_DIR / "conv_visualization.ipynb", 4).cells
+        (told,) = [cell.source for cell in cells if "resnet18" in cell.source]
+        lines = re.search(r"```python\n(.+?)```", told, re.DOTALL)[1]
+        before = (
+            "import torch\nfrom mnist_helpers import DATA_DIR\n"
+            "from mnist_helpers.data import load_idx_part\n"
+            "from mnist_helpers.explorer import explore\n"
+            "test_set = load_idx_part(DATA_DIR, 'test')"
+        )
+        code_cells = [nbformat.v4.new_code_cell(source) for source in (before, lines)]
+        source, target = tmp_path / "own.ipynb", tmp_path / "out.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+        assert execute(source, target, {}, HANG).error == ""
+        picture, call = nbformat.read(target, 4).cells[-1].outputs
+        assert re.match(r"Image 0, label 7, read as \d ", picture.data["text/plain"])
+        assert "Open: layer1.0.conv1, channel " in picture.data["text/plain"].replace("\n", " ")
+        assert call.data["text/plain"] == "explore(model, images, labels, layer='layer1.0.conv1')"
 
 
 class TestDrawDigit:

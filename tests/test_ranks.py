@@ -16,7 +16,9 @@ from mnist_helpers.data import Splits
 from mnist_helpers.runs.ranks import RankTrainer, is_first, process_group
 from mnist_helpers.training import Trainer
 
-RECIPE = Config(epochs=2, batch_size=63, rotation=10, device="cpu")  # 11 batches of 63, one of 7
+RECIPE = Config(
+    epochs=2, batch_size=63, rotation=10, device="cpu", autocast=False
+)  # 11 batches of 63, one of 7
 
 
 def trained(trainer: Trainer) -> dict[str, object]:

@@ -577,9 +577,6 @@ def test_a_picture_becomes_a_drawing_in_the_lab(lab, tmp_path):
     picture.save(tmp_path / "one.png")
     page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
     page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save PNG").click()
-    assert download.value.suggested_filename == "digit.png"
 
 
 def keep_one(page, digit):

@@ -4,8 +4,12 @@ import io
 import itertools
 import math
 import os
+import platform
+import re
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +20,15 @@ from mnist_helpers import Config, make_model
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import best_record, evaluate
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import Trainer, lr_find, train
+from mnist_helpers.training import (
+    Trainer,
+    computes_bfloat16,
+    lr_find,
+    pooled_first,
+    train,
+)
 
-QUICK = Config(epochs=2, batch_size=64, device="cpu")
+QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
 
 
 def weights(model) -> torch.Tensor:
@@ -195,6 +205,69 @@ def test_each_step_tells_the_mean_loss_of_its_batch(few):
     model = make_model()
     expected = [F.cross_entropy(model(x), y, label_smoothing=0.1).item() for x, y in batches]
     assert [loss.item() for loss in told] == pytest.approx(expected, rel=1e-4)
+
+
+def test_pooling_before_relu_changes_no_bit():
+    model = make_model(3).double()
+    images = torch.randn(20, 1, 28, 28, dtype=torch.float64)
+    results = []
+    for network in (model, pooled_first(model)):
+        logits = network(images)
+        gradients = torch.autograd.grad(logits.square().sum(), list(model.parameters()))
+        results.append([logits.detach(), *gradients])
+    assert all(map(torch.equal, *results))
+    assert [type(module) for module in pooled_first(model)][:3] == [
+        torch.nn.Conv2d, torch.nn.MaxPool2d, torch.nn.ReLU,
+    ]  # fmt: skip
+    other = torch.nn.Linear(2, 2)
+    assert pooled_first(other) is other  # which knows best
+
+
+PAGES = """
+import resource, torch
+from mnist_helpers.training import keep_memory
+{}
+def step():
+    tensors = [torch.zeros(1_500_000) for _ in range(8)]  # of 6 MB
+step(), step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have their own ways")
+def test_memory_that_a_step_frees_is_kept_for_the_next():
+    """Taken anew, 8 tensors of 6 MB are 11,700 pages of 4 kB a step."""
+    faults = []
+    for before in ("", "keep_memory()"):
+        command = [sys.executable, "-c", PAGES.format(before)]
+        faults.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
+    assert faults[0] > 100_000
+    assert faults[1] < 12_000
+
+
+def test_auto_multiplies_in_bfloat16_where_the_processor_has_instructions_for_it(few):
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        pytest.skip("no list of the processor's flags")
+    has_bfloat16 = re.search(r"^(flags|Features).*bf16", cpuinfo.read_text(), re.MULTILINE)
+    config = dataclasses.replace(QUICK, autocast="auto")
+    assert Trainer(make_model(), few, config).config.autocast is bool(has_bfloat16)
+    for choice in (True, False):
+        config = dataclasses.replace(QUICK, autocast=choice)
+        assert Trainer(make_model(), few, config).config.autocast is choice
+    assert not computes_bfloat16(torch.device("cuda"))
+
+
+def test_a_part_of_the_images_is_the_first_of_them(few):
+    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, train_size=300))
+    images, labels = trainer.loader.dataset.tensors
+    assert torch.equal(images, few.train.tensors[0][:300])
+    assert torch.equal(labels, few.train.tensors[1][:300])
+    assert trainer.epoch_steps == 5  # 4 of 64 and one of 44
+    assert trainer.images == len(few.train) + len(few.val)
 
 
 def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):

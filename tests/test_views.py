@@ -318,10 +318,12 @@ class TestArithmetic:
         assert found["pool1 · 3"].frames == {0: (3, 5, 6, 8)}
         assert np.array_equal(found["pool1 · 3"].values[0], outputs["pool1"][0, 3])
         assert found["conv2 · 21"].frames == {0: (4, 6, 5, 7)}
+        bars = {title for title, mark in found.items() if getattr(mark, "colour_bar", False)}
+        assert bars == {"pool1 · 3", "conv2 · 21"}
         assert found["image"].frames == {0: (5, 9, 13, 17)}
         value, bias = outputs["conv2"][0, 21, 4, 6].item(), grey.network.model.conv2.bias[21].item()
-        said = f"sum of all products {number(sums.sum())} + bias {number(bias)} = {number(value)}; "
-        said += f"ReLU makes it {number(max(value, 0))}"
+        said = f"sum of all products {number(sums.sum())} + bias {number(bias)} = {number(value)} "
+        said += f"(rounded); ReLU makes it {number(max(value, 0))}"
         assert said in [mark.text for mark in everything if isinstance(mark, Text)]
         assert caption.endswith(
             f"{number(value)}: {said}. The numbers are those of input channel 3."
@@ -535,6 +537,7 @@ class TestTopImages:
         at = {"view": "top_images", "layer": "relu2", "target": target}
         bars = show(grey, channel=5, **at)[0][f"channels that class {digit} excites most"]
         assert bars.ticks == list(map(str, order.tolist()))
+        assert bars.axis == {"0": 0.0}
         (heights,) = bars.series.values()
         assert heights == pytest.approx(excess[order].clip(0).numpy(), abs=1e-5)
         assert selected(bars, 1) == {"channel": order[1]}
@@ -550,7 +553,9 @@ class TestTopImages:
         found, caption, _ = show(grey, view="top_images", channel=channel)
         assert caption.endswith("by the value above each.")
         lowest = by_class[:, channel].min().item()
-        assert found["mean activation by class"].limits == pytest.approx((lowest, 0), abs=1e-6)
+        bars = found["mean activation by class"]
+        assert bars.limits == pytest.approx((lowest, 0), abs=1e-6)
+        assert bars.axis == {"0": 0.0}  # the numbers stand over the bars
 
 
 class TestAttribution:
@@ -644,6 +649,9 @@ class TestAblation:
             whole, ablated = found[title].series.values()
             np.testing.assert_array_equal(whole, ablated)
             assert found[title].limits == (0, 1)
+            assert found[title].axis == {"0%": 0.0, "100%": 1.0}
+            assert found[title].axes == ("Digit", title.split()[0].capitalize())
+            assert not found[title].numbers  # of which bar?
             assert not found[title].select  # no other view's class
         assert {"rank": True} in [mark.select for mark in everything]
 
@@ -830,6 +838,7 @@ class TestNeighbours:
         assert scatter.framed_point == 4
         wrong = grey.network.model(grey.images).argmax(1) != grey.labels
         assert scatter.marked == wrong.nonzero().flatten().tolist()
+        assert scatter.notes == ["Across: PCA 1, up: PCA 2; ringed: read wrongly."]
         near = found["most similar by these features"]
         distances = np.linalg.norm(features - features[4], axis=1)
         nearest = distances.argsort()[1:9]
@@ -1100,6 +1109,7 @@ class TestTraining:
         monkeypatch.setitem(replay.jobs.results, ("replay",), (answers, few))
         found, _, _ = show(replay, view="training", image=4)
         assert found["fc1 of 3 images, by PCA"].framed_point is None
+        assert found["fc1 of 3 images, by PCA"].notes == ["Across: PCA 1, up: PCA 2."]
 
     def test_what_takes_much_memory_is_kept_of_the_latest_and_measured_again(self, replay):
         def kept(of, kind):

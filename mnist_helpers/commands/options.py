@@ -24,7 +24,7 @@ class Train:
 
     config: Config = Config()  # noqa: RUF009 - frozen
     """What the run depends on: what is often changed, and, from --batch-size on, the recipe."""
-    preset: Literal["quick", "best", "hand"] = "quick"
+    preset: Literal["sprint", "quick", "best", "hand"] = "quick"
     """The recipe that the options below start from; best is that of the published checkpoint, hand
     that with --start."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
@@ -155,7 +155,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Download:
-    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays.
+    """Get MNIST's four files, checked by their md5 sums, and unpack them; what is whole stays.
 
     Example: mnist-helpers download --data-dir MNIST-Data
     """

@@ -59,7 +59,7 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
     if not is_first():
         trainer.run()
         return
-    folder = options.resume or new_run(config)
+    folder = options.resume or new_run(trainer.config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
         train_and_save(trainer, parts, folder)
 
@@ -81,31 +81,31 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
         if board:
             write_tensorboard(board / folder.name, trainer.model, record)
 
+    answered = {"validation": trainer.val}
+    before = {}
+    start = trainer.config.start
     try:
         with progress_bar(trainer) as bar:
             trainer.run(save_epoch, lambda loss: bar.update())
-    except InputError:
+        if not trainer.interrupted:
+            answered.update(parts)
+            if start:  # read before its file may be written anew
+                model, _ = load_checkpoint(start, trainer.config.device)
+                before = {part: evaluate(model, dataset) for part, dataset in parts.items()}
+    finally:
         if trainer.best_weights:
-            save_best(trainer, folder, validation=trainer.val)
-        raise
+            predictions = save_best(trainer, folder, answered)
     if trainer.interrupted:
-        save_best(trainer, folder, validation=trainer.val)
         log.info(
             "interrupted; go on with: mnist-helpers train --resume %s", shlex.quote(str(folder))
         )
         sys.exit(130)  # what the shell expects of an interrupted command
-    start = trainer.config.start
-    answers = {}
-    if start:  # read before its file may be written anew
-        model, _ = load_checkpoint(start, trainer.config.device)
-        answers = {part: evaluate(model, dataset) for part, dataset in parts.items()}
-    predictions = save_best(trainer, folder, validation=trainer.val, **parts)
-    for part, before in answers.items():
-        log.info("%s", change(part, before, predictions[part]))
+    for part, answers in before.items():
+        log.info("%s", change(part, answers, predictions[part]))
 
 
 def change(part: str, before: Predictions, after: Predictions) -> str:
-    """What was read rightly before and after, and which images turned, in words."""
+    """What was read rightly before and after, and how many images turned, in words."""
     low, high = accuracy_interval(after.correct)
     turned = compare(before.correct, after.correct)
     return (
@@ -115,7 +115,9 @@ def change(part: str, before: Predictions, after: Predictions) -> str:
     )
 
 
-def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> dict[str, Predictions]:
+def save_best(
+    trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]
+) -> dict[str, Predictions]:
     """Saves the weights of the best epoch, with a card that says how they answer these parts.
 
     Returns:
@@ -130,7 +132,7 @@ def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> dict[st
         figures = run_figures(trainer.history, **predictions)
         with contextlib.suppress(InputError):  # the files may be gone by now
             about = about_data(trainer.config.data_dir, "train")
-            about["images"] = len(trainer.loader.dataset) + len(trainer.val)
+            about["images"] = trainer.images
             figures["data_set"] = about
         least = predictions["validation"].confidence.quantile(0.01).item()
         figures["no_digit"] = {"score": "the largest probability", "limit": round(least, 4)}

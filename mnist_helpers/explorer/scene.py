@@ -11,6 +11,8 @@ INDEX = "@index"
 PLACE = "@place"
 ROW = "@row"
 COLUMN = "@column"
+MOST_MAPS = 256  # of one kind, that are sent at once
+MOST_VALUES = 330_000  # of a scene, about
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
@@ -38,7 +40,8 @@ class Maps(Mark):
     `values` are (N, H, W), where nan is left blank, or (N, H, W, 3) in [0, 1] for colours.
     `limits` are the ends of the colour scale, one pair for all or one for each map. `zoom` is the
     side of a value in pixels, `labels` stand at each map, `heads` over each column and beside each
-    row of the grid, and `frames` holds the framed maps: a box in them, or None for the whole.
+    row of the grid, and `frames` holds the framed maps: a box in them, or None for the whole. The
+    page is sent every `step`-th row and column, as many as can be drawn.
     """
 
     values: np.ndarray
@@ -52,6 +55,7 @@ class Maps(Mark):
     frames: Mapping[int, Box | None] = field(default_factory=dict)
     colour_bar: bool = False
     unit: str = "channel"  # what an index counts
+    step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +195,53 @@ def number(value: float, spec: str = ".3f") -> str:
     return format(round(value, 9) + 0.0, f"z{spec}").replace("-", "−")
 
 
-def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list[bytes]]:
-    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes."""
+def thinned(box: Box | None, step: int) -> Box | None:
+    """Where a box stands among every `step`-th row and column."""
+    if box is None:
+        return None
+    top, left, bottom, right = box
+    return top // step, left // step, -(-bottom // step), -(-right // step)
+
+
+def sent(maps: Maps, share: float) -> dict[str, object]:
+    """Fields of maps as they are sent: a page of them, every `step`-th row and column.
+
+    The page is a `share` of all, that with the framed one; no more values than can be drawn.
+    """
+    count = len(maps.values)
+    most = max(1, int(share * min(MOST_MAPS, count)))
+    if maps.heads[0]:
+        most = count
+    start = min(maps.frames, default=0) // most * most
+    page = slice(start, start + most)
+    step = max(1, int(1 / maps.zoom))
+    frames = {index - start: thinned(box, step) for index, box in maps.frames.items()}
+    select = dict(maps.select)
+    if step > 1 and ROW in select.values():
+        select["step"] = step
+    values = maps.values[page, ::step, ::step]
+    fields = {"values": values, "zoom": maps.zoom * step, "step": step, "select": select}
+    fields["frames"] = frames
+    if most < count:
+        indices = list(range(count))[page]
+        for name, value in select.items():
+            if value == INDEX:
+                select[name] = indices
+        fields["notes"] = [*maps.notes, f"{maps.unit}s {start} to {indices[-1]} of {count:,}"]
+        fields["labels"] = maps.labels[page]
+        fields["limits"] = maps.limits[page] or maps.limits
+        if not maps.labels:
+            fields["unit"] = f"{maps.unit} {start} +"
+    return fields
+
+
+def encoded(
+    parts: dict[str, object], most: int = MOST_BYTES, share: float = 1.0
+) -> tuple[str, list[bytes]]:
+    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes.
+
+    Of what is larger still than `MOST_VALUES`, a `share` of the maps is sent.
+    """
     arrays: list[np.ndarray] = []
 
     def plain(item: object) -> dict[str, object]:
@@ -201,7 +250,7 @@ def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list
             return {"array": len(arrays) - 1, "shape": item.shape}
         values = dict(vars(item), kind=type(item).__name__.lower())
         if isinstance(item, Maps):
-            values["frames"] = list(item.frames.items())  # JSON's names are texts
+            values.update(sent(item, share))
         if isinstance(item, Table):
             values["texts"] = item.texts
         if isinstance(item, Scatter):
@@ -210,5 +259,7 @@ def encoded(parts: dict[str, object], most: int = MOST_BYTES) -> tuple[str, list
 
     text = json.dumps(parts, default=plain)
     size = sum(array.size for array in arrays)
+    if size > MOST_VALUES and share == 1.0:
+        return encoded(parts, most, MOST_VALUES / size)
     precision = "float32" if 4 * size <= most else "float16"
     return text, [array.astype(precision).tobytes() for array in arrays]

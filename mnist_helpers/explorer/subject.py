@@ -1,8 +1,8 @@
 """What is looked at: a network, its weights and images, and what was measured of them, kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -16,13 +16,13 @@ from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.inputs import checked_images, checked_labels, checked_names
-from mnist_helpers.explorer.jobs import Jobs
+from mnist_helpers.explorer.jobs import Jobs, cached
 from mnist_helpers.explorer.look import Look, largest, require
 from mnist_helpers.explorer.replay import FEW, moments, replay_job, weights_of
 from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
-from mnist_helpers.network.ablation import Ablation
+from mnist_helpers.network.ablation import Ablation, finished
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
 from mnist_helpers.runs.snapshots import Snapshots
@@ -32,15 +32,6 @@ CHOICES = {
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
 TOGETHER = 64  # channels, for which exciting images are made at once
-
-
-def cached(most: int) -> Callable[[Callable], cached_property]:
-    """Makes a method keep its latest results, `most` of them, as long as its object lives."""
-
-    def decorate(method: Callable) -> cached_property:
-        return cached_property(lambda self: lru_cache(most)(partial(method, self)))
-
-    return decorate
 
 
 class Subject:
@@ -61,6 +52,8 @@ class Subject:
     Raises:
         InputError: one of them doesn't fit.
     """
+
+    few = FEW  # images for the gradient of kernels; of a large network as many as go through it
 
     def __init__(
         self,
@@ -95,12 +88,13 @@ class Subject:
             what = f"The state_dict {other!r}"
             require_fit(what, weights, self.network.model, "give a state_dict of this model")
             self.networks[other] = self.network.with_weights(weights)
-        for shown_name in (*self.digits, *self.networks):
-            if not shown_name.isprintable():
-                raise InputError(
-                    f"the name {shown_name!r} can't be shown on one line; give another."
-                )
+        for shown in (*self.digits, *self.networks):
+            if not shown.isprintable():
+                raise InputError(f"the name {shown!r} can't be shown on one line; give another.")
         self.jobs = Jobs()
+        if self.network.is_large:
+            self.jobs.at_once = ()
+            self.few = self.network.batch_size
 
     @cached_property
     def known(self) -> dict[str, Sequence]:
@@ -130,12 +124,12 @@ class Subject:
             image = self.images[image_or_ink : image_or_ink + 1]
         return disturb(self.network, image, disturbance, amount)
 
-    @cached(64)
+    @cached(2)
     def outputs(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, Tensor]:
         """What every layer puts out for an image: {name: (1, ...)}."""
         return self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
 
-    @cached(64)
+    @cached(2)
     def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
         outputs = self.outputs(image_or_ink, weights, *disturbed)
@@ -146,10 +140,11 @@ class Subject:
         """All images, ready to be read without some channels."""
         return Ablation(self.networks[weights], self.images, self.labels)
 
-    @cached(64)
     def without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
         """The answers to all images with some channels of convolutions put to zero."""
-        return self.ablation(weights).predictions(channels)
+        text = f"Reading {len(self.images):,} images"
+        start = self.ablation(weights).predictions
+        return self.jobs.result(text, ("without", channels, weights), start, channels)
 
     def probs_without(
         self, channels: tuple[tuple[str, int], ...], weights: str, image_or_ink: Input
@@ -158,22 +153,25 @@ class Subject:
         if isinstance(image_or_ink, int):
             return self.without(channels, weights).probs[image_or_ink].numpy()
         drawn = Ablation(self.networks[weights], self.image(image_or_ink), torch.zeros(1).long())
-        return drawn.predictions(channels).probs[0].numpy()
+        return finished(drawn.predictions(channels)).probs[0].numpy()
 
-    @cached(256)
     def attributions(
         self, image_or_ink: Input, target: int, weights: str, *disturbed: object
     ) -> dict[str, np.ndarray]:
         """What each method holds responsible for a class: {name: (H, W)}."""
-        return attributions(self.networks[weights], self.image(image_or_ink, *disturbed)[0], target)
+        text = f"Asking what counts for class {self.digits[target]}"
+        key = ("attributions", image_or_ink, target, weights, *disturbed)
+        image = self.image(image_or_ink, *disturbed)[0]
+        return self.jobs.result(text, key, attributions, self.networks[weights], image, target)
 
-    @cached(8)
+    @cached(2)
     def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
         """The kernels of every convolution, (out, in, height, width), their gradient or change."""
         network = self.networks[weights]
         kernels = activations.kernels(network)
         if quantity == "gradient":
-            kernels = activations.kernel_gradients(network, self.images[:FEW], self.labels[:FEW])
+            few = slice(self.few)
+            kernels = activations.kernel_gradients(network, self.images[few], self.labels[few])
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
@@ -260,8 +258,9 @@ class Subject:
     def maximized(self, layer: str, weights: str, channel: int) -> np.ndarray:
         """An image that excites a channel of a layer, (C, H, W), made with its neighbours'."""
         stats = self.stats(weights)[layer]
-        group, place = divmod(channel, TOGETHER)
-        channels = torch.arange(stats.max.shape[1]).split(TOGETHER)[group]
+        together = min(TOGETHER, self.network.batch_size)
+        group, place = divmod(channel, together)
+        channels = torch.arange(stats.max.shape[1]).split(together)[group]
         images = self.jobs.result(
             f"Making images that excite {layer}",
             ("maximized", layer, weights, group),
@@ -306,13 +305,14 @@ class Subject:
 
     def look(self, at: Selection) -> Look:
         """The subject at a selection, with what that leaves open filled in."""
-        fields = dict(vars(at), subject=self)
-        fields["weights"] = at.weights or self.own
+        fields = dict(vars(at), subject=self, weights=at.weights or self.own)
         fields["layer"] = at.layer or self.network.convolutions[0]
         if at.amount is None:
-            fields["amount"] = DISTURBANCES[at.disturbance].nothing
+            amounts = DISTURBANCES[at.disturbance].amounts
+            fields["amount"] = amounts[2 * len(amounts) // 3]  # such as 30 degrees
         look = Look(**fields)
-        channel, row, column = largest(look.values, (at.channel, at.row, at.column))
+        undisturbed = replace(look, disturbance="none", amount=0.0)  # no place moves by it
+        channel, row, column = largest(undisturbed.values, (at.channel, at.row, at.column))
         return replace(look, channel=channel, row=row, column=column)
 
     def check(self, at: Selection) -> None:

@@ -240,7 +240,7 @@ class Explorer(VBox):
 
     async def work(self, slow: Unmeasured) -> None:
         """Does a job in small steps, between which the kernel answers, and draws the view again."""
-        self.task_text.value = str(slow)
+        self.task_text.value = f"{VIEWS[self.selection.view].title}: {slow}"
         self.waiting.layout.display = "flex"
         while True:
             with self.lock:  # a step at a time, in whichever thread

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Generator, Iterable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,10 +14,19 @@ from mnist_helpers.network.tracing import Network
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
 
 
+def finished(job: Generator) -> object:
+    """What a job returns, when it is done."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
+
+
 class Ablation(fx.Interpreter):
     """Asks `network` for all `images` (N, C, H, W) with channels ablated: their maps are all 0.
 
-    What comes before the first of them is computed once and kept.
+    What comes before the first of them is computed once and kept, for two layers at a time.
     """
 
     def __init__(self, network: Network, images: Tensor, labels: Tensor) -> None:
@@ -27,7 +37,7 @@ class Ablation(fx.Interpreter):
         self.images = images
         self.labels = labels
         self.steps = list(self.graph.nodes)
-        self.beginnings = {}
+        self.beginnings = lru_cache(2)(lambda first: [])  # a list that is filled, batch by batch
 
     def _cut(self, layer: str) -> fx.Node:
         """The last step after a convolution at which its channels can still be ablated."""
@@ -37,21 +47,30 @@ class Ablation(fx.Interpreter):
         return self.network.nodes[layer]
 
     @torch.inference_mode()
-    def predictions(self, channels: Iterable[tuple[str, int]] = ()) -> Predictions:
-        """The answers to all images without some channels, each (convolution, channel)."""
-        self.masks = {}
+    def predictions(
+        self, channels: Iterable[tuple[str, int]] = ()
+    ) -> Generator[float, None, Predictions]:
+        """The answers to all images without some channels, each (convolution, channel).
+
+        Yields the fraction done.
+        """
+        masks = {}
         for layer, channel in channels:
-            self.masks.setdefault(self._cut(layer), []).append(channel)
+            masks.setdefault(self._cut(layer), []).append(channel)
         last = self._cut(self.network.convolutions[-1])
-        first = min(self.masks, key=self.steps.index, default=last)
-        if first not in self.beginnings:
-            self.beginnings[first] = [self._beginning(b, first) for b in self.images.split(250)]
+        first = min(masks, key=self.steps.index, default=last)
+        beginnings = self.beginnings(first)
         logits = []
-        for beginning in self.beginnings[first]:
-            values = dict(beginning)
+        batches = self.images.split(self.network.batch_size)
+        for images in batches:
+            if len(beginnings) == len(logits):
+                beginnings.append(self._beginning(images, first))
+            self.masks = masks
+            values = dict(beginnings[len(logits)])
             values[first] = self._ablate(first, values[first])
             logits.append(self.run(initial_env=values)[self.network.answer].cpu())
-        self.env = {}  # or what all layers put out for a batch would stay in memory
+            self.env = {}  # or what all layers put out for a batch would stay in memory
+            yield len(logits) / len(batches)
         return Predictions(torch.cat(logits), self.labels)
 
     def run_node(self, node: fx.Node) -> object:
@@ -79,10 +98,11 @@ class Ablation(fx.Interpreter):
 
     def lost_without_each(self, layer: str) -> Generator[float, None, list[int]]:
         """How many more images are wrong without each channel of `layer` alone; yields progress."""
-        right = int(self.predictions().correct.sum())
+        right = int(finished(self.predictions()).correct.sum())
         channels = self.network.layers[layer].shape[0]
         losses = []
         for channel in range(channels):
-            losses.append(right - int(self.predictions([(layer, channel)]).correct.sum()))
+            answers = finished(self.predictions([(layer, channel)]))
+            losses.append(right - int(answers.correct.sum()))
             yield (channel + 1) / channels
         return losses

@@ -1,13 +1,14 @@
-"""Which pixels a value sees, as exact intervals of rows and of columns.
+"""Which pixels a value sees: which rows and which columns.
 
 That the two axes can be followed apart is the idea of Araujo, Norris and Sim, "Computing Receptive
 Fields of Convolutional Neural Networks" (2019). They follow a size, a stride and a start; here
-every position has an interval of its own, which is exact for adaptive pooling, ceil_mode, every
+every position tells for itself what it sees, which is exact for adaptive pooling, ceil_mode, every
 padding mode and sizes that don't divide.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,17 @@ from torch import nn
 
 PADDING = -1  # instead of an index
 BEYOND = -2  # the same, for what isn't counted
-NOTHING = [[np.iinfo(int).max, 0]] * 2  # at the end of intervals, where -1 and -2 lead
 PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 # what layers read, by their op in lower case and without underscores
-SPREADING = {"add", "div", "mul", "sub", "truediv"}
-ELEMENTWISE = SPREADING | {
-    "batchnorm1d", "batchnorm2d", "cat", "clamp", "clone", "contiguous", "dropout", "dropout1d",
-    "dropout2d", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "identity", "leakyrelu",
-    "mish", "neg", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh",
-}  # fmt: skip
-NORMALISING = {"batchnorm1d", "batchnorm2d", "groupnorm", "instancenorm2d", "layernorm"}
-GATHERING = {
-    "amax", "flatten", "linear", "logsoftmax", "mean", "reshape", "softmax", "sum", "view",
-}  # fmt: skip
+SPREADING = "add div mul sub truediv"
+ELEMENTWISE = (
+    "batchnorm1d batchnorm2d cat clamp clone contiguous dropout dropout1d dropout2d elu gelu "
+    "hardsigmoid hardswish hardtanh identity leakyrelu mish neg prelu relu relu6 selu sigmoid "
+    "silu softplus tanh"
+)
+NORMALISING = "groupnorm instancenorm2d layernorm"
+GATHERING = "amax flatten linear logsoftmax mean reshape softmax sum view"
 
 Shape = tuple[int, ...]
 Reads = tuple[np.ndarray, np.ndarray]  # for rows and for columns: (output size, kernel size)
@@ -38,42 +36,42 @@ class Field(NamedTuple):
     """What the values of a map see of an image, or of another map.
 
     Attributes:
-        rows: (height, 2), the first and the last + 1 row that a value in each row of the map sees.
-        columns: (width, 2), the same for columns.
-        seen_shape: height and width of what can be seen.
+        rows: (height, seen height), bool: what a value in each row of the map sees.
+        columns: (width, seen width), the same for columns.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    seen_shape: tuple[int, int]
+
+    @property
+    def intervals(self) -> list[list[tuple[int, int]]]:
+        """For each row, and for each column, the first and the last + 1 that it sees."""
+        return [list(map(_ends, sees)) for sees in self]
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right (the last two excluded), inside of what can be seen."""
-        top, bottom = self.rows[row].tolist()
-        left, right = self.columns[column].tolist()
-        return min(top, bottom), min(left, right), bottom, right
+        """Top, left, bottom and right, the last two excluded, of what a value sees."""
+        top, bottom = _ends(self.rows[row])
+        left, right = _ends(self.columns[column])
+        return top, left, bottom, right
 
     @property
     def size(self) -> tuple[int, int]:
         """The largest height and the largest width that a value sees."""
-        return np.diff(self.rows).max().item(), np.diff(self.columns).max().item()
+        rows, columns = self.intervals
+        return np.diff(rows).max().item(), np.diff(columns).max().item()
 
     @property
     def whole(self) -> bool:
         """Whether every value sees all that can be seen."""
-        height, width = self.seen_shape
-        return bool((self.rows == (0, height)).all() and (self.columns == (0, width)).all())
+        return bool(self.rows.all() and self.columns.all())
 
     def through(self, reads: Reads) -> "Field":
         """What values see that read values of this map."""
-        rows, columns = reads
-        return Field(_through(self.rows, rows), _through(self.columns, columns), self.seen_shape)
+        return Field(*map(_through, self, reads))
 
     def join(self, other: "Field") -> "Field":
-        """The bounding boxes of what is seen through either of two maps of one size."""
-        rows = _hull(np.stack((self.rows, other.rows)))
-        columns = _hull(np.stack((self.columns, other.columns)))
-        return Field(rows, columns, self.seen_shape)
+        """What is seen through either of two maps of one size."""
+        return Field(self.rows | other.rows, self.columns | other.columns)
 
 
 def map_shape(shape: Shape) -> tuple[int, int, int]:
@@ -88,9 +86,7 @@ def map_shape(shape: Shape) -> tuple[int, int, int]:
 def own_places(shape: Shape) -> Field:
     """The field of the values of a layer (or image) of this shape that see themselves."""
     _, height, width = map_shape(shape)
-    rows = np.arange(height)[:, None] + [0, 1]
-    columns = np.arange(width)[:, None] + [0, 1]
-    return Field(rows, columns, (height, width))
+    return Field(np.eye(height, dtype=bool), np.eye(width, dtype=bool))
 
 
 def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) -> Reads | None:
@@ -99,16 +95,14 @@ def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) 
     Returns:
         Indices into the input, or `PADDING`, or `BEYOND` for what isn't counted.
     """
-    _, height, width = map_shape(shape)
-    _, output_height, output_width = map_shape(output_shape)
+    sizes = map_shape(shape)[1:]
+    output_sizes = map_shape(output_shape)[1:]
     if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        rows = _slide(module, 0, height, output_height)
-        columns = _slide(module, 1, width, output_width)
-        return rows, columns
+        return tuple(map(partial(_slide, module), (0, 1), sizes, output_sizes))
     axis_reads = _without_window(op, module, shape, output_shape)
-    if axis_reads is None:
-        return None
-    return axis_reads(height, output_height), axis_reads(width, output_width)
+    if axis_reads:
+        return tuple(map(axis_reads, sizes, output_sizes))
+    return None
 
 
 def _without_window(
@@ -121,14 +115,14 @@ def _without_window(
     size = map_shape(shape)[1:]
     output_size = map_shape(output_shape)[1:]
     if len(shape) == len(output_shape):
-        own_statistics = getattr(module, "track_running_stats", True)
-        if name in ELEMENTWISE and size == output_size and own_statistics:
+        if name in ELEMENTWISE.split() and size == output_size:
             return _stay
-        if name in SPREADING and len(shape) <= 3:
+        if name in SPREADING.split() and len(shape) <= 3:
             return _stay
-        if name in NORMALISING and module and getattr(module, "normalized_shape", shape) == shape:
+        own_shape = getattr(module, "normalized_shape", shape)
+        if name in NORMALISING.split() and module and own_shape == shape:
             return _gather
-    if name in GATHERING and 1 in (math.prod(size), math.prod(output_size)):
+    if name in GATHERING.split() and 1 in (math.prod(size), math.prod(output_size)):
         return _gather
     return None
 
@@ -176,13 +170,15 @@ def _gather(size: int, output_size: int) -> np.ndarray:
     return np.tile(np.arange(size), (output_size, 1))
 
 
-def _through(intervals: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """For each row of `indices` (n, k), the interval (n, 2) that holds those of its indices."""
-    return _hull(np.concatenate((intervals, NOTHING))[indices.T])
+def _through(sees: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """What is seen (n, seen) through the places that n values read, (n, k)."""
+    sees = np.pad(sees, ((0, 2), (0, 0)))  # at the end, where -1 and -2 lead, nothing
+    return sees[indices].any(axis=1)
 
 
-def _hull(intervals: np.ndarray) -> np.ndarray:
-    """The intervals (n, 2) that hold k each, (k, n, 2)."""
-    first = intervals[..., 0].min(axis=0)
-    last = intervals[..., 1].max(axis=0)
-    return np.column_stack((first, last))
+def _ends(seen: np.ndarray) -> tuple[int, int]:
+    """The first and the last + 1 of what is seen, (seen,) bool; zeros where that is nothing."""
+    (places,) = seen.nonzero()
+    if len(places) == 0:
+        return 0, 0
+    return places[0].item(), places[-1].item() + 1

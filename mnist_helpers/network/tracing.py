@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from mnist_helpers.network.steps import plain, trace
 IMAGE = "image"
 SOFTMAX = "softmax"
 Values = dict[fx.Node, object]  # what each step gives
+BATCH = 250  # images that go through a small network at once
+MOST_VALUES = 25_000_000  # of all layers, that are in memory at once
 FLATTENING = ("flatten", "view", "reshape")
 OPS = {IMAGE: "Input", SOFTMAX: "Softmax"}
 MODULES = {  # functions and methods, and the module that does the same
@@ -80,6 +83,8 @@ class Network:
         nodes: the step of the trace that each layer is.
         modules: the module of each layer, or one that does the same; None for other functions.
         reads: for each layer and each of its inputs the places that it reads; None: not known.
+        batch_size: how many images go through it at once, by what its layers put out.
+        is_large: whether that is less than of a small network.
 
     Args:
         images: (N, C, H, W), of which the first tells the shapes.
@@ -120,6 +125,9 @@ class Network:
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
         self.traced.graph.output_node().args = (self.nodes,)
         self.traced.recompile()
+        count = sum(math.prod(layer.shape) for layer in self.layers.values())
+        self.batch_size = min(BATCH, max(1, MOST_VALUES // count))
+        self.is_large = self.batch_size < BATCH
 
     def users(self, layer: str) -> list[str]:
         """The layers that read a layer."""
@@ -155,7 +163,7 @@ class Network:
         """What some layers put out for any number of images, (N, ...) each, in one pass."""
         batches = []
         # the order of memory in which a CPU is quickest at convolutions
-        for batch in images.to(memory_format=torch.channels_last).split(250):
+        for batch in images.to(memory_format=torch.channels_last).split(self.batch_size):
             outputs = self.outputs(batch)
             batches.append([outputs[layer] for layer in layers])
         return [torch.cat(features) for features in zip(*batches, strict=True)]

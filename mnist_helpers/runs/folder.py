@@ -39,15 +39,13 @@ def new_run(config: Config) -> Path:
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of the run in `folder`, and sweeps what a killed one has left.
+    """Keeps other processes out of the run in `folder`.
 
     Raises:
         InputError: another process trains there.
     """
     try:
         with FileLock(folder / ".lock", timeout=0):
-            for unfinished in folder.glob(".*.part"):
-                unfinished.unlink()
             yield
     except Timeout as error:
         remedy = "wait until it ends, or start a separate run"

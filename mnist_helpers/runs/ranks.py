@@ -23,7 +23,7 @@ class RankTrainer(Trainer):
 
     def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
         super().__init__(model, splits, config)
-        self.network = DistributedDataParallel(self.model)
+        self.network = DistributedDataParallel(self.network)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """Of every batch the images and labels of this rank, and how many a rank has on average.

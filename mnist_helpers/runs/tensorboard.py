@@ -5,8 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mnist_helpers.config import InputError
-from mnist_helpers.files import reason
+from mnist_helpers.files import decoding
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.training import CURVES
 
@@ -23,17 +22,16 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
     from torch.utils.tensorboard import SummaryWriter
 
     epoch = record.epoch
+    what = "can't hold TensorBoard's files"
+    remedy = "make room or choose another tensorboard"
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
     try:
-        with SummaryWriter(folder) as writer:
+        with decoding(folder, what, remedy), SummaryWriter(folder) as writer:
             for name in CURVES:
                 writer.add_scalar(name, getattr(record, name), epoch)
             for name, parameter in model.named_parameters():
                 writer.add_histogram(f"weights/{name}", parameter, epoch)
                 writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
-    except (OSError, UnicodeError) as error:
-        what = f"{folder} can't hold TensorBoard's files ({reason(error)})"
-        raise InputError(f"{what}; make room or choose another tensorboard.") from error
     finally:
         threading.excepthook = before

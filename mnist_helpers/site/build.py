@@ -18,8 +18,9 @@ from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
 from mnist_helpers.explorer.replay import moments
-from mnist_helpers.explorer.scene import Bars, Maps, Pad, Table, Text
+from mnist_helpers.explorer.scene import Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
+from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
 from mnist_helpers.progress import bar_options
@@ -35,7 +36,6 @@ EXPORTER = HTMLExporter(
 )
 RUN = NOTEBOOKS_DIR / "snapshots" / "quick.npz"  # whose moments the lab shows
 MARKS = {  # what their fields are where nothing is said of them
-    "bars": vars(Bars(ticks=(), series={})),
     "maps": vars(Maps(values=None, limits=())),
     "pad": vars(Pad(ink=None, example=None)),
     "table": vars(Table(values=None)),
@@ -44,7 +44,7 @@ MARKS = {  # what their fields are where nothing is said of them
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(
     r"(?:still|explore)\(subject(?:, (?:image=image|view=\"(?:pipeline|arithmetic|drawing)\""
-    r"|views=\(\"drawing\".*?\)))*"
+    r"|drawing=drawing|views=\(\"drawing\".*?\)))*"
     r"((?:, (?:layer|channel|row|column)=[\w\"]+)*)\)$"
 )
 
@@ -56,10 +56,11 @@ def write_site(subject: Subject, out: Path) -> None:
         subject: a `SimpleCNN` and the images that the lab shows.
         out: the folder, which exists.
     """
+    paths = notebook_paths(())  # without the collection there is nothing to build
     files = {"lab.html": lab_page(subject).encode()}
-    for path in (*notebook_paths(()), *DOCS.glob("*.png")):
+    for path in (*paths, *DOCS.glob("*.png")):
         files[path.name] = path.read_bytes()
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in notebook_paths(())}
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
     ways = notebooks["00_start_here"].cells[0].source.partition("\n")[2].partition("Terms are")[0]
     notebooks["index"] = document((PAGES / "page" / "start.html").read_text("utf-8") + ways)
     for path in DOCS.glob("*.md"):
@@ -108,10 +109,17 @@ def lab_page(subject: Subject) -> str:
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
     for name, layer in subject.layers.items():
-        shape = [*layer.shape, 1, 1][:3]  # a vector's channels are 1 × 1
-        layers[name] = dict(layer._asdict(), notes=layer_step(look, name).notes, shape=shape)
+        layers[name] = dict(
+            layer._asdict(),
+            shape=look.maps[name].shape,  # a vector's channels are 1 × 1
+            notes=layer_step(look, name).notes,
+            before=subject.network.read_by(name),
+            receptive_field=layer.receptive_field.intervals,
+        )
+    del layers["flatten"]
     facts = {
         "marks": MARKS,
+        "bars": vars(probability_bars(look)),
         "layers": layers,
         "reads": subject.network.reads,
         "shapes": {name: values.shape for name, values in sorted(weights.items())},
@@ -121,11 +129,9 @@ def lab_page(subject: Subject) -> str:
         "labels": subject.labels,
         "levels": levels,
         "limit": subject.network.model.no_digit,
-        "mean": MEAN,
-        "std": STD,
+        "scale": (MEAN, STD),
     }
     return EXPORTER.environment.get_template("lab.html.j2").render(
-        name="lab",
         explorer_style=(widget.PAGE / "explorer.css").read_text("utf-8"),
         explorer_script=widget.classic_script(),
         facts=json.dumps(facts, default=lambda array: array.tolist()).replace("<", "\\u003c"),

@@ -8,22 +8,18 @@ function drawBars(view, mark) {
   view.series = Object.values(mark.series).map(decode);
   if (differs(view.body, [mark.ticks, names, mark.axes, selects(mark)])) layBars(view, mark, names);
   const tickWidth = Math.max(28, widest([...mark.numbers, ...mark.ticks]) + 4);
-  view.plot.style.width = `${mark.ticks.length * tickWidth}px`;
   const scaled = mark.kind === "lines" ? Math.log : Number;
   const [low, high] = mark.limits.map(scaled);
   const share = (value) => 100 * Math.min(1, Math.max(0, (scaled(value) - low) / (high - low)));
   view.share = share;
   const zero = share(0);
-  view.plot.style.setProperty("--zero", `${zero}%`);
+  view.plot.style = `--zero: ${zero}%; width: ${mark.ticks.length * tickWidth}px`;
   drawScale(view.scale, mark.axis, share);
   view.items.forEach((group, i) => {
     const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
     const isEmphasised = mark.emphasis.includes(i);
     group.classList.toggle("emphasised", isEmphasised);
-    group.querySelectorAll("b").forEach((bar, k) => {
-      bar.style.bottom = `${Math.min(shares[k], zero)}%`;
-      bar.style.height = `${Math.abs(shares[k] - zero)}%`;
-    });
+    group.querySelectorAll("b").forEach((bar, k) => (bar.style = `--share: ${shares[k]}%`));
     const number = group.querySelector(".number");
     write(number, mark.numbers[i] ?? "");
     number.style.bottom = `${Math.max(zero, ...shares)}%`;
@@ -78,7 +74,6 @@ function drawScale(scale, axis, share) {
     element.style.bottom = `${share(value)}%`;
     return element;
   });
-  scale.style.setProperty("--wide", `${widest(Object.keys(axis)) + 8}px`);
   scale.replaceChildren(...texts);
 }
 
@@ -117,9 +112,8 @@ function drawScatter(view, mark) {
     pen.stroke();
   });
   const [x, y] = pointAt(view, view.caret);
-  // in percent, for it may be drawn smaller
-  view.caretBox.style.left = `${(100 * x) / mark.side}%`;
-  view.caretBox.style.top = `${(100 * y) / mark.side}%`;
+  // CSS lays it out in percent, for the canvas may be drawn smaller
+  view.caretBox.style = `--x: ${x}; --y: ${y}; --across: ${mark.side}; --down: ${mark.side}`;
   view.caretBox.hidden = mark.framed_point === null;
   view.caretBox.ariaLabel = describeScatter(view, { index: view.caret });
 }
@@ -169,10 +163,10 @@ function cheapest(view, cost, limit) {
 }
 
 /** The point nearest to the pointer, if it is near. */
-function pointUnder(view, { clientX, clientY }) {
-  const { left, top, width } = view.canvas.getBoundingClientRect();
-  const zoom = width / view.mark.side;
-  const distance = ([x, y]) => Math.hypot(left + zoom * x - clientX, top + zoom * y - clientY);
+function pointUnder(view, { target, offsetX, offsetY }) {
+  if (target !== view.canvas) return null;
+  const zoom = target.clientWidth / view.mark.side;
+  const distance = ([x, y]) => Math.hypot(zoom * x - offsetX, zoom * y - offsetY);
   const index = cheapest(view, distance, 8);
   return index === null ? null : { index };
 }

@@ -47,8 +47,7 @@ function mount(host, el) {
       tell({ notice: "", pointed: place && { view, place } });
       const { left, top, width } = el.getBoundingClientRect();
       const share = `${(100 * (event.clientX - left)) / width}%`; // it stays inside the explorer
-      const translate = `-${share} 20px`;
-      Object.assign(parts.tip.style, { left: share, top: `${event.clientY - top}px`, translate });
+      parts.tip.style = `left: ${share}; top: ${event.clientY - top}px; translate: -${share} 20px`;
     },
     focus: (view, place) => tell({ notice: "", pointed: null, focused: place && { view, place } }),
   };
@@ -145,11 +144,11 @@ function attend(el, host, sender) {
     }
   };
   const observer = new MutationObserver(name);
-  const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
     const { key, target, type, buttons } = event;
     if (el.contains(target) || !el.firstChild) return;
     if (type === "pointermove" && !buttons) return; // nothing is dragged
+    if (type === "click" && target.type === "number") target.select(); // what is typed takes its place
     if (key === "End" && target.role === "slider") {
       const { noUiSlider } = target.closest(".slider"); // it would go to the end that it had at the start
       noUiSlider.set(noUiSlider.options.range.max);
@@ -161,7 +160,11 @@ function attend(el, host, sender) {
     sender.nudge();
   };
   for (const child of box.children) {
-    if (!child.contains(el)) observer.observe(child, options);
+    if (!child.contains(el)) observer.observe(child, {
+      childList: true,
+      subtree: true,
+      attributeFilter: ["class", "aria-valuetext"],
+    });
   }
   name();
   for (const event of ["input", "change", "click", "keydown", "pointermove"]) {

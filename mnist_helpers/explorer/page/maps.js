@@ -13,7 +13,7 @@ function drawMaps(view, mark) {
   view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
   view.grid.querySelectorAll(".frame").forEach((frame) => frame.remove());
-  mark.frames.forEach(([index, box]) => putBox(view, make("div", "frame"), index, box));
+  for (const index in mark.frames) putBox(view, make("div", "frame"), index, mark.frames[index]);
   if (bar) drawColourBar(view, mark);
   putCaret(view, view.caret);
 }
@@ -31,16 +31,13 @@ function layMaps(view, mark) {
   view.hoverBox = make("div", "hover");
   const across = joined ? columns : 1;
   const down = joined ? Math.ceil(count / columns) : 1;
+  const size = { width: across * (width + gap) - gap, height: down * (height + gap) - gap };
   const sheets = range(joined ? 1 : count).map(() => {
-    const canvas = make("canvas");
-    canvas.width = across * (width + gap) - gap;
-    canvas.height = down * (height + gap) - gap;
-    canvas.style.width = `${canvas.width * mark.zoom}px`;
-    return make("div", "sheet", canvas);
+    return make("div", "sheet", Object.assign(make("canvas"), size));
   });
   const cells = joined ? sheets : sheets.map((sheet) => make("div", "map", make("span", "label"), sheet));
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
-  grid.style.setProperty("--columns", columns);
+  grid.style = `--columns: ${columns}; --across: ${size.width}; --down: ${size.height}; --zoom: ${mark.zoom}`;
   const heads = mark.heads.map((texts) => texts.map((text) => make("span", "", text)));
   const parts = [
     make("div", "heads over", ...heads[0]),
@@ -77,64 +74,49 @@ function origin({ height, width, joined, columns, gap }, index) {
   return [(index % columns) * (width + gap), Math.floor(index / columns) * (height + gap)];
 }
 
-/** Colours the pixels of one canvas: of all maps, or of the i-th. */
-function paintSheet({ mark, values, layout }, canvas, i) {
-  const { count, height, width, joined } = layout;
-  const pixels = new Uint32Array(canvas.width * canvas.height);
-  const colour = mark.values.shape.length === 4 ? pixelOfColours : pixelOfLevel;
-  const end = joined ? count : i + 1;
+/** Colours one canvas: all maps, or the i-th. */
+function paintSheet(view, canvas, i) {
+  const { mark, layout } = view;
+  const pixelsOf = mark.values.shape.length === 4 ? pixelsOfColours : pixelsOfLevels;
+  const end = layout.joined ? layout.count : i + 1;
   for (let index = i; index < end; index++) {
-    const [left, top] = origin(layout, index);
-    const pixel = colour(mark, values, index);
-    for (let row = 0; row < height; row++) {
-      const from = (index * height + row) * width;
-      const to = (top + row) * canvas.width + left;
-      for (let column = 0; column < width; column++) pixels[to + column] = pixel(from + column);
-    }
+    const pixels = pixelsOf(numbersIn(view, index), mark, index);
+    paint(canvas, pixels, layout.width, ...origin(layout, index));
   }
-  paint(canvas, pixels);
 }
 
-/** Gives the function from a position in `values` to its pixel on the palette; nan has none. */
-function pixelOfLevel(mark, values, index) {
-  const table = PALETTES[mark.palette];
-  const [low, high] = mark.limits[index] ?? mark.limits[0];
+/** The numbers of a map: one for each of its places, or three. */
+function numbersIn({ values, mark }, index) {
+  const size = values.length / mark.values.shape[0];
+  return values.subarray(index * size, (index + 1) * size);
+}
+
+/** The pixels of a map's numbers on the palette; nan has none. */
+function pixelsOfLevels(numbers, { palette, limits }, index) {
+  const colours = PALETTES[palette];
+  const [low, high] = limits[index] ?? limits[0];
   const scale = high > low ? 254 / (high - low) : 0;
-  const start = scale === 0 && mark.palette === "signed" ? 127 : 0;
-  return (at) => {
-    const value = values[at];
-    if (value !== value) return 0;
-    return table[Math.max(0, Math.min(254, Math.round(start + (value - low) * scale)))];
-  };
+  const start = scale === 0 && palette === "signed" ? 127 : 0;
+  const levelOf = (value) => Math.max(0, Math.min(254, Math.round(start + (value - low) * scale)));
+  return Uint32Array.from(numbers, (value) => colours[levelOf(value)]); // of nan undefined, so 0
 }
 
-/** The same for values that are themselves red, green and blue in [0, 1]. */
-function pixelOfColours(mark, values) {
-  const byte = (value) => Math.round(255 * value);
-  return (at) => {
-    const [red, green, blue] = values.subarray(3 * at, 3 * at + 3);
-    return (255 << 24) | (byte(blue) << 16) | (byte(green) << 8) | byte(red);
-  };
+/** The same of numbers that are themselves red, green and blue in [0, 1]. */
+function pixelsOfColours(numbers) {
+  const bytes = Uint8ClampedArray.from(numbers, (value) => 255 * value);
+  const pixelAt = (_, i) => (255 << 24) | (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i];
+  return Uint32Array.from({ length: numbers.length / 3 }, pixelAt);
 }
-
-/** A box in a map; all of the map where there is none. */
-const boxIn = ({ height, width }, box) => box ?? [0, 0, height, width];
 
 const boxAt = (row, column) => [row, column, row + 1, column + 1];
 
-/** Puts an element around a map, or around a box in it, in percent of its canvas. */
+/** Puts an element around a map, or around a box in it, which CSS lays out in percent of the canvas. */
 function putBox({ layout, sheets }, element, index, box) {
   const sheet = sheets[layout.joined ? 0 : index];
-  const canvas = sheet.firstChild;
   const [x, y] = origin(layout, index);
-  const [top, left, bottom, right] = boxIn(layout, box);
+  const [top, left, bottom, right] = box ?? [0, 0, layout.height, layout.width];
   if (element.parentNode !== sheet) sheet.append(element);
-  Object.assign(element.style, {
-    left: `${(100 * (x + left)) / canvas.width}%`,
-    top: `${(100 * (y + top)) / canvas.height}%`,
-    width: `${(100 * (right - left)) / canvas.width}%`,
-    height: `${(100 * (bottom - top)) / canvas.height}%`,
-  });
+  element.style = `--x: ${x + left}; --y: ${y + top}; --width: ${right - left}; --height: ${bottom - top}`;
 }
 
 /** Moves the caret to a map, or to a value in it, and names it for screen readers. */
@@ -146,28 +128,25 @@ function putCaret(view, caret) {
     ariaLabel: describeMaps(view, caret),
     ariaSetSize: view.layout.count,
     ariaPosInSet: index + 1,
-    ariaSelected: view.mark.frames.some(([framed]) => framed === index),
+    ariaSelected: index in view.mark.frames,
   });
 }
 
 /** The map and the value under the pointer. */
-function locateInMaps(view, { target, clientX, clientY }) {
+function locateInMaps(view, { target, offsetX, offsetY }) {
   const cell = target.closest(".map, .sheet");
   const i = view.sheets.findIndex((sheet) => cell?.contains(sheet));
   if (i < 0) return null;
-  const { count, height, width, joined, columns, gap } = view.layout;
-  const canvas = view.sheets[i].firstChild;
-  const box = canvas.getBoundingClientRect();
-  const x = Math.floor(((clientX - box.left) / box.width) * canvas.width);
-  const y = Math.floor(((clientY - box.top) / box.height) * canvas.height);
-  const isInside = x >= 0 && x < canvas.width && y >= 0 && y < canvas.height;
-  if (!joined && !isInside) return { ...wholeMap(view, i), width }; // on the label
+  const { count, height, width, columns, gap } = view.layout;
+  if (target.localName !== "canvas") return { ...wholeMap(view, i), width }; // on the label
+  const pixel = (offset, shown, size) => Math.min(Math.trunc((offset / shown) * size), size - 1);
+  const x = pixel(offsetX, target.clientWidth, target.width);
+  const y = pixel(offsetY, target.clientHeight, target.height);
   const index = i + Math.floor(y / (height + gap)) * columns + Math.floor(x / (width + gap));
-  if (!isInside || index >= count) return null;
+  if (index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
-  const values = Object.values(view.mark.select);
-  const isValue = ["@row", "@column", "@place"].some((name) => values.includes(name));
+  const isValue = Object.values(view.mark.select).some((name) => ["@row", "@place"].includes(name));
   if (selects(view.mark)) putBox(view, view.hoverBox, index, isValue ? boxAt(row, column) : null);
   return { index, row, column, width };
 }
@@ -184,7 +163,7 @@ function moveInMaps(view, key, shift) {
   const { index } = view.caret;
   const isInside = height * width > 1 && (shift || count === 1);
   if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, columnsShown(view))));
-  const from = view.caret.row === undefined ? middle(view, index) : view.caret;
+  const from = view.caret.row === undefined ? startIn(view, index) : view.caret;
   const isVertical = key === "ArrowUp" || key === "ArrowDown";
   const row = isVertical ? step(key, from.row, height, 1) : from.row;
   const column = isVertical ? from.column : step(key, from.column, width, width);
@@ -203,15 +182,15 @@ function columnsShown({ layout, sheets }) {
   return tops.filter((top) => top === tops[0]).length;
 }
 
-/** The middle of a map's framed box, or of the map. */
-function middle({ mark, layout }, index) {
-  const [, box] = mark.frames.find(([framed]) => framed === index) ?? [];
-  const [top, left, bottom, right] = boxIn(layout, box);
-  return { row: Math.floor((top + bottom - 1) / 2), column: Math.floor((left + right - 1) / 2) };
+/** From where one goes from value to value in a map: what is framed in it, or its middle. */
+function startIn({ mark, layout }, index) {
+  const [row, column] = mark.frames[index] ?? [(layout.height - 1) >> 1, (layout.width - 1) >> 1];
+  return { row, column };
 }
 
 /** The name of a place in maps and its value, or the range of a whole map. */
-function describeMaps({ mark, values, layout }, { index, row, column }) {
+function describeMaps(view, { index, row, column }) {
+  const { mark, layout } = view;
   const { count, height, width, columns } = layout;
   if (index >= count || row >= height || column >= width) return "";
   const [over, beside] = mark.heads;
@@ -220,12 +199,11 @@ function describeMaps({ mark, values, layout }, { index, row, column }) {
   if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / columns)]}`);
   if (names.length === 1 && count > 1) names.push(`${mark.unit} ${mark.labels[index] ?? index}`);
   const depth = mark.values.shape[3] ?? 1;
-  const size = depth * height * width;
-  let numbers = values.subarray(index * size, (index + 1) * size);
-  if (row !== undefined && size > depth) {
+  let numbers = numbersIn(view, index);
+  if (row !== undefined && numbers.length > depth) {
     const start = depth * (row * width + column);
     numbers = numbers.subarray(start, start + depth);
-    names.push(`row ${row}`, `column ${column}`);
+    names.push(`row ${mark.step * row}`, `column ${mark.step * column}`);
   }
   return `${names.filter(Boolean).join(" · ")}: ${valuesText(numbers, depth)}`;
 }
@@ -236,8 +214,8 @@ function valuesText(values, depth = 1) {
   const text = (value) => numberText(value, digitsOf(values));
   if (numbers.length === 0) return "no value";
   if (values.length === depth) return numbers.map(text).join(", ");
-  const lowest = numbers.reduce((a, b) => Math.min(a, b)); // too many to be arguments of one call
-  return `${text(lowest)} to ${text(largestOf(numbers))}`;
+  // too many to be arguments of one call
+  return `${text(numbers.reduce((a, b) => Math.min(a, b)))} to ${text(largestOf(numbers))}`;
 }
 
 /** The colour bar of maps on one scale, its largest value on top. */

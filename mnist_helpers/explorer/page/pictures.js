@@ -1,81 +1,82 @@
-// Pictures on a pad: from files to ink, and back.
+// Pictures on a pad: from files to ink.
 
 const PICTURE_BYTES = 100_000_000; // at most, as in digits.py
-const PICTURE_PIXELS = 64_000_000;
+const PICTURE = 500; // of the longer side: what is enough to find a digit
+const PAPER = "#0080ff"; // under transparent pictures: no usual ink has this in every colour
 const FAINT = 20; // contrast in 255 below which a picture shows nothing
-
-/** How many pixels a picture's file unpacks to, by its header; an error if it is none. */
-async function pixelsOf(file) {
-  const image = new Image();
-  const src = URL.createObjectURL(file);
-  const loaded = new Promise((onload, onerror) => Object.assign(image, { onload, onerror, src }));
-  await loaded.finally(() => URL.revokeObjectURL(src));
-  return image.naturalWidth * image.naturalHeight;
-}
+const LEAST = 0.25; // of the strongest contrast: what is ink
 
 /** Lays a picture on the pad as ink, which a kernel finds as it does for `predict`. */
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
-  const { complain } = pad.context;
+  const { complain, hasKernel, pick } = pad.context;
+  if (file.size > PICTURE_BYTES) return complain(`${name} is larger than 100 MB; give a smaller one.`);
   let picture;
   try {
-    if (file.size > PICTURE_BYTES || (await pixelsOf(file)) > PICTURE_PIXELS) {
-      return complain(`${name} is larger than 100 MB or 64 million pixels; give a smaller one.`);
-    }
     picture = await createImageBitmap(file);
   } catch {
     return complain(`${name} can't be read as a picture; give a PNG or JPEG file.`);
   }
-  const { hasKernel, pick } = pad.context;
-  const scale = (hasKernel ? 500 : SHEET) / Math.max(picture.width, picture.height);
-  const pen = newPen(Math.ceil(scale * picture.width), Math.ceil(scale * picture.height));
-  const { canvas } = pen;
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  if (hasKernel) return pick({ picture: canvas.toDataURL() });
-  const image = pen.getImageData(0, 0, canvas.width, canvas.height);
-  if (!toInk(image)) return complain(`${name} shows no digit: it is nearly all one colour.`);
-  pen.putImageData(image, 0, 0);
-  change(pad, [pictureItem(canvas)]);
+  const scale = PICTURE / Math.max(picture.width, picture.height);
+  const width = Math.ceil(scale * picture.width);
+  const height = Math.ceil(scale * picture.height);
+  const rim = hasKernel ? 0 : Math.floor(Math.min(width, height) / 25); // may be the edge of a scan
+  const pen = newPen(width - 2 * rim, height - 2 * rim);
+  if (!hasKernel) {
+    pen.fillStyle = PAPER;
+    pen.fillRect(0, 0, width, height);
+    pen.filter = "blur(1px)"; // against noise
+  }
+  pen.drawImage(picture, -rim, -rim, width, height);
+  if (hasKernel) return pick({ picture: pen.canvas.toDataURL() });
+  const ink = inkCanvas(pen);
+  if (!ink) return complain(`${name} shows no digit: it is nearly all one colour.`);
+  change(pad, [pictureItem(ink)]);
 }
 
 /**
- * Turns pixels into black ink of more or less opacity; false where there is no contrast. Ink is what
- * stands out most, dark or light, in one of the colours or, where these say nothing, the opacity.
+ * The part of a picture that holds ink, black and more or less opaque; null where there is none. Ink is what stands
+ * out most from what is around it, dark or light, in red, green or blue.
  */
-function toInk({ data, width, height }) {
-  const rim = Math.floor(Math.min(width, height) / 25); // may be the edge of a scan
-  const depths = range(width * height).map((i) => {
-    const row = Math.floor(i / width);
-    return Math.min(row, height - 1 - row, i % width, width - 1 - (i % width));
+function inkCanvas(pen) {
+  const { width, height } = pen.canvas;
+  const image = pen.getImageData(0, 0, width, height);
+  const contrasts = range(3).flatMap((colour) => {
+    const values = Float32Array.from({ length: width * height }, (_, i) => image.data[4 * i + colour]);
+    const lighter = groundOf(values, width).map((ground, i) => values[i] - ground);
+    return [lighter, lighter.map((value) => -value)];
   });
-  const opacity = Float32Array.from(depths, (_, i) => data[4 * i + 3]);
-  const onWhite = (channel) =>
-    opacity.map((value, i) => 255 + (value * (data[4 * i + channel] - 255)) / 255);
-  const contrasts = [opacity, ...range(3).map(onWhite)].flatMap((values) => {
-    const border = values.filter((_, i) => depths[i] === rim).sort();
-    const ground = border[border.length >> 1];
-    return [values.map((value) => value - ground), values.map((value) => ground - value)];
-  });
-  const sizes = contrasts.map((values) => largestOf(values.filter((_, i) => depths[i] >= rim)));
-  const shown = largestOf(sizes.slice(2));
-  const most = shown < FAINT ? sizes[0] : shown;
-  contrasts[sizes.lastIndexOf(most)].forEach((value, i) => {
-    const isEdge = depths[i] < rim && value > most;
-    data.set([0, 0, 0, isEdge ? 0 : (255 * value) / most], 4 * i);
-  });
-  return most >= FAINT;
+  const sizes = contrasts.map(largestOf);
+  const most = largestOf(sizes);
+  if (most < FAINT) return null;
+  const ink = contrasts[sizes.lastIndexOf(most)].map((value) => (value > LEAST * most ? value / most : 0));
+  ink.forEach((share, i) => image.data.set([0, 0, 0, 255 * share], 4 * i));
+  const places = range(ink.length).filter((i) => ink[i]);
+  const rows = places.map((i) => Math.floor(i / width));
+  const columns = Float32Array.from(places, (i) => i % width).sort();
+  const across = columns.at(-1) + 1 - columns[0];
+  const down = rows.at(-1) + 1 - rows[0];
+  const margin = Math.ceil(Math.max(across, down) / 8); // a tenth of the pad, to draw on
+  const cut = newPen(across + 2 * margin, down + 2 * margin);
+  cut.putImageData(image, margin - columns[0], margin - rows[0]);
+  return cut.canvas;
 }
 
-/** Offers what is drawn as a file, dark on white. */
-function savePicture({ canvas }) {
-  const pen = newPen(SHEET);
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, SHEET, SHEET);
-  pen.drawImage(canvas, 0, 0);
-  giveFile(pen.canvas.toDataURL("image/png"), "digit.png");
-}
-
-/** Gives the reader a file of a name. */
-function giveFile(href, download) {
-  Object.assign(make("a"), { href, download }).click();
+/** What a picture would be without ink: at each place the median of a third of the picture. */
+function groundOf(values, width) {
+  const step = 20;
+  const medianAround = (row, column) => {
+    const near = [];
+    for (let y = Math.max(row - 80, 0); y <= row + 80; y += 5) {
+      for (let x = Math.max(column - 80, 0); x <= Math.min(column + 80, width - 1); x += 5) {
+        if (y * width + x < values.length) near.push(values[y * width + x]);
+      }
+    }
+    return near.sort((a, b) => a - b)[near.length >> 1];
+  };
+  const medians = {};
+  return values.map((_, i) => {
+    const node = [Math.floor(i / width), i % width].map((place) => step * Math.round(place / step));
+    return (medians[node] ??= medianAround(...node));
+  });
 }

@@ -35,13 +35,12 @@ function drawTable(view, mark) {
   const top = largestSize(shades) || 1;
   mark.texts.flat().forEach((text, i) => {
     const cell = view.items[i];
-    const share = Math.abs(shades[i]) / top;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "" || text === "·");
     cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.framed_cell);
-    cell.style.setProperty("--share", share.toFixed(3));
+    cell.style = `--share: ${(Math.abs(shades[i]) / top).toFixed(3)}`;
     if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
   });
 }
@@ -80,21 +79,20 @@ function makeEditable(view, cell, { row, column }) {
     view.context.complain("");
     view.context.pick({ [view.mark.edit]: numbers });
   };
-  const add = (tenths, value = numberIn(cell) || 0) => {
-    const inside = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, value + tenths / 10));
+  const add = (tenths) => {
+    const value = (numberIn(cell) || 0) + tenths / 10;
+    const inside = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, value));
     input.value = numberText(inside, 4);
     select();
   };
-  let from;
-  const tenthsAt = ({ clientX, clientY }) => Math.round((clientX - clientY) / DRAG);
-  input.onpointerdown = (event) => {
-    input.setPointerCapture(event.pointerId);
-    from = (numberIn(cell) || 0) - tenthsAt(event) / 10;
-    differs(input, tenthsAt(event));
-  };
-  input.onpointermove = (event) => {
-    const isDragged = input.hasPointerCapture(event.pointerId);
-    if (isDragged && differs(input, tenthsAt(event))) add(tenthsAt(event), from);
+  let dragged = 0; // pixels to the right and up that are no tenth yet
+  input.onpointerdown = ({ pointerId }) => input.setPointerCapture(pointerId);
+  input.onpointermove = ({ pointerId, movementX, movementY }) => {
+    if (!input.hasPointerCapture(pointerId)) return;
+    dragged += movementX - movementY;
+    const tenths = Math.trunc(dragged / DRAG);
+    dragged -= tenths * DRAG;
+    if (tenths) add(tenths);
   };
   input.oninput = select;
   input.onchange = () => {
@@ -117,8 +115,8 @@ function numberIn({ firstChild: input }) {
 /** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
 function showNumber(cell, value, context) {
   const input = cell.firstChild;
-  const isSame = Math.abs(numberIn(cell) - value) < 1e-5;
-  if (isSame || (input.dataset.shown && context.busy())) return;
+  if (Math.abs(numberIn(cell) - value) < 1e-5) return;
+  if (input.dataset.shown && context.busy()) return;
   input.value = numberText(value, 4);
   input.dataset.shown = true;
 }
@@ -127,8 +125,11 @@ function showNumber(cell, value, context) {
 function describeTable({ mark, values }, { index, row, column }) {
   const value = values[index];
   if (value === undefined || Number.isNaN(value)) return "";
-  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
-  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const names = [
+    mark.title,
+    mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : ""),
+    mark.columns[column] ?? `column ${column}`,
+  ];
   const isExact = Number.isFinite(value) && !mark.percent;
   const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
   return `${names.filter(Boolean).join(" · ")}: ${text}`;

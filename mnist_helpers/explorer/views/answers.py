@@ -7,10 +7,11 @@ from torch import Tensor
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
-from mnist_helpers.explorer.views.parts import filter_text, gallery, picture
+from mnist_helpers.explorer.views.parts import FRACTIONS, filter_text, gallery, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
+MOST_CLASSES = 50  # in a table
 NEAR = 8
 EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
@@ -19,11 +20,11 @@ def confusion(look: Look) -> Scene:
     """Which digits are mistaken for which, how surely, and the images that the filter leaves."""
     subject = look.subject
     images = subject.image_numbers(look.filter)
-    order = subject.predictions.losses[images].argsort(descending=True, stable=True)
+    order = subject.predictions.losses[images].argsort(descending=True, stable=True).numpy()
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
-    images = images[order.numpy()][:GALLERY].tolist()
+    images = images[order[:GALLERY]].tolist()
     pictures = Text(text=f"No image matches: {filter_text(subject, look.filter)}.", size="strong")
     if images:
         pictures = gallery(
@@ -39,11 +40,12 @@ def confusion(look: Look) -> Scene:
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
         framed_cell = look.digit * subject.classes + look.predicted
-    cells = matrix(look, subject.predictions, framed_cell)
-    button = Text(text="All images", select=EVERY)
-    charts = Row([cells, Column([by_confidence(look), button])])
+    cells = Text(text=f"{subject.classes:,} classes are too many for a table.", size="strong")
+    if subject.classes <= MOST_CLASSES:
+        cells = matrix(look, subject.predictions, framed_cell)
+    beside = Column([by_confidence(look), Text(text="All images", select=EVERY)])
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
-    return Scene(Column([charts, pictures]), caption)
+    return Scene(Column([Row([cells, beside]), pictures]), caption)
 
 
 def answer_text(look: Look, image: int) -> str:
@@ -93,8 +95,8 @@ def by_confidence(look: Look) -> Bars:
     return Bars(
         ticks=[str(percent) for percent in range(10, 101, 10)],
         series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
-        axis={"0%": 0.0, "100%": 1.0},
-        axes=("Confidence up to %", ""),
+        axis=FRACTIONS,
+        axes=("Confidence up to %", "Share"),
         numbers=[f"{images:,}" for images in bins.counts.tolist()],
         emphasis=emphasis,
         title="accuracy by confidence; above: number of images",
@@ -129,22 +131,21 @@ def neighbours(look: Look) -> Scene:
         hovers="pointed",
         side=400,
         title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
-        notes=["A ring marks an image that is read wrongly."],
+        notes=[f"Across: {look.projection} 1, up: {look.projection} 2; ringed: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
-    features = subject.features[image : image + 1]
+    nearest = alike(look, subject.features[image : image + 1], image)
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    nearest = Column([enlarged, alike(look, features, image)])
-    return Scene(Row([scatter, nearest], together=True), caption)
+    return Scene(Row([scatter, Column([enlarged, nearest])], together=True), caption)
 
 
 def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
     """The known images whose features are nearest to some (1, F), without the image `itself`."""
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
-    distances = torch.cdist(features, subject.known_features)[0]
-    places = distances.argsort(stable=True)[: NEAR + 1].tolist()
+    distances = torch.cdist(features, subject.known_features)
+    places = distances.argsort(stable=True)[0, : NEAR + 1].tolist()
     if subject.known_images is None:
         places = [place for place in places if place != itself]
     places = places[:NEAR]

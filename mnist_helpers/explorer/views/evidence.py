@@ -8,7 +8,9 @@ import numpy as np
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
+from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
+    FRACTIONS,
     SMALL,
     channel_names,
     class_bars,
@@ -21,6 +23,7 @@ from mnist_helpers.explorer.views.parts import (
 from mnist_helpers.metrics import Predictions
 
 TOP = 8  # images that are shown
+FEW_LAYERS = 3  # whose rankings are shown one below the other
 COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
 HINT = "Click a bar to set that channel to zero, in this view only"
 
@@ -71,8 +74,7 @@ def top_images(look: Look) -> Scene:
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(subject, look.filter)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
-    charts = Row(bars, together=True)
-    return Scene(Column([Row(columns), charts]), caption)
+    return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
 
 
 def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
@@ -83,6 +85,7 @@ def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
         look,
         ".2g",
         {"mean": means},
+        axis={"0": 0.0},
         limits=(float(low), float(high)),
         axes=("True digit", "Mean activation"),
         emphasis=emphasis,
@@ -98,17 +101,18 @@ def excited_channels(look: Look, digit: int) -> Bars:
     channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
     heights = excess[channels].clip(0)
     top = float(heights.max()) or 1.0
-    return Bars(
-        ticks=[str(channel) for channel in channels],
-        series={"mean above the average of all classes": heights},
+    bars = class_bars(
+        look,
+        ".2g",
+        {"mean above the average of all classes": heights},
         limits=(0.0, top),
-        axis={"0": 0.0, number(top, ".2g"): top},
+        axis={"0": 0.0},
         axes=(f"Channel of {look.layer}", "Mean above average"),
-        numbers=[number(height, ".2g") for height in heights.tolist()],
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
     )
+    return replace(bars, ticks=[str(channel) for channel in channels])
 
 
 def top_image(look: Look, image: int) -> Column:
@@ -117,9 +121,15 @@ def top_image(look: Look, image: int) -> Column:
         f"{number(look.stats.max[image, look.channel].item(), '.2f')}, "
         f"label {look.subject.digits[look.subject.labels[image]]}"
     )
-    values = look.subject.images[image].numpy()
-    fields = {"title": title, "notes": [f"image {image}"], "framed": image == look.image}
-    return excited(look, image, values, select={"image": image}, **fields)
+    return excited(
+        look,
+        image,
+        look.subject.images[image].numpy(),
+        title=title,
+        notes=[f"image {image}"],
+        framed=image == look.image,
+        select={"image": image},
+    )
 
 
 def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Column:
@@ -176,6 +186,10 @@ def ablation(look: Look) -> Scene:
     """What is lost with some channels put to zero."""
     subject = look.subject
     convolutions = subject.network.convolutions
+    layers = []
+    if len(convolutions) > FEW_LAYERS:
+        layers = [Row([Text(text=name, select={"layer": name}) for name in convolutions])]
+        convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)
@@ -184,8 +198,8 @@ def ablation(look: Look) -> Scene:
     answers = subject.without(look.ablated, look.weights)
     probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
     accuracies = [by_class(look, full_answers), by_class(look, answers)]
-    chances = paired(look, "probability for this image", [full_probs, probs])
-    classes = paired(look, "accuracy by class", accuracies)
+    chances = paired(look, "Probability", "for this image", [full_probs, probs])
+    classes = paired(look, "Accuracy", "by class", accuracies)
     mask = look.image_mask
     facts = (
         f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
@@ -203,24 +217,29 @@ def ablation(look: Look) -> Scene:
         items.append(Text(text="Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
-        Column([Row([chances, classes, Column(items)], together=True), *rankings]),
+        Column([Row([chances, classes, Column(items)], together=True), *layers, *rankings]),
         f"{look.title}. {text}.",
     )
 
 
-def paired(look: Look, title: str, fractions: Sequence[np.ndarray]) -> Bars:
+def paired(look: Look, measure: str, scope: str, fractions: Sequence[np.ndarray]) -> Bars:
     """Fractions by class with all channels, beside those without some."""
-    series = {"all channels": fractions[0], "ablated": fractions[1]}
-    return class_bars(look, ".0%", series, axes=("Digit", ""), title=title)
+    return Bars(
+        ticks=look.subject.digits,
+        series={"all channels": fractions[0], "ablated": fractions[1]},
+        axis=FRACTIONS,
+        axes=("Digit", measure),
+        title=f"{measure.lower()} {scope}",
+    )
 
 
 def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
-    labels = look.subject.labels
     classes = look.subject.classes
-    correct_counts = labels[answers.correct & look.image_mask].bincount(minlength=classes)
-    counts = labels[look.image_mask].bincount(minlength=classes)
-    return (correct_counts / counts).numpy()
+    labels = look.subject.labels[look.image_mask]
+    correct = answers.correct[look.image_mask].double()
+    counts = labels.bincount(minlength=classes)
+    return (labels.bincount(correct, classes) / counts).numpy()
 
 
 def ranking_bars(look: Look, name: str) -> Bars:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.replay import FEW
 from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene, Table
 from mnist_helpers.explorer.views.parts import (
     SMALL,
@@ -27,6 +26,7 @@ from mnist_helpers.explorer.views.parts import (
 from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 MOST_KERNELS = 2048  # that are drawn at once
+SMALLEST = 6  # side of a map in the pipeline, in pixels
 QUANTITIES = {
     "weights": "{weights} weights",
     "gradient": "gradient of the loss of the first {count:,} images",
@@ -45,8 +45,9 @@ def pipeline(look: Look) -> Scene:
     start = Column([input_picture(look, SMALL), opened])
     return Scene(
         Row([start, *steps], together=True),
-        f"{look.title}. Open: {selected_value(look)}. Each layer has colours of its own, up to the "
-        "99th percentile.",
+        f"{look.title}. Open: {selected_value(look)}. Red is above zero, blue below; in layers "
+        "without negative values, violet is zero and yellow is most. Each layer has its own "
+        "scale, up to the 99th percentile.",
     )
 
 
@@ -58,6 +59,8 @@ def layer_step(look: Look, name: str) -> Item:
     notes = [" × ".join(map(str, layer.shape)), f"sees {seen_size(look, name)}"]
     if layer.parameters:
         notes.append(f"{layer.parameters:,} parameters")
+    if len(layer.inputs) > 1:
+        notes.append(f"of {' and '.join(layer.inputs)}")
     if layer.shape == (look.subject.classes,):
         return class_table(look, name, notes=notes, framed=framed)
     frames = {}
@@ -67,7 +70,7 @@ def layer_step(look: Look, name: str) -> Item:
     return layer_maps(
         name,
         values,
-        zoom * values.shape[2],
+        max(SMALLEST, zoom * values.shape[2]),
         colour_limits(values, "robust"),
         title=name,
         notes=notes,
@@ -117,12 +120,14 @@ def kernels(look: Look) -> Scene:
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(name, weights, limits, channel))
     quantity = QUANTITIES[look.quantity].format(
-        weights=look.weights, other=look.other, count=len(look.subject.images[:FEW])
+        weights=look.weights, other=look.other, count=len(look.subject.images[: look.subject.few])
     )
     caption = (
         f"{name}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
         f"{limits_text(limits, look.limits)}. Output channel {channel} is chosen."
     )
+    if outs * ins > MOST_KERNELS:
+        caption += " Those of the others are too many to be drawn beside them."
     if name != look.layer:
         caption = f"{look.layer} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)
@@ -182,7 +187,7 @@ def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) ->
         limits = [limits[place] for place in outputs * ins + inputs]
     return grid(
         weights[outputs, inputs],
-        15,
+        12,
         limits,
         columns=outs,
         title=f"{name}: all {outs * ins} kernels",

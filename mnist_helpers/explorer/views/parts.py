@@ -13,9 +13,11 @@ from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.network.tracing import IMAGE
 
 ROBUST = 99  # percentile
+SAMPLE = 15_000  # values that tell it
 SMALL = 84  # side of a picture, in pixels
 LARGE = 140
 Limits = Sequence[tuple[float, float]]
+FRACTIONS = {"0%": 0.0, "100%": 1.0}  # what an axis of them names
 
 
 def value_select(layer: str, channel: int | str = INDEX) -> dict[str, object]:
@@ -37,16 +39,17 @@ def colour_limits(values: np.ndarray, how: str = "layer") -> Limits:
     Args:
         how: "each" gives every map its own scale, "robust" ends at the 99th percentile.
     """
-    groups = values[None]
+    groups = values.reshape(1, -1)
     if how == "each":
-        groups = values
-    ends = []
-    for sizes in np.abs(groups):
-        end = 0
-        if how == "robust":
-            end = np.percentile(sizes, ROBUST, method="higher")
-        ends.append(float(end or sizes.max() or 1))  # 1 where everything is zero
-    if values.min() < 0:
+        groups = values.reshape(len(values), -1)
+    if how == "robust":
+        groups = groups[:, :: groups.size // SAMPLE | 1]
+    sizes = np.abs(groups)
+    ends = sizes.max(axis=1)
+    if how == "robust":
+        ends = np.percentile(sizes, ROBUST, axis=1, method="higher") or ends
+    ends = np.where(ends, ends, 1).tolist()  # 1 where everything is zero
+    if groups.min() < 0:
         return [(-end, end) for end in ends]
     return [(0.0, end) for end in ends]
 
@@ -92,14 +95,13 @@ def picture(
 def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
     """Some of many images (N, C, H, W), in grey on the scale of all."""
     limits = [(images.min().item(), images.max().item())]
-    values = images[places].mean(dim=1).numpy()
-    return grid(values, side, limits, "ink", unit="image", **fields)
+    return grid(images[places].mean(dim=1).numpy(), side, limits, "ink", unit="image", **fields)
 
 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
-    frames = frames_of(look.seen(look.row, look.column))
-    return picture(look.pixels, side, title="image", frames=frames)
+    box = look.seen(look.row, look.column)
+    return picture(look.pixels, side, title="image", frames=frames_of(box))
 
 
 def frames_of(box: Box | None) -> dict[int, Box]:
@@ -141,7 +143,15 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
     select = value_select(layer, channel)
     values = values[channel][None]
-    return grid(values, side, limits, title=title, frames={0: box}, select=select)
+    return grid(
+        values,
+        side,
+        limits,
+        title=title,
+        frames={0: box},
+        select=select,
+        colour_bar=side == LARGE,  # which has room for it
+    )
 
 
 def vector_box(channel: int, count: int) -> Box:
@@ -161,28 +171,23 @@ def in_rows(values: np.ndarray, columns: int = 16) -> np.ndarray:
     """Values (N,) in rows of at most `columns`; what the last row lacks is nan."""
     columns = min(len(values), columns)
     missing = -len(values) % columns
-    padded = np.pad(values, (0, missing), constant_values=np.nan)
-    return padded.reshape(-1, columns)
+    return np.pad(values, (0, missing), constant_values=np.nan).reshape(-1, columns)
 
 
 def class_bars(
     look: Look,
     spec: str,
     series: Mapping[str, np.ndarray],
-    limits: tuple[float, float] = (0.0, 1.0),
+    axis: Mapping[str, float] = FRACTIONS,
     **fields: object,
 ) -> Bars:
-    """Bars for each class, their numbers written by `spec`; those over them only for one series."""
-    numbers = []
-    if len(series) == 1:
-        (values,) = series.values()
-        numbers = [number(value, spec) for value in values.tolist()]
+    """A bar for each class, with its number, written by `spec`, over it."""
+    (values,) = series.values()
     return Bars(
         ticks=look.subject.digits,
         series=series,
-        limits=limits,
-        axis={number(end, spec): end for end in limits},
-        numbers=numbers,
+        axis=axis,
+        numbers=[number(value, spec) for value in values.tolist()],
         **fields,
     )
 
@@ -190,15 +195,12 @@ def class_bars(
 def probability_bars(look: Look, **fields: object) -> Bars:
     """The probability of each class, from 0 to 1."""
     axes = ("Predicted digit", "Probability")
-    series = {"probability": look.probs}
-    return class_bars(look, ".1%", series, axes=axes, **fields)
+    return class_bars(look, ".1%", {"probability": look.probs}, axes=axes, **fields)
 
 
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
-    row = look.row
-    column = look.column
-    return row, column, row + 1, column + 1
+    return look.row, look.column, look.row + 1, look.column + 1
 
 
 def value_frames(look: Look) -> dict[int, Box]:

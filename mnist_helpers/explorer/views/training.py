@@ -105,7 +105,8 @@ def cloud(look: Look) -> Scatter:
         classes=subject.labels[: len(points)].tolist(),
         names=subject.digits,
         framed_point=framed_point,
-        side=172,
+        side=160,
         select={"image": INDEX},
         title=f"{subject.hidden} of {len(points):,} images, by PCA",
+        notes=["Across: PCA 1, up: PCA 2."],
     )

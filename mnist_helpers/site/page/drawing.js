@@ -1,10 +1,11 @@
 // What the network reads: the pad, a drawing's preparation, or the chosen image, and the answer.
 
 const INVITATION = "Draw a digit on the pad, or use the chosen image.";
+const [MEAN, STD] = LAB.scale; // of all training pixels
 const STEP = 84; // side of a step's picture, in pixels
 
-const normalised = (ink) => ink.map((value) => (value - LAB.mean) / LAB.std);
-const inkOf = (image) => image.map((value) => value * LAB.std + LAB.mean);
+const normalised = (ink) => ink.map((value) => (value - MEAN) / STD);
+const inkOf = (image) => image.map((value) => value * STD + MEAN);
 
 /** The steps of a drawing's preparation, the last of them normalised. */
 const preparedOf = keeping((ink) => {

@@ -48,22 +48,23 @@ function lookAt(selection) {
 
 /** The first of the largest values of maps, and its place, at the coordinates that are given. */
 function largestAt({ data, shape }, given) {
-  const [channels, rows, columns] = PLACES.map((name, i) =>
-    given[name] === null ? range(shape[i]) : [Math.min(given[name], shape[i] - 1)],
-  );
-  const valueAt = (channel, row, column) => data[(channel * shape[1] + row) * shape[2] + column];
-  const places = channels.flatMap((channel) =>
-    rows.flatMap((row) =>
-      columns.map((column) => ({ channel, row, column, value: valueAt(channel, row, column) })),
-    ),
-  );
+  const [, height, width] = shape;
+  const placeOf = (value, i) => ({
+    channel: Math.floor(i / (height * width)),
+    row: Math.floor(i / width) % height,
+    column: i % width,
+    value,
+  });
+  const isGiven = (place) =>
+    PLACES.every((name, i) => given[name] === null || place[name] === Math.min(given[name], shape[i] - 1));
+  const places = Array.from(data, placeOf).filter(isGiven);
   const top = largestOf(places.map(({ value }) => value));
   return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
 
 /** The image, small, and the answer, large. */
 function headerOf({ image, answer, title }) {
-  return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes: [title] }));
+  return row(picture(image, 42, { select: {}, unit: "image" }), text(answer, { size: "large", notes: [title] }));
 }
 
 /** All that the page shows: what is read, its way through the network, and one value's arithmetic. */
@@ -162,13 +163,12 @@ function goThere() {
 /** All images, small; a click on one chooses it, and the chosen one is framed. */
 function drawPicker() {
   const box = document.getElementById("images");
-  const side = matchMedia("(pointer: coarse), (max-width: 620px)").matches ? 44 : 28;
   const { image } = host.selection;
-  if (!differs(box, [side, image, IMAGES.length])) return;
+  if (!differs(box, [image, IMAGES.length])) return;
   const pixels = Float32Array.from(IMAGES.flatMap((values) => [...values]));
-  const pictures = grid(array(pixels, IMAGES.length, 28, 28), side, [[LAB.levels[0], LAB.levels.at(-1)]], {
+  const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
-    frames: [[image, null]],
+    frames: { [image]: null },
     columns: 50,
     palette: "ink",
     unit: "images",

@@ -25,44 +25,38 @@ function bytesOf(id) {
 
 /** What every layer makes of an image, by name. */
 function forward(image, weights) {
-  const outputs = {};
+  const outputs = { image };
   for (const [name, layer] of Object.entries(LAYERS)) {
-    const [before] = layer.inputs;
-    outputs[name] = before ? OPS[layer.op](outputs[before], layer, weights) : image;
+    outputs[name] = OPS[layer.op](outputs[layer.before], layer, weights);
   }
   return outputs;
 }
 
-/** A 3 × 3 convolution of maps with zeros around them. */
-function convolve(maps, { name, shape: [outs, height, width] }, weights) {
-  const kernels = weights[`${name}.weight`];
-  const biases = weights[`${name}.bias`];
-  const [, ins] = SHAPES[`${name}.weight`];
-  const area = height * width;
-  const outputs = new Float32Array(outs * area);
-  const sums = new Float64Array(area);
-  for (let out = 0; out < outs; out++) {
-    sums.fill(biases[out]);
-    for (let tap = 0; tap < ins * 9; tap++) {
-      const input = Math.floor(tap / 9);
-      const offset = [Math.floor((tap % 9) / 3) - 1, (tap % 3) - 1];
-      addShifted(sums, maps, input * area, kernels[out * ins * 9 + tap], offset, height, width);
+/** What the windows of a layer read: of each map, by place in a window, a number for each window; zeros outside. */
+function windowsOf(maps, { name, before }) {
+  const [[rows, columns]] = LAB.reads[name];
+  const [count, height, width] = LAYERS[before].shape;
+  const places = rows[0].flatMap((_, i) => columns[0].map((_, j) => [i, j]));
+  return range(count).map((map) => {
+    const read = (row, column) => (row < 0 || column < 0 ? 0 : maps[(map * height + row) * width + column]);
+    return places.map(([i, j]) => rows.flatMap((row) => columns.map((column) => read(row[i], column[j]))));
+  });
+}
+
+/** A convolution; plain loops, for a callback a product takes ten times as long. */
+function convolve(maps, layer, weights) {
+  const kernels = weights[`${layer.name}.weight`];
+  const windows = windowsOf(maps, layer).flat();
+  const outputs = new Float32Array(sizeOf(layer.shape));
+  weights[`${layer.name}.bias`].forEach((bias, out) => {
+    const sums = windows[0].map(() => bias);
+    for (const [place, numbers] of windows.entries()) {
+      const weight = kernels[out * windows.length + place];
+      for (let i = 0; i < sums.length; i++) sums[i] += weight * numbers[i];
     }
-    outputs.set(sums, out * area);
-  }
+    outputs.set(sums, out * sums.length);
+  });
   return outputs;
-}
-
-/** Adds a map, from `start` on, times a weight to sums; each reads at an offset of -1, 0 or 1. */
-function addShifted(sums, maps, start, weight, [down, right], height, width) {
-  const bottom = height - Math.max(0, down);
-  const left = Math.max(0, -right);
-  const end = width - Math.max(0, right);
-  for (let row = Math.max(0, -down); row < bottom; row++) {
-    const to = row * width;
-    const from = start + (row + down) * width + right;
-    for (let i = left; i < end; i++) sums[to + i] += weight * maps[from + i];
-  }
 }
 
 /** Zero instead of what is negative. */
@@ -70,18 +64,13 @@ function rectify(values) {
   return values.map((value) => Math.max(0, value));
 }
 
-/** The largest of every 2 × 2 values. */
-function pool(maps, { shape: [channels, height, width] }) {
-  const outputs = new Float32Array(channels * height * width);
-  for (let i = 0; i < outputs.length; i++) {
-    const from = 4 * width * Math.floor(i / width) + 2 * (i % width);
-    const below = from + 2 * width;
-    outputs[i] = Math.max(maps[from], maps[from + 1], maps[below], maps[below + 1]);
-  }
-  return outputs;
+/** The largest number of each window. */
+function pool(maps, layer) {
+  const largest = (places) => places[0].map((_, i) => Math.max(...places.map((numbers) => numbers[i])));
+  return Float32Array.from(windowsOf(maps, layer).flatMap(largest));
 }
 
-/** A linear layer; a plain loop, for a callback a product takes ten times as long. */
+/** A linear layer. */
 function connect(values, { name }, weights) {
   const matrix = weights[`${name}.weight`];
   return weights[`${name}.bias`].map((bias, out) => {
@@ -101,10 +90,10 @@ function softmax(logits) {
 }
 
 const OPS = {
+  Input: (image) => image,
   Conv2d: convolve,
   ReLU: rectify,
   MaxPool2d: pool,
-  Flatten: (values) => values,
   Linear: connect,
   Softmax: softmax,
 };

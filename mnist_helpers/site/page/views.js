@@ -21,8 +21,8 @@ const indexOfLargest = (values) => values.indexOf(largestOf(values));
 /** A number as text, with a true minus and without a negative zero; nothing for nan. */
 function number(value, digits = 3) {
   if (Number.isNaN(value)) return "";
-  const written = value.toFixed(digits);
-  return (Number(written) === 0 ? written.replace("-", "") : written).replace("-", "−");
+  const rounded = Number(value.toFixed(digits)) + 0; // -0 + 0 is 0
+  return rounded.toFixed(digits).replace("-", "−");
 }
 
 const percent = (share) => `${number(100 * share, 1)}%`;
@@ -38,7 +38,7 @@ function colourLimits({ data }) {
 function grid(values, side, limits, fields) {
   const palette = limits[0][0] < 0 ? "signed" : "unsigned";
   const zoom = side / values.shape[2];
-  return markOf("maps", { values, limits, palette, zoom, frames: [], ...fields });
+  return markOf("maps", { values, limits, palette, zoom, ...fields });
 }
 
 /** Levels of grey from the lowest to the highest. */
@@ -57,7 +57,7 @@ function inputPicture({ at, image }, side) {
   const [rows, columns] = LAYERS[at.layer].receptive_field;
   const [top, bottom] = rows[at.row];
   const [left, right] = columns[at.column];
-  return picture(image, side, { title: "image", frames: [[0, [top, left, bottom, right]]] });
+  return picture(image, side, { title: "image", frames: { 0: [top, left, bottom, right] } });
 }
 
 /** Maps of a layer; a vector as one map of all its values. */
@@ -78,14 +78,14 @@ function singleMap({ maps }, layer, channel, box, side) {
   const values = maps(layer);
   const title = `${layer} · ${channel}`;
   if (isVector(values.shape)) {
-    const frames = [[0, vectorBox(channel, values.shape[0])]];
+    const frames = { 0: vectorBox(channel, values.shape[0]) };
     return layerMaps(layer, values, side, { title, frames });
   }
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
-  const select = { layer, ...VALUE, channel };
-  return grid(map, side, colourLimits(values), { title, frames: [[0, box]], select });
+  const fields = { title, frames: { 0: box }, select: { layer, ...VALUE, channel } };
+  return grid(map, side, colourLimits(values), { ...fields, colour_bar: side === LARGE });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
@@ -129,15 +129,14 @@ function classTable({ maps }, layer, fields) {
 
 /** A bar for the probability of each digit. */
 function probabilityBars(probs, fields) {
-  return markOf("bars", {
-    ticks: DIGIT_NAMES,
+  return {
+    kind: "bars",
+    ...LAB.bars,
     series: { probability: array(probs, 10) },
-    axis: { "0.0%": 0, "100.0%": 1 },
-    axes: ["Predicted digit", "Probability"],
     numbers: Array.from(probs, percent),
     select: { layer: SOFTMAX, channel: "@index" },
     ...fields,
-  });
+  };
 }
 
 const valueBox = ({ at }) => boxAt(at.row, at.column);
@@ -152,8 +151,8 @@ function selectedValue({ at, values, value }) {
 function pipelineRow(look) {
   const { layer, channel } = look.at;
   const opened = singleMap(look, layer, channel, valueBox(look), SMALL);
-  const isStep = ({ name, op }) => name !== IMAGE && op !== "Flatten";
-  const steps = Object.values(LAYERS).filter(isStep).map((step) => layerStep(look, step));
+  const [, ...layers] = Object.values(LAYERS);
+  const steps = layers.map((layer) => layerStep(look, layer));
   return { ...row(column(inputPicture(look, SMALL), opened), ...steps), together: true };
 }
 
@@ -163,45 +162,36 @@ function layerStep(look, { name, shape, notes }) {
   const fields = { title: name, notes, framed: name === at.layer };
   if (shape[0] === DIGIT_NAMES.length) return classTable(look, name, fields);
   fields.columns = Math.ceil(shape[0] / 8);
-  const frame = isVector(shape) ? [0, vectorBox(at.channel, shape[0])] : [at.channel, valueBox(look)];
-  if (fields.framed) fields.frames = [frame];
+  const frames = isVector(shape) ? { 0: vectorBox(at.channel, shape[0]) } : { [at.channel]: valueBox(look) };
+  if (fields.framed) fields.frames = frames;
   return layerMaps(name, look.maps(name), (42 / 28) * shape[2], fields);
 }
 
 const RULES = {
   MaxPool2d: (value) => `the largest is ${value}`,
   ReLU: (value, first) => `max(0, ${first}) = ${value}`,
-  Flatten: (value) => `copied unchanged: ${value}`,
   Softmax: (value, _, { channel }) =>
     `exp of logit ${channel}, divided by the sum of all, is ${value}`,
 };
 
-/** Which layer a value reads, and of it which channels, rows and columns; -1 lies outside. */
-function placesRead({ name, op, inputs }, { channel, row, column }) {
-  let before = LAYERS[inputs[0]];
-  const [channels, height, width] = before.shape;
-  if (op === "Flatten") {
-    const line = Math.floor(channel / width);
-    return [before, [Math.floor(line / height)], [line % height], [channel % width]];
-  }
-  if (op === "Linear" || op === "Softmax") {
-    if (before.op === "Flatten") before = LAYERS[before.inputs[0]];
-    return [before, ...before.shape.map((count) => range(count))];
-  }
+/** Of the maps that a value reads, which channels, rows and columns; -1 lies outside. */
+function placesRead({ name, op, before }, { channel, row, column }) {
+  const places = LAYERS[before].shape.map((count) => range(count));
+  if (op === "Linear" || op === "Softmax") return places;
   const [[rows, columns]] = LAB.reads[name];
-  const sources = op === "Conv2d" ? range(channels) : [channel];
-  return [before, sources, rows[row], columns[column]];
+  const channels = op === "Conv2d" ? places[0] : [channel];
+  return [channels, rows[row], columns[column]];
 }
 
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
 function explained({ at, maps, weights }) {
-  const { name, shape, inputs } = LAYERS[at.layer];
-  if (!inputs.length) return { patch: [] };
-  const [before, channels, rows, columns] = placesRead(LAYERS[at.layer], at);
-  const { data, shape: [, height, width] } = maps(before.name);
+  const { name, shape, before } = LAYERS[at.layer];
+  if (name === IMAGE) return { patch: [] };
+  const [channels, rows, columns] = placesRead(LAYERS[name], at);
+  const { data, shape: [, height, width] } = maps(before);
   const read = (map, i, j) => (i < 0 || j < 0 ? 0 : data[(map * height + i) * width + j]);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
-  const place = { layer: before.name, first: channels[0], rows, columns, patch };
+  const place = { layer: before, first: channels[0], rows, columns, patch };
   const matrix = weights[`${name}.weight`];
   if (!matrix) return place;
   const area = rows.length * columns.length;
@@ -234,8 +224,8 @@ function sentence({ at, value }, { patch, sums, bias }) {
   if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sumOf(sums));
-  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)}`;
-  const isNext = ({ op: next, inputs }) => next === "ReLU" && inputs.includes(name);
+  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)} (rounded)`;
+  const isNext = (layer) => layer.op === "ReLU" && layer.before === name;
   if (!Object.values(LAYERS).some(isNext)) return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
 }
