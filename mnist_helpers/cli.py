@@ -19,8 +19,7 @@ from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
-SLOW = "analyze, notebooks, site, visualize"  # which tell on stderr how far they are
-EXTRAS = "nbconvert, nbformat, onnx, onnxruntime, onnxscript, papermill, tensorboard"  # modules
+SLOW = ("analyze", "notebooks", "site", "visualize")  # which tell on stderr how far they are
 
 
 def parse(args: Sequence[str]) -> object:
@@ -64,10 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         pass  # who reads the output has enough
     except ModuleNotFoundError as error:
-        remedy = "install mnist-helpers again, with all that it depends on"
-        if error.name in EXTRAS:
-            remedy = "pip install 'mnist-helpers[all]'"
-        fail(f"{error.name} is not installed; {remedy}.")
+        fail(f"{error.name} is not installed; pip install 'mnist-helpers[all]'.")
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, most of all

@@ -1,6 +1,5 @@
 """The notebooks run unattended: executed through papermill, checked, and normalised."""
 
-import contextlib
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
-from mnist_helpers.files import require_writable, unfinished, write_files
+from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.progress import bar_options
 
 ORDER = (
@@ -81,8 +80,7 @@ def parse_value(name: str, text: str, kind: str) -> object:
 def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> NotebookRun:
     """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
-    What was executed is in `target` also when a cell fails, but no notebook is cut short there. How
-    far it is goes to stderr.
+    What was executed is in `target` also when a cell fails. How far it is goes to stderr.
 
     Raises:
         InputError: `target` can't be written.
@@ -90,15 +88,15 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
     require_writable(target, "output_dir")
     known = papermill.inspect_notebook(source)
     started = time.perf_counter()
-    beside = unfinished(target, target.suffix)  # papermill writes cell by cell
     error = ""
     try:
         papermill.execute_notebook(
             source,
-            beside,
+            target,
             {name: value for name, value in parameters.items() if name in known},
             kernel_name="python3",
-            cwd=source.parent,
+            # papermill's own cwd moves the whole process, with other notebooks in it
+            resources={"metadata": {"path": str(source.parent)}},
             execution_timeout=timeout,
             start_timeout=120,
             progress_bar=bar_options(f"{source.stem}, cells"),
@@ -107,11 +105,6 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
         )
     except (PapermillException, RuntimeError, OSError, ValueError) as failure:
         error = str(failure).strip().splitlines()[-1]
-    finally:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: cut short, and no notebook
-            nbformat.read(beside, as_version=4)
-            beside.replace(target)
-        beside.unlink(missing_ok=True)
     return NotebookRun(source.stem, time.perf_counter() - started, error)
 
 

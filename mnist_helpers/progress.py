@@ -6,10 +6,13 @@ import sys
 class Lines:
     """A file for tqdm, in which the states of a bar are lines without control characters."""
 
+    latest = ""
+
     def write(self, text: str) -> None:
-        """Writes what is more than a move of the cursor."""
+        """Writes what is more than a move of the cursor, and no state twice."""
         line = text.strip()
-        if line:
+        if line not in ("", self.latest):
+            self.latest = line
             print(line, file=sys.stderr)
 
 

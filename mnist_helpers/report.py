@@ -1,22 +1,20 @@
-"""A checkpoint's analysis in numbers, under stable names, and its resistance in pictures."""
+"""A checkpoint's analysis in numbers, under stable names."""
 
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_helpers import plots
 from mnist_helpers.analysis import calibration, comparison, mistakes
-from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
+from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.config import InputError
 from mnist_helpers.data import Splits, load_idx_part, load_splits
+from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
-from mnist_helpers.network.tracing import Network
 
 log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
@@ -71,11 +69,11 @@ def metrics(
         "calibrated_loss": calibrated_loss,
         "calibrated_calibration_error": calibrated_error,
         "risk_at_coverage": dict(zip(map(str, COVERAGE), risk, strict=True)),
-        "class_names": list(class_names),
-        "classes": {name: scores.tolist() for name, scores in class_report(test).items()},
-        "confusion_matrix": confusion_matrix(test).tolist(),
-        "top_losses": mistakes.top_losses(test, 24).tolist(),
-        "label_suspects": mistakes.label_suspects(calibrated).tolist(),
+        "class_names": class_names,
+        "classes": class_report(test),
+        "confusion_matrix": confusion_matrix(test),
+        "top_losses": mistakes.top_losses(test, 24),
+        "label_suspects": mistakes.label_suspects(calibrated),
         "resistance": resistance_figures(correct_by_disturbance),
     }
 
@@ -91,23 +89,7 @@ def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str,
     return figures
 
 
-def plot_withstood(network: Network, image: Tensor, correct_by_disturbance: Withstood) -> Figure:
-    """Draws accuracy by the amount of each disturbance, with an image (1, C, H, W) so disturbed.
-
-    Args:
-        correct_by_disturbance: what `resistance` yields, by name.
-    """
-    fig = plots.make_figure(9, 8)
-    panels = fig.subfigures(3, 3).ravel()
-    for panel, (name, correct_by_amount) in zip(
-        panels, correct_by_disturbance.items(), strict=True
-    ):
-        kind = DISTURBANCES[name]
-        plots.plot_resistance(
-            f"{name} ({kind.unit})",
-            kind.amounts,
-            [correct.float().mean() for correct in correct_by_amount],
-            torch.cat([disturb(network, image, name, amount) for amount in kind.amounts]),
-            panel,
-        )
-    return fig
+def save_metrics(path: str, *measured: object) -> None:
+    """Writes what `metrics` gives for `measured` as JSON; what is not a number is null."""
+    figures = msgspec.json.encode(metrics(*measured), enc_hook=lambda array: array.tolist())
+    write_files({Path(path): msgspec.json.format(figures)})

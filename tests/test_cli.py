@@ -23,6 +23,7 @@ from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.notebooks import parse_value
+from mnist_helpers.progress import Lines
 
 
 def run(capsys, *args) -> tuple[int, str, str]:
@@ -177,6 +178,21 @@ def test_visualize_writes_some_views_and_ranks_where_asked(
     assert "Ablated: conv1 3, conv2 7." in out
     assert bool(ranked) == bool(rank)
     assert parse(["visualize", "--view", "answer"]) == parse(["visualize", "--views", "answer"])
+
+
+def test_visualize_refuses_a_view_before_it_draws_another(capsys, small_data_dir, tmp_path):
+    options = ("--data-dir", small_data_dir, "--out", tmp_path / "views")
+    code, out, err = run(capsys, "visualize", "--views", "answer", "bogus", *options)
+    assert (code, out) == (2, "")
+    assert "view is 'bogus', but must be one of: pipeline," in err
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_no_state_of_progress_is_a_line_twice(capsys):
+    lines = Lines()
+    for text in ("\r", "views: 1 of 2", "\rviews: 2 of 2", "\rviews: 2 of 2", "\n"):
+        lines.write(text)
+    assert capsys.readouterr().err == "views: 1 of 2\nviews: 2 of 2\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pty")

@@ -540,8 +540,8 @@ class TestControls:
         assert (play.value, play.max) == (position.value, position.max)
         assert play.value == play.max > 0
 
-    def test_another_image_is_not_pointed_at_and_another_disturbance_begins_at_nothing(
-        self, explorer
+    def test_another_image_is_not_pointed_at_and_another_disturbance_shows_at_once(
+        self, explorer, subject
     ):
         send(explorer, view="neighbours", pointed=5)
         assert explorer.selection.pointed == 5
@@ -555,7 +555,13 @@ class TestControls:
         assert (amount.value, amount.label, amount.index) == (0.4, "0.4", 4)
         send(explorer, disturbance="scale")
         assert explorer.selection.amount is None
-        assert amount.value == 1  # a scale of 1 changes nothing
+        assert amount.value == 1.3  # 1 would change nothing
+        place = ("channel", "row", "column")
+        before, after = (
+            [getattr(subject.look(Selection(image=3, disturbance=name)), axis) for axis in place]
+            for name in ("none", "scale")
+        )
+        assert after == before  # the same value is looked at
         send(explorer, amount=1.6)
         places = []
         count = "_options_labels"

@@ -1,6 +1,7 @@
 """The saved notebooks as files, and the runner; nbval checks that the outputs come out again."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ COMPARED = {
     "training_replay": 9,
     "load_model": 10,
     "conv_visualization": 18,
-    "analysis": 18,
+    "analysis": 19,
 }
 
 
@@ -136,6 +137,18 @@ def make_notebook(path: Path, *sources: str) -> Path:
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
+
+
+def test_a_notebook_runs_in_its_folder_and_moves_no_other(tmp_path, monkeypatch):
+    """Two run at once in threads of one process, whose folder is that of all."""
+    notebook = make_notebook(tmp_path / "where.ipynb", "import os\nprint(os.getcwd())")
+    moves = []
+    monkeypatch.setattr(os, "chdir", moves.append)
+    target = tmp_path / "executed" / "where.ipynb"
+    assert execute(notebook, target, {}, 60).error == ""
+    (output,) = nbformat.read(target, as_version=4).cells[0].outputs
+    assert output.text == f"{tmp_path}\n"
+    assert set(moves) <= {os.getcwd()}  # papermill goes to where it is
 
 
 def test_a_complaint_in_a_notebook_is_one_sentence(tmp_path):

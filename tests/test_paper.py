@@ -27,7 +27,7 @@ from mnist_helpers.explorer.scene import (
 )
 from mnist_helpers.explorer.stills import Still
 
-ORANGE, BLUE = to_rgba("#D55E00"), to_rgba("#0072B2")
+ORANGE, BLUE, GREY = map(to_rgba, ("#D55E00", "#0072B2", "#999999"))
 VALUES = np.array([[[-2.0, 0.0, 1.0], [2.0, np.nan, -1.0]], [[0.5, 1.5, -0.5], [0.0, 0.0, 3.0]]])
 
 
@@ -217,19 +217,21 @@ class TestBars:
     def test_series_and_emphasis_have_their_colours(self):
         series = {"first": np.ones(3), "second": np.ones(3) / 2}
         bars, heights = self.heights(self.bars(series=series))
-        assert [bar.get_facecolor() for bar in bars] == [BLUE] * 3 + [ORANGE] * 3
+        assert [bar.get_facecolor() for bar in bars] == [BLUE] * 3 + [GREY] * 3
         assert heights.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
         for left, right in zip(bars[:3], bars[3:], strict=True):
             assert left.get_x() + left.get_width() == pytest.approx(right.get_x())
         legend = bar_chart(self.bars(series=series)).get_legend()
         assert [text.get_text() for text in legend.texts] == ["first", "second"]
-        assert [handle.get_facecolor() for handle in legend.legend_handles] == [BLUE, ORANGE]
+        assert [handle.get_facecolor() for handle in legend.legend_handles] == [BLUE, GREY]
         emphasised = bar_chart(self.bars(emphasis=[1]))
         assert [bar.get_facecolor() for bar in emphasised.patches] == [BLUE, ORANGE, BLUE]
         weights = [text.get_weight() for text in emphasised.get_xticklabels()]
         assert weights == ["normal", "bold", "normal"]
         emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))
-        assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [ORANGE] * 3  # its own
+        assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [GREY] * 3  # its own
+        ablated = bar_chart(self.bars(emphasis=[1], select={"ablate": ["a", "b", "c"]}))
+        assert [bar.get_facecolor() for bar in ablated.patches] == [BLUE, GREY, BLUE]
 
     @pytest.mark.parametrize("tick", ["a", "Ankle boot", "$\\frac{1}{0}$"])
     def test_no_text_lies_over_another_or_out_of_the_chart(self, tick):
@@ -288,7 +290,7 @@ class TestLines:
     def test_they_are_told_apart_by_colour_and_form(self):
         ax = bar_chart(self.lines())
         first, second, _ = ax.lines
-        assert [to_rgba(line.get_color()) for line in (first, second)] == [BLUE, ORANGE]
+        assert [to_rgba(line.get_color()) for line in (first, second)] == [BLUE, GREY]
         assert first.get_linestyle() != second.get_linestyle()
         assert first.get_marker() != second.get_marker()
         assert [text.get_text() for text in ax.get_legend().texts] == ["first", "second"]
@@ -308,7 +310,7 @@ class TestLines:
     def test_on_paper_they_are_the_chart(self):
         (picture,) = drawn(self.lines(), OffsetImage)
         pixels = np.asarray(picture.get_data()) / 255
-        for colour in (BLUE, ORANGE):
+        for colour in (BLUE, GREY):
             assert np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() > 100
 
 

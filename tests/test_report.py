@@ -1,6 +1,5 @@
 """The report: its numbers against numpy, its page from the notebook, in Chromium, too."""
 
-import hashlib
 import json
 import re
 
@@ -18,17 +17,19 @@ from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
 from mnist_helpers.commands import analyze
 from mnist_helpers.data import BACKGROUND, make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.report import metrics
+from mnist_helpers.report import load_parts, save_metrics
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "$7", "<b>8</b>", "</script>nine"]
 PARAMETERS = """checkpoint: str = None
 device: str = "auto"
 data_dir: str = None
-class_names: str = None"""
+class_names: str = None
+metrics_file: str = None"""
 NOTEBOOK = [  # in the place of the analysis, for it is quick
     "print(f'of {checkpoint}, on {device}, with {data_dir}')",
     "for name in class_names.split(','): print(name)",
-    "%matplotlib inline\nfrom mnist_helpers.plots import plot_risk\nplot_risk([1], [0]).figure",
+    "%matplotlib inline\nfrom mnist_helpers import plots\nplots.plot_curves({'a': ([1], [0])})",
+    "_ = open(metrics_file, 'w').write('[300]')",
 ]
 
 
@@ -40,9 +41,11 @@ def answers(splits):
 
 
 @pytest.fixture(scope="module")
-def numbers(answers):
+def numbers(answers, tmp_path_factory):
     correct = torch.tensor([True, True, False, True])
-    return metrics(*answers, {"shift": [correct, ~correct]}, NAMES)
+    path = tmp_path_factory.mktemp("numbers") / "metrics.json"
+    save_metrics(path, *answers, {"shift": [correct, ~correct]}, NAMES)
+    return json.loads(path.read_text("utf-8"))
 
 
 def test_the_numbers(numbers, answers):
@@ -79,7 +82,7 @@ def test_the_names_of_the_numbers_are_documented(numbers):
 
 @pytest.fixture
 def instead(tmp_path, monkeypatch):
-    """Puts a notebook of a few cells in the place of the analysis; nothing is measured."""
+    """Puts a notebook of a few cells in the place of the analysis."""
 
     def put(*sources):
         parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
@@ -88,7 +91,6 @@ def instead(tmp_path, monkeypatch):
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, tmp_path / "analysis.ipynb")
         monkeypatch.setattr(notebooks, "NOTEBOOKS_DIR", tmp_path)
-        monkeypatch.setattr(analyze, "measured", lambda options: {"images": 300})
 
     return put
 
@@ -106,10 +108,9 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
         f"analysis, cells: {count} of {count}",
     )
     assert sentences(err) == ""
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "metrics.json", "report.html",
-    ]  # fmt: skip
-    assert json.loads((tmp_path / "new" / "metrics.json").read_text("utf-8")) == {"images": 300}
+    written = ["analysis.ipynb", "metrics.json", "report.html"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == written
+    assert (tmp_path / "new" / "metrics.json").read_text("utf-8") == "[300]"
     text = (tmp_path / "new" / "report.html").read_text("utf-8")
     assert f"of {CHECKPOINT_PATH}, on cpu, with {tmp_path}/&lt;data&gt;" in text
     assert "zero\none\n" in text
@@ -120,35 +121,31 @@ def test_the_page_is_the_executed_notebook(instead, tmp_path, capsys, monkeypatc
 
 
 def test_of_the_own_data_set_the_notebook_is_told_nothing(instead, tmp_path, capsys):
-    instead(NOTEBOOK[0])
+    instead(NOTEBOOK[0], NOTEBOOK[-1])
     assert run(capsys, "analyze", "--out", tmp_path)[0] == 0
     assert "on auto, with None" in (tmp_path / "report.html").read_text("utf-8")
 
 
-def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(instead, tmp_path, capsys):
-    instead("1 // 0")
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("1 // 0", "the notebook analysis failed: ZeroDivisionError: "),
+        (
+            "from mnist_helpers import checked_names; checked_names('a,b', 10)",
+            "the notebook analysis failed: class_names has 2 names",
+        ),
+    ],
+)
+def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(
+    instead, tmp_path, capsys, cell, told
+):
+    instead(cell)
     (tmp_path / "report.html").write_text("old")
     code, out, err = run(capsys, "analyze", "--out", tmp_path)
     assert (code, out, sentences(err).count("\n")) == (2, "", 1)
-    assert "the notebook analysis failed (ZeroDivisionError: " in err
+    assert told in sentences(err)
     assert (tmp_path / "report.html").read_text() == "old"
     assert not (tmp_path / "metrics.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "complaint"),
-    [
-        ("--checkpoint", "none.pth", "none.pth does not exist; "),
-        ("--class-names", "a,b", "class_names has 2 names"),
-    ],
-)
-def test_what_can_not_be_is_said_before_the_notebook(
-    option, value, complaint, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.delattr(analyze, "executed")
-    code, out, err = run(capsys, "analyze", "--out", tmp_path, option, value)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert complaint in err
 
 
 def rows(images):
@@ -170,41 +167,22 @@ def test_validation_is_what_the_run_was_not_trained_on(splits, tmp_path, capsys,
     own = ["--epochs", 1, "--val-size", 3000, "--seed", 4, "--model-save-path", path]
     places = ["--data-dir", tmp_path, "--runs-dir", tmp_path / "runs", "--device", "cpu"]
     assert run(capsys, "train", *own, *places)[0] == 0
-    asked = []
-
-    def ask(model, dataset):
-        asked.append(dataset.tensors[0])
-        return evaluate(model, dataset)
-
-    monkeypatch.setattr(analyze, "evaluate", ask)
-    monkeypatch.setattr(analyze, "SOME", 20)
-    found = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=tmp_path))
-    assert found["temperature"] > 0
-    test, val = asked
-    assert (len(test), len(val), len(trained[0])) == (300, 3000, 2400)
+    _, card = load_checkpoint(path)
+    val = load_parts(tmp_path, card).val.tensors[0]
+    assert (len(val), len(trained[0])) == (3000, 2400)
     assert not rows(val) & rows(trained[0])
     write_data_set(tmp_path, splits, 5300)  # other images, which the run may have been trained on
-    other = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=tmp_path))
-    assert other["temperature"] is None
+    assert load_parts(tmp_path, card).val is None
 
 
-@pytest.mark.parametrize("card", [None, {"config": {"seed": 0}}, {"config": {"val_size": 100}}])
-def test_without_a_split_nothing_is_fitted(card, small_data_dir, tmp_path, caplog, monkeypatch):
-    path = tmp_path / "m.pth"
-    path.write_bytes(CHECKPOINT_PATH.read_bytes())
-    if card:
-        card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        path.with_suffix(".json").write_text(json.dumps(card))
-    monkeypatch.setattr(analyze, "SOME", 20)
-    found = analyze.measured(analyze.Analyze(checkpoint=path, data_dir=small_data_dir))
-    fitted = ("temperature", "calibrated_loss", "calibrated_calibration_error")
-    assert [found[name] for name in fitted] == [None] * 3
-    assert found["accuracy"] == 1
+@pytest.mark.parametrize("card", [{}, {"config": {"seed": 0}}, {"config": {"val_size": 100}}])
+def test_without_a_split_nothing_is_fitted(card, small_data_dir, caplog):
+    assert load_parts(small_data_dir, card).val is None
     sentence = "no card tells which images were not trained on: no temperature is fitted"
-    assert caplog.messages.count(sentence) == 1
+    assert caplog.messages == [sentence]
 
 
-def test_a_thousand_images_of_two_digits(splits, tmp_path, monkeypatch, caplog):
+def test_a_thousand_images_of_two_digits(splits, tmp_path, caplog):
     """Of ones own: fewer than the published run has held out, and most digits do not occur."""
     for part, stem in ((splits.train, "train"), (splits.test, "t10k")):
         images, labels = part.tensors
@@ -212,15 +190,15 @@ def test_a_thousand_images_of_two_digits(splits, tmp_path, monkeypatch, caplog):
         pixels = (images[chosen, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
         write_idx(tmp_path / f"{stem}-images-idx3-ubyte.gz", pixels)
         write_idx(tmp_path / f"{stem}-labels-idx1-ubyte.gz", labels[chosen].numpy())
-    monkeypatch.setattr(analyze, "SOME", 20)
-    monkeypatch.setattr(analyze, "executed", lambda notebook, options: None)
-    monkeypatch.setattr(analyze, "report_page", lambda title, page: "")
-    analyze.run(analyze.Analyze(data_dir=tmp_path, out=tmp_path))
+    model, card = load_checkpoint()
+    parts = load_parts(tmp_path, card)
+    save_metrics(tmp_path / "metrics.json", evaluate(model, parts.test), parts.val, {}, NAMES)
     found = json.loads((tmp_path / "metrics.json").read_text("utf-8"), parse_constant=float)
+    fitted = ("temperature", "calibrated_loss", "calibrated_calibration_error")
+    assert [found[name] for name in fitted] == [None] * 3
     for name, scores in found["classes"].items():
         assert [scores[n] for n in range(10) if n not in (3, 7)] == [None] * 8, name
         assert min(scores[3], scores[7]) > 0.9
-    assert found["temperature"] is None
     assert "no temperature is fitted" in caplog.text
 
 

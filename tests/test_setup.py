@@ -76,17 +76,6 @@ def test_a_command_that_lacks_an_extra_says_so(args, module, tmp_path, capsys, m
     assert not (tmp_path / "runs").exists()  # told before the work begins
 
 
-def test_a_missing_module_of_no_extra_has_another_remedy(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "mnist_helpers.commands.site", raising=False)
-    monkeypatch.setitem(sys.modules, "mnist_helpers.commands.site", None)
-    with pytest.raises(SystemExit, match="2"):
-        main(["site"])
-    assert capsys.readouterr().err == (
-        "mnist-helpers: mnist_helpers.commands.site is not installed; "
-        "install mnist-helpers again, with all that it depends on.\n"
-    )
-
-
 def test_requirements_name_no_registry():
     text = (PROJECT_DIR / "requirements.txt").read_text()
     assert "://" not in text

@@ -37,8 +37,6 @@ def run(options: Notebooks) -> None:
         try:
             failed = [result.name for result in pool.map(execute, paths) if result.error]
         except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
-            for unfinished in options.output_dir.glob(f".*.{os.getpid()}.part.ipynb"):
-                unfinished.unlink(missing_ok=True)
             print("mnist-helpers: interrupted", file=sys.stderr)
             os._exit(130)
     if failed:

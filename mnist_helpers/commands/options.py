@@ -151,7 +151,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Download:
-    """Get MNIST's four files, checked by their md5 sums; what is there and whole stays.
+    """Get MNIST's four files, checked by their md5 sums, and unpack them; what is whole stays.
 
     Example: mnist-helpers download --data-dir MNIST-Data
     """

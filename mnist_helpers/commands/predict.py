@@ -2,7 +2,6 @@
 
 import glob
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -52,15 +51,12 @@ def run(options: Predict) -> None:
 def expanded(paths: tuple[Path, ...]) -> list[Path]:
     """The pictures of folders, and the files that a pattern names, in the place of each."""
     files = []
+    kinds = Image.registered_extensions()
     for path in map(Path.expanduser, paths):
-        names = [str(path)]
-        if os.path.isdir(path):
-            kinds = Image.registered_extensions()
+        pictures = sorted(map(Path, glob.glob(str(path))))  # none of a name with brackets
+        if path.is_dir():
             pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in kinds]
-            names = pictures or names  # a folder of none is named in its turn
-        elif not os.path.lexists(path):  # or it is a name with brackets
-            names = sorted(glob.glob(str(path))) or names
-        files += map(Path, names)
+        files += pictures or [path]  # a folder of none is named in its turn
     return files
 
 

@@ -69,23 +69,23 @@ def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board / folder.name, trainer.model, record)
 
+    parts = {"validation": splits.val}
     try:
         with progress_bar(trainer) as bar:
             trainer.run(save_epoch, lambda loss: bar.update())
-    except InputError:
+        if not trainer.interrupted:
+            parts["test"] = splits.test
+    finally:
         if trainer.best_weights:
-            save_best(trainer, folder, validation=splits.val)
-        raise
+            save_best(trainer, folder, parts)
     if trainer.interrupted:
-        save_best(trainer, folder, validation=splits.val)
         log.info(
             "interrupted; go on with: mnist-helpers train --resume %s", shlex.quote(str(folder))
         )
         sys.exit(130)  # what the shell expects of an interrupted command
-    save_best(trainer, folder, validation=splits.val, test=splits.test)
 
 
-def save_best(trainer: Trainer, folder: Path, **parts: TensorDataset) -> None:
+def save_best(trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]) -> None:
     """Saves the weights of the best epoch, with a card that says how they answer these parts."""
     inside = folder / "model.pth"
     path = trainer.config.model_save_path or inside

@@ -11,7 +11,8 @@ from mnist_helpers.commands.options import Visualize
 from mnist_helpers.config import Config
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject, still
-from mnist_helpers.explorer.views import views_of
+from mnist_helpers.explorer.look import require
+from mnist_helpers.explorer.views import VIEW_NAMES, views_of
 from mnist_helpers.files import require_writable
 from mnist_helpers.model import make_model
 from mnist_helpers.progress import bar_options
@@ -28,6 +29,7 @@ def run(options: Visualize) -> None:
         replace(options.selection, view=view) for view in options.views or views_of(subject)
     ]
     for selection in selections:
+        require({"view": selection.view}, VIEW_NAMES)
         subject.check(selection)
         require_writable(options.out / f"{selection.view}.png", "out")
     with logging_redirect_tqdm():

@@ -120,8 +120,8 @@ class Controls(VBox):
         on = Button(icon="chevron-right")
         on.on_click(lambda _: self.step(1))
         images = [self.fields["image"], back, on, self.fields["position"], self.fields["play"]]
-        moments = [self.fields["moment"], self.fields["play_moments"]]
-        self.shown = dict(self.fields, image=HBox(images), moment=HBox(moments))
+        self.shown = dict(self.fields, image=HBox(images))
+        self.shown["moment"] = HBox([self.fields["moment"], self.fields["play_moments"]])
 
     def step(self, offset: int) -> None:
         """Goes to an image before or after this one."""
@@ -147,8 +147,8 @@ class Controls(VBox):
         if len(look.subject.networks) == 1:
             names -= {"weights", "compare"}
         for box, group in zip(self.children, GROUPS, strict=True):
-            controls = [self.shown[name] for name in group if name in names]
-            set_changed(box, {"children": tuple(controls)})
+            children = tuple(self.shown[name] for name in group if name in names)
+            set_changed(box, {"children": children})
 
 
 def set_changed(widget: Widget, traits: Traits) -> None:
@@ -198,11 +198,11 @@ def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
     """The same of the moments of a run, and of the runs, each at the nearest moment."""
     moments = list(subject.moments[subject.run_of(weights)])
     epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
-    near = [subject.nearest(run, weights) for run in subject.runs]
+    runs = tuple((run, subject.nearest(run, weights)) for run in subject.runs)
     return {
         "moment": step_traits(epochs, moments, weights),
         "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
-        "run": {"options": tuple(zip(subject.runs, near, strict=True)), "value": weights},
+        "run": {"options": runs, "value": weights},
     }
 
 

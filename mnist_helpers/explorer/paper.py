@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPacker
@@ -30,6 +31,7 @@ from mnist_helpers.explorer.scene import (
 )  # fmt: skip
 from mnist_helpers.plots import (
     COLOURS,
+    GREY,
     INK,
     ORANGE,
     SIGNED,
@@ -61,11 +63,6 @@ def column(boxes: list[OffsetBox], gap: float, **style: object) -> OffsetBox:
     return VPacker(children=boxes, sep=gap, **style)
 
 
-def row(boxes: list[OffsetBox], gap: float, **style: object) -> OffsetBox:
-    """Boxes side by side."""
-    return HPacker(children=boxes, sep=gap, **style)
-
-
 def item_box(item: Item, fig: Figure) -> OffsetBox:
     """What is drawn of an item, at its natural size."""
     if isinstance(item, Row):
@@ -92,7 +89,7 @@ def wrapped(boxes: list[OffsetBox], fig: Figure) -> OffsetBox:
             lines.append([])
             width = own_width
         lines[-1].append(box)
-    return column([row(line, 10, align="top") for line in lines], 14)
+    return column([HPacker(children=line, sep=10, align="top") for line in lines], 14)
 
 
 @singledispatch
@@ -112,10 +109,13 @@ def maps_box(mark: Maps) -> OffsetBox:
     for place, head in enumerate(over):
         tiles[place] = column([words(head, 6), tiles[place]], 1, align="center")
     starts = range(0, len(tiles), mark.columns)
-    lines = [row(tiles[start : start + mark.columns], 2, align="bottom") for start in starts]
+    lines = [
+        HPacker(children=tiles[start : start + mark.columns], sep=2, align="bottom")
+        for start in starts
+    ]
     for place, head in enumerate(beside):
         text = words(head.rjust(3), 6, family="monospace")
-        lines[place] = row([text, lines[place]], 2, align="bottom")
+        lines[place] = HPacker(children=[text, lines[place]], sep=2, align="bottom")
     grid = column(lines, 2)
     if any(mark.axes):
         across, down = mark.axes
@@ -123,7 +123,7 @@ def maps_box(mark: Maps) -> OffsetBox:
     boxes = [grid]
     if mark.colour_bar:
         boxes.append(colour_bar(mark))
-    return row(boxes, 6, align="top")
+    return HPacker(children=boxes, sep=6, align="top")
 
 
 def tile(mark: Maps, index: int) -> OffsetImage:
@@ -138,12 +138,9 @@ def tile(mark: Maps, index: int) -> OffsetImage:
 
 def coloured(mark: Maps, index: int) -> np.ndarray:
     """The colours of one map, (H, W, 4) in [0, 1]; nan is transparent."""
-    values = mark.values[index]
-    if values.ndim == 3:
-        return np.dstack([values, np.ones(values.shape[:2])])
-    scale = Normalize(*mark.limits[min(index, len(mark.limits) - 1)])
-    palette = matplotlib.colormaps[PALETTES[mark.palette]]
-    return palette(scale(np.ma.masked_invalid(values)))
+    low, high = mark.limits[min(index, len(mark.limits) - 1)]
+    scale = ScalarMappable(Normalize(low, high), PALETTES[mark.palette])
+    return scale.to_rgba(np.ma.masked_invalid(mark.values[index]))
 
 
 def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
@@ -171,7 +168,7 @@ def table_box(mark: Table) -> OffsetBox:
     rows = []
     if mark.columns:
         heads = [words(name.rjust(width), 8, family="monospace") for name in mark.columns]
-        rows.append(row(heads, 6))
+        rows.append(HPacker(children=heads, sep=6))
     colours = tints(mark)
     for row_index, texts in enumerate(mark.texts):
         cells = []
@@ -182,7 +179,7 @@ def table_box(mark: Table) -> OffsetBox:
             if mark.framed_cell == row_index * len(texts) + column_index:
                 ground["edgecolor"] = ORANGE
             cells.append(words(text.rjust(width), 8, family="monospace", bbox=ground))
-        rows.append(row(cells, 6))
+        rows.append(HPacker(children=cells, sep=6))
     return column(rows, 6, align="right")
 
 
@@ -192,8 +189,8 @@ def tints(mark: Table) -> np.ndarray:
     if shades is None:
         shades = mark.values
     end = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
-    colours = coloured(Maps(values=shades[None], limits=[(-end, end)], palette="signed"), 0)
-    return colours * (1, 1, 1, 0.35)
+    scale = ScalarMappable(Normalize(-end, end), SIGNED)
+    return scale.to_rgba(np.ma.masked_invalid(shades), alpha=0.35)
 
 
 def chart_box(fig: Figure) -> OffsetImage:
@@ -217,10 +214,10 @@ def bar_chart(mark: Bars) -> Axes:
     # 50 pixels stand beside the bars, a letter takes 6
     width = np.clip(50 + 6 * letters * len(mark.ticks), 430, 2**15)
     ax = make_figure(width / DPI, CHART / DPI).subplots()
-    draw_series = draw_bars
     if isinstance(mark, Lines):
-        draw_series = draw_lines
-    draw_series(mark, ax)
+        draw_lines(mark, ax)
+    else:
+        draw_bars(mark, ax)
     ax.set_xticks(range(len(mark.ticks)), mark.ticks, parse_math=False)
     for place in mark.emphasis:
         ax.get_xticklabels()[place].set_weight("bold")
@@ -241,8 +238,11 @@ def draw_bars(mark: Bars, ax: Axes) -> None:
     first, *others = series.bar_containers
     if not others:
         first.set_label("")  # one needs no legend
+        colour = ORANGE
+        if "ablate" in mark.select:  # beside them "ablated" is a series
+            colour = GREY
         for place in mark.emphasis:
-            first[place].set_facecolor(ORANGE)
+            first[place].set_facecolor(colour)
 
 
 def draw_lines(mark: Lines, ax: Axes) -> None:
@@ -277,7 +277,10 @@ def scatter_box(mark: Scatter) -> OffsetBox:
     if mark.framed_point is not None:
         point = mark.points[mark.framed_point]
         ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
-    return row([chart_box(fig), column(legend, 3)], 2, align="top")
+    boxes = [chart_box(fig)]
+    if legend:
+        boxes.append(column(legend, 3))
+    return HPacker(children=boxes, sep=6, align="top")
 
 
 @mark_box.register

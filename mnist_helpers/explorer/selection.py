@@ -34,8 +34,8 @@ class Selection(ImageFilter):
     """Where one looks: a view, an image, a value of what a network makes of it, a class.
 
     What is None is filled in later. `Subject.look` takes the first weights, the first convolution,
-    the channel, row and column of the largest value, and the amount that changes nothing; the input
-    channel is that of the largest partial sum; the rest is left to the view.
+    the channel, row and column of the largest value, and an amount that shows; the input channel is
+    that of the largest partial sum; the rest is left to the view.
 
     Raises:
         InputError: `ablated` is no list of pairs, `kernel` not nine numbers, or `drawing` no ink.

@@ -305,13 +305,14 @@ class Subject:
 
     def look(self, at: Selection) -> Look:
         """The subject at a selection, with what that leaves open filled in."""
-        fields = dict(vars(at), subject=self)
-        fields["weights"] = at.weights or self.own
+        fields = dict(vars(at), subject=self, weights=at.weights or self.own)
         fields["layer"] = at.layer or self.network.convolutions[0]
         if at.amount is None:
-            fields["amount"] = DISTURBANCES[at.disturbance].nothing
+            amounts = DISTURBANCES[at.disturbance].amounts
+            fields["amount"] = amounts[2 * len(amounts) // 3]  # such as 30 degrees
         look = Look(**fields)
-        channel, row, column = largest(look.values, (at.channel, at.row, at.column))
+        undisturbed = replace(look, disturbance="none", amount=0.0)  # no place moves by it
+        channel, row, column = largest(undisturbed.values, (at.channel, at.row, at.column))
         return replace(look, channel=channel, row=row, column=column)
 
     def check(self, at: Selection) -> None:

@@ -56,10 +56,11 @@ def write_site(subject: Subject, out: Path) -> None:
         subject: a `SimpleCNN` and the images that the lab shows.
         out: the folder, which exists.
     """
+    paths = notebook_paths(())  # without the collection there is nothing to build
     files = {"lab.html": lab_page(subject).encode()}
-    for path in (*notebook_paths(()), *DOCS.glob("*.png")):
+    for path in (*paths, *DOCS.glob("*.png")):
         files[path.name] = path.read_bytes()
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in notebook_paths(())}
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
     ways = notebooks["00_start_here"].cells[0].source.partition("\n")[2].partition("Terms are")[0]
     notebooks["index"] = document((PAGES / "page" / "start.html").read_text("utf-8") + ways)
     for path in DOCS.glob("*.md"):

@@ -143,11 +143,11 @@ function attend(el, host, sender) {
     }
   };
   const observer = new MutationObserver(name);
-  const options = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
   const outside = (event) => {
     const { key, target, type, buttons } = event;
     if (el.contains(target) || !el.firstChild) return;
     if (type === "pointermove" && !buttons) return; // nothing is dragged
+    if (type === "click" && target.type === "number") target.select(); // what is typed takes its place
     if (key === "End" && target.role === "slider") {
       const { noUiSlider } = target.closest(".slider"); // it would go to the end that it had at the start
       noUiSlider.set(noUiSlider.options.range.max);
@@ -159,7 +159,11 @@ function attend(el, host, sender) {
     sender.nudge();
   };
   for (const child of box.children) {
-    if (!child.contains(el)) observer.observe(child, options);
+    if (!child.contains(el)) observer.observe(child, {
+      childList: true,
+      subtree: true,
+      attributeFilter: ["class", "aria-valuetext"],
+    });
   }
   name();
   for (const event of ["input", "change", "click", "keydown", "pointermove"]) {

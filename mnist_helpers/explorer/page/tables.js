@@ -35,13 +35,12 @@ function drawTable(view, mark) {
   const top = largestSize(shades) || 1;
   mark.texts.flat().forEach((text, i) => {
     const cell = view.items[i];
-    const share = Math.abs(shades[i]) / top;
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "" || text === "·");
     cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.framed_cell);
-    cell.style = `--share: ${share.toFixed(3)}`;
+    cell.style = `--share: ${(Math.abs(shades[i]) / top).toFixed(3)}`;
     if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
   });
 }
@@ -116,8 +115,8 @@ function numberIn({ firstChild: input }) {
 /** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
 function showNumber(cell, value, context) {
   const input = cell.firstChild;
-  const isSame = Math.abs(numberIn(cell) - value) < 1e-5;
-  if (isSame || (input.dataset.shown && context.busy())) return;
+  if (Math.abs(numberIn(cell) - value) < 1e-5) return;
+  if (input.dataset.shown && context.busy()) return;
   input.value = numberText(value, 4);
   input.dataset.shown = true;
 }
@@ -126,8 +125,11 @@ function showNumber(cell, value, context) {
 function describeTable({ mark, values }, { index, row, column }) {
   const value = values[index];
   if (value === undefined || Number.isNaN(value)) return "";
-  const rowName = mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : "");
-  const names = [mark.title, rowName, mark.columns[column] ?? `column ${column}`];
+  const names = [
+    mark.title,
+    mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : ""),
+    mark.columns[column] ?? `column ${column}`,
+  ];
   const isExact = Number.isFinite(value) && !mark.percent;
   const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
   return `${names.filter(Boolean).join(" · ")}: ${text}`;

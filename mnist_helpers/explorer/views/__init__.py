@@ -156,7 +156,7 @@ def header(look: Look) -> Row:
     if look.is_strange:
         answer = "no digit"
     text = Text(text=answer, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}), text])
+    return Row([picture(look.pixels, 42, select={}, unit="image"), text])
 
 
 def trail(look: Look) -> Row:

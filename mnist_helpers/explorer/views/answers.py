@@ -20,11 +20,11 @@ def confusion(look: Look) -> Scene:
     """Which digits are mistaken for which, how surely, and the images that the filter leaves."""
     subject = look.subject
     images = subject.image_numbers(look.filter)
-    order = subject.predictions.losses[images].argsort(descending=True, stable=True)
+    order = subject.predictions.losses[images].argsort(descending=True, stable=True).numpy()
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
-    images = images[order.numpy()][:GALLERY].tolist()
+    images = images[order[:GALLERY]].tolist()
     pictures = Text(text=f"No image matches: {filter_text(subject, look.filter)}.", size="strong")
     if images:
         pictures = gallery(
@@ -43,10 +43,9 @@ def confusion(look: Look) -> Scene:
     cells = Text(text=f"{subject.classes:,} classes are too many for a table.", size="strong")
     if subject.classes <= MOST_CLASSES:
         cells = matrix(look, subject.predictions, framed_cell)
-    button = Text(text="All images", select=EVERY)
-    charts = Row([cells, Column([by_confidence(look), button])])
+    beside = Column([by_confidence(look), Text(text="All images", select=EVERY)])
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
-    return Scene(Column([charts, pictures]), caption)
+    return Scene(Column([Row([cells, beside]), pictures]), caption)
 
 
 def answer_text(look: Look, image: int) -> str:
@@ -136,18 +135,17 @@ def neighbours(look: Look) -> Scene:
     )
     name = f"image {image}: {answer_text(look, image)}"
     enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
-    features = subject.features[image : image + 1]
+    nearest = alike(look, subject.features[image : image + 1], image)
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    nearest = Column([enlarged, alike(look, features, image)])
-    return Scene(Row([scatter, nearest], together=True), caption)
+    return Scene(Row([scatter, Column([enlarged, nearest])], together=True), caption)
 
 
 def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
     """The known images whose features are nearest to some (1, F), without the image `itself`."""
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
-    distances = torch.cdist(features, subject.known_features)[0]
-    places = distances.argsort(stable=True)[: NEAR + 1].tolist()
+    distances = torch.cdist(features, subject.known_features)
+    places = distances.argsort(stable=True)[0, : NEAR + 1].tolist()
     if subject.known_images is None:
         places = [place for place in places if place != itself]
     places = places[:NEAR]

@@ -94,20 +94,18 @@ def read_tables(look: Look) -> list[Item]:
     framed_cell = None
     if sums.rule == "max":
         framed_cell = int(np.nanargmax(patch))
-    table = Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)
-    return [table]
+    return [Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
 
 
 def patch_select(look: Look) -> dict[str, object]:
     """A click on a cell of a patch goes to that value in the layer that is read."""
     sums = look.explained
-    rows = sums.rows.clip(0)
-    columns = sums.columns.clip(0)
+    rows, columns = np.meshgrid(sums.rows.clip(0), sums.columns.clip(0), indexing="ij")
     return {
         "layer": sums.layer,
         "channel": sums.first_channel + look.read_channel,
-        "row": rows.repeat(len(columns)).tolist(),
-        "column": np.tile(columns, len(rows)).tolist(),
+        "row": rows.ravel().tolist(),
+        "column": columns.ravel().tolist(),
     }
 
 

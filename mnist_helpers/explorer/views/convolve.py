@@ -5,13 +5,12 @@ import numpy as np
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Item, Row, Scene, Text, number
 from mnist_helpers.explorer.views.arithmetic import products
-from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid
+from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid, picture
 
 PRESETS = {
     "vertical edges": (-1, 0, 1, -2, 0, 2, -1, 0, 1),
     "horizontal edges": (-1, -2, -1, 0, 0, 0, 1, 2, 1),
     "outline": (-1, -1, -1, -1, 8, -1, -1, -1, -1),
-    "sharpen": (0, -1, 0, -1, 5, -1, 0, -1, 0),
     "blur": (0.1,) * 9,
     "identity": (0, 0, 0, 0, 1, 0, 0, 0, 0),
 }
@@ -32,14 +31,9 @@ def convolve(look: Look) -> Scene:
     top = row * look.stride
     left = column * look.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
-    image = grid(
-        padded[None],
-        zoom * padded.shape[1],
-        [(pixels.min().item(), pixels.max().item())],
-        "ink",
-        title="image",
-        frames={0: (top, left, top + 3, left + 3)},
-    )
+    frames = {0: (top, left, top + 3, left + 3)}
+    side = zoom * padded.shape[1]
+    image = picture(padded[None], side, select={}, title="image", frames=frames)
     result = grid(
         output[None],
         zoom * width,

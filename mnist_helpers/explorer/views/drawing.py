@@ -21,9 +21,8 @@ def drawing(look: Look) -> Scene:
     example = subject.images[look.image][0].numpy() * STD + MEAN
     pad = Pad(title="pad", ink=look.drawing, example=example)
     if look.drawing is None:
-        hint = Text(text=INVITATION, size="strong")
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
-        empty = Column([Row([pad, hint]), Row([])])
+        empty = Column([Row([pad, Text(text=INVITATION, size="strong")]), Row([])])
         return Scene(empty, f"{INVITATION} Chosen: image {look.image}.")
     prepared = prepare(pad_ink(look.drawing))
     height, width = prepared.fitted.shape
@@ -40,9 +39,8 @@ def drawing(look: Look) -> Scene:
     bars = probability_bars(look, emphasis=[int(look.probs.argmax())], title=look.title)
     # the own weights tell what is alike, whatever weights answer
     features = subject.outputs(look.image_or_ink, subject.own)[subject.hidden].flatten(1)
-    beside = Column([bars, Row(pictures)])
-    below = Row([passed(look), alike(look, features)])
-    return Scene(Column([Row([pad, beside]), below]), f"{look.title}.")
+    first = Row([pad, Column([bars, Row(pictures)])])
+    return Scene(Column([first, Row([passed(look), alike(look, features)])]), f"{look.title}.")
 
 
 def passed(look: Look) -> Row:

@@ -74,8 +74,7 @@ def top_images(look: Look) -> Scene:
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(subject, look.filter)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
-    charts = Row(bars, together=True)
-    return Scene(Column([Row(columns), charts]), caption)
+    return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
 
 
 def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
@@ -102,17 +101,18 @@ def excited_channels(look: Look, digit: int) -> Bars:
     channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
     heights = excess[channels].clip(0)
     top = float(heights.max()) or 1.0
-    return Bars(
-        ticks=[str(channel) for channel in channels],
-        series={"mean above the average of all classes": heights},
+    bars = class_bars(
+        look,
+        ".2g",
+        {"mean above the average of all classes": heights},
         limits=(0.0, top),
         axis={"0": 0.0},
         axes=(f"Channel of {look.layer}", "Mean above average"),
-        numbers=[number(height, ".2g") for height in heights.tolist()],
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
     )
+    return replace(bars, ticks=[str(channel) for channel in channels])
 
 
 def top_image(look: Look, image: int) -> Column:
@@ -121,9 +121,15 @@ def top_image(look: Look, image: int) -> Column:
         f"{number(look.stats.max[image, look.channel].item(), '.2f')}, "
         f"label {look.subject.digits[look.subject.labels[image]]}"
     )
-    values = look.subject.images[image].numpy()
-    fields = {"title": title, "notes": [f"image {image}"], "framed": image == look.image}
-    return excited(look, image, values, select={"image": image}, **fields)
+    return excited(
+        look,
+        image,
+        look.subject.images[image].numpy(),
+        title=title,
+        notes=[f"image {image}"],
+        framed=image == look.image,
+        select={"image": image},
+    )
 
 
 def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Column:
@@ -229,11 +235,11 @@ def paired(look: Look, measure: str, scope: str, fractions: Sequence[np.ndarray]
 
 def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
-    labels = look.subject.labels
     classes = look.subject.classes
-    correct_counts = labels[answers.correct & look.image_mask].bincount(minlength=classes)
-    counts = labels[look.image_mask].bincount(minlength=classes)
-    return (correct_counts / counts).numpy()
+    labels = look.subject.labels[look.image_mask]
+    correct = answers.correct[look.image_mask].double()
+    counts = labels.bincount(minlength=classes)
+    return (labels.bincount(correct, classes) / counts).numpy()
 
 
 def ranking_bars(look: Look, name: str) -> Bars:

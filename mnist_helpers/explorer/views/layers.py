@@ -187,7 +187,7 @@ def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) ->
         limits = [limits[place] for place in outputs * ins + inputs]
     return grid(
         weights[outputs, inputs],
-        15,
+        12,
         limits,
         columns=outs,
         title=f"{name}: all {outs * ins} kernels",

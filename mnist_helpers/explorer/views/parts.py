@@ -95,14 +95,13 @@ def picture(
 def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
     """Some of many images (N, C, H, W), in grey on the scale of all."""
     limits = [(images.min().item(), images.max().item())]
-    values = images[places].mean(dim=1).numpy()
-    return grid(values, side, limits, "ink", unit="image", **fields)
+    return grid(images[places].mean(dim=1).numpy(), side, limits, "ink", unit="image", **fields)
 
 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
-    frames = frames_of(look.seen(look.row, look.column))
-    return picture(look.pixels, side, title="image", frames=frames)
+    box = look.seen(look.row, look.column)
+    return picture(look.pixels, side, title="image", frames=frames_of(box))
 
 
 def frames_of(box: Box | None) -> dict[int, Box]:
@@ -172,8 +171,7 @@ def in_rows(values: np.ndarray, columns: int = 16) -> np.ndarray:
     """Values (N,) in rows of at most `columns`; what the last row lacks is nan."""
     columns = min(len(values), columns)
     missing = -len(values) % columns
-    padded = np.pad(values, (0, missing), constant_values=np.nan)
-    return padded.reshape(-1, columns)
+    return np.pad(values, (0, missing), constant_values=np.nan).reshape(-1, columns)
 
 
 def class_bars(
@@ -197,15 +195,12 @@ def class_bars(
 def probability_bars(look: Look, **fields: object) -> Bars:
     """The probability of each class, from 0 to 1."""
     axes = ("Predicted digit", "Probability")
-    series = {"probability": look.probs}
-    return class_bars(look, ".1%", series, axes=axes, **fields)
+    return class_bars(look, ".1%", {"probability": look.probs}, axes=axes, **fields)
 
 
 def value_box(look: Look) -> Box:
     """The box around the value that is selected."""
-    row = look.row
-    column = look.column
-    return row, column, row + 1, column + 1
+    return look.row, look.column, look.row + 1, look.column + 1
 
 
 def value_frames(look: Look) -> dict[int, Box]:

@@ -64,7 +64,7 @@ function largestAt({ data, shape }, given) {
 
 /** The image, small, and the answer, large. */
 function headerOf({ image, answer, title }) {
-  return row(picture(image, 42, { select: {} }), text(answer, { size: "large", notes: [title] }));
+  return row(picture(image, 42, { select: {}, unit: "image" }), text(answer, { size: "large", notes: [title] }));
 }
 
 /** All that the page shows: what is read, its way through the network, and one value's arithmetic. */
