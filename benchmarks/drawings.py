@@ -105,15 +105,29 @@ def drawing(digit: int, lot: np.random.Generator) -> dict[str, object]:
     slant, turn = lot.uniform(-0.45, 0.45), np.deg2rad(lot.uniform(-15, 15))
     pen = lot.uniform(4, 36) * min(1, height / 160)
     unsteady = lot.uniform(0, 0.05) * height
+    return written(digit, read_form(form), (width, height), slant, turn, pen, unsteady, lot)
+
+
+def written(
+    digit: int,
+    form: list[tuple[str, np.ndarray]],
+    size: tuple[float, float],
+    slant: float,
+    turn: float,
+    pen: float,
+    unsteady: float,
+    lot: np.random.Generator,
+) -> dict[str, object]:
+    """A drawing of a form, so wide and high, somewhere on the pad; `turn` is in radians."""
     shear = np.array([[1, 0], [-slant, 1]])
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     strokes = []
-    for kind, points in read_form(form):
+    for kind, points in form:
         points = points + lot.normal(0, 0.03, points.shape)
         path = smooth(points) if kind == "~" else straight(points)
         shake = lot.normal(0, unsteady, path.shape)
         shake = np.stack([np.convolve(axis, np.full(5, 1 / 5), "same") for axis in shake.T], axis=1)
-        strokes.append(((path - 0.5) * [width, height] + shake) @ shear @ rotation)
+        strokes.append(((path - 0.5) * size + shake) @ shear @ rotation)
     every = np.concatenate(strokes)
     low, high = every.min(0) - pen, every.max(0) + pen
     room = np.maximum(PAD - (high - low), 0)

@@ -25,12 +25,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
-from mnist_helpers.config import BEST, DATA_DIR, PRESETS, Config
+from mnist_helpers.config import BEST, DATA_DIR, PRESETS, Config, computes_bfloat16
 from mnist_helpers.data import Splits, load_splits, random_affine
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.plots import BLUE, GREY, ORANGE, make_figure
-from mnist_helpers.training import Trainer, computes_bfloat16
+from mnist_helpers.training import Trainer
 
 HERE = Path(__file__).parent
 FLOAT_OPERATIONS = (

@@ -35,8 +35,14 @@ def parse(args: Sequence[str]) -> object:
         near = difflib.get_close_matches(name, commands, 1) or commands
         raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     # the recipe is read ahead of tyro, which shows its values as the defaults
-    preset = re.search(r"--preset[ =](\w+)", " ".join(args)) or ("", "")
-    commands["train"] = partial(options.Train, config=PRESETS.get(preset[1], Config()))
+    line = " ".join(args)
+    recipe = "quick"
+    if "--start" in line:
+        recipe = "hand"
+    preset = re.search(r"--preset[ =](\w+)", line)
+    if preset:
+        recipe = preset[1]
+    commands["train"] = partial(options.Train, config=PRESETS.get(recipe, Config()))
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )

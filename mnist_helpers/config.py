@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
@@ -29,6 +29,7 @@ DATA_DIR = PROJECT_DIR / "MNIST-Data"
 CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
+DRAWINGS_DIR = PROJECT_DIR / "my-digits"  # of drawings that are kept
 log = logging.getLogger(__name__)
 Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
 
@@ -76,6 +77,14 @@ def select_device(name: str) -> "torch.device":
             raise InputError(f"{what}; use auto.") from error
         log.warning("%s can't compute here (%s); using the CPU", device, reason)
         return torch.device("cpu")
+
+
+def computes_bfloat16(device: "torch.device") -> bool:
+    """Whether this is a processor with instructions of its own for bfloat16."""
+    import torch
+
+    flags = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(flags[name] for name in flags if "bf16" in name)
 
 
 def check_fields(record: object) -> None:
@@ -159,6 +168,10 @@ class Config:
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
     data_dir: Annotated[Path, PATH] = DATA_DIR
     """Folder of MNIST or another data set: IDX, CSV, npz, pictures."""
+    start: Annotated[Path | None, PATH] = None
+    """Weights to go on from; none by default, but random ones."""
+    mix: Annotated[int, whole(0, 60_000)] = 0
+    """Images of MNIST's among which the drawings in data_dir are mixed; 0 for a whole data set."""
     model_save_path: Annotated[Path | None, PATH] = None
     """Where the best weights and their card go, besides the run's own folder."""
     runs_dir: Annotated[Path, PATH] = RUNS_DIR
@@ -230,4 +243,9 @@ BEST = Config(
     batch_size=64, learning_rate=0.003, warm_up=0.3, anneal="cos", epochs=40, patience=40,
     rotation=10, scaling=0.1, translation=1.5, shear=0.15,
 )  # fmt: skip
-PRESETS = {"sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST}
+HAND = replace(
+    BEST, learning_rate=0.001, warm_up=0.2, anneal="linear", epochs=3, patience=3, val_size=1_000,
+)  # fmt: skip
+PRESETS = {
+    "sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST, "hand": HAND,
+}  # fmt: skip

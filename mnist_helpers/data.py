@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError
 from mnist_helpers.files import decoding
-from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, find_source
+from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
 
+log = logging.getLogger("mnist_helpers")
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel
@@ -45,6 +46,25 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
             each other.
     """
     source = find_source(data_dir)
+    dataset = read_part(source, part, data_dir)
+    if source.train is source.test and source.kind != "arrays":
+        labels = dataset.tensors[1]
+        seventh = math.ceil(len(labels) / 7)
+        indices, test_indices = split_indices(labels, seventh, torch.Generator())
+        if part == "test":
+            indices = test_indices
+            told = "%s has no test part: a seventh is held out as that"
+            log.warning(told, data_dir)
+        dataset = TensorDataset(*dataset[indices])
+    return dataset
+
+
+def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
+    """All images of "train" or "test".
+
+    Raises:
+        InputError: as `load_idx_part`, which names `data_dir`.
+    """
     names = ", ".join(path.name for path in getattr(source, part)[:4])
     with decoding(f"{data_dir} ({names or part})", "can't be used", OTHER):
         images, labels = READERS[source.kind](source, part)
@@ -55,18 +75,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
                 f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
                 f"{labels.max(initial=0)}"
             )
-        dataset = TensorDataset(
-            normalise(torch.from_numpy(images)), torch.from_numpy(labels).long()
-        )
-    if source.train is source.test and source.kind != "arrays":
-        seventh = math.ceil(len(labels) / 7)
-        indices, test_indices = split_indices(dataset.tensors[1], seventh, torch.Generator())
-        if part == "test":
-            indices = test_indices
-            told = "%s has no test part: a seventh is held out as that"
-            logging.getLogger("mnist_helpers").warning(told, data_dir)
-        dataset = TensorDataset(*dataset[indices])
-    return dataset
+        return TensorDataset(normalise(torch.from_numpy(images)), torch.from_numpy(labels).long())
 
 
 def split_indices(
@@ -102,6 +111,47 @@ def load_splits(
         TensorDataset(*images[val]),
         load_idx_part(data_dir, "test"),
     )
+
+
+def load_mixed(config: Config) -> tuple[Splits, TensorDataset]:
+    """The drawings in `config.data_dir` among `config.mix` of MNIST's, and those held back.
+
+    A third of the drawings is held back. The others are repeated until there is one for ten of
+    MNIST's; those held back, until they are half of the images that choose the best epoch.
+
+    Raises:
+        InputError: as `load_splits`, or there are too few drawings.
+    """
+    drawings = read_part(find_source(config.data_dir), "train", config.data_dir)
+    labels = drawings.tensors[1]
+    if len(labels) < 3:
+        raise InputError(
+            f"{config.data_dir} holds {len(labels)} drawing, but of every three one is held back; "
+            "keep at least three, better thirty."
+        )
+    missing = sorted(set(range(10)).difference(labels.tolist()))
+    if missing:
+        log.warning(
+            "%s has no drawing of %s: these are learned from MNIST alone",
+            config.data_dir,
+            ", ".join(map(str, missing)),
+        )
+    splits = load_splits(DATA_DIR, config.val_size, config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
+    learned, held_out = split_indices(labels, len(labels) // 3, generator)
+    held_back = TensorDataset(*drawings[held_out])
+    order = torch.randperm(len(splits.train), generator=generator)
+    images = TensorDataset(*splits.train[order[: config.mix]])
+    train = joined(images, TensorDataset(*drawings[learned]), config.mix // 10)
+    val = joined(splits.val, held_back, config.val_size)
+    return Splits(train, val, splits.test), held_back
+
+
+def joined(images: TensorDataset, drawings: TensorDataset, count: int) -> TensorDataset:
+    """Images, and after them `count` drawings, or all: each as often as any other, or once more."""
+    places = torch.arange(max(count, len(drawings))) % len(drawings)
+    pairs = zip(images.tensors, drawings[places], strict=True)
+    return TensorDataset(*map(torch.cat, pairs))
 
 
 @dataclass

@@ -11,9 +11,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mnist_helpers.config import InputError
-from mnist_helpers.data import IMAGE_SIZE, normalise
-from mnist_helpers.files import decoding, file_kind, read_file
+from mnist_helpers.config import DRAWINGS_DIR, InputError
+from mnist_helpers.data import IMAGE_SIZE, MEAN, STD, normalise
+from mnist_helpers.files import decoding, file_kind, read_file, write_files
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
@@ -142,6 +142,28 @@ def load_digits(path: Path) -> list[Digit]:
             )
         digits.append(Digit(prepare(part).image, [left, top, right, bottom]))
     return digits
+
+
+def keep(image: Tensor, digit: int, folder: Path = DRAWINGS_DIR) -> Path:
+    """Writes an image (1, 28, 28) as the next PNG of its digit, such as 7/0001.png; its path.
+
+    Folders of such pictures are a data set, as `readers` reads it.
+
+    Raises:
+        InputError: there is no such digit, or nothing can be written there.
+    """
+    if digit not in range(10):
+        raise InputError(f"digit is {digit!r:.80}, but must be a whole number from 0 to 9.")
+    beside = folder / str(digit)
+    with decoding(folder, "can't hold drawings", "choose another folder"):
+        beside.mkdir(parents=True, exist_ok=True)
+    numbers = [int(path.stem) for path in beside.glob("[0-9]*.png") if path.stem.isdecimal()]
+    path = beside / f"{max(numbers, default=0) + 1:04}.png"
+    pixels = (image[0] * STD + MEAN).mul(255).round().byte().numpy()
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    write_files({path: content.getvalue()})
+    return path
 
 
 def _decoded(path: Path) -> tuple[np.ndarray, int]:

@@ -250,6 +250,9 @@ def read_pictures(source: Source, part: str) -> Arrays:
     images = []
     labels = []
     names = class_names(source)
+    for folder in source.train[0].parent.parent.iterdir():
+        if names[0] == "0" and re.fullmatch(r"\d\d+", folder.name):
+            raise InputError(f"{folder} is no class, for those are 0 to 9; move it elsewhere.")
     if len(names) == 1:
         raise ValueError("they are all of one class; each class needs a folder of its own")
     for path in getattr(source, part):

@@ -1,8 +1,6 @@
 """The training loop, and all that it has to remember."""
 
-import contextlib
 import copy
-import ctypes
 import dataclasses
 import itertools
 import logging
@@ -19,11 +17,11 @@ from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
 from mnist_helpers.checkpoint import require_fit
-from mnist_helpers.config import Config, InputError, select_device
+from mnist_helpers.config import Config, InputError, computes_bfloat16, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.faults import delayed_interrupts, explaining_faults
+from mnist_helpers.faults import delayed_interrupts, explaining_faults, keep_memory
 from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
-from mnist_helpers.model import SimpleCNN
+from mnist_helpers.model import pooled_first
 
 log = logging.getLogger(__name__)
 OnEpoch = Callable[[EpochRecord], object]
@@ -31,32 +29,6 @@ OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
 GUESSING = math.log(10)  # the loss of one who gives ten classes the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-
-
-def keep_memory() -> None:
-    """Lets glibc keep the memory that a step frees: to give it back and ask anew costs a fifth."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems have their own
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-1, 2**30)  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h, in bytes
-        mallopt(-3, 2**30)
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether this is a processor with instructions of its own for bfloat16."""
-    flags = torch.cpu.get_capabilities()
-    return device.type == "cpu" and any(flags[name] for name in flags if "bf16" in name)
-
-
-def pooled_first(model: nn.Module) -> nn.Module:
-    """SimpleCNN with each pooling before its ReLU: the same numbers from a quarter of the values.
-
-    The largest of four is the same before and after what is negative has become 0.
-    """
-    if not isinstance(model, SimpleCNN):
-        return model
-    first = (model.conv1, model.pool1, model.relu1)
-    second = (model.conv2, model.pool2, model.relu2)
-    return nn.Sequential(*first, *second, model.flatten, model.fc1, model.relu3, model.fc2)
 
 
 class Trainer:

@@ -1,6 +1,7 @@
 """A drawing: how it is prepared, what the views make of it, and the pad in Chromium."""
 
 import base64
+import functools
 import io
 
 import numpy as np
@@ -11,7 +12,7 @@ from networks import build, drawn, drawn_cross, images_of
 from PIL import Image, ImageDraw
 from torch import nn
 
-from mnist_helpers import InputError, load_checkpoint, make_model
+from mnist_helpers import InputError, digits, load_checkpoint, make_model
 from mnist_helpers.digits import load_digits, pad_ink, picture_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
@@ -252,6 +253,32 @@ def shared_page(browser):
     page.close()
 
 
+class TestKept:
+    @pytest.fixture
+    def explorer(self, subject, tmp_path, monkeypatch):
+        monkeypatch.setattr(digits.keep, "__defaults__", (tmp_path / "my-digits",))
+        return explore(subject, view="drawing")
+
+    def test_the_prepared_image_is_kept_where_the_page_asks_for_it(self, explorer, few, tmp_path):
+        text = drawn(few.test.tensors[0][0])
+        explorer.receive({"select": {"drawing": text, "keep": 7}, "serial": 3})
+        kept = tmp_path / "my-digits" / "7" / "0001.png"
+        assert explorer.selection.drawing == text
+        state = explorer.page.state
+        assert (state["notice"], state["error"], state["serial"]) == (f"Kept as {kept}.", "", 3)
+        with Image.open(kept) as picture:
+            expected = prepare(pad_ink(text)).centred * 255
+            np.testing.assert_allclose(np.asarray(picture), expected, atol=0.51)
+        explorer.selection = Selection(view="drawing", image=2)
+        assert not explorer.page.state.get("notice")
+
+    def test_what_can_not_be_kept_is_said(self, explorer, tmp_path):
+        with pytest.raises(InputError):
+            explorer.receive({"select": {"drawing": BLANK, "keep": 7}, "serial": 3})
+        assert "Nothing is drawn" in explorer.page.state["error"]
+        assert not (tmp_path / "my-digits").exists()
+
+
 @pages.needs_chromium
 class TestPad:
     @pytest.fixture
@@ -465,6 +492,38 @@ class TestPad:
         rows, columns = np.nonzero(self.ink(page) > 128)
         assert (rows.min(), rows.max()) == pytest.approx((45 - 4.5, 85 + 4), abs=1)
         assert (columns.min(), columns.max()) == pytest.approx((55 - 4.5, 55 + 4), abs=1)
+
+    @pytest.mark.parametrize("way", ["button", "key"])
+    def test_a_drawing_is_kept_as_a_digit_as_often_as_asked(self, page, way):
+        keep = page.get_by_role("button", name="Keep as 7", exact=True).click
+        if way == "key":
+            keep = functools.partial(page.locator(".sheet-of-pad").press, "7")
+        keep()
+        assert pages.sent(page) == []
+        assert "Nothing is drawn" in page.locator(".readout").inner_text()
+        self.stroke(page, (60, 60), (90, 60))
+        text = base64.b64encode(self.ink(page)).decode()
+        assert page.locator(".readout").inner_text() == ""
+        keep()
+        keep()  # before the host has answered
+        messages = [message["select"] for message in pages.sent(page) if "select" in message]
+        assert messages == [{"drawing": text, "keep": 7}] * 2
+
+    def test_arrow_keys_go_through_the_digits_to_keep_as(self, page):
+        digits = page.get_by_role("button", name="Keep as")
+        assert digits.count() == 10
+        reached = digits.evaluate_all("all => all.map(button => button.tabIndex)")
+        assert reached == [0] + [-1] * 9
+        digits.first.focus()
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.ariaLabel") == "Keep as 1"
+
+    def test_a_notice_of_the_host_is_no_error(self, page):
+        state = pages.make_state(self.pad(), call="") | {"notice": "Kept as 7/0001.png."}
+        pages.mount(page, state)
+        readout = page.locator(".readout")
+        assert readout.inner_text() == "Kept as 7/0001.png."
+        assert "error" not in readout.get_attribute("class")
 
     def test_keys_are_told_below_the_pad(self, page):
         assert (

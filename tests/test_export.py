@@ -116,6 +116,7 @@ def test_the_metadata_say_what_goes_in_what_comes_out_and_where_from(files, kind
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
         "class_names": json.dumps([str(digit) for digit in range(10)]),
+        "no_digit": str(load_checkpoint()[0].no_digit),
     }
 
 

@@ -21,7 +21,7 @@ COMPARED = {
     "00_start_here": 1,
     "convolution_by_hand": 12,
     "MNIST-classifier": 18,
-    "draw_digit": 6,
+    "draw_digit": 12,
     "training_replay": 9,
     "load_model": 10,
     "conv_visualization": 18,

@@ -64,7 +64,7 @@ TAKE = """async ([bases, files]) => {
         const data = numbers[base].slice(0, length);
         changes.forEach(([place, byte]) => (data[place] = byte));
         const [before, shown] = [networks.get(null), caption()];
-        await takeWeights([new File([bytesOf(head), data, bytesOf(tail)], name)]);
+        await takeFile([new File([bytesOf(head), data, bytesOf(tail)], name)]);
         const box = document.getElementById("said");
         const isSame = networks.get(null) === before && caption() === shown;
         const logits = isSame ? null : [...forward(IMAGES[3], networks.get(null)).fc2];
@@ -298,7 +298,7 @@ def test_a_folder_is_refused_in_a_sentence(lab, tmp_path):
         """async () => {
             const file = { name: "folder", size: 0 };
             file.arrayBuffer = () => Promise.reject(new DOMException("It is gone."));
-            await takeWeights([file]);
+            await takeFile([file]);
             return document.getElementById("said").textContent;
         }"""
     )

@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import io
 import json
 import re
+import zipfile
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
@@ -25,6 +27,7 @@ from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text, encode
 from mnist_helpers.explorer.views import draw, header
 from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
+from mnist_helpers.readers import find_source, read_pictures
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.site.build import RUN
 
@@ -579,6 +582,81 @@ def test_a_picture_becomes_a_drawing_in_the_lab(lab, tmp_path):
     picture.save(tmp_path / "one.png")
     page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
     page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
+
+
+def keep_one(page, digit):
+    """Draws a line down the pad's middle, and keeps it as a digit."""
+    pad = page.locator(".sheet-of-pad")
+    pad.press("Delete")
+    for _ in range(8):
+        pad.press("Shift+ArrowDown")
+    page.locator(".caption", has_text="Your drawing").wait_for()
+    pad.press(str(digit))
+    page.locator("#said", has_text="that you keep").wait_for()
+
+
+def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp_path):
+    page = opened("lab.html")
+    pictures = page.locator("#images .group")
+    keep_one(page, 1)
+    keep_one(page, 3)  # which it isn't
+    said = "1 of the 2 digits that you keep are read rightly."
+    assert page.locator("#said").inner_text() == said
+    page.evaluate(GO, {"image": 101})
+    assert "Image 101, label 3, read as 1 with" in page.locator(".caption").inner_text()
+    shown = page.evaluate("[...IMAGES.at(-1)]")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save your digits").click()
+    assert download.value.suggested_filename == "my-digits.zip"
+    download.value.save_as(tmp_path / "kept.zip")
+    with zipfile.ZipFile(tmp_path / "kept.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["my-digits/1/100.png", "my-digits/3/101.png"]
+        archive.extractall(tmp_path)
+    read, labels = read_pictures(find_source(tmp_path / "my-digits"), "train")
+    assert labels.tolist() == [1, 3]
+    ink = np.reshape(shown, (28, 28)) * 0.3081 + 0.1307
+    assert np.abs(read[1] - 255 * ink).max() < 0.51
+    other = opened("lab.html")
+    other.locator("#file").set_input_files(tmp_path / "kept.zip")
+    other.locator("#said", has_text=said).wait_for()
+    again = other.evaluate("[LAB.labels.slice(100), [...IMAGES.at(-1)]]")
+    assert again[0] == [1, 3]
+    assert np.abs(np.subtract(again[1], shown)).max() < 0.01
+    assert pictures.count() == other.locator("#images .group").count()
+
+
+def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
+    page = opened("lab.html")
+    said = page.locator("#said")
+    picture = io.BytesIO()
+    Image.new("L", (28, 28), 90).save(picture, "PNG")
+    for name, kind in {"whole": zipfile.ZIP_STORED, "packed": zipfile.ZIP_DEFLATED}.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", kind) as archive:
+            for path in ("my-digits/", "my-digits/7/", "my-digits/7/a.png", "10/0001.png", "7.png"):
+                archive.writestr(path, picture.getvalue() if "." in path else "")
+    (tmp_path / "empty.zip").write_bytes(b"")
+    page.locator("#file").set_input_files(tmp_path / "whole.zip")
+    said.get_by_text("of the 1 digits that you keep").wait_for()
+    assert page.evaluate("LAB.labels.slice(100)") == [7]
+    for name in ("packed", "empty"):
+        page.locator("#file").set_input_files(tmp_path / f"{name}.zip")
+        said.get_by_text(f"{name}.zip was not taken: it holds no PNG, not packed, in").wait_for()
+    assert page.evaluate("LAB.labels.slice(100)") == [7]
+
+
+@pytest.mark.parametrize(("limit", "answer"), [("0.999", "no digit"), (None, "1")])
+def test_own_weights_bring_their_limit(opened, tmp_path, limit, answer):
+    page = opened("lab.html")
+    about = {"no_digit": limit} if limit else None
+    weights = {
+        name: tensor.contiguous() for name, tensor in load_checkpoint()[0].state_dict().items()
+    }
+    (tmp_path / "mine.safetensors").write_bytes(save(weights, metadata=about))
+    page.locator("#file").set_input_files(tmp_path / "mine.safetensors")
+    page.get_by_text("mine.safetensors was loaded").wait_for()
+    keep_one(page, 1)
+    assert page.locator(".header .large").inner_text() == answer
 
 
 @pytest.mark.parametrize(("name", "places"), IN_THE_LAB.items())

@@ -17,16 +17,12 @@ import torch.nn.functional as F
 from conftest import no_bar
 
 from mnist_helpers import Config, make_model
+from mnist_helpers.config import computes_bfloat16
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.model import pooled_first
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import (
-    Trainer,
-    computes_bfloat16,
-    lr_find,
-    pooled_first,
-    train,
-)
+from mnist_helpers.training import Trainer, lr_find, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
 
@@ -225,7 +221,7 @@ def test_pooling_before_relu_changes_no_bit():
 
 PAGES = """
 import resource, torch
-from mnist_helpers.training import keep_memory
+from mnist_helpers.faults import keep_memory
 {}
 def step():
     tensors = [torch.zeros(1_500_000) for _ in range(8)]  # of 6 MB

@@ -90,6 +90,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
         "class_names": json.dumps(names),
+        "no_digit": str(model.no_digit),  # a largest probability below which it knows none
     }
     with warnings.catch_warnings(action="ignore"):
         content = make(kind, model, about)

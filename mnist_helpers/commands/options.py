@@ -19,12 +19,14 @@ class Train:
     """Train the network, save the weights of its best epoch with a card, and test them once.
 
     Example: mnist-helpers train --preset best --epochs 5 --model-save-path mine.pth
+    Your own hand: mnist-helpers train --start best_mnist_cnn.pth --data-dir my-digits --mix 5000
     """
 
     config: Config = Config()  # noqa: RUF009 - frozen
     """What the run depends on: what is often changed, and, from --batch-size on, the recipe."""
-    preset: Literal["sprint", "quick", "best"] = "quick"
-    """The recipe that the options below start from; best is that of the published checkpoint."""
+    preset: Literal["sprint", "quick", "best", "hand"] = "quick"
+    """The recipe that the options below start from; best is that of the published checkpoint, hand
+    that with --start."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Folder of an interrupted run, which continues as it was configured; give no other option."""
 
@@ -52,6 +54,8 @@ class Predict:
     """PNG, JPEG or other pictures, folders of them, or patterns such as "*.png"."""
     json: bool = False
     """Write one JSON object per picture, each on its own line: file, digits, error."""
+    keep: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Show each digit with the answer, ask which it is, and keep it in this folder for train."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
     device: Device = Config.device
 

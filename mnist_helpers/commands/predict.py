@@ -13,7 +13,8 @@ from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Predict
 from mnist_helpers.config import InputError
-from mnist_helpers.digits import load_digits
+from mnist_helpers.data import MEAN, STD
+from mnist_helpers.digits import keep, load_digits
 
 DIGITS = list("0123456789")
 
@@ -35,7 +36,10 @@ def run(options: Predict) -> None:
         texts = []
         error = None
         try:
-            read(path, model, digits, texts)
+            if options.keep:
+                keep_parts(path, model, options.keep)
+            else:
+                read(path, model, digits, texts)
         except InputError as refusal:
             error = str(refusal)
             print(f"mnist-helpers: {error}", file=sys.stderr)
@@ -58,6 +62,28 @@ def expanded(paths: tuple[Path, ...]) -> list[Path]:
             pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in kinds]
         files += pictures or [path]  # a folder of none is named in its turn
     return files
+
+
+@torch.inference_mode()
+def keep_parts(path: Path, model: nn.Module, folder: Path) -> None:
+    """Shows each digit of a picture, asks which it is, and keeps it in `folder`.
+
+    Raises:
+        InputError: the picture can't be read, or nobody answers.
+    """
+    for image, box in load_digits(path):
+        for row in (5 * (image[0, ::2] * STD + MEAN)).clamp(0, 4).int().tolist():
+            log.info("%s", "".join(map(" ░▒▓█".__getitem__, row)))
+        guess = model(image[None].to(next(model.parameters()).device)).argmax().item()
+        try:
+            answer = input(
+                f"{path}, from {box[0]} to {box[2]}: a {guess}? Enter, its digit, or n: "
+            )
+        except EOFError as error:
+            raise InputError("nobody answers; use --keep in a terminal.") from error
+        digit = answer.strip() or str(guess)
+        if digit in DIGITS:
+            log.info("kept as %s", keep(image, int(digit), folder))
 
 
 @torch.inference_mode()

@@ -9,15 +9,16 @@ from pathlib import Path
 from torch.utils.data import TensorDataset
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from mnist_helpers.checkpoint import save_checkpoint
+from mnist_helpers.analysis.comparison import accuracy_interval, compare
+from mnist_helpers.checkpoint import load_checkpoint, save_checkpoint
 from mnist_helpers.commands.console import log, log_file
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Train
 from mnist_helpers.config import InputError
-from mnist_helpers.data import Splits, load_splits
+from mnist_helpers.data import load_mixed, load_splits
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.files import decoding, require_writable
-from mnist_helpers.metrics import EpochRecord, evaluate
+from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
 from mnist_helpers.readers import about_data
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
@@ -42,8 +43,16 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
     if config.tensorboard:
         require_writable(config.tensorboard / "events", "tensorboard")
         importlib.import_module("torch.utils.tensorboard")  # told now where it is missing
-    splits = load_splits(config.data_dir, config.val_size, config.seed)
-    trainer = trainer_class(make_model(config.seed), splits, config)
+    parts = {}
+    if config.mix:
+        splits, parts["held_back"] = load_mixed(config)
+    else:
+        splits = load_splits(config.data_dir, config.val_size, config.seed)
+    parts["test"] = splits.test
+    model = make_model(config.seed)
+    if config.start:
+        model, _ = load_checkpoint(config.start)
+    trainer = trainer_class(model, splits, config)
     if options.resume:
         with decoding(options.resume, "holds no state of such a run", "start the run anew"):
             trainer.load_state_dict(state)
@@ -52,11 +61,14 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
         return
     folder = options.resume or new_run(trainer.config)
     with owned(folder), log_file(folder / "log.txt"), logging_redirect_tqdm():
-        train_and_save(trainer, splits, folder)
+        train_and_save(trainer, parts, folder)
 
 
-def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
+def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Path) -> None:
     """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights.
+
+    Args:
+        parts: what is looked at once, at the end, by name.
 
     Raises:
         InputError: training could not go on; the best weights so far are saved all the same.
@@ -69,24 +81,48 @@ def train_and_save(trainer: Trainer, splits: Splits, folder: Path) -> None:
         if board:
             write_tensorboard(board / folder.name, trainer.model, record)
 
-    parts = {"validation": splits.val}
+    answered = {"validation": trainer.val}
+    before = {}
+    start = trainer.config.start
     try:
         with progress_bar(trainer) as bar:
             trainer.run(save_epoch, lambda loss: bar.update())
         if not trainer.interrupted:
-            parts["test"] = splits.test
+            answered.update(parts)
+            if start:  # read before its file may be written anew
+                model, _ = load_checkpoint(start, trainer.config.device)
+                before = {part: evaluate(model, dataset) for part, dataset in parts.items()}
     finally:
         if trainer.best_weights:
-            save_best(trainer, folder, parts)
+            predictions = save_best(trainer, folder, answered)
     if trainer.interrupted:
         log.info(
             "interrupted; go on with: mnist-helpers train --resume %s", shlex.quote(str(folder))
         )
         sys.exit(130)  # what the shell expects of an interrupted command
+    for part, answers in before.items():
+        log.info("%s", change(part, answers, predictions[part]))
 
 
-def save_best(trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]) -> None:
-    """Saves the weights of the best epoch, with a card that says how they answer these parts."""
+def change(part: str, before: Predictions, after: Predictions) -> str:
+    """What was read rightly before and after, and how many images turned, in words."""
+    low, high = accuracy_interval(after.correct)
+    turned = compare(before.correct, after.correct)
+    return (
+        f"{part}: {before.correct.sum():,} of {len(before.labels):,} right before, "
+        f"{after.correct.sum():,} after (95 % interval {low:.1%} to {high:.1%}); "
+        f"{len(turned.second_only)} turned right, {len(turned.first_only)} wrong"
+    )
+
+
+def save_best(
+    trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]
+) -> dict[str, Predictions]:
+    """Saves the weights of the best epoch, with a card that says how they answer these parts.
+
+    Returns:
+        The answers, by part.
+    """
     inside = folder / "model.pth"
     path = trainer.config.model_save_path or inside
     predictions = {}
@@ -107,3 +143,4 @@ def save_best(trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]) -
     for part, answers in predictions.items():
         log.info("%s, epoch %d: %s", part, figures["best_epoch"], describe(answers))
     log.info("saved %s and its card", path)
+    return predictions

@@ -17,6 +17,7 @@ from ipywidgets import Button, FloatProgress, HBox, Label, ToggleButtons, VBox, 
 from torch import Tensor, nn
 
 from mnist_helpers.config import InputError
+from mnist_helpers.digits import keep, pad_ink, prepare
 from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
@@ -219,13 +220,18 @@ class Explorer(VBox):
             with self.lock, self.subject.jobs.deferring():
                 self.serial = int(content.get("serial", self.serial))
                 before = self.selection
-                if "reset" in content["select"]:
+                changes = dict(content["select"])
+                digit = changes.pop("keep", None)
+                if "reset" in changes:
                     after = dataclasses.replace(self.start, view=before.view)
                 else:
-                    after = selection_after(self.subject, before, content["select"])
+                    after = selection_after(self.subject, before, changes)
                 if after == before:
                     self.show()
                 self.selection = after
+            if digit is not None:
+                image = prepare(pad_ink(after.drawing)).image
+                self.say(notice=f"Kept as {keep(image, digit)}.")
             if [*content["select"]] == ["image"] and after.filter != before.filter:
                 self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
@@ -256,9 +262,9 @@ class Explorer(VBox):
         self.waiting.layout.display = "none"
         self.say("Stopped. Any change continues the work.")
 
-    def say(self, error: str) -> None:
-        """Tells on the page what is wrong, beside what it shows."""
-        self.page.state = dict(self.page.state, error=error, serial=self.serial)
+    def say(self, error: str = "", notice: str = "") -> None:
+        """Tells on the page what is wrong, or else what was done, beside what it shows."""
+        self.page.state = dict(self.page.state, error=error, notice=notice, serial=self.serial)
 
     def _ipython_display_(self) -> None:
         """Shows a still, and over it the widget, whose page hides the still while it lives."""

@@ -143,4 +143,4 @@ def lab_page(subject: Subject) -> str:
 
 def packed(content: bytes | np.ndarray) -> str:
     """Bytes as the page reads them: deflated, in base64."""
-    return base64.b64encode(zlib.compress(content, level=7)).decode()
+    return base64.b64encode(zlib.compress(content, level=8)).decode()

@@ -29,8 +29,9 @@ function mount(host, el) {
   const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
     Object.assign(said, changes);
-    const error = said.complaint || host.get("state").error;
-    const news = error || said.notice;
+    const state = host.get("state");
+    const error = said.complaint || state.error;
+    const news = error || said.notice || state.notice;
     const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
     give(parts.readout, { role: news ? "alert" : null });
@@ -92,7 +93,7 @@ function mount(host, el) {
 
 /**
  * Sends a host what is selected, one message at a time: what comes in between is merged. What turns
- * a channel on or off, or leads back to the start, goes at once, for it counts each time.
+ * a channel on or off, leads back to the start, or keeps a drawing, goes at once: it counts each time.
  */
 function makeSender(host) {
   let sent = host.get("state").serial;
@@ -108,7 +109,7 @@ function makeSender(host) {
   };
   const select = (part) => {
     waiting = { ...waiting, ...part };
-    flush("ablate" in part || "reset" in part);
+    flush("ablate" in part || "reset" in part || "keep" in part);
   };
   const nudge = (delay = NUDGE) => {
     clearTimeout(nudging);

@@ -4,18 +4,21 @@ const INVITATION = "Draw a digit on the pad, or use the chosen image.";
 const [MEAN, STD] = LAB.scale; // of all training pixels
 const STEP = 84; // side of a step's picture, in pixels
 
+const normalised = (ink) => ink.map((value) => (value - MEAN) / STD);
+const inkOf = (image) => image.map((value) => value * STD + MEAN);
+
 /** The steps of a drawing's preparation, the last of them normalised. */
 const preparedOf = keeping((ink) => {
   const values = Float32Array.from(Uint8Array.fromBase64(ink), (byte) => byte / 255);
   const steps = prepareInk({ height: INK, width: INK, values }, 28);
-  steps.image = steps.image.map((value) => (value - MEAN) / STD);
+  steps.image = normalised(steps.image);
   return steps;
 });
 
 /** The pad, and beside it what is read and the answer to it; the pad stays in its place. */
 function readingRow(look) {
   const { at, image, name, probs, title } = look;
-  const example = IMAGES[at.image].map((value) => value * STD + MEAN);
+  const example = inkOf(IMAGES[at.image]);
   const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(example, 28, 28) });
   if (at.drawing !== null) {
     const bars = probabilityBars(probs, { title, emphasis: [indexOfLargest(probs)] });

@@ -5,7 +5,7 @@ const START = { image: 0, drawing: null, layer: null, channel: null, row: null, 
 const TIE = 1e-3; // of the largest value: what differs by less counts as equal, as in Python
 const MOST_BYTES = 10_000_000; // of a file with weights; the published ones are 0.8 MB
 const ALL_PIXELS = new Float32Array(784 * LAB.labels.length);
-const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1)));
+const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1))); // then what is kept
 const MOMENTS = [...LAB.moments, null]; // of the run; and the page's own weights
 const networks = new Map(MOMENTS.map((moment) => [moment, {}]));
 const outputsOf = keeping(forward);
@@ -121,7 +121,7 @@ const host = {
   get: () => host.state,
   on: (_, call) => (host.tell = call),
   send: ({ select, serial }) => {
-    if (select) queueMicrotask(() => go(moved(host.selection, select), serial));
+    if (select) queueMicrotask(() => follow(select, serial));
   },
 };
 
@@ -136,6 +136,12 @@ function show(selection, serial = host.state?.serial) {
   drawPicker();
   drawSlider();
   return look;
+}
+
+/** Goes where a click leads, and keeps what is drawn where it asks for that. */
+function follow({ keep, ...select }, serial) {
+  go(moved(host.selection, select), serial);
+  if (keep !== undefined) keepImages([imageOf(host.selection)], [keep]);
 }
 
 /** Shows a selection and writes it into the address. */
@@ -158,13 +164,14 @@ function goThere() {
 function drawPicker() {
   const box = document.getElementById("images");
   const { image } = host.selection;
-  if (!differs(box, image)) return;
-  const pictures = grid(array(ALL_PIXELS, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
+  if (!differs(box, [image, IMAGES.length])) return;
+  const pixels = Float32Array.from(IMAGES.flatMap((values) => [...values]));
+  const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
     frames: { [image]: null },
     columns: 50,
     palette: "ink",
-    unit: "test images",
+    unit: "images",
     select: { image: "@index" },
   });
   const context = { pick: (part) => go(moved(host.selection, part)), point() {}, focus() {} };
@@ -180,14 +187,16 @@ function drawSlider() {
   write(document.getElementById("reader"), name);
 }
 
-/** Takes other weights from the first of the reader's files; what is wrong with it is said. */
-async function takeWeights([file]) {
+/** Takes weights or drawings from the first of the reader's files; what is wrong with it is said. */
+async function takeFile([file]) {
   if (!file) return;
   let sentence = "was loaded: its network is now at the end of the slider.";
   try {
     if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
-    networks.set(null, readSafetensors(await file.arrayBuffer()));
-    LAB.limit = 0; // which is the published network's
+    const content = await file.arrayBuffer();
+    if (file.name.endsWith(".zip")) return await takeDrawings(content);
+    networks.set(null, readSafetensors(content));
+    LAB.limit = Number(readHeader(content).header.__metadata__?.no_digit ?? 0);
     write(own, "your own");
     go({ ...host.selection, weights: null });
   } catch (wrong) {
@@ -209,11 +218,12 @@ async function start() {
   slider.oninput = () => show({ ...host.selection, weights: MOMENTS[slider.value] });
   slider.onchange = () => go(host.selection); // at rest: browsers allow few addresses a second
   const input = document.getElementById("file");
-  input.onchange = () => takeWeights(input.files);
+  input.onchange = () => takeFile(input.files);
+  document.getElementById("save").onclick = saveDrawings;
   document.ondragover = (event) => event.preventDefault();
   document.ondrop = (event) => {
     event.preventDefault();
-    takeWeights(event.dataTransfer.files);
+    takeFile(event.dataTransfer.files);
   };
 }
 

@@ -1,0 +1,60 @@
+// Kept drawings: images behind those of the page, saved and opened as one zip archive of PNGs.
+
+const FIRST = LAB.labels.length; // the number of the first that is kept
+// how a file in an archive that doesn't pack begins, its entry in the directory, and the end
+const FILE = "PK\x03\x04\x14\0\0\0\0\0\0\0!\0";
+const ENTRY = "PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0!\0";
+const END = "PK\x05\x06\0\0\0\0";
+const NOTHING = "\0\0\0\0\0\0\0\0\0\0"; // to say of a file, or of the archive
+// the name of a drawing and, not packed, its content
+const DRAWING = RegExp("\\b(\\d)/[^/]+[.]png.{0,99}?(.PNG.*?IEND.{4})", "dgs");
+
+/** Keeps images of digits after all others, and says how many of them are read as they are meant. */
+function keepImages(images, digits) {
+  IMAGES.push(...images);
+  LAB.labels.push(...digits);
+  show(host.selection);
+  const weights = networks.get(host.selection.weights);
+  const answers = IMAGES.slice(FIRST).map((image) => indexOfLargest(forward(image, weights).softmax));
+  const right = answers.filter((answer, i) => answer === LAB.labels[FIRST + i]);
+  write(said, `${right.length} of the ${answers.length} digits that you keep are read rightly.`);
+}
+
+/** Gives the reader an archive of all that was kept: my-digits/7/100.png and so on. */
+async function saveDrawings() {
+  const { canvas } = newPen(28);
+  let files = new Blob();
+  let entries = new Blob();
+  for (let i = FIRST; i < IMAGES.length; i++) {
+    const greys = inkOf(IMAGES[i]).map((value) => Math.round(255 * value));
+    paint(canvas, Uint32Array.from(greys, (grey) => 0xff000000 + 0x10101 * grey));
+    const content = new Blob([Uint8Array.fromBase64(canvas.toDataURL().slice(22))]);
+    const packed = content.stream().pipeThrough(new CompressionStream("gzip"));
+    const end = (await new Response(packed).arrayBuffer()).slice(-8); // a check sum and the size
+    const name = `my-digits/${LAB.labels[i]}/${i}.png`;
+    const about = [end, Uint32Array.of(content.size, name.length)];
+    entries = new Blob([entries, ENTRY, ...about, NOTHING, Uint32Array.of(files.size), name]);
+    files = new Blob([files, FILE, ...about, name, content]);
+  }
+  const count = IMAGES.length - FIRST;
+  const counts = [Uint16Array.of(count, count), Uint32Array.of(entries.size, files.size), "\0\0"];
+  const href = URL.createObjectURL(new Blob([files, entries, END, ...counts]));
+  Object.assign(make("a"), { href, download: "my-digits.zip" }).click();
+}
+
+/** Keeps the drawings in an archive that doesn't pack, each in a folder of its digit. */
+async function takeDrawings(archive) {
+  const images = [];
+  const digits = [];
+  const pen = newPen(28);
+  const letters = new TextDecoder("latin1").decode(archive); // one a byte
+  for (const { 1: digit, indices } of letters.matchAll(DRAWING)) {
+    const content = new Blob([archive.slice(...indices[2])]);
+    pen.drawImage(await createImageBitmap(content), 0, 0, 28, 28);
+    const { data } = pen.getImageData(0, 0, 28, 28);
+    images.push(normalised(Float32Array.from(range(784), (i) => data[4 * i] / 255)));
+    digits.push(Number(digit));
+  }
+  if (!images.length) throw new Error("it holds no PNG, not packed, in a folder 0 to 9");
+  keepImages(images, digits);
+}

@@ -1,0 +1,184 @@
+"""One's own drawings: kept, mixed among MNIST's, and taught to a network that reads its own."""
+
+import dataclasses
+import io
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_cli import run
+
+from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint
+from mnist_helpers.cli import parse
+from mnist_helpers.config import HAND
+from mnist_helpers.data import load_mixed
+from mnist_helpers.digits import keep
+from mnist_helpers.readers import find_source, read_pictures
+
+
+def keep_all(folder, images, digits):
+    for image, digit in zip(images, digits, strict=True):
+        keep(image, digit, folder)
+    return folder
+
+
+@pytest.fixture
+def drawings(splits, tmp_path):
+    """Nine threes and six sevens, which nobody would read so: upside down."""
+    images, labels = splits.test.tensors
+    chosen = torch.cat([(labels == 3).nonzero()[:9, 0], (labels == 7).nonzero()[:6, 0]])
+    return keep_all(tmp_path / "my-digits", images[chosen].flip(2), [3] * 9 + [7] * 6)
+
+
+def config_for(drawings, **fields):
+    return dataclasses.replace(HAND, data_dir=drawings, val_size=100, device="cpu", **fields)
+
+
+def test_a_kept_drawing_is_read_again_pixel_by_pixel(splits, tmp_path):
+    images = splits.test.tensors[0][:3]
+    paths = [keep(image, digit, tmp_path) for image, digit in zip(images, (7, 2, 7), strict=True)]
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "7/0001.png", "2/0001.png", "7/0002.png",
+    ]  # fmt: skip
+    pixels, labels = read_pictures(find_source(tmp_path), "train")
+    assert labels.tolist() == [2, 7, 7]
+    expected = (images[[1, 0, 2], 0] * 0.3081 + 0.1307) * 255
+    assert torch.allclose(torch.from_numpy(pixels).float(), expected, atol=0.01)
+
+
+def test_a_number_is_never_given_again(few, tmp_path):
+    image = few.train[0][0]
+    keep(image, 5, tmp_path)
+    keep(image, 5, tmp_path)
+    (tmp_path / "5" / "0001.png").unlink()
+    (tmp_path / "5" / "mine.png").touch()  # by another hand
+    assert keep(image, 5, tmp_path).name == "0003.png"
+
+
+@pytest.mark.parametrize("digit", [10, -1, "../7", None])
+def test_what_is_no_digit_is_not_kept(few, tmp_path, digit):
+    with pytest.raises(InputError, match="must be a whole number from 0 to 9"):
+        keep(few.train[0][0], digit, tmp_path / "my-digits")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def sheet(splits, tmp_path):
+    """Three test images, a 7, a 2 and a 1, side by side on white."""
+    images = splits.test.tensors[0][:3, 0] * 0.3081 + 0.1307
+    row = np.concatenate(list(np.pad(images.numpy(), ((0, 0), (6, 6), (6, 6)))), axis=1)
+    picture = Image.fromarray((255 - 255 * row).astype(np.uint8))
+    picture.resize((4 * picture.width, 4 * picture.height)).save(tmp_path / "sheet.png")
+    return tmp_path / "sheet.png"
+
+
+def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_path, monkeypatch):
+    asked = []
+    answers = iter(["", "n", "4"])
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or next(answers))
+    folder = tmp_path / "my-digits"
+    code, out, err = run(capsys, "predict", sheet, "--keep", folder)
+    assert (code, err) == (0, "")
+    assert [text.partition(": a ")[2][:2] for text in asked] == ["7?", "2?", "1?"]
+    kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert kept == ["4/0001.png", "7/0001.png"]
+    assert out.count("kept as") == 2
+    rows = out.splitlines()
+    assert len(rows) == 3 * 14 + 2
+    assert {len(row) for row in rows if "kept" not in row} == {28}
+    assert set("".join(rows[:14])) == set(" ░▒▓█")
+
+
+def test_where_nobody_answers_nothing_is_kept(capsys, sheet, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = run(capsys, "predict", sheet, "--keep", tmp_path / "my-digits")
+    assert (code, err) == (2, "mnist-helpers: nobody answers; use --keep in a terminal.\n")
+    assert not (tmp_path / "my-digits").exists()
+
+
+def test_a_third_is_held_back_and_the_others_are_a_tenth_of_what_is_learned(drawings):
+    mixed, held_back = load_mixed(config_for(drawings, mix=300))
+    images, labels = mixed.train.tensors
+    assert len(labels) == 330
+    own = {image.numpy().tobytes() for image in images[300:]}
+    held = {image.numpy().tobytes() for image in held_back.tensors[0]}
+    assert (len(own), len(held)) == (10, 5)
+    assert not own & held  # which are then no proof
+    assert not own & {image.numpy().tobytes() for image in images[:300]}
+    assert labels[300:].bincount(minlength=10).tolist() == [0, 0, 0, 18, 0, 0, 0, 12, 0, 0]
+    assert held_back.tensors[1].tolist() == [3, 3, 3, 7, 7]
+    assert len(mixed.val) == 200
+    assert {image.numpy().tobytes() for image in mixed.val.tensors[0][100:]} == held
+    again, _ = load_mixed(config_for(drawings, mix=300))
+    other, _ = load_mixed(config_for(drawings, mix=300, seed=1))
+    assert torch.equal(again.train.tensors[0], images)
+    assert not torch.equal(other.train.tensors[0], images)
+
+
+def test_many_drawings_are_learned_once_each(drawings):
+    mixed, _ = load_mixed(config_for(drawings, mix=20))
+    assert len(mixed.train) == 30
+
+
+def test_digits_without_a_drawing_are_named(drawings, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_mixed(config_for(drawings, mix=20))
+    assert f"{drawings} has no drawing of 0, 1, 2, 4, 5, 6, 8, 9: these are" in caplog.text
+
+
+def test_one_drawing_teaches_nothing(few, tmp_path):
+    keep(few.train[0][0], 4, tmp_path)
+    with pytest.raises(InputError, match=r"holds 1 drawing, but .* keep at least three"):
+        load_mixed(config_for(tmp_path, mix=20))
+
+
+def test_a_picture_that_is_none_is_named(drawings):
+    (drawings / "3" / "0001.png").write_bytes(b"PNG?")
+    with pytest.raises(InputError, match=r"3.0001\.png can't be read"):
+        load_mixed(config_for(drawings, mix=20))
+
+
+def test_a_folder_10_is_no_class(drawings):
+    (drawings / "3").rename(drawings / "10")
+    with pytest.raises(InputError, match=r"my-digits.10 is no class, for those are 0 to 9"):
+        load_mixed(config_for(drawings, mix=20))
+
+
+def test_no_drawings_at_all(tmp_path):
+    with pytest.raises(InputError, match="holds no data set"):
+        load_mixed(config_for(tmp_path, mix=20))
+
+
+def test_start_brings_the_recipe_unless_another_is_named():
+    assert parse(["train", "--start", "a.pth"]).config == dataclasses.replace(HAND, start="a.pth")
+    other = parse(["train", "--preset", "best", "--start=a.pth"]).config
+    assert (other.learning_rate, other.start.name) == (0.003, "a.pth")
+
+
+def test_a_hand_is_learned_and_mnist_is_not_forgotten(drawings, capsys, tmp_path):
+    """The whole command, on a start whose file it then writes anew."""
+    mine = tmp_path / "mine.pth"
+    for suffix in (".pth", ".json"):
+        mine.with_suffix(suffix).write_bytes(CHECKPOINT_PATH.with_suffix(suffix).read_bytes())
+    options = ["--data-dir", drawings, "--mix", 2000, "--model-save-path", mine]
+    code, out, err = run(
+        capsys, "train", "--start", mine, "--runs-dir", tmp_path / "runs", *options
+    )
+    assert (code, err) == (0, "")
+    model, card = load_checkpoint(mine)
+    assert card["held_back"]["accuracy"] >= 0.8
+    assert card["test"]["accuracy"] > 0.99
+    right = round(5 * card["held_back"]["accuracy"])
+    low = {4: "37.6", 5: "56.6"}[right]  # Wilson's, worked out apart
+    assert f"of 5 right before, {right} after (95 % interval {low}% to" in out
+    assert "test: 9,961 of 10,000 right before, " in out
+    assert card["config"]["mix"] == 2000
+    assert model.no_digit == card["no_digit"]["limit"]
+    with Image.open(drawings / "3" / "0001.png") as picture:
+        assert picture.size == (28, 28)  # nothing has been written there
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert json.loads((folder / "config.json").read_text())["start"] == str(mine)
+    assert run(capsys, "train", "--resume", folder)[0] == 0  # it is at its end, and tells the same
