@@ -615,7 +615,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("notebooks.py", "RuntimeError, OSError, ValueError) as", "RuntimeError, ValueError) as"),
     ("commands/train.py", "with delayed_interrupts():", "if True:"),
     ("commands/train.py", "dict.fromkeys([path, inside])", "[inside, path]"),
-    ("commands/train.py", "        if not trainer.interrupted:\n            parts", "        if True:\n            parts"),
+    ("commands/train.py", "        if not trainer.interrupted:\n            answered", "        if True:\n            answered"),
     ("commands/console.py", "            raise failure", "            pass"),
     ("cli.py", "    except BrokenPipeError:\n        pass  # who", "    except ZeroDivisionError:\n        pass  # who"),
     ("commands/notebooks.py", "os._exit(130)", "raise"),
