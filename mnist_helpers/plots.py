@@ -3,11 +3,15 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
+
+if TYPE_CHECKING:
+    from mnist_helpers.analysis.calibration import Bins
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE = "#0072B2"
@@ -74,7 +78,8 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     for name, values in history.items():
         part, measure = name.split("_")
         colour = PARTS.get(part, GREY)
-        panels[measure].plot(epochs, values, "o-", color=colour, markersize=4, label=part)
+        label = part.replace("learning", "rate")
+        panels[measure].plot(epochs, values, "o-", color=colour, markersize=4, label=label)
     for measure, ax in panels.items():
         ax.axvline(epochs[best], color=GREY, linestyle=":", label=f"best epoch ({epochs[best]})")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -109,6 +114,26 @@ def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_step
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     return finished(ax, xlabel="Epoch", ylabel="Loss")
+
+
+def plot_reliability(bins: "Bins", ax: Axes) -> Axes:
+    """Draws how often the answers of each confidence are right, and how many there are of them.
+
+    Args:
+        bins: what `calibration.reliability` gives.
+    """
+    size = len(bins.counts)
+    (filled,) = bins.counts.nonzero()
+    counts = bins.counts[filled]
+    shares = bins.right[filled] / counts
+    bars = ax.bar(filled / size, shares, 1 / size, align="edge", color=BLUE, edgecolor="white")
+    bars.set_label("right answers in the bin")
+    ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
+    ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
+    return finished(ax, xlabel="Confidence", ylabel="Share that is right")
 
 
 def plot_curves(
