@@ -97,8 +97,12 @@ function pixelsOfLevels(numbers, { palette, limits }, index) {
   const [low, high] = limits[index] ?? limits[0];
   const scale = high > low ? 254 / (high - low) : 0;
   const start = scale === 0 && palette === "signed" ? 127 : 0;
-  const levelOf = (value) => Math.max(0, Math.min(254, Math.round(start + (value - low) * scale)));
-  return Uint32Array.from(numbers, (value) => colours[levelOf(value)]); // of nan undefined, so 0
+  const pixels = new Uint32Array(numbers.length);
+  numbers.forEach((value, i) => {
+    const level = Math.round(start + (value - low) * scale);
+    pixels[i] = colours[Math.max(0, Math.min(254, level))]; // of nan undefined, so 0
+  });
+  return pixels;
 }
 
 /** The same of numbers that are themselves red, green and blue in [0, 1]. */

@@ -165,7 +165,8 @@ function drawPicker() {
   const box = document.getElementById("images");
   const { image } = host.selection;
   if (!differs(box, [image, IMAGES.length])) return;
-  const pixels = Float32Array.from(IMAGES.flatMap((values) => [...values]));
+  const pixels = new Float32Array(784 * IMAGES.length);
+  IMAGES.forEach((values, i) => pixels.set(values, 784 * i));
   const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: Object.keys(IMAGES),
     frames: { [image]: null },
