@@ -86,8 +86,9 @@ def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_
     kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert kept == ["4/0001.png", "7/0001.png"]
     assert out.count("kept as") == 2
+    assert out.count("not kept") == 1  # and no silence where the answer is no digit
     rows = out.splitlines()
-    assert len(rows) == 3 * 14 + 2
+    assert len(rows) == 3 * 14 + 3
     assert {len(row) for row in rows if "kept" not in row} == {28}
     assert set("".join(rows[:14])) == set(" ░▒▓█")
 

@@ -84,6 +84,8 @@ def keep_parts(path: Path, model: nn.Module, folder: Path) -> None:
         digit = answer.strip() or str(guess)
         if digit in DIGITS:
             log.info("kept as %s", keep(image, int(digit), folder))
+        else:
+            log.info("not kept")
 
 
 @torch.inference_mode()
