@@ -44,10 +44,11 @@ def read_file(path: Path, most: int, remedy: str) -> bytes:
             raise InputError(f"{path} does not exist; {remedy}.")
         if not path.is_file():
             raise OSError("it is no regular file")
-        if path.stat().st_size > most:
+        size = path.stat().st_size
+        if size > most:
             raise OSError(f"it is larger than {most:,} bytes")
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(size)  # for as many bytes Python makes room at once
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from mnist_helpers.files import require_writable, write_files
 from mnist_helpers.model import SimpleCNN
 from mnist_helpers.readers import CLASSES
 
+OPSET = 18  # in which torch.onnx writes; another would be converted from it
 TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's
 
 
@@ -43,7 +44,9 @@ def make(kind: Format, model: nn.Module, about: dict[str, str]) -> bytes:
             program,
             input_names=["images"],
             output_names=["logits"],
+            opset_version=OPSET,
             verbose=False,
+            dynamic_shapes=shapes,
         )
         onnx_program.model.metadata_props.update(about)
         return onnx_program.model_proto.SerializeToString()
