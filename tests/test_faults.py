@@ -717,16 +717,11 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 )
 def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     options = [*options_for(short, tmp_path / "runs"), "--rotation", 5, "--num-workers", workers]
-    options += ["--autocast", False]
     # in a process of its own: in a fork of this one is memory that other tests have left
     # the first run imports what is imported late, and takes the memory that every run takes
     begin = f"""
 import contextlib, io, resource
-from mnist_helpers import training
 from mnist_helpers.cli import main
-# or what the first run has kept would do for the second, and half would do for a batch
-training.keep_memory = lambda: None
-training.pooled_first = lambda model: model
 with contextlib.redirect_stdout(io.StringIO()):
     main({[str(each) for each in [*options, "--batch-size", 100, "--epochs", 1]]})
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
