@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from mnist_helpers.files import decoding, read_file, require_small, write_files
 
-STEP = 1 / 2048  # to which weights are rounded: a dead kernel isn't brought to life by it
-MOST_STEPS = 16_383  # of a weight: any change from one moment to the next is a number of 16 bits
+FINEST = 1 / 4096  # the smallest step to which the change of a moment is rounded
+COARSEST = 1 / 128  # and the largest
+FIRST = 1 / 1024  # the step of the first moment, from which all others go on
 MOST_BYTES = 2**27  # of the file, and of what it unpacks to: 320 moments
 REMEDY = "give a snapshots.npz that `mnist-helpers train --snapshots` made"
 Epoch = Annotated[float, msgspec.Meta(ge=0)]
+FEW = 10_000  # weights of one name, that cost little in the finest steps
 
 
 class Snapshots(NamedTuple):
@@ -40,19 +43,42 @@ class Snapshots(NamedTuple):
 
 
 def save_snapshots(path: Path, snapshots: Snapshots) -> None:
-    """Writes the change of each moment in whole steps, packed; rounding doesn't add up."""
-    arrays = {
-        "epochs": np.array(snapshots.epochs),
-        "history": np.array(json.dumps(snapshots.history)),
-    }
+    """Writes the change of each moment in whole steps, packed; errors don't add up.
+
+    The steps of a large layer are as large as its change is in the root mean square, within bounds;
+    those of small ones are the finest, for a dead kernel must not be brought to life by rounding.
+    """
+    history = np.array(json.dumps(snapshots.history))
+    arrays = {"epochs": np.array(snapshots.epochs), "history": history}
     for name in snapshots.weights[0]:
-        moments = np.stack([weights[name].float().numpy() for weights in snapshots.weights])
-        counts = np.round(moments / STEP).clip(-MOST_STEPS, MOST_STEPS)
-        arrays[f"changes/{name}"] = np.diff(counts, axis=0, prepend=0).astype(np.int16)
-        arrays[f"steps/{name}"] = np.full(len(counts), STEP, np.float32)
+        moments = [weights[name].float().numpy() for weights in snapshots.weights]
+        arrays[f"steps/{name}"], arrays[f"changes/{name}"] = in_steps(moments)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     write_files({Path(path): buffer.getvalue()})
+
+
+def in_steps(moments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The step of each moment, (T,), and the change to it in such steps, (T, ...)."""
+    reached = np.zeros_like(moments[0])
+    steps = []
+    changes = []
+    for values in moments:
+        change = values - reached
+        coarsest = COARSEST
+        if values.size <= FEW:
+            coarsest = FINEST
+        elif not steps:
+            coarsest = FIRST
+        step = np.clip(np.sqrt(np.mean(change**2)), FINEST, coarsest).astype(np.float32)
+        count = np.clip(np.round(change / step), -32_767, 32_767)
+        reached = reached + count * step
+        steps.append(step)
+        changes.append(count.astype(np.int16))
+    return np.array(steps), np.array(changes)
 
 
 def load_snapshots(path: Path) -> Snapshots:
