@@ -88,11 +88,9 @@ class Subject:
             what = f"The state_dict {other!r}"
             require_fit(what, weights, self.network.model, "give a state_dict of this model")
             self.networks[other] = self.network.with_weights(weights)
-        for shown_name in (*self.digits, *self.networks):
-            if not shown_name.isprintable():
-                raise InputError(
-                    f"the name {shown_name!r} can't be shown on one line; give another."
-                )
+        for text in (*self.digits, *self.networks):
+            if not text.isprintable():
+                raise InputError(f"the name {text!r} can't be shown on one line; give another.")
         self.jobs = Jobs()
         if self.network.is_large:
             self.jobs.at_once = ()
