@@ -14,7 +14,12 @@ function drawBars(view, mark) {
   view.share = share;
   const zero = share(0);
   view.plot.style = `--zero: ${zero}%; width: ${mark.ticks.length * tickWidth}px`;
-  drawScale(view.scale, mark.axis, share);
+  const heights = Object.entries(mark.axis).map(([text, value]) => {
+    const element = make("span", "", text);
+    element.style.bottom = `${share(value)}%`;
+    return element;
+  });
+  view.scale.replaceChildren(...heights);
   view.items.forEach((group, i) => {
     const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
     const isEmphasised = mark.emphasis.includes(i);
@@ -65,16 +70,6 @@ function layBars(view, mark, names) {
   view.plot.role = selects(mark) ? "listbox" : "img";
   if (selects(mark)) groups.forEach((group) => (group.role = "option"));
   bindItems(view, groups, 1);
-}
-
-/** Writes the texts of the vertical axis at their heights. */
-function drawScale(scale, axis, share) {
-  const texts = Object.entries(axis).map(([text, value]) => {
-    const element = make("span", "", text);
-    element.style.bottom = `${share(value)}%`;
-    return element;
-  });
-  scale.replaceChildren(...texts);
 }
 
 /** The name of a tick and the values at it. */

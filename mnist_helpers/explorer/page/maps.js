@@ -74,15 +74,21 @@ function origin({ height, width, joined, columns, gap }, index) {
   return [(index % columns) * (width + gap), Math.floor(index / columns) * (height + gap)];
 }
 
-/** Colours one canvas: all maps, or the i-th. */
+/** Colours one canvas at once, for a call takes longer than a small map: all maps, or the i-th. */
 function paintSheet(view, canvas, i) {
   const { mark, layout } = view;
+  const { width, height } = layout;
   const pixelsOf = mark.values.shape.length === 4 ? pixelsOfColours : pixelsOfLevels;
   const end = layout.joined ? layout.count : i + 1;
+  const sheet = new Uint32Array(canvas.width * canvas.height);
   for (let index = i; index < end; index++) {
     const pixels = pixelsOf(numbersIn(view, index), mark, index);
-    paint(canvas, pixels, layout.width, ...origin(layout, index));
+    const [left, top] = origin(layout, index);
+    for (let row = 0; row < height; row++) {
+      sheet.set(pixels.subarray(row * width, (row + 1) * width), (top + row) * canvas.width + left);
+    }
   }
+  paint(canvas, sheet);
 }
 
 /** The numbers of a map: one for each of its places, or three. */
@@ -167,10 +173,10 @@ function moveInMaps(view, key, shift) {
   const { index } = view.caret;
   const isInside = height * width > 1 && (shift || count === 1);
   if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, columnsShown(view))));
-  const from = view.caret.row === undefined ? startIn(view, index) : view.caret;
-  const isVertical = key === "ArrowUp" || key === "ArrowDown";
-  const row = isVertical ? step(key, from.row, height, 1) : from.row;
-  const column = isVertical ? from.column : step(key, from.column, width, width);
+  const [top, left] = view.mark.frames[index] ?? [(height - 1) >> 1, (width - 1) >> 1];
+  let { row = top, column = left } = view.caret; // from what is framed, or the middle
+  if (key === "ArrowUp" || key === "ArrowDown") row = step(key, row, height, 1);
+  else column = step(key, column, width, width);
   putCaret(view, { index, row, column });
 }
 
@@ -184,12 +190,6 @@ function columnsShown({ layout, sheets }) {
   if (layout.joined) return layout.columns;
   const tops = sheets.map((sheet) => sheet.parentNode.offsetTop);
   return tops.filter((top) => top === tops[0]).length;
-}
-
-/** From where one goes from value to value in a map: what is framed in it, or its middle. */
-function startIn({ mark, layout }, index) {
-  const [row, column] = mark.frames[index] ?? [(layout.height - 1) >> 1, (layout.width - 1) >> 1];
-  return { row, column };
 }
 
 /** The name of a place in maps and its value, or the range of a whole map. */
