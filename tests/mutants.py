@@ -146,6 +146,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     # faster steps
     ("training.py", "splits.train[: config.train_size]", "splits.train[:]"),
     ("faults.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
+    ("faults.py", "mallopt(-3, 2**30)", "mallopt(-3, 0)"),
     ("config.py", '"bf16" in name', '"bf17" in name'),
     ("model.py", "(model.conv1, model.pool1, model.relu1)", "(model.conv1, model.relu1, model.pool1)"),
     ("training.py", "len(splits.train) + len(splits.val)", "len(splits.train)"),
