@@ -151,12 +151,6 @@ class TestMaps:
             expected = expected_pixels(maps.values[index], limits[index], "RdBu_r")
             np.testing.assert_array_equal(shown[top : top + 3, left : left + 5], expected)
 
-    def test_a_map_of_zeros_is_in_the_middle_of_the_signed_palette(self, page):
-        maps = make_maps(values=np.zeros((1, 1, 1)), limits=[(0.0, 0.0)])
-        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
-        middle = expected_pixels(np.zeros((1, 1)), (-1, 1), "RdBu_r")
-        np.testing.assert_array_equal(shown, middle)
-
     def test_colours_are_shown_as_they_are(self, page):
         values = np.random.default_rng(0).random((2, 3, 4, 3)).astype(np.float32)
         shown = pixels(open_page(page, make_maps(values=values)).locator(".sheet canvas"))
@@ -1327,7 +1321,7 @@ class TestScatter:
     def test_keys_go_from_point_to_point(self, page):
         scene = open_page(page, self.scatter(framed_point=0))
         scene.locator(".sheet").focus()
-        for key, image in [("ArrowRight", 31), ("ArrowUp", 30), ("End", 31), ("Home", 7)]:
+        for key, image in [("ArrowRight", 31), ("ArrowUp", 30), ("Home", 30), ("ArrowLeft", 7)]:
             page.keyboard.press(key)
             assert selections(page)[-1] == {"pointed": image}, key
         page.keyboard.press("Enter")
