@@ -260,6 +260,9 @@ class TestBars:
         assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [GREY] * 3  # its own
         ablated = bar_chart(self.bars(emphasis=[1], select={"ablate": ["a", "b", "c"]}))
         assert [bar.get_facecolor() for bar in ablated.patches] == [BLUE, GREY, BLUE]
+        legend = ablated.get_legend()
+        assert [text.get_text() for text in legend.get_texts()] == ["ablated"]
+        assert [handle.get_facecolor() for handle in legend.legend_handles] == [GREY]
 
     @pytest.mark.parametrize("tick", ["a", "Ankle boot", "$\\frac{1}{0}$"])
     def test_no_text_lies_over_another_or_out_of_the_chart(self, tick):
