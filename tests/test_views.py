@@ -1,5 +1,7 @@
 """What the views show: each mark against values of plain torch, and what a click on it selects."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from mnist_helpers.explorer.controls import selection_after
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.scene import Bars, Lines, Maps, Scatter, Table, Text, number
 from mnist_helpers.explorer.views import VIEWS, draw, header, views_of
+from mnist_helpers.explorer.views.parts import class_bars
 from mnist_helpers.runs.snapshots import Snapshots
 
 COLOUR = images_of(40, 3, 15, 18)
@@ -553,6 +556,12 @@ class TestTopImages:
         bars = found["mean activation by class"]
         assert bars.limits == pytest.approx((lowest, 0), abs=1e-6)
         assert bars.axis == {"0": 0.0}  # the numbers stand over the bars
+
+    def test_numbers_over_bars_have_the_same_digits(self):
+        look = SimpleNamespace(subject=SimpleNamespace(digits=["0", "1", "2", "3"]))
+        means = np.array([0.04, 0.041, 12.3, -0.0012])
+        bars = class_bars(look, "#.2g", {"mean": means})
+        assert bars.numbers == ["0.040", "0.041", "12", "−0.0012"]
 
 
 class TestAttribution:
