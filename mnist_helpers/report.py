@@ -47,9 +47,8 @@ def metrics(
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.
 
-    Args:
-        test: the answers that are judged; the temperature is fitted to those of `val`, if any.
-        correct_by_disturbance: what `resistance` yields, by name.
+    The answers to `test` are judged; the temperature is fitted to those of `val`, if any.
+    `correct_by_disturbance` is what `resistance` yields, by name.
     """
     temperature = calibrated_loss = calibrated_error = None
     calibrated = test
@@ -58,6 +57,10 @@ def metrics(
         calibrated = calibration.with_temperature(test, temperature)
         calibrated_loss = calibrated.loss()
         calibrated_error = calibrated.calibration_error
+    resistance = {}
+    for name, correct_by_amount in correct_by_disturbance.items():
+        accuracies = [correct.double().mean().item() for correct in correct_by_amount]
+        resistance[name] = {"amounts": DISTURBANCES[name].amounts, "accuracies": accuracies}
     risk = np.interp(COVERAGE, *calibration.risk_by_coverage(test))
     return {
         "images": len(test.labels),
@@ -74,19 +77,8 @@ def metrics(
         "confusion_matrix": confusion_matrix(test),
         "top_losses": mistakes.top_losses(test, 24),
         "label_suspects": mistakes.label_suspects(calibrated),
-        "resistance": resistance_figures(correct_by_disturbance),
+        "resistance": resistance,
     }
-
-
-def resistance_figures(correct_by_disturbance: Withstood) -> dict[str, dict[str, list[float]]]:
-    """The amounts of each disturbance, and the accuracies at them."""
-    figures = {}
-    for name, correct_by_amount in correct_by_disturbance.items():
-        figures[name] = {
-            "amounts": DISTURBANCES[name].amounts,
-            "accuracies": [correct.double().mean().item() for correct in correct_by_amount],
-        }
-    return figures
 
 
 def save_metrics(path: str, *measured: object) -> None:

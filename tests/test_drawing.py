@@ -211,7 +211,8 @@ class TestView:
             assert draw(subject, Selection(view=view, **at)).caption.startswith("Your drawing, ")
         for view in ("confusion", "neighbours"):
             same = draw(subject, Selection(view=view)).caption
-            assert draw(subject, Selection(view=view, **at)).caption == same
+            note = " Your drawing has no place here: image 0 is shown."
+            assert draw(subject, Selection(view=view, **at)).caption == same + note
 
     def test_a_channel_is_taken_from_the_drawing(self, subject, few):
         image = few.test.tensors[0][7]
@@ -265,7 +266,8 @@ class TestKept:
         kept = tmp_path / "my-digits" / "7" / "0001.png"
         assert explorer.selection.drawing == text
         state = explorer.page.state
-        assert (state["notice"], state["error"], state["serial"]) == (f"Kept as {kept}.", "", 3)
+        assert state["notice"] == "Kept as my-digits/7/0001.png."
+        assert (state["error"], state["serial"]) == ("", 3)
         with Image.open(kept) as picture:
             expected = prepare(pad_ink(text)).centred * 255
             np.testing.assert_allclose(np.asarray(picture), expected, atol=0.51)

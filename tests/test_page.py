@@ -27,6 +27,7 @@ from mnist_helpers.explorer.scene import (
     Maps,
     Row,
     Scatter,
+    Scene,
     Table,
     Text,
 )
@@ -150,12 +151,6 @@ class TestMaps:
         for index, (top, left) in enumerate([(0, 0), (0, 6), (4, 0), (4, 6)]):
             expected = expected_pixels(maps.values[index], limits[index], "RdBu_r")
             np.testing.assert_array_equal(shown[top : top + 3, left : left + 5], expected)
-
-    def test_a_map_of_zeros_is_in_the_middle_of_the_signed_palette(self, page):
-        maps = make_maps(values=np.zeros((1, 1, 1)), limits=[(0.0, 0.0)])
-        shown = pixels(open_page(page, maps).locator(".sheet canvas"))
-        middle = expected_pixels(np.zeros((1, 1)), (-1, 1), "RdBu_r")
-        np.testing.assert_array_equal(shown, middle)
 
     def test_colours_are_shown_as_they_are(self, page):
         values = np.random.default_rng(0).random((2, 3, 4, 3)).astype(np.float32)
@@ -786,6 +781,13 @@ class TestText:
         assert selections(page) == [{"image": 3}]
 
 
+AFTER = "element => getComputedStyle(element, '::after').content"
+# what the letters of an element take
+INK = """element => {
+    const all = document.createRange();
+    all.selectNodeContents(element);
+    return all.getBoundingClientRect().toJSON();
+}"""
 GO = Text(text="go", select={"image": 3})
 
 
@@ -849,6 +851,27 @@ class TestExplorer:
         assert cell.input_value() == "0.7"
         pages.show(page, kernel, serial=7)
         assert cell.input_value() == "0"
+
+    def test_what_is_not_answered_soon_is_dimmed_until_an_answer(self, page):
+        """In the explorer's box: a nudge is answered, too, where nothing has changed."""
+        open_page(page, Column([GO, make_maps()]))
+        page.evaluate("""() => {
+            window.cleanup();
+            const here = document.querySelector("#here");
+            here.classList.remove("mnist-explorer");
+            here.parentElement.classList.add("mnist-explorer");
+            window.cleanup = mount(host, here);
+        }""")
+        opacity = "wanted => getComputedStyle(document.querySelector('.maps')).opacity === wanted"
+        page.get_by_role("button", name="go").click()
+        page.wait_for_function(opacity, arg="0.35")
+        assert page.locator(".readout").evaluate(AFTER) == '"Computing this view …"'
+        pages.show(page, Column([GO, make_maps()]), serial=1)
+        page.wait_for_function(opacity, arg="1")
+        page.get_by_role("button", name="go").click()
+        page.wait_for_function(opacity, arg="0.35")
+        page.evaluate("host.listeners['msg:custom']({})")
+        page.wait_for_function(opacity, arg="1")
 
     def test_it_nudges_the_server_until_the_answer_is_there(self, page):
         open_page(page, GO)
@@ -945,6 +968,29 @@ class TestExplorer:
         assert page.locator(".header").inner_text() == "7"
         page.get_by_role("button", name="Back to start").click()
         assert selections(page) == [{"reset": True}]
+
+    def test_what_the_head_says_is_only_heard_in_the_caption(self, page):
+        head = Row([make_maps(), Text(text="7", size="large", notes=["Image 0, read as 7"])])
+        whole = "Image 0, read as 7. Open: conv1. Image 0, read as 7. Twice."
+        open_page(page, make_bars(), header=head, scene=Scene(make_bars(), whole))
+        caption = page.locator("[aria-live]")
+        assert caption.inner_text() == whole
+        seen = "e => [...e.childNodes].slice(-1)[0].data"
+        assert caption.evaluate(seen) == " Open: conv1. Image 0, read as 7. Twice."
+        assert caption.locator("span").bounding_box()["width"] == 0
+        left = "e => { const all = document.createRange(); all.selectNode(e.lastChild); "
+        left += "return all.getBoundingClientRect().left - e.getBoundingClientRect().left; }"
+        assert -4 < caption.evaluate(left) < 4  # what is seen begins where the line does
+        other = Scene(make_bars(), "Another sentence.")
+        pages.show(page, make_bars(), header=head, scene=other)
+        assert caption.evaluate(seen) == "Another sentence."
+
+    def test_what_is_said_of_the_pad_stands_at_the_pad(self, page):
+        for view, is_below in (("drawing", True), ("pipeline", False)):
+            scene = open_page(page, make_bars(), view=view)
+            heights = [e.bounding_box()["y"] for e in map(page.locator, (".top", ".readout"))]
+            assert (heights[0] < heights[1]) == is_below
+            assert scene.bounding_box()["y"] > max(heights)
 
     def test_a_trail_of_buttons(self, page):
         steps = [Text(text=name, select={"layer": name}, framed=name == "b") for name in "abc"]
@@ -1109,6 +1155,40 @@ class TestSideBySide:
             assert len({box["y"] for box in chain}) == 1
             for left, right in itertools.pairwise(chain):
                 assert left["right"] <= right["x"]
+
+    def test_on_a_telephone_the_chain_goes_on_in_a_second_line(self, page, subject):
+        (boxes,) = self.boxes(page, subject, 375, view="pipeline")
+        chain = [box for title, box in boxes.items() if "·" not in title]
+        lines = [list(line) for _, line in itertools.groupby(chain, key=lambda box: box["y"])]
+        assert [len(line) for line in lines] == [6, 5]
+        for line in lines:
+            for left, right in itertools.pairwise(line):
+                assert left["right"] <= right["x"]
+        assert page.locator(".scene").bounding_box()["height"] < 600
+        arrow = "e => getComputedStyle(e.querySelector('figcaption'), '::before').content"
+        assert page.locator(".together > :nth-child(7)").evaluate(arrow) == '"→ "'
+
+    @pytest.mark.parametrize("width", [953, 880, 870, 700, 560, 375])
+    def test_no_note_of_the_chain_is_broken_or_lies_over_another(self, page, subject, width):
+        (_,) = self.boxes(page, subject, width, view="pipeline")
+        notes = page.locator(".together .notes div:visible")
+        texts = notes.all_inner_texts()
+        assert {"16 × 28 × 28", "sees 3 × 3", "128"} <= set(texts)
+        assert ("200,832 parameters" in texts) == (width not in (870, 700, 375))
+        boxes = [note.evaluate(INK) for note in notes.all()]
+        assert all(box["height"] < 16 for box in boxes)
+        for one, other in itertools.combinations(boxes, 2):
+            is_beside = one["right"] <= other["left"] or other["right"] <= one["left"]
+            assert is_beside or one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
+
+    def test_every_fourth_of_many_kernels_is_numbered(self, page, subject):
+        (_,) = self.boxes(page, subject, 953, view="kernels", layer="conv2")
+        over = page.locator(".heads.over span")
+        assert over.count() == 32
+        assert page.locator(".heads.over span:visible").all_inner_texts() == [
+            str(channel) for channel in range(0, 32, 4)
+        ]
+        assert page.locator(".heads.beside span:visible").count() == 16
 
     @pytest.mark.parametrize("at", [{"view": "confusion"}, {"view": "arithmetic", "layer": "fc1"}])
     def test_tables_fit_a_telephone(self, page, subject, at):
@@ -1327,7 +1407,8 @@ class TestScatter:
     def test_keys_go_from_point_to_point(self, page):
         scene = open_page(page, self.scatter(framed_point=0))
         scene.locator(".sheet").focus()
-        for key, image in [("ArrowRight", 31), ("ArrowUp", 30), ("End", 31), ("Home", 7)]:
+        keys = {"ArrowRight": 31, "ArrowUp": 30, "Home": 30, "ArrowDown": 31, "ArrowLeft": 7}
+        for key, image in keys.items():
             page.keyboard.press(key)
             assert selections(page)[-1] == {"pointed": image}, key
         page.keyboard.press("Enter")

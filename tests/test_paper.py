@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_rgba
-from matplotlib.offsetbox import OffsetImage
+from matplotlib.offsetbox import OffsetImage, PaddedBox
 from matplotlib.text import Text as Letters
 from PIL import Image
 
@@ -76,9 +76,40 @@ class TestMaps:
         rows, columns = orange.nonzero()
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 15, 8, 23)
         assert not orange[2:14, 10:22].any()
-        whole = drawn(Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames={0: None}), OffsetImage)
-        rows, columns = np.isclose(whole[0].get_data(), ORANGE).all(axis=2).nonzero()
-        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 15, 0, 23)
+        assert (framed.get_data()[:, 7] == 1).all()  # white beside it
+
+    def test_a_value_is_framed_around_in_any_colour(self):
+        values = np.full((1, 5, 5), 0.6)
+        values[0, 2, 3] = 1.5  # red, in which an orange frame would not be seen
+        maps = Maps(
+            values=values, limits=[(-2, 2)], palette="signed", zoom=8, frames={0: (2, 3, 3, 4)}
+        )
+        (image,) = drawn(maps, OffsetImage)
+        orange = np.isclose(image.get_data(), ORANGE).all(axis=2)
+        rows, columns = orange.nonzero()
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 25, 22, 33)
+        red = matplotlib.colormaps["RdBu_r"]((1.5 + 2) / 4)
+        inside = image.get_data()[16:24, 24:32]
+        assert inside == pytest.approx(np.broadcast_to(red, inside.shape), abs=0.01)
+        white = (image.get_data() == 1).all(axis=2)
+        assert white[[13, 26], 21:35].all()
+        assert white[13:27, [21, 34]].all()
+
+    def test_a_value_at_the_edge_is_framed_inside_the_map(self):
+        maps = Maps(values=np.zeros((1, 4, 4)), limits=[(-2, 2)], zoom=4, frames={0: (0, 3, 1, 4)})
+        (image,) = drawn(maps, OffsetImage)
+        rows, columns = np.isclose(image.get_data(), ORANGE).all(axis=2).nonzero()
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 5, 10, 15)
+
+    def test_maps_have_an_edge_that_is_orange_at_the_chosen_of_several(self):
+        maps = Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames={1: None})
+        plain, chosen = (box.patch for box in drawn(maps, PaddedBox))
+        assert to_rgba(plain.get_edgecolor()) == GREY
+        assert to_rgba(chosen.get_edgecolor()) == ORANGE
+        assert chosen.get_linewidth() > plain.get_linewidth() > 0
+        single = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=8, frames={0: (0, 0, 2, 2)})
+        (box,) = drawn(single, PaddedBox)
+        assert to_rgba(box.patch.get_edgecolor()) == GREY
 
     def test_labels_axes_title_and_notes_are_written(self):
         maps = Maps(
@@ -111,13 +142,10 @@ class TestMaps:
             assert tile.y0 - 2 <= heads[head].y0 < tile.y1
             assert heads[head].x1 <= tile.x0
 
-    def test_the_frame_of_a_small_map_leaves_more_of_it(self):
-        (image,) = drawn(
-            Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=5, frames={0: None}), OffsetImage
-        )
-        orange = np.isclose(image.get_data(), ORANGE).all(axis=2)
-        assert orange[0].all()
-        assert not orange[1:-1, 1:-1].any()
+    def test_of_many_heads_as_many_are_written_as_can_be_told_apart(self):
+        heads = ([str(place) for place in range(32)], [])
+        maps = Maps(values=VALUES.repeat(16, 0), limits=[(-2, 2)], zoom=4, columns=32, heads=heads)
+        assert texts(maps) == ["0", "4", "8", "12", "16", "20", "24", "28", "a sentence"]
 
     def test_the_label_of_a_framed_map_stands_out(self):
         maps = Maps(values=VALUES, limits=[(-2, 2)], labels=["a", "b"], frames={1: (0, 0, 1, 1)})
@@ -232,6 +260,9 @@ class TestBars:
         assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [GREY] * 3  # its own
         ablated = bar_chart(self.bars(emphasis=[1], select={"ablate": ["a", "b", "c"]}))
         assert [bar.get_facecolor() for bar in ablated.patches] == [BLUE, GREY, BLUE]
+        legend = ablated.get_legend()
+        assert [text.get_text() for text in legend.get_texts()] == ["ablated"]
+        assert [handle.get_facecolor() for handle in legend.legend_handles] == [GREY]
 
     @pytest.mark.parametrize("tick", ["a", "Ankle boot", "$\\frac{1}{0}$"])
     def test_no_text_lies_over_another_or_out_of_the_chart(self, tick):

@@ -62,7 +62,7 @@ GROUPS = (
         "compare": "Compare: These weights alone, beside others, or the difference?",
         "target": "Class: For which digit?",
         "quantity": "Show: The weights, their gradient, or their change?",
-        "limits": "Colours: One scale for the layer (or without outliers), each map, all images?",
+        "limits": "Colours: One scale for the layer, with or without outliers, or for each map?",
         "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
         "stride": "Stride: How many pixels from one place to the next?",
@@ -72,7 +72,7 @@ NUMBERS = ("position", "channel", "row", "column", "input_channel")
 STEPS = ("layer", "amount", "moment")
 PLAIN = {  # what stands in a list where the values themselves don't tell it
     "compare": ("nothing", "side by side", "difference"),
-    "limits": ("no outliers", "by layer", "by map", "by all images"),
+    "limits": ("no outliers", "by layer", "by map"),
     "tenth": [f"{10 * tenth}–{10 * tenth + 10} %" for tenth in range(10)],
 }
 CLASSES = ("digit", "predicted", "target")
@@ -187,23 +187,18 @@ def settings(look: Look) -> dict[str, Traits]:
     if "input_channel" in VIEWS[look.view].fields:
         traits["input_channel"] = slider_traits(len(look.explained.patch), look.read_channel)
     if subject.runs:
-        traits.update(moment_settings(subject, look.weights))
+        # the moments of a run, and the runs, each at the nearest moment
+        moments = list(subject.moments[subject.run_of(look.weights)])
+        epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
+        runs = tuple((run, subject.nearest(run, look.weights)) for run in subject.runs)
+        place = moments.index(look.weights)
+        traits["moment"] = step_traits(epochs, moments, look.weights)
+        traits["play_moments"] = {"max": len(moments) - 1, "value": place}
+        traits["run"] = {"options": runs, "value": look.weights}
     for name in subject.known:
         if name not in ("image", "pointed", "layer", "input_channel"):
             traits[name] = list_traits(subject, name, getattr(look, name))
     return traits
-
-
-def moment_settings(subject: Subject, weights: str) -> dict[str, Traits]:
-    """The same of the moments of a run, and of the runs, each at the nearest moment."""
-    moments = list(subject.moments[subject.run_of(weights)])
-    epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
-    runs = tuple((run, subject.nearest(run, weights)) for run in subject.runs)
-    return {
-        "moment": step_traits(epochs, moments, weights),
-        "play_moments": {"max": len(moments) - 1, "value": moments.index(weights)},
-        "run": {"options": runs, "value": weights},
-    }
 
 
 def slider_traits(count: int, value: int | None) -> Traits:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, TextArea, VPacker
+from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, PaddedBox, TextArea, VPacker
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
@@ -106,8 +106,8 @@ def maps_box(mark: Maps) -> OffsetBox:
         text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
         tiles[index] = column([text, tiles[index]], 1)
     over, beside = mark.heads
-    for place, head in enumerate(over):
-        tiles[place] = column([words(head, 6), tiles[place]], 1, align="center")
+    for place in range(0, len(over), 1 + len(over) // 9):  # as many as can be told apart
+        tiles[place] = column([words(over[place], 6), tiles[place]], 1, align="center")
     starts = range(0, len(tiles), mark.columns)
     lines = [
         HPacker(children=tiles[start : start + mark.columns], sep=2, align="bottom")
@@ -126,31 +126,34 @@ def maps_box(mark: Maps) -> OffsetBox:
     return HPacker(children=boxes, sep=6, align="top")
 
 
-def tile(mark: Maps, index: int) -> OffsetImage:
-    """One map in its colours, enlarged, with its frame."""
-    zoom = math.ceil(mark.zoom)
-    pixels = coloured(mark, index).repeat(zoom, axis=0).repeat(zoom, axis=1)
-    if index in mark.frames:
-        whole = (0, 0, *mark.values.shape[1:3])
-        draw_frame(pixels, mark.frames[index] or whole, zoom)
-    return OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
-
-
-def coloured(mark: Maps, index: int) -> np.ndarray:
-    """The colours of one map, (H, W, 4) in [0, 1]; nan is transparent."""
+def tile(mark: Maps, index: int) -> PaddedBox:
+    """One map in its colours, enlarged, with its frame and an edge; nan is transparent."""
     low, high = mark.limits[min(index, len(mark.limits) - 1)]
     scale = ScalarMappable(Normalize(low, high), PALETTES[mark.palette])
-    return scale.to_rgba(np.ma.masked_invalid(mark.values[index]))
+    colours = scale.to_rgba(np.ma.masked_invalid(mark.values[index]))
+    zoom = math.ceil(mark.zoom)
+    pixels = colours.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    edge = {"fill": False, "edgecolor": GREY, "linewidth": 0.3}
+    if index in mark.frames and len(mark.values) > 1:
+        edge.update(edgecolor=ORANGE, linewidth=1.5)
+    box = mark.frames.get(index)
+    if box:
+        draw_frame(pixels, box, zoom)
+    image = OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
+    return PaddedBox(image, 0, draw_frame=True, patch_attrs=edge)
 
 
 def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
-    """Draws the edge of a box into an enlarged map, two pixels wide, or one if it is small."""
-    top, left, bottom, right = (side * zoom for side in box)
+    """Draws a frame, two pixels wide and edged in white, inside a box, or around a small one."""
+    sides = np.multiply(box, zoom)
+    if sides[2] - sides[0] < 16:
+        sides = np.add(sides, (-2, -2, 2, 2)).clip(0)
+    top, left, bottom, right = sides
     framed = pixels[top:bottom, left:right]
-    edge = 2 - (len(framed) < 16)
-    inside = framed[edge:-edge, edge:-edge].copy()
+    inside = framed[2:-2, 2:-2].copy()
+    pixels[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = 1
     framed[:] = matplotlib.colors.to_rgba(ORANGE)
-    framed[edge:-edge, edge:-edge] = inside
+    framed[2:-2, 2:-2] = inside
 
 
 def colour_bar(mark: Maps) -> OffsetBox:
@@ -163,13 +166,18 @@ def colour_bar(mark: Maps) -> OffsetBox:
 
 @mark_box.register
 def table_box(mark: Table) -> OffsetBox:
-    """Numbers in tinted cells, under and beside their heads."""
+    """Numbers under and beside their heads, in cells tinted blue below zero and red above."""
     width = max(len(text) for texts in [*mark.texts, mark.columns] for text in texts)
     rows = []
     if mark.columns:
         heads = [words(name.rjust(width), 8, family="monospace") for name in mark.columns]
         rows.append(HPacker(children=heads, sep=6))
-    colours = tints(mark)
+    shades = mark.shades
+    if shades is None:
+        shades = mark.values
+    end = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
+    scale = ScalarMappable(Normalize(-end, end), SIGNED)
+    colours = scale.to_rgba(np.ma.masked_invalid(shades), alpha=0.35)
     for row_index, texts in enumerate(mark.texts):
         cells = []
         if mark.rows:
@@ -181,16 +189,6 @@ def table_box(mark: Table) -> OffsetBox:
             cells.append(words(text.rjust(width), 8, family="monospace", bbox=ground))
         rows.append(HPacker(children=cells, sep=6))
     return column(rows, 6, align="right")
-
-
-def tints(mark: Table) -> np.ndarray:
-    """What tells sign and size of cells, (H, W, 4): blue below zero, red above, else nothing."""
-    shades = mark.shades
-    if shades is None:
-        shades = mark.values
-    end = np.abs(shades[np.isfinite(shades)]).max(initial=1e-9)
-    scale = ScalarMappable(Normalize(-end, end), SIGNED)
-    return scale.to_rgba(np.ma.masked_invalid(shades), alpha=0.35)
 
 
 def chart_box(fig: Figure) -> OffsetImage:
@@ -238,11 +236,11 @@ def draw_bars(mark: Bars, ax: Axes) -> None:
     first, *others = series.bar_containers
     if not others:
         first.set_label("")  # one needs no legend
-        colour = ORANGE
-        if "ablate" in mark.select:  # beside them "ablated" is a series
-            colour = GREY
         for place in mark.emphasis:
-            first[place].set_facecolor(colour)
+            first[place].set_facecolor(ORANGE)
+            if "ablate" in mark.select:  # as in the charts beside it
+                first[place].set_facecolor(GREY)
+                first[mark.emphasis[0]].set_label("ablated")
 
 
 def draw_lines(mark: Lines, ax: Axes) -> None:
@@ -289,9 +287,7 @@ def pad_box(mark: Pad) -> OffsetBox:
     ink = np.zeros((PAD, PAD), np.float32)
     if mark.ink:
         ink = pad_ink(mark.ink)
-    return maps_box(
-        Maps(values=ink[None], limits=[(0, 1)], palette="ink", zoom=2, frames={0: None})
-    )
+    return maps_box(Maps(values=ink[None], limits=[(0, 1)], palette="ink", zoom=2))
 
 
 @mark_box.register

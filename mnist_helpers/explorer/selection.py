@@ -1,6 +1,5 @@
 """The one selection that every view shows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal
@@ -65,9 +64,8 @@ class Selection(ImageFilter):
     """Whether other weights are shown as well."""
     quantity: Literal["weights", "gradient", "change"] = "weights"
     """What is drawn of the kernels."""
-    limits: Literal["robust", "layer", "each", "all images"] = "robust"
-    """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images
-    (of kernels: as of the layer)."""
+    limits: Literal["robust", "layer", "each"] = "robust"
+    """Ends of the colour scale: 99th percentile of the layer, of the whole layer, of each map."""
     ablated: tuple[tuple[str, int], ...] = ()
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False
@@ -102,7 +100,14 @@ class Selection(ImageFilter):
 
             pad_ink(self.drawing)
         if self.kernel is not None:
-            object.__setattr__(self, "kernel", checked_kernel(self.kernel))
+            try:
+                numbers = tuple(map(float, self.kernel))
+            except (TypeError, ValueError, OverflowError):
+                numbers = ()
+            if len(numbers) != 9 or not all(abs(weight) <= MOST_WEIGHT for weight in numbers):
+                form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
+                raise InputError(f"kernel is {self.kernel!r:.60}, but must be {form}.")
+            object.__setattr__(self, "kernel", numbers)
 
     @property
     def image_or_ink(self) -> Input:
@@ -137,15 +142,3 @@ def selected(fields: dict[str, object]) -> Selection:
         if name not in FIELDS:
             raise InputError(f"a selection has no {name}; it has {', '.join(FIELDS)}.")
     return Selection(**fields)
-
-
-def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
-    """Nine numbers, where they are that."""
-    try:
-        numbers = tuple(map(float, kernel))
-    except (TypeError, ValueError, OverflowError):
-        numbers = ()
-    if len(numbers) != 9 or not all(-MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in numbers):
-        form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
-        raise InputError(f"kernel is {kernel!r:.60}, but must be {form}.")
-    return numbers

@@ -22,7 +22,6 @@ from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
     Controls,
-    Traits,
     changes_of,
     selection_after,
     set_changed,
@@ -167,7 +166,18 @@ class Explorer(VBox):
             }
             self.is_showing = True
             try:
-                set_changed(self.tabs, self.tab_traits())
+                views = views_of(self.subject)
+                if self.selection.view in self.views:  # those that were asked for
+                    views = {name: VIEWS[name] for name in self.views}
+                    views[MORE] = View("More views", "What else can be looked at?", draw, ())
+                else:
+                    self.views = ()
+                tabs = {
+                    "tooltips": [view.question for view in views.values()],
+                    "options": tuple((view.title, name) for name, view in views.items()),
+                    "value": self.selection.view,
+                }
+                set_changed(self.tabs, tabs)
                 self.panel.show(look)
             finally:
                 self.is_showing = False
@@ -189,20 +199,6 @@ class Explorer(VBox):
         except InputError as wrong:
             return Scene(Row([]), str(wrong))
 
-    def tab_traits(self) -> Traits:
-        """The tabs: those that were asked for, and all where another view is open."""
-        views = views_of(self.subject)
-        if self.selection.view in self.views:
-            views = {name: VIEWS[name] for name in self.views}
-            views[MORE] = View("More views", "What else can be looked at?", draw, ())
-        else:
-            self.views = ()
-        return {
-            "tooltips": [view.question for view in views.values()],
-            "options": tuple((view.title, name) for name, view in views.items()),
-            "value": self.selection.view,
-        }
-
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""
         with self.lock:  # until what another thread shows is shown
@@ -216,6 +212,7 @@ class Explorer(VBox):
         """Changes a part of the selection, as a control or a click asks for it; or is a nudge."""
         try:
             if "select" not in content:
+                self.page.send(content)  # answered behind all that came before
                 return
             with self.lock, self.subject.jobs.deferring():
                 self.serial = int(content.get("serial", self.serial))
@@ -231,7 +228,7 @@ class Explorer(VBox):
                 self.selection = after
             if digit is not None:
                 image = prepare(pad_ink(after.drawing)).image
-                self.say(notice=f"Kept as {keep(image, digit)}.")
+                self.say(notice=f"Kept as {'/'.join(keep(image, digit).parts[-3:])}.")
             if [*content["select"]] == ["image"] and after.filter != before.filter:
                 self.say(f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises

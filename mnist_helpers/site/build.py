@@ -66,7 +66,11 @@ def write_site(subject: Subject, out: Path) -> None:
     for path in DOCS.glob("*.md"):
         notebooks[path.stem] = document(path.read_text("utf-8"))
     for name, notebook in tqdm(notebooks.items(), **bar_options("pages")):
-        mark_shown(notebook)
+        for cell in notebook.cells:
+            call = SHOWN.search(cell.source)
+            if call:  # its picture is shown by the lab, too
+                fields = call[1].replace('"', "").replace(", ", "#", 1).replace(", ", "&")
+                cell.metadata.lab = f"lab.html{fields}"
         page, resources = EXPORTER.from_notebook_node(notebook, {"unique_key": name})
         page = re.sub(r'href="(\.\./)?(\w+/)?([\w-]+)\.(ipynb|md)', r'href="\3.html', page)
         files[f"{name}.html"] = page.encode()
@@ -78,15 +82,6 @@ def write_site(subject: Subject, out: Path) -> None:
 def document(text: str) -> NotebookNode:
     """A text in Markdown as a notebook of one cell."""
     return new_notebook(cells=[new_markdown_cell(text)])
-
-
-def mark_shown(notebook: NotebookNode) -> None:
-    """Gives each cell whose picture the lab shows, too, its address there."""
-    for cell in notebook.cells:
-        call = SHOWN.search(cell.source)
-        if call:
-            fields = call[1].replace('"', "").replace(", ", "#", 1).replace(", ", "&")
-            cell.metadata.lab = f"lab.html{fields}"
 
 
 def report_page(title: str, notebook: NotebookNode) -> str:

@@ -42,9 +42,9 @@ function drawLines(view, mark) {
     const points = Array.from(values, (value, i) => [i + 0.5, 100 - view.share(value)]);
     return `<polyline points="${points}"/>`;
   });
-  const box = `viewBox="0 0 ${mark.ticks.length} 100" preserveAspectRatio="none"`;
+  const start = `<svg viewBox="0 0 ${mark.ticks.length} 100" preserveAspectRatio="none">`;
   view.plot.querySelector("svg")?.remove();
-  view.plot.insertAdjacentHTML("beforeend", `<svg ${box}>${lines}</svg>`); // of numbers alone
+  view.plot.insertAdjacentHTML("beforeend", start + lines + "</svg>"); // of numbers alone
 }
 
 /** Lays out the groups of bars, the axes and the legend. */
@@ -66,7 +66,7 @@ function layBars(view, mark, names) {
   );
   view.element.classList.toggle("several", names.length > 1);
   view.describe = describeBars;
-  view.plot.ariaLabel = mark.title || down || "bars";
+  view.plot.ariaLabel = mark.title || down;
   view.plot.role = selects(mark) ? "listbox" : "img";
   if (selects(mark)) groups.forEach((group) => (group.role = "option"));
   bindItems(view, groups, 1);
@@ -166,11 +166,10 @@ function pointUnder(view, { target, offsetX, offsetY }) {
   return index === null ? null : { index };
 }
 
-/** The nearest point in the direction of an arrow key; Home and End lead to the first and last. */
+/** The nearest point in the direction of an arrow key. */
 function pointTowards(view, key) {
-  if (key === "Home") return 0;
-  if (key === "End") return view.mark.classes.length - 1;
-  const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const [across, down] = ways[key] ?? [0, 0]; // for Home and End
   const here = pointAt(view, view.caret);
   const cost = ([x, y]) => {
     const along = (x - here[0]) * across + (y - here[1]) * down;

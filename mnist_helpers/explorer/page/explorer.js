@@ -6,7 +6,6 @@ with Shift between values.`;
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
 const NUDGE = 8; // ms to the first, each later one waits twice as long
-const LAST_NUDGE = 300;
 const ICONS = {
   "fa-play": "Play",
   "fa-pause": "Pause",
@@ -24,7 +23,7 @@ const ICONS = {
  */
 function mount(host, el) {
   const parts = makeParts();
-  const sender = makeSender(host);
+  const sender = makeSender(host, el);
   const said = { complaint: "", notice: "", pointed: null, focused: null };
   const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
@@ -60,7 +59,10 @@ function mount(host, el) {
     drawItems(parts.scene, [scene.content], context);
     rove(parts.top.lastChild, parts.top.querySelector(".framed button"));
     parts.scene.dataset.view = state.view;
-    write(parts.caption, scene.caption);
+    const title = parts.top.querySelector(".text > .notes:not(:empty)")?.textContent;
+    const start = scene.caption.startsWith(title) && title.length + 1; // with a full stop
+    write(parts.caption.firstChild, scene.caption.slice(0, start)); // for those alone who hear the page
+    write(parts.caption.lastChild, scene.caption.slice(start));
     tell({});
     el.classList.remove("late");
     if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
@@ -95,7 +97,7 @@ function mount(host, el) {
  * Sends a host what is selected, one message at a time: what comes in between is merged. What turns
  * a channel on or off, leads back to the start, or keeps a drawing, goes at once: it counts each time.
  */
-function makeSender(host) {
+function makeSender(host, el) {
   let sent = host.get("state").serial;
   let waiting;
   let nudging;
@@ -115,7 +117,8 @@ function makeSender(host) {
     clearTimeout(nudging);
     const state = host.get("state");
     nudging = setTimeout(() => {
-      if (host.get("state") !== state || delay > LAST_NUDGE) return;
+      if (host.get("state") !== state || delay > 32 * NUDGE) return;
+      if (delay === 4 * NUDGE) el.classList.add("late");
       host.send({});
       nudge(2 * delay);
     }, delay);
@@ -140,9 +143,10 @@ function attend(el, host, sender) {
     for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
       nameTabs(tab, tab.parentElement);
       give(el.querySelector(".scene"), { role: "tabpanel", ariaLabel: tab.textContent });
-      el.classList.toggle("late", tab.textContent !== host.get("state").title);
+      if (tab.textContent !== host.get("state").title) el.classList.add("late");
     }
   };
+  host.on("msg:custom", () => el.classList.remove("late")); // an answered nudge: nothing changes
   const observer = new MutationObserver(name);
   const outside = (event) => {
     const { key, target, type, buttons } = event;
@@ -185,7 +189,7 @@ function nameControls(box) {
   }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
-      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
+      icon.parentElement.title = ICONS[kind];
     }
   }
   for (const fold of box.querySelectorAll(".mnist-fold")) {
@@ -219,7 +223,7 @@ function rove(row, current) {
 function makeParts() {
   const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
   return {
-    caption: Object.assign(make("p", "caption"), { ariaLive: "polite" }),
+    caption: Object.assign(make("p", "caption", make("span"), ""), { ariaLive: "polite" }),
     readout: make("div", "readout"),
     top: make("div", "top", make("div", "header"), trail),
     scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),

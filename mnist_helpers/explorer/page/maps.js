@@ -5,16 +5,22 @@ const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without lab
 /** Maps on canvases: the grid is a list box with one option, the caret, that moves. */
 function drawMaps(view, mark) {
   view.values = decode(mark.values);
-  const { values, columns, zoom, labels, heads, axes, colour_bar: bar } = mark;
-  if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, bar])) {
+  const { values, columns, zoom, labels, heads, axes, colour_bar } = mark;
+  if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, colour_bar])) {
     layMaps(view, mark);
   }
-  if (!view.layout.joined) writeLabels(view, mark);
+  if (!view.layout.joined) {
+    // each cell is as wide as its map, or as a word of its label
+    const words = labels.flatMap((label) => label.split(" "));
+    const side = Math.max(view.layout.width * zoom, widest(words));
+    view.grid.style.setProperty("--side", `${Math.ceil(side)}px`);
+    labels.forEach((label, i) => write(view.grid.children[i].firstChild, label));
+  }
   view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
   view.grid.querySelectorAll(".frame").forEach((frame) => frame.remove());
   for (const index in mark.frames) putBox(view, make("div", "frame"), index, mark.frames[index]);
-  if (bar) drawColourBar(view, mark);
+  if (colour_bar) drawColourBar(view, mark);
   putCaret(view, view.caret);
 }
 
@@ -54,18 +60,13 @@ function layMaps(view, mark) {
     describe: describeMaps,
     here: () => ({ ...view.caret, width }),
     locate: locateInMaps,
-    settle: settleInMaps,
+    settle: (_, place) => {
+      putCaret(view, place);
+      view.context.focus(view, place); // which tells it
+    },
     move: moveInMaps,
   });
   grid.onpointerleave = () => view.hoverBox.remove();
-}
-
-/** Writes the labels, and gives each cell the width of its map, or of a word of its label. */
-function writeLabels({ grid, layout }, { labels, zoom }) {
-  const words = labels.flatMap((label) => label.split(" "));
-  const side = Math.max(layout.width * zoom, widest(words));
-  grid.style.setProperty("--side", `${Math.ceil(side)}px`);
-  labels.forEach((label, i) => write(grid.children[i].firstChild, label));
 }
 
 /** Left and top of a map in its canvas. */
@@ -102,10 +103,9 @@ function pixelsOfLevels(numbers, { palette, limits }, index) {
   const colours = PALETTES[palette];
   const [low, high] = limits[index] ?? limits[0];
   const scale = high > low ? 254 / (high - low) : 0;
-  const start = scale === 0 && palette === "signed" ? 127 : 0;
   const pixels = new Uint32Array(numbers.length);
   numbers.forEach((value, i) => {
-    const level = Math.round(start + (value - low) * scale);
+    const level = Math.round((value - low) * scale);
     pixels[i] = colours[Math.max(0, Math.min(254, level))]; // of nan undefined, so 0
   });
   return pixels;
@@ -161,18 +161,14 @@ function locateInMaps(view, { target, offsetX, offsetY }) {
   return { index, row, column, width };
 }
 
-/** Moves the caret to the place of a click, which is then told. */
-function settleInMaps(view, place) {
-  putCaret(view, place);
-  view.context.focus(view, place);
-}
-
 /** Moves the caret from map to map; with Shift, or where there is one map, from value to value. */
 function moveInMaps(view, key, shift) {
-  const { count, height, width } = view.layout;
+  const { count, height, width, joined, columns } = view.layout;
   const { index } = view.caret;
   const isInside = height * width > 1 && (shift || count === 1);
-  if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, columnsShown(view))));
+  const tops = view.sheets.map((sheet) => sheet.parentNode.offsetTop); // a grid may have wrapped
+  const across = joined ? columns : tops.filter((top) => top === tops[0]).length;
+  if (!isInside) return putCaret(view, wholeMap(view, step(key, index, count, across)));
   const [top, left] = view.mark.frames[index] ?? [(height - 1) >> 1, (width - 1) >> 1];
   let { row = top, column = left } = view.caret; // from what is framed, or the middle
   if (key === "ArrowUp" || key === "ArrowDown") row = step(key, row, height, 1);
@@ -183,13 +179,6 @@ function moveInMaps(view, key, shift) {
 /** The place of a whole map; a map of one value has a row and a column, too. */
 function wholeMap({ layout }, index) {
   return layout.height * layout.width === 1 ? { index, row: 0, column: 0 } : { index };
-}
-
-/** How many maps stand side by side, for a grid may have wrapped. */
-function columnsShown({ layout, sheets }) {
-  if (layout.joined) return layout.columns;
-  const tops = sheets.map((sheet) => sheet.parentNode.offsetTop);
-  return tops.filter((top) => top === tops[0]).length;
 }
 
 /** The name of a place in maps and its value, or the range of a whole map. */
@@ -216,7 +205,7 @@ function describeMaps(view, { index, row, column }) {
 function valuesText(values, depth = 1) {
   const numbers = [...values].filter((value) => value === value);
   const text = (value) => numberText(value, digitsOf(values));
-  if (numbers.length === 0) return "no value";
+  if (!numbers.length) return "no value";
   if (values.length === depth) return numbers.map(text).join(", ");
   // too many to be arguments of one call
   return `${text(numbers.reduce((a, b) => Math.min(a, b)))} to ${text(largestOf(numbers))}`;
@@ -230,6 +219,6 @@ function drawColourBar({ body }, { palette, limits }) {
   canvas.width = 1;
   canvas.height = colours.length;
   paint(canvas, Uint32Array.from(colours.toReversed()));
-  const shown = palette === "signed" ? [high, (low + high) / 2, low] : [high, low];
+  const shown = low < 0 ? [high, 0, low] : [high, low];
   ends.replaceChildren(...shown.map((value) => make("span", "", numberText(value, 3))));
 }

@@ -142,10 +142,12 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         return Scene(Text(text="All images", select=EVERY), text)
     look = subject.look(shown(selection))
     scene = view.draw(look)
-    if selection.weights in (None, look.weights):
-        return scene
-    note = f" This view always shows the weights {look.weights}."
-    return replace(scene, caption=scene.caption + note)
+    caption = scene.caption
+    if selection.weights not in (None, look.weights):
+        caption += f" This view always shows the weights {look.weights}."
+    if selection.drawing != look.drawing:
+        caption += f" Your drawing has no place here: image {look.image} is shown."
+    return replace(scene, caption=caption)
 
 
 def header(look: Look) -> Row:

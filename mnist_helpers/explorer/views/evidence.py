@@ -24,7 +24,7 @@ from mnist_helpers.metrics import Predictions
 
 TOP = 8  # images that are shown
 FEW_LAYERS = 3  # whose rankings are shown one below the other
-COUNTS = (0, 10, 100, 1_000, 10_000)  # that the axis names
+COUNTS = (-100, -10, 0, 10, 100, 1_000, 10_000)  # that the axis names
 HINT = "Click a bar to set that channel to zero, in this view only"
 
 
@@ -83,7 +83,7 @@ def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
     high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
     return class_bars(
         look,
-        ".2g",
+        "#.2g",
         {"mean": means},
         axis={"0": 0.0},
         limits=(float(low), float(high)),
@@ -103,11 +103,11 @@ def excited_channels(look: Look, digit: int) -> Bars:
     top = float(heights.max()) or 1.0
     bars = class_bars(
         look,
-        ".2g",
+        "#.2g",
         {"mean above the average of all classes": heights},
         limits=(0.0, top),
         axis={"0": 0.0},
-        axes=(f"Channel of {look.layer}", "Mean above average"),
+        axes=(f"Channel of {look.layer}", "Above mean of all"),
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
@@ -177,7 +177,7 @@ def attribution_row(
     """The image and what each method marks, on one scale from −`end` to `end`."""
     marks = [picture(look.pixels, width, title=title, select={})]
     for method, values in maps.items():
-        has_bar = method == "occlusion"  # the last of the two that have signs
+        has_bar = method == [*maps][-1]
         marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=has_bar))
     return Row(marks, together=True)
 
@@ -247,16 +247,19 @@ def ranking_bars(look: Look, name: str) -> Bars:
     lost = look.ranked(name)
     convolutions = look.subject.network.convolutions
     all_counts = np.nan_to_num(np.concatenate([*map(look.ranked, convolutions)]))
-    low = min(all_counts.min(), 0)
+    low = all_counts.min()
+    if low < 0:
+        low = min(low, -10)  # which the axis names
     high = max(all_counts.max(), 9)
     title = f"{name}: images lost without one channel"
     if np.isnan(lost).all():
         title += " (not measured)"
+    counts = [count for count in COUNTS if low <= count <= high]
     return Bars(
         ticks=channel_names(len(lost)),
         series={"lost": log_height(lost)},
         limits=(log_height(low).item(), log_height(high).item()),
-        axis={f"{count:,}": log_height(count).item() for count in COUNTS if count <= high},
+        axis={number(count, ",.0f"): log_height(count).item() for count in counts},
         axes=(f"Channel of {name}", "Images lost"),
         numbers=[number(count, ",.0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.ablated if layer == name],

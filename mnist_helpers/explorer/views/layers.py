@@ -238,10 +238,6 @@ def feature_maps(look: Look) -> Scene:
 
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
     """The ends of the colour scale of feature maps, shared by the weights that are compared."""
-    if look.limits == "all images":
-        stats = look.stats
-        ends = [stats.max.max().item(), stats.min.min().item()]
-        return colour_limits(np.array(ends))
     axis = 0
     if look.limits == "each":
         axis = 1  # a map shares its scale with its neighbour

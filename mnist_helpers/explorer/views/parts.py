@@ -187,7 +187,7 @@ def class_bars(
         ticks=look.subject.digits,
         series=series,
         axis=axis,
-        numbers=[number(value, spec) for value in values.tolist()],
+        numbers=[number(value, spec).rstrip(".") for value in values.tolist()],
         **fields,
     )
 
