@@ -628,6 +628,29 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert pictures.count() == other.locator("#images .group").count()
 
 
+@pytest.mark.parametrize("options", [{"viewport": {"width": 1280, "height": 500}}, PHONE])
+def test_that_nothing_is_drawn_is_in_sight_of_the_pad(opened, tmp_path, options):
+    page = opened("lab.html", **options)
+    content = io.BytesIO()
+    Image.new("L", (28, 28), 90).save(content, "PNG")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("my-digits/7/1.png", content.getvalue())
+    page.locator("#file").set_input_files(tmp_path / "a.zip")
+    page.locator("#said", has_text="that you keep").wait_for()
+    page.locator(".sheet-of-pad").evaluate("pad => pad.scrollIntoView(false)")
+    page.get_by_role("button", name="Keep as 1").click()
+    page.locator(".readout", has_text="Nothing is drawn").wait_for()
+    page.locator(".sheet-of-pad").evaluate("pad => scrollBy(0, pad.getBoundingClientRect().top)")
+    on_top = page.locator(".readout").evaluate(
+        """readout => {
+            const { left, top, height } = readout.getBoundingClientRect();
+            const edges = [top + 2, top + height - 2];
+            return edges.map((y) => document.elementFromPoint(left + 20, y) === readout);
+        }"""
+    )
+    assert on_top == [True, True]
+
+
 def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
     page = opened("lab.html")
     said = page.locator("#said")
