@@ -164,7 +164,7 @@ def run_all(page: Page) -> None:
         page.click(".jp-CodeCell .jp-InputArea-editor >> nth=0")
         page.keyboard.press("Escape")
         page.click("text=Run >> nth=0")
-        page.click("text=Run All Cells >> nth=0")
+        page.click(".lm-Menu-item >> text=Run All Cells")
         with contextlib.suppress(TimeoutError):
             waited.wait_for(timeout=1000 * seconds, state="attached")
             break

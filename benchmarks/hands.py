@@ -121,7 +121,7 @@ def taught(
         config = dataclasses.replace(
             HAND, data_dir=Path(folder), mix=MIX, seed=seed, device="cpu", **fields
         )
-        splits, held_back = load_mixed(config)
+        splits, _, held_back = load_mixed(config)
     if alone:
         own = MIX + torch.arange(len(splits.train)) % (len(splits.train) - MIX)
         splits = splits._replace(train=TensorDataset(*splits.train[own]))

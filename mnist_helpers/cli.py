@@ -30,10 +30,6 @@ def parse(args: Sequence[str]) -> object:
         SystemExit: help was asked for, or tyro has said on stderr what it does not understand.
     """
     commands = {record.__name__.lower(): record for record in options.COMMANDS}
-    name = [*args, "--help"][0]
-    if not name.startswith("-") and name not in commands:
-        near = difflib.get_close_matches(name, commands, 1) or commands
-        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     # the recipe is read ahead of tyro, which shows its values as the defaults
     line = " ".join(args)
     recipe = "quick"
@@ -43,6 +39,12 @@ def parse(args: Sequence[str]) -> object:
     if preset:
         recipe = preset[1]
     commands["train"] = partial(options.Train, config=PRESETS.get(recipe, Config()))
+    name = [*args, "--help"][0]
+    if name in commands:
+        commands = {name: commands[name]}  # of others no option is proposed
+    elif not name.startswith("-"):
+        near = difflib.get_close_matches(name, commands, 1) or commands
+        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )

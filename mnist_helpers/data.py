@@ -53,8 +53,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         indices, test_indices = split_indices(labels, seventh, torch.Generator())
         if part == "test":
             indices = test_indices
-            told = "%s has no test part: a seventh is held out as that"
-            log.warning(told, data_dir)
+            log.warning("%s has no test part: a seventh is held out as that", data_dir)
         dataset = TensorDataset(*dataset[indices])
     return dataset
 
@@ -113,8 +112,8 @@ def load_splits(
     )
 
 
-def load_mixed(config: Config) -> tuple[Splits, TensorDataset]:
-    """The drawings in `config.data_dir` among `config.mix` of MNIST's, and those held back.
+def load_mixed(config: Config) -> tuple[Splits, TensorDataset, TensorDataset]:
+    """The drawings in `config.data_dir` among `config.mix` of MNIST's; those learned, held back.
 
     A third of the drawings is held back. The others are repeated until there is one for ten of
     MNIST's; those held back, until they are half of the images that choose the best epoch.
@@ -122,12 +121,14 @@ def load_mixed(config: Config) -> tuple[Splits, TensorDataset]:
     Raises:
         InputError: as `load_splits`, or there are too few drawings.
     """
+    if config.data_dir.resolve() == DATA_DIR:
+        raise InputError("mix is for one's own drawings; add --data-dir my-digits.")
     drawings = read_part(find_source(config.data_dir), "train", config.data_dir)
     labels = drawings.tensors[1]
     if len(labels) < 3:
         raise InputError(
-            f"{config.data_dir} holds {len(labels)} drawing, but of every three one is held back; "
-            "keep at least three, better thirty."
+            f"{config.data_dir} has too few drawings ({len(labels)}): of every three one is held "
+            "back; keep at least three, better thirty."
         )
     missing = sorted(set(range(10)).difference(labels.tolist()))
     if missing:
@@ -138,13 +139,14 @@ def load_mixed(config: Config) -> tuple[Splits, TensorDataset]:
         )
     splits = load_splits(DATA_DIR, config.val_size, config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    learned, held_out = split_indices(labels, len(labels) // 3, generator)
-    held_back = TensorDataset(*drawings[held_out])
+    chosen, others = split_indices(labels, len(labels) // 3, generator)
+    learned = TensorDataset(*drawings[chosen])
+    held_back = TensorDataset(*drawings[others])
     order = torch.randperm(len(splits.train), generator=generator)
     images = TensorDataset(*splits.train[order[: config.mix]])
-    train = joined(images, TensorDataset(*drawings[learned]), config.mix // 10)
+    train = joined(images, learned, config.mix // 10)
     val = joined(splits.val, held_back, config.val_size)
-    return Splits(train, val, splits.test), held_back
+    return Splits(train, val, splits.test), learned, held_back
 
 
 def joined(images: TensorDataset, drawings: TensorDataset, count: int) -> TensorDataset:

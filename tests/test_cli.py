@@ -281,6 +281,21 @@ def test_what_is_no_command_ends_with_a_sentence_and_exit_code_2(capsys, args, c
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("args", "own", "others"),
+    [
+        (["visualize", "--weight", "mine"], "--weights", "--weight-decay"),
+        (["evaluate", "--chekpoint", "a.pth"], "evaluate --help", "analyze --help"),
+        (["predict", "a.png", "--kep", "mine"], "--keep FOLDER", "train --help"),
+        (["predict", "--class-names", "a,b"], "--class-names", "analyze --help"),
+    ],
+)
+def test_only_options_of_the_command_are_proposed(capsys, args, own, others):
+    _, _, err = run(capsys, *args)
+    assert own in err
+    assert others not in err
+
+
 def test_parameters_may_be_several():
     call = parse(["notebooks", "-p", "epochs", "1", "analysis", "-p", "seed", "2"])
     assert dict(call.parameters) == {"epochs": "1", "seed": "2"}

@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint
 from mnist_helpers.cli import parse
-from mnist_helpers.config import HAND
+from mnist_helpers.config import DATA_DIR, HAND
 from mnist_helpers.data import load_mixed
 from mnist_helpers.digits import keep
+from mnist_helpers.metrics import evaluate
 from mnist_helpers.readers import find_source, read_pictures
 
 
@@ -82,7 +85,7 @@ def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_
     folder = tmp_path / "my-digits"
     code, out, err = run(capsys, "predict", sheet, "--keep", folder)
     assert (code, err) == (0, "")
-    assert [text.partition(": a ")[2][:2] for text in asked] == ["7?", "2?", "1?"]
+    assert [text.partition("sheet.png: ")[2][:2] for text in asked] == ["7?", "2?", "1?"]
     kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert kept == ["4/0001.png", "7/0001.png"]
     assert out.count("kept as") == 2
@@ -101,26 +104,28 @@ def test_where_nobody_answers_nothing_is_kept(capsys, sheet, tmp_path, monkeypat
 
 
 def test_a_third_is_held_back_and_the_others_are_a_tenth_of_what_is_learned(drawings):
-    mixed, held_back = load_mixed(config_for(drawings, mix=300))
+    mixed, learned, held_back = load_mixed(config_for(drawings, mix=300))
     images, labels = mixed.train.tensors
     assert len(labels) == 330
     own = {image.numpy().tobytes() for image in images[300:]}
     held = {image.numpy().tobytes() for image in held_back.tensors[0]}
     assert (len(own), len(held)) == (10, 5)
+    assert {image.numpy().tobytes() for image in learned.tensors[0]} == own
+    assert learned.tensors[1].tolist() == [3] * 6 + [7] * 4
     assert not own & held  # which are then no proof
     assert not own & {image.numpy().tobytes() for image in images[:300]}
     assert labels[300:].bincount(minlength=10).tolist() == [0, 0, 0, 18, 0, 0, 0, 12, 0, 0]
     assert held_back.tensors[1].tolist() == [3, 3, 3, 7, 7]
     assert len(mixed.val) == 200
     assert {image.numpy().tobytes() for image in mixed.val.tensors[0][100:]} == held
-    again, _ = load_mixed(config_for(drawings, mix=300))
-    other, _ = load_mixed(config_for(drawings, mix=300, seed=1))
+    again, *_ = load_mixed(config_for(drawings, mix=300))
+    other, *_ = load_mixed(config_for(drawings, mix=300, seed=1))
     assert torch.equal(again.train.tensors[0], images)
     assert not torch.equal(other.train.tensors[0], images)
 
 
 def test_many_drawings_are_learned_once_each(drawings):
-    mixed, _ = load_mixed(config_for(drawings, mix=20))
+    mixed, *_ = load_mixed(config_for(drawings, mix=20))
     assert len(mixed.train) == 30
 
 
@@ -130,10 +135,37 @@ def test_digits_without_a_drawing_are_named(drawings, caplog):
     assert f"{drawings} has no drawing of 0, 1, 2, 4, 5, 6, 8, 9: these are" in caplog.text
 
 
-def test_one_drawing_teaches_nothing(few, tmp_path):
-    keep(few.train[0][0], 4, tmp_path)
-    with pytest.raises(InputError, match=r"holds 1 drawing, but .* keep at least three"):
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_drawing_teaches_nothing(few, tmp_path, count):
+    for digit in range(count):
+        keep(few.train[digit][0], digit, tmp_path)
+    few_of_them = rf"has too few drawings \({count}\): .* keep at least three"
+    with pytest.raises(InputError, match=few_of_them):
         load_mixed(config_for(tmp_path, mix=20))
+
+
+def test_mnist_is_not_mixed_with_itself(monkeypatch):
+    monkeypatch.chdir(DATA_DIR.parent)
+    with pytest.raises(InputError, match=r"^mix is for one's own drawings; add --data-dir my-d"):
+        load_mixed(config_for(Path("MNIST-Data"), mix=20))
+
+
+def test_nothing_is_mixed_where_nothing_is_taught(drawings, capsys, tmp_path):
+    options = ["--data-dir", drawings, "--runs-dir", tmp_path / "runs"]
+    said = "mnist-helpers: mix is for a network that is taught; add --start best_mnist_cnn.pth.\n"
+    assert run(capsys, "train", "--mix", 20, *options) == (2, "", said)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_who_mixes_nothing_is_told_what_may_be_forgotten(short, tmp_path, capsys, monkeypatch):
+    options = ["--data-dir", short.data_dir, "--val-size", 100, "--epochs", 1, "--device", "cpu"]
+    options += ["--runs-dir", tmp_path / "runs"]
+    may = f"the network may forget what isn't in {short.data_dir}; add --mix 5000\n"
+    code, out, _ = run(capsys, "train", "--start", CHECKPOINT_PATH, *options)
+    assert (code, may in out) == (0, True)
+    assert may not in run(capsys, "train", *options)[1]  # which knows nothing yet
+    monkeypatch.setattr("mnist_helpers.commands.train.DATA_DIR", short.data_dir.resolve())
+    assert may not in run(capsys, "train", "--start", CHECKPOINT_PATH, *options)[1]
 
 
 def test_a_picture_that_is_none_is_named(drawings):
@@ -176,6 +208,12 @@ def test_a_hand_is_learned_and_mnist_is_not_forgotten(drawings, capsys, tmp_path
     low = {4: "37.6", 5: "56.6"}[right]  # Wilson's, worked out apart
     assert f"of 5 right before, {right} after (95 % interval {low}% to" in out
     assert "test: 9,961 of 10,000 right before, " in out
+    (learned,) = re.findall(r"learned: (\d+) of 10 right before, (\d+) after", out)
+    start, _ = load_checkpoint()
+    _, dataset, held_back = load_mixed(config_for(drawings, mix=2000))
+    assert int(learned[0]) == evaluate(start, dataset).correct.sum()
+    assert int(learned[1]) == round(10 * card["learned"]["accuracy"])
+    assert f"held_back: {evaluate(start, held_back).correct.sum()} of 5 right before" in out
     assert card["config"]["mix"] == 2000
     assert model.no_digit == card["no_digit"]["limit"]
     with Image.open(drawings / "3" / "0001.png") as picture:

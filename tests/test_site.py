@@ -604,6 +604,8 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert page.locator("#said").inner_text() == said
     page.evaluate(GO, {"image": 101})
     assert "Image 101, label 3, read as 1 with" in page.locator(".caption").inner_text()
+    labels = page.locator("#images .label").all_inner_texts()
+    assert labels == [*map(str, range(100)), "kept 1", "kept 3"]
     shown = page.evaluate("[...IMAGES.at(-1)]")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save your digits").click()
@@ -624,6 +626,29 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert again[0] == [1, 3]
     assert np.abs(np.subtract(again[1], shown)).max() < 0.01
     assert pictures.count() == other.locator("#images .group").count()
+
+
+@pytest.mark.parametrize("options", [{"viewport": {"width": 1280, "height": 500}}, PHONE])
+def test_that_nothing_is_drawn_is_in_sight_of_the_pad(opened, tmp_path, options):
+    page = opened("lab.html", **options)
+    content = io.BytesIO()
+    Image.new("L", (28, 28), 90).save(content, "PNG")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("my-digits/7/1.png", content.getvalue())
+    page.locator("#file").set_input_files(tmp_path / "a.zip")
+    page.locator("#said", has_text="that you keep").wait_for()
+    page.locator(".sheet-of-pad").evaluate("pad => pad.scrollIntoView(false)")
+    page.get_by_role("button", name="Keep as 1").click()
+    page.locator(".readout", has_text="Nothing is drawn").wait_for()
+    page.locator(".sheet-of-pad").evaluate("pad => scrollBy(0, pad.getBoundingClientRect().top)")
+    on_top = page.locator(".readout").evaluate(
+        """readout => {
+            const { left, top, height } = readout.getBoundingClientRect();
+            const edges = [top + 2, top + height - 2];
+            return edges.map((y) => document.elementFromPoint(left + 20, y) === readout);
+        }"""
+    )
+    assert on_top == [True, True]
 
 
 def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
@@ -657,6 +682,46 @@ def test_own_weights_bring_their_limit(opened, tmp_path, limit, answer):
     page.get_by_text("mine.safetensors was loaded").wait_for()
     keep_one(page, 1)
     assert page.locator(".header .large").inner_text() == answer
+
+
+def test_what_is_kept_is_read_by_own_weights_beside_the_published_ones(opened, tmp_path):
+    page = opened("lab.html")
+    keep_one(page, 1)
+    page.locator(".sheet-of-pad").press("1")
+    keep_one(page, 3)
+    weights = {name: tensor.clone() for name, tensor in load_checkpoint()[0].state_dict().items()}
+    weights["fc2.bias"][3] += 1000  # whatever they see
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    (tmp_path / "threes.safetensors").write_bytes(save(contiguous))
+    page.locator("#file").set_input_files(tmp_path / "threes.safetensors")
+    said = "1 of the 3 digits that you keep are read rightly, 2 by published weights."
+    page.locator("#said", has_text=f"at the end of the slider. {said}").wait_for()
+    page.locator(".sheet-of-pad").press("3")
+    said = "2 of the 4 digits that you keep are read rightly, 2 by published weights."
+    page.locator("#said").get_by_text(said, exact=True).wait_for()
+
+
+def test_a_picture_that_is_dropped_anywhere_goes_on_the_pad(opened):
+    page = opened("lab.html")
+    dropped = """text => {
+        const data = new DataTransfer();
+        const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+        data.items.add(new File([bytes], "one.png", { type: "image/png" }));
+        const about = { dataTransfer: data, bubbles: true, cancelable: true };
+        const event = new DragEvent("drop", about);
+        document.querySelector("h1").dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    picture = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    assert page.evaluate(dropped, base64.b64encode(content.getvalue()).decode())
+    page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
+    assert page.locator("#said").inner_text() == ""
+    assert page.evaluate(dropped, "TUlO")
+    told = "one.png can't be read as a picture; give a PNG or JPEG file."
+    page.locator(".readout", has_text=told).wait_for()
 
 
 @pytest.mark.parametrize(("name", "places"), IN_THE_LAB.items())

@@ -18,8 +18,6 @@ def run(options: Evaluate) -> None:
     trained = card.get("data_set", {"name": name})["name"]
     if trained != name:
         log.info("its card names another data set, %s", trained)
-    if "accuracy" in card.get("test", {}):
-        log.info("recorded in its card: accuracy %.2f%%", 100 * card["test"]["accuracy"])
 
 
 def describe(predictions: Predictions) -> str:

@@ -97,8 +97,6 @@ class Visualize:
     """Folder for the pictures."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
     data_dir: DataDir = Config.data_dir
-    seed: int = Config.seed
-    """Seed of the random weights that are shown beside the trained ones."""
 
 
 @dataclass(frozen=True)

@@ -71,14 +71,12 @@ def keep_parts(path: Path, model: nn.Module, folder: Path) -> None:
     Raises:
         InputError: the picture can't be read, or nobody answers.
     """
-    for image, box in load_digits(path):
+    for image, _ in load_digits(path):
         for row in (5 * (image[0, ::2] * STD + MEAN)).clamp(0, 4).int().tolist():
             log.info("%s", "".join(map(" ░▒▓█".__getitem__, row)))
         guess = model(image[None].to(next(model.parameters()).device)).argmax().item()
         try:
-            answer = input(
-                f"{path}, from {box[0]} to {box[2]}: a {guess}? Enter, its digit, or n: "
-            )
+            answer = input(f"{path}: {guess}? Enter, its digit, or n: ")
         except EOFError as error:
             raise InputError("nobody answers; use --keep in a terminal.") from error
         digit = answer.strip() or str(guess)

@@ -14,7 +14,7 @@ from mnist_helpers.checkpoint import load_checkpoint, save_checkpoint
 from mnist_helpers.commands.console import log, log_file
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Train
-from mnist_helpers.config import InputError
+from mnist_helpers.config import DATA_DIR, InputError
 from mnist_helpers.data import load_mixed, load_splits
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.files import decoding, require_writable
@@ -45,9 +45,13 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
         importlib.import_module("torch.utils.tensorboard")  # told now where it is missing
     parts = {}
     if config.mix:
-        splits, parts["held_back"] = load_mixed(config)
+        if not config.start:
+            raise InputError("mix is for a network that is taught; add --start best_mnist_cnn.pth.")
+        splits, parts["learned"], parts["held_back"] = load_mixed(config)
     else:
         splits = load_splits(config.data_dir, config.val_size, config.seed)
+        if config.start and config.data_dir.resolve() != DATA_DIR:
+            log.warning("the network may forget what isn't in %s; add --mix 5000", config.data_dir)
     parts["test"] = splits.test
     model = make_model(config.seed)
     if config.start:
@@ -65,54 +69,45 @@ def train(options: Train, trainer_class: type[Trainer]) -> None:
 
 
 def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Path) -> None:
-    """Trains, keeping every epoch in `folder`; then evaluates and saves the best weights.
-
-    Args:
-        parts: what is looked at once, at the end, by name.
+    """Trains, keeping every epoch in `folder`; saves the best weights; looks once at `parts`.
 
     Raises:
         InputError: training could not go on; the best weights so far are saved all the same.
     """
-    board = trainer.config.tensorboard
 
     def save_epoch(record: EpochRecord) -> None:
         save_run(folder, trainer)
         log.info("%s", record)
-        if board:
-            write_tensorboard(board / folder.name, trainer.model, record)
+        if trainer.config.tensorboard:
+            write_tensorboard(trainer.config.tensorboard / folder.name, trainer.model, record)
 
     answered = {"validation": trainer.val}
     before = {}
-    start = trainer.config.start
     try:
         with progress_bar(trainer) as bar:
             trainer.run(save_epoch, lambda loss: bar.update())
         if not trainer.interrupted:
             answered.update(parts)
-            if start:  # read before its file may be written anew
-                model, _ = load_checkpoint(start, trainer.config.device)
+            if trainer.config.start:  # read before its file may be written anew
+                model, _ = load_checkpoint(trainer.config.start, trainer.config.device)
                 before = {part: evaluate(model, dataset) for part, dataset in parts.items()}
     finally:
         if trainer.best_weights:
             predictions = save_best(trainer, folder, answered)
     if trainer.interrupted:
-        log.info(
-            "interrupted; go on with: mnist-helpers train --resume %s", shlex.quote(str(folder))
-        )
+        run_folder = shlex.quote(str(folder))
+        log.info("interrupted; go on with: mnist-helpers train --resume %s", run_folder)
         sys.exit(130)  # what the shell expects of an interrupted command
     for part, answers in before.items():
-        log.info("%s", change(part, answers, predictions[part]))
-
-
-def change(part: str, before: Predictions, after: Predictions) -> str:
-    """What was read rightly before and after, and how many images turned, in words."""
-    low, high = accuracy_interval(after.correct)
-    turned = compare(before.correct, after.correct)
-    return (
-        f"{part}: {before.correct.sum():,} of {len(before.labels):,} right before, "
-        f"{after.correct.sum():,} after (95 % interval {low:.1%} to {high:.1%}); "
-        f"{len(turned.second_only)} turned right, {len(turned.first_only)} wrong"
-    )
+        after = predictions[part].correct
+        turned = compare(answers.correct, after)
+        low, high = accuracy_interval(after)
+        log.info(
+            "%s",
+            f"{part}: {answers.correct.sum():,} of {len(after):,} right before, "
+            f"{after.sum():,} after (95 % interval {low:.1%} to {high:.1%}); "
+            f"{len(turned.second_only)} turned right, {len(turned.first_only)} wrong",
+        )
 
 
 def save_best(

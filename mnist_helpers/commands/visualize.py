@@ -8,7 +8,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Visualize
-from mnist_helpers.config import Config
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject, still
 from mnist_helpers.explorer.look import require
@@ -21,7 +20,7 @@ from mnist_helpers.progress import bar_options
 def run(options: Visualize) -> None:
     """Draws each view and writes it."""
     model, _ = load_checkpoint(options.checkpoint)
-    random = make_model(Config(seed=options.seed).seed).state_dict()
+    random = make_model().state_dict()
     subject = Subject(
         model, *load_idx_part(options.data_dir, "test").tensors, others={"random": random}
     )

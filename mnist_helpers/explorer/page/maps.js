@@ -1,6 +1,6 @@
 // Maps: grids of canvases, in the colours of a palette.
 
-const SPLIT_AT_MOST = 128; // maps with a canvas each; more, or maps without labels, share one
+const SPLIT_AT_MOST = 160; // maps with a canvas each; more, or maps without labels, share one
 
 /** Maps on canvases: the grid is a list box with one option, the caret, that moves. */
 function drawMaps(view, mark) {

@@ -1,6 +1,5 @@
 // Pictures on a pad: from files to ink.
 
-const PICTURE_BYTES = 100_000_000; // at most, as in digits.py
 const PICTURE = 500; // of the longer side: what is enough to find a digit
 const PAPER = "#0080ff"; // under transparent pictures: no usual ink has this in every colour
 const FAINT = 20; // contrast in 255 below which a picture shows nothing
@@ -10,7 +9,7 @@ const LEAST = 0.25; // of the strongest contrast: what is ink
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
   const { complain, hasKernel, pick } = pad.context;
-  if (file.size > PICTURE_BYTES) return complain(`${name} is larger than 100 MB; give a smaller one.`);
+  if (file.size > 100_000_000) return complain(`${name} is larger than 100 MB; give a smaller one.`);
   let picture;
   try {
     picture = await createImageBitmap(file);

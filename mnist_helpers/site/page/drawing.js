@@ -2,7 +2,6 @@
 
 const INVITATION = "Draw a digit on the pad, or use the chosen image.";
 const [MEAN, STD] = LAB.scale; // of all training pixels
-const STEP = 84; // side of a step's picture, in pixels
 
 const normalised = (ink) => ink.map((value) => (value - MEAN) / STD);
 const inkOf = (image) => image.map((value) => value * STD + MEAN);
@@ -44,8 +43,8 @@ function preparationRow({ at, image }) {
     "3. centred by mass": centred,
   };
   const pictures = Object.entries(grids).map(([title, { height, width, values }]) => {
-    const side = Math.floor((STEP * width) / Math.max(height, width));
+    const side = Math.floor((SMALL * width) / Math.max(height, width));
     return pictureOf(array(values, 1, height, width), side, { title });
   });
-  return row(...pictures, picture(image, STEP, { title: "4. normalised" }));
+  return row(...pictures, picture(image, SMALL, { title: "4. normalised" }));
 }

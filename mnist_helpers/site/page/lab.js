@@ -3,15 +3,14 @@
 const PLACES = ["channel", "row", "column"];
 const START = { image: 0, drawing: null, layer: null, channel: null, row: null, column: null, input_channel: null, weights: null };
 const TIE = 1e-3; // of the largest value: what differs by less counts as equal, as in Python
-const MOST_BYTES = 10_000_000; // of a file with weights; the published ones are 0.8 MB
-const ALL_PIXELS = new Float32Array(784 * LAB.labels.length);
-const IMAGES = LAB.labels.map((_, i) => ALL_PIXELS.subarray(784 * i, 784 * (i + 1))); // then what is kept
+const IMAGES = []; // those of the page, then what is kept
 const MOMENTS = [...LAB.moments, null]; // of the run; and the page's own weights
 const networks = new Map(MOMENTS.map((moment) => [moment, {}]));
 const outputsOf = keeping(forward);
 const slider = document.getElementById("moment");
 const said = document.getElementById("said"); // what was wrong with an address or a file
 const own = document.getElementById("own"); // whose weights stand at its end
+let published; // the weights that stand there at first
 
 /** The image of a selection: the one place that says where it comes from. */
 function imageOf({ drawing, image }) {
@@ -62,17 +61,6 @@ function largestAt({ data, shape }, given) {
   return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
 
-/** The image, small, and the answer, large. */
-function headerOf({ image, answer, title }) {
-  return row(picture(image, 42, { select: {}, unit: "image" }), text(answer, { size: "large", notes: [title] }));
-}
-
-/** All that the page shows: what is read, its way through the network, and one value's arithmetic. */
-function sceneOf(look) {
-  const { content, caption } = arithmeticScene(look);
-  return { kind: "scene", content: column(readingRow(look), pipelineRow(look), content), caption };
-}
-
 /** The selection after a click changed a part of it. */
 function moved(at, { reset, ...part }) {
   if (reset) return START;
@@ -87,9 +75,9 @@ function moved(at, { reset, ...part }) {
 
 /** The address of a selection: layer=conv2&channel=5; a drawing would fill pages. */
 function hashOf(selection) {
-  const isOther = (name) => name !== "drawing" && selection[name] !== START[name];
-  const fields = Object.keys(START).filter(isOther);
-  return fields.map((name) => `${name}=${selection[name]}`).join("&");
+  const isOther = ([name, value]) => name !== "drawing" && value !== START[name];
+  const fields = Object.entries(selection).filter(isOther);
+  return fields.map((field) => field.join("=")).join("&");
 }
 
 /** The selection of an address; an Error says what in it doesn't exist. */
@@ -125,12 +113,15 @@ const host = {
   },
 };
 
-/** Shows a selection, and gives the look at it. */
+/** Shows what is read, its way through the network, and one value's arithmetic; gives the look at the selection. */
 function show(selection, serial = host.state?.serial) {
   const look = lookAt(selection);
-  const scenes = { header: headerOf(look), trail: row(), scene: sceneOf(look) };
+  const answer = text(look.answer, { size: "large", notes: [look.title] });
+  const header = row(picture(look.image, 42, { select: {}, unit: "image" }), answer);
+  const { content, caption } = arithmeticScene(look);
+  const scene = { kind: "scene", content: column(readingRow(look), pipelineRow(look), content), caption };
   host.selection = selection;
-  host.state = { scenes, error: "", serial };
+  host.state = { scenes: { header, trail: row(), scene }, error: "", serial };
   write(said, "");
   host.tell?.();
   drawPicker();
@@ -168,7 +159,7 @@ function drawPicker() {
   const pixels = new Float32Array(784 * IMAGES.length);
   IMAGES.forEach((values, i) => pixels.set(values, 784 * i));
   const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
-    labels: Object.keys(IMAGES),
+    labels: LAB.labels.map((digit, i) => (i < FIRST ? `${i}` : `kept ${digit}`)),
     frames: { [image]: null },
     columns: 50,
     palette: "ink",
@@ -183,8 +174,7 @@ function drawPicker() {
 function drawSlider() {
   const { weights } = host.selection;
   const name = weights?.replace(",", " run,") ?? `${own.textContent} weights`;
-  const value = MOMENTS.indexOf(weights);
-  Object.assign(slider, { max: LAB.moments.length, value, ariaValueText: name });
+  Object.assign(slider, { max: LAB.moments.length, value: MOMENTS.indexOf(weights), ariaValueText: name });
   write(document.getElementById("reader"), name);
 }
 
@@ -193,13 +183,14 @@ async function takeFile([file]) {
   if (!file) return;
   let sentence = "was loaded: its network is now at the end of the slider.";
   try {
-    if (file.size > MOST_BYTES) throw new Error("it is larger than 10 MB");
+    if (file.size > 10_000_000) throw new Error("it is larger than 10 MB"); // published weights are 0.8 MB
     const content = await file.arrayBuffer();
     if (file.name.endsWith(".zip")) return await takeDrawings(content);
     networks.set(null, readSafetensors(content));
     LAB.limit = Number(readHeader(content).header.__metadata__?.no_digit ?? 0);
     write(own, "your own");
     go({ ...host.selection, weights: null });
+    if (IMAGES.length > FIRST) sentence += ` ${aboutKept()}`;
   } catch (wrong) {
     const cause = wrong.constructor === Error ? wrong.message : "it can't be read"; // or a folder
     sentence = `was not taken: ${oneLine(cause)}. Nothing has changed.`;
@@ -210,21 +201,24 @@ async function takeFile([file]) {
 /** Puts everything on the page. */
 async function start() {
   const levels = new Uint8Array(await bytesOf("pixels"));
-  ALL_PIXELS.set(Array.from(levels, (level) => LAB.levels[level]));
+  const pixels = Float32Array.from(levels, (level) => LAB.levels[level]);
+  LAB.labels.forEach((_, i) => IMAGES.push(pixels.subarray(784 * i, 784 * (i + 1))));
   addChanges(new Int16Array(await bytesOf("changes")), networks);
-  networks.set(null, readSafetensors(await bytesOf("weights")));
+  published = readSafetensors(await bytesOf("weights"));
+  networks.set(null, published);
   goThere();
   mount(host, document.getElementById("explorer"));
   addEventListener("hashchange", goThere);
   slider.oninput = () => show({ ...host.selection, weights: MOMENTS[slider.value] });
   slider.onchange = () => go(host.selection); // at rest: browsers allow few addresses a second
-  const input = document.getElementById("file");
-  input.onchange = () => takeFile(input.files);
+  document.getElementById("file").onchange = ({ target }) => takeFile(target.files);
   document.getElementById("save").onclick = saveDrawings;
   document.ondragover = (event) => event.preventDefault();
   document.ondrop = (event) => {
     event.preventDefault();
-    takeFile(event.dataTransfer.files);
+    const { files } = event.dataTransfer;
+    if (files[0]?.type.startsWith("image/")) document.querySelector(".sheet-of-pad").ondrop(event);
+    else takeFile(files);
   };
 }
 

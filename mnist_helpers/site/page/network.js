@@ -59,11 +59,6 @@ function convolve(maps, layer, weights) {
   return outputs;
 }
 
-/** Zero instead of what is negative. */
-function rectify(values) {
-  return values.map((value) => Math.max(0, value));
-}
-
 /** The largest number of each window. */
 function pool(maps, layer) {
   const largest = (places) => places[0].map((_, i) => Math.max(...places.map((numbers) => numbers[i])));
@@ -92,7 +87,7 @@ function softmax(logits) {
 const OPS = {
   Input: (image) => image,
   Conv2d: convolve,
-  ReLU: rectify,
+  ReLU: (maps) => maps.map((value) => Math.max(0, value)),
   MaxPool2d: pool,
   Linear: connect,
   Softmax: softmax,

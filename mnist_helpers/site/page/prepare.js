@@ -43,11 +43,8 @@ function spans(size, count) {
     const middle = (place + 0.5) * scale;
     const first = Math.max(0, Math.floor(middle - support + 0.5));
     const end = Math.min(size, Math.floor(middle + support + 0.5));
-    const isInside = (at) => {
-      const distance = (at - middle + 0.5) / (2 * support);
-      return distance > -0.5 && distance <= 0.5;
-    };
-    return range(end - first, first).filter(isInside);
+    // rounded as Pillow does
+    return range(end - first, first).filter((at) => (at - middle + 0.5) / (2 * support) <= 0.5);
   });
 }
 
