@@ -744,10 +744,15 @@ class TestExplorer:
         precision = "float16" if view in ("pipeline", "feature_maps") else "float32"
         assert kinds == (set() if view == "ablation" else {precision})  # which has no maps
 
-    def test_a_nudge_changes_nothing(self, explorer):
+    def test_a_nudge_changes_nothing_and_is_answered(self, explorer, monkeypatch):
         before = explorer.page.state
+        answers = []
+        monkeypatch.setattr(explorer.page, "send", answers.append)
         explorer.receive({})
+        assert answers == [{}]
         assert explorer.page.state is before
+        explorer.receive({"select": {"image": 1}})
+        assert answers == [{}]
 
     def test_half_precision_is_close(self, explorer):
         _, first, *_ = shown(explorer)["scene"]["content"]["items"]

@@ -42,9 +42,11 @@ function drawLines(view, mark) {
     const points = Array.from(values, (value, i) => [i + 0.5, 100 - view.share(value)]);
     return `<polyline points="${points}"/>`;
   });
-  const start = `<svg viewBox="0 0 ${mark.ticks.length} 100" preserveAspectRatio="none">`;
   view.plot.querySelector("svg")?.remove();
-  view.plot.insertAdjacentHTML("beforeend", start + lines + "</svg>"); // of numbers alone
+  view.plot.insertAdjacentHTML(
+    "beforeend", // of numbers alone
+    `<svg viewBox="0 0 ${mark.ticks.length} 100" preserveAspectRatio="none">${lines}</svg>`
+  );
 }
 
 /** Lays out the groups of bars, the axes and the legend. */

@@ -33,8 +33,7 @@ function mount(host, el) {
     const news = error || said.notice || state.notice;
     const hint = parts.scene.querySelector(".selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
-    give(parts.readout, { role: news ? "alert" : null });
-    write(parts.readout, news || textAt(said.focused) || hint);
+    give(parts.readout, { role: news ? "alert" : null, textContent: news || textAt(said.focused) || hint });
     write(parts.tip, textAt(said.pointed));
   };
   const context = {
@@ -189,7 +188,7 @@ function nameControls(box) {
   }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
-      icon.parentElement.title = ICONS[kind];
+      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
     }
   }
   for (const fold of box.querySelectorAll(".mnist-fold")) {
