@@ -227,7 +227,7 @@ class TestMaps:
             np.testing.assert_array_equal(shown, expected_pixels(ramp, (0, 1), colour_map))
 
     def test_more_maps_than_canvases_are_good_for_share_one(self, page):
-        maps = make_maps(count=130, columns=10, labels=[str(i) for i in range(130)])
+        maps = make_maps(count=170, columns=10, labels=[str(i) for i in range(170)])
         scene = open_page(page, maps)
         assert scene.locator("canvas").count() == 1
         hover(scene.locator("canvas"), 0.05, 0.01)
