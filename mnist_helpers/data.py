@@ -53,8 +53,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
         indices, test_indices = split_indices(labels, seventh, torch.Generator())
         if part == "test":
             indices = test_indices
-            told = "%s has no test part: a seventh is held out as that"
-            log.warning(told, data_dir)
+            log.warning("%s has no test part: a seventh is held out as that", data_dir)
         dataset = TensorDataset(*dataset[indices])
     return dataset
 

@@ -937,7 +937,7 @@ LIKELY = {
     "kernel": st.lists(NUMBERS, min_size=9, max_size=9),
     "drawing": st.sampled_from([INK, INK[:-4], "", "*"]),
     "read": st.sampled_from(["all", "right", "wrong"]),
-    "limits": st.sampled_from(["layer", "robust", "each", "all images"]),
+    "limits": st.sampled_from(["layer", "robust", "each"]),
     "compare": st.sampled_from(["alone", "beside", "difference"]),
     "quantity": st.sampled_from(["weights", "gradient", "change"]),
     "stride": st.integers(0, 3),

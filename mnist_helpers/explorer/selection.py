@@ -65,9 +65,8 @@ class Selection(ImageFilter):
     """Whether other weights are shown as well."""
     quantity: Literal["weights", "gradient", "change"] = "weights"
     """What is drawn of the kernels."""
-    limits: Literal["robust", "layer", "each", "all images"] = "robust"
-    """Ends of the colour scale: of the layer, its 99th percentile, of each map, of all images
-    (of kernels: as of the layer)."""
+    limits: Literal["robust", "layer", "each"] = "robust"
+    """Ends of the colour scale: of the layer, its 99th percentile, or of each map."""
     ablated: tuple[tuple[str, int], ...] = ()
     """Pairs of a convolution and a channel of it that is put to zero."""
     rank: bool = False
@@ -94,8 +93,10 @@ class Selection(ImageFilter):
         try:
             pairs = sorted((layer, channel) for layer, channel in self.ablated)
         except (TypeError, ValueError) as error:
-            form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
-            raise InputError(f"ablated is {self.ablated!r:.80}, but must be {form}.") from error
+            raise InputError(
+                f"ablated is {self.ablated!r:.80}, but must be pairs of a convolution and a "
+                "channel, such as [('conv1', 3)]."
+            ) from error
         object.__setattr__(self, "ablated", tuple(pairs))
         if self.drawing is not None:
             from mnist_helpers.digits import pad_ink  # here, for it brings PyTorch
@@ -146,6 +147,8 @@ def checked_kernel(kernel: Sequence[float]) -> tuple[float, ...]:
     except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != 9 or not all(-MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in numbers):
-        form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
-        raise InputError(f"kernel is {kernel!r:.60}, but must be {form}.")
+        raise InputError(
+            f"kernel is {kernel!r:.60}, but must be nine numbers from -{MOST_WEIGHT} to "
+            f"{MOST_WEIGHT}, row by row."
+        )
     return numbers
