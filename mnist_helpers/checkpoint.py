@@ -216,8 +216,10 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
         fitting = [".best_weights."]
     if len(fitting) > 1:
         names = ", ".join(fitting)
-        remedy = "save the one that you mean in a file of its own, by torch.save"
-        raise InputError(f"{path} holds several such networks ({names}); {remedy}.")
+        raise InputError(
+            f"{path} holds several such networks ({names}); "
+            "save the one that you mean in a file of its own, by torch.save."
+        )
     start = (fitting or [*readings, "."])[0]
     weights = readings.get(start, tensors)
     require_fit(path, weights, model, remedy_for(path))

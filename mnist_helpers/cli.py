@@ -75,8 +75,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, most of all
-        what = f"{printable(str(error.filename or 'the output'))} ({reason(error)})"
-        fail(f"{what}; make room or choose another place.")
+        fail(
+            f"{printable(str(error.filename or 'the output'))} ({reason(error)}); "
+            "make room or choose another place."
+        )
     except KeyboardInterrupt:
         fail("interrupted", 130)
 

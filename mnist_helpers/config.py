@@ -73,8 +73,9 @@ def select_device(name: str) -> "torch.device":
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).partition("\n")[0]
         if name != "auto":
-            what = f"device is {name!r:.80}, but this machine can't use it ({reason})"
-            raise InputError(f"{what}; use auto.") from error
+            raise InputError(
+                f"device is {name!r:.80}, but this machine can't use it ({reason}); use auto."
+            ) from error
         log.warning("%s can't compute here (%s); using the CPU", device, reason)
         return torch.device("cpu")
 

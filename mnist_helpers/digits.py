@@ -93,8 +93,10 @@ def pad_ink(text: str) -> np.ndarray:
     except (TypeError, ValueError):
         content = b""
     if len(content) != PAD**2:
-        form = f"a byte for each of {PAD} × {PAD} pixels, in base64"
-        raise InputError(f"drawing is {text!r:.20}, but must be {form}.")
+        raise InputError(
+            f"drawing is {text!r:.20}, but must be a byte for each of {PAD} × {PAD} pixels, "
+            "in base64."
+        )
     ink = np.frombuffer(content, np.uint8).reshape(PAD, PAD).astype(np.float32) / 255
     if ink.max() < FAINTEST:
         raise InputError("Nothing is drawn; draw a digit on the pad, or choose an image.")

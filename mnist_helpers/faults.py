@@ -43,11 +43,15 @@ def explaining_faults(config: Config) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
         if config.num_workers and (isinstance(error, OSError) or "worker" in str(error)):
-            failed = f"a process that loads batches failed ({reason(error)})"
-            raise InputError(f"{failed}; lower num_workers (0 starts no process).") from error
+            raise InputError(
+                f"a process that loads batches failed ({reason(error)}); "
+                "lower num_workers (0 starts no process)."
+            ) from error
         if any(word in repr(error).lower() for word in NO_ROOM):
-            batch = f"batch_size is {config.batch_size}, and such a batch"
-            raise InputError(f"{batch} needs too much memory; lower batch_size.") from error
+            raise InputError(
+                f"batch_size is {config.batch_size}, and such a batch needs too much memory; "
+                "lower batch_size."
+            ) from error
         raise
 
 

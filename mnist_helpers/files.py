@@ -131,8 +131,9 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
         for path in contents:
             os.replace(beside[path], path)
     except OSError as error:
-        what = f"{path} can't be written ({reason(error)})"
-        raise InputError(f"{what}; make room or choose another place.") from error
+        raise InputError(
+            f"{path} can't be written ({reason(error)}); make room or choose another place."
+        ) from error
     finally:
         for path in beside.values():
             path.unlink(missing_ok=True)

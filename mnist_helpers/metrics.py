@@ -128,9 +128,9 @@ def as_logits(answers: Tensor) -> Tensor:
             are such as sigmoids put out, which says nothing of how sure one class is.
     """
     if answers.shape[1] == 1:
-        remedy = "let it answer with two, such as torch.cat([1 - p, p], dim=1) of a probability p"
         raise InputError(
-            f"the model answers each image with one number, not one per class; {remedy}."
+            "the model answers each image with one number, not one per class; let it answer with "
+            "two, such as torch.cat([1 - p, p], dim=1) of a probability p."
         )
     if answers.min() < 0:
         return answers

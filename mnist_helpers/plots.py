@@ -88,8 +88,9 @@ def plot_history(history: dict[str, Sequence[float]]) -> Figure:
     panels["rate"].set(ylabel="Learning rate", ylim=(0, None))
     loss = history["val_loss"][best]
     accuracy = history["val_accuracy"][best]
-    title = f"Validation loss {loss:.4f}, accuracy {accuracy:.2%}"
-    fig.suptitle(f"{title} at the best epoch", fontsize=11)
+    fig.suptitle(
+        f"Validation loss {loss:.4f}, accuracy {accuracy:.2%} at the best epoch", fontsize=11
+    )
     return fig
 
 

@@ -1,6 +1,7 @@
 """How far something is, on stderr: a bar in a terminal, plain lines elsewhere; by tqdm."""
 
 import sys
+from collections.abc import Generator
 
 
 class Lines:
@@ -14,6 +15,15 @@ class Lines:
         if line not in ("", self.latest):
             self.latest = line
             print(line, file=sys.stderr)
+
+
+def finished(job: Generator) -> object:
+    """What a job that yields the fraction done returns in the end."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
 
 
 def bar_options(text: str) -> dict[str, object]:

@@ -133,8 +133,10 @@ def find_source(data_dir: Path) -> Source:
         raise InputError(f"{data_dir} holds no data set; {OTHER}.")
     start = folder.as_posix()
     if len(sets) > 1 and start not in sets:
-        choice = f"give one as data_dir: {', '.join(sorted(sets)[:20])}"
-        raise InputError(f"{data_dir} holds {len(sets)} data sets; {choice}.")
+        raise InputError(
+            f"{data_dir} holds {len(sets)} data sets; "
+            f"give one as data_dir: {', '.join(sorted(sets)[:20])}."
+        )
     source = sets.get(start) or sets.popitem()[1]
     test = source.test
     if source.kind == "table":

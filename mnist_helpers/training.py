@@ -142,8 +142,9 @@ class Trainer:
         val_loss, val_accuracy = self.validate()
         if not math.isfinite(train_loss + val_loss):
             self.snapshots = [moment for moment in self.snapshots if moment[0] <= epoch - 1]
-            remedy = "lower learning_rate or weight_decay"
-            raise InputError(f"the loss of epoch {epoch} is not a number; {remedy}.")
+            raise InputError(
+                f"the loss of epoch {epoch} is not a number; lower learning_rate or weight_decay."
+            )
         return EpochRecord(
             epoch=epoch,
             train_loss=train_loss,

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from networks import BUILDERS, build
 
-from mnist_helpers.network.ablation import finished
 from mnist_helpers.network.attribution import METHODS, attributions
 from mnist_helpers.network.tracing import Network
+from mnist_helpers.progress import finished
 
 TARGET = 2
 

@@ -352,7 +352,7 @@ def test_filters_index_and_an_empty_filter(desk, subject):
     desk.shows(image=first, read="wrong")
     wrong = int((~subject.predictions.correct).sum())
     assert float(desk.slider("Image").get_attribute("aria-valuemax")) == wrong - 1
-    desk.choose("Digit", "0")
+    desk.choose("Label", "0")
     desk.says("No image matches: digit 0, wrong answers.")
     index = desk.number()
     index.click()

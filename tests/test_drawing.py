@@ -58,7 +58,7 @@ def test_all_layers_behind_the_last_pooling_are_shown(few):
     subject = Subject(model, few.test.tensors[0][:5])
     scene = draw(subject, Selection(view="drawing", drawing=drawn(few.test.tensors[0][0])))
     row = scene.content.items[-1].items[0]
-    assert [mark.title for mark in marks(row)] == ["1", "2", "4", "softmax"]
+    assert [mark.title for mark in marks(row)] == ["1 MaxPool2d", "2 Conv2d", "4 Linear", "softmax"]
 
 
 class TestPreparation:

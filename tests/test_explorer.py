@@ -191,7 +191,7 @@ class TestSubject:
             ({"input_channel": -5}, "input_channel is -5, but must be from 0 to"),
             ({"target": 10}, "target is 10, but must be from 0 to 9"),
             ({"digit": 10}, "digit is 10"),
-            ({"weights": "best"}, "weights is 'best', but must be one of: trained, other"),
+            ({"weights": "best"}, "weights is 'best', but must be one of: given, other"),
             ({"read": "badly"}, "read is 'badly', but must be one of: all, right, wrong"),
             ({"limits": "mine"}, "limits is 'mine'"),
             ({"view": "stars"}, "view is 'stars', but must be one of: pipeline"),
@@ -284,8 +284,8 @@ class TestSubject:
             ({"old": 5}, "The state_dict 'old' is no state_dict .*, but a int; give a state_dict"),
             ({"old": {"conv1.weight": 5}}, "'old' is no state_dict .*, but a dict"),
             (
-                {"trained": make_model(1).state_dict()},
-                "others uses the name 'trained', the model's own",
+                {"given": make_model(1).state_dict()},
+                "others uses the name 'given', the model's own",
             ),
         ],
     )
@@ -299,15 +299,15 @@ class TestSubject:
 
     def test_answers_without_channels_are_kept(self, subject):
         channels = (("conv2", 1),)
-        assert subject.without(channels, "trained") is subject.without(channels, "trained")
+        assert subject.without(channels, "given") is subject.without(channels, "given")
 
     def test_of_many_answers_only_the_latest_are_kept(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
-        first = subject.outputs(0, "trained")
-        assert subject.outputs(0, "trained") is first
+        first = subject.outputs(0, "given")
+        assert subject.outputs(0, "given") is first
         for image in range(1, 65):
-            subject.outputs(image, "trained")
-        assert subject.outputs(0, "trained") is not first
+            subject.outputs(image, "given")
+        assert subject.outputs(0, "given") is not first
 
     def test_a_job_is_done_once_and_goes_on_where_it_stopped(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
@@ -669,9 +669,12 @@ class TestControls:
         explorer = explore(model, images_of(2, 1, 2, 2), view="kernels", layer=str(layer))
         here, *steps = shown(explorer)["trail"]["items"]
         assert here["text"] == "You are here:"
-        assert [mark["text"] for mark in steps] == [str(name) for name in near]
-        for mark in steps:
-            assert mark["select"] == ({} if mark["text"] == "…" else {"layer": mark["text"]})
+        kinds = {"30": "Flatten", **{str(place): "Conv2d" for place in range(30)}}
+        names = [str(name) for name in near]
+        texts = [f"{name} {kinds[name]}" if name in kinds else name for name in names]
+        assert [mark["text"] for mark in steps] == texts
+        for name, mark in zip(names, steps, strict=True):
+            assert mark["select"] == ({} if name == "…" else {"layer": name})
 
     def test_channels_are_ablated_and_put_back(self, explorer):
         send(explorer, view="ablation")
@@ -757,7 +760,7 @@ class TestExplorer:
     def test_half_precision_is_close(self, explorer):
         _, first, *_ = shown(explorer)["scene"]["content"]["items"]
         assert decoded(explorer, first["values"]).dtype == np.float16
-        wanted = explorer.subject.maps(0, "trained")["conv1"]
+        wanted = explorer.subject.maps(0, "given")["conv1"]
         assert decoded(explorer, first["values"]) == pytest.approx(wanted, abs=2e-3)
 
     def test_python_sets_and_reads_the_selection(self, explorer):
@@ -892,7 +895,7 @@ class TestSlowWork:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert slow.progress.value > 0.3
-            while ("ranking", "conv2", "trained") not in slow.subject.jobs.results:
+            while ("ranking", "conv2", "given") not in slow.subject.jobs.results:
                 await asyncio.sleep(0)
 
         asyncio.run(work())
@@ -991,14 +994,10 @@ class TestRuns:
             send(explorer, **button)
             assert explorer.selection.weights == f"{run}, epoch 1"
 
-    def test_the_speed_of_what_plays(self, explorer):
-        assert "speed" in shown_controls(explorer)
-        plays = [explorer.controls[name] for name in ("play", "play_moments")]
-        for name, milliseconds in {"fast": 200, "slow": 1000, "normal": 500}.items():
-            explorer.controls["speed"].label = name
-            assert [play.interval for play in plays] == [milliseconds] * 2
-        assert explorer.selection == Selection(view="training")
-        assert all(play.show_repeat for play in plays)  # a button for a loop
+    def test_what_plays_moves_twice_a_second_and_can_loop(self, explorer):
+        for name in ("play", "play_moments"):
+            assert explorer.controls[name].interval == 500
+            assert explorer.controls[name].show_repeat
 
     @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
     def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):

@@ -1,12 +1,14 @@
 """A network so large that few images go through it at once: what is slow there waits."""
 
 import asyncio
+import copy
 
 import pytest
 import torch
+from ipywidgets import Dropdown, SelectionSlider
 from networks import build, build_resnet, images_of
 
-from mnist_helpers.explorer import Subject
+from mnist_helpers.explorer import Explorer, Subject
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.explorer.views import draw
@@ -49,11 +51,11 @@ def test_no_less_than_one_image_at_once(monkeypatch):
     monkeypatch.setattr("mnist_helpers.network.tracing.MOST_VALUES", 10)
     network = Network(build("simple"), GREY)
     assert network.batch_size == 1
-    alone = torch.cat([network.logits(image[None]) for image in GREY])
-    assert torch.allclose(network.logits(GREY), alone, atol=1e-5)
+    alone = torch.cat([network.features(image[None], network.answer)[0] for image in GREY])
+    assert torch.allclose(network.features(GREY, network.answer)[0], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("view", ["attribution", "ablation"])
+@pytest.mark.parametrize("view", ["attribution", "ablation", "confusion"])
 def test_slow_views_of_a_large_network_wait_with_progress(large, view):
     slow = ask(large, lambda: draw(large, Selection(view=view)))
     fractions = list(slow.job)
@@ -62,10 +64,50 @@ def test_slow_views_of_a_large_network_wait_with_progress(large, view):
     assert ask(large, lambda: draw(large, Selection(view=view))) is None
 
 
-@pytest.mark.parametrize("view", ["attribution", "ablation"])
+@pytest.mark.parametrize("view", ["attribution", "ablation", "confusion"])
 def test_those_of_a_small_one_are_there_at_once(view):
     small = Subject(build("simple"), GREY, torch.tensor([1, 2, 3]))
     assert ask(small, lambda: draw(small, Selection(view=view))) is None
+
+
+def test_a_filter_that_asks_for_all_answers_has_them_at_once():
+    async def work():
+        explorer = Explorer(Subject(build_resnet(), IMAGES, torch.tensor([1, 2, 3])), Selection())
+        explorer.receive({"select": {"read": "wrong"}})
+        assert explorer.page.state["error"] == ""
+        assert explorer.task is None
+        correct = explorer.subject.predictions.correct
+        assert explorer.selection.image == correct.tolist().index(False)
+
+    asyncio.run(work())
+
+
+def test_all_images_are_read_in_steps(large):
+    network = copy.copy(large.network)
+    network.batch_size = 2
+    job = network.reading(IMAGES, "fc", "avgpool")
+    assert [next(job), next(job)] == [0.5, 1.0]
+    with pytest.raises(StopIteration) as end:
+        next(job)
+    fc, pooled = end.value.value
+    outputs = large.network.outputs(IMAGES)
+    assert torch.allclose(fc, outputs["fc"], atol=1e-4)
+    assert torch.allclose(pooled, outputs["avgpool"], atol=1e-4)
+
+
+def test_a_long_list_of_layers_can_be_searched(large):
+    """A browser finds what begins with typed letters in a list, and nothing on a slider."""
+    explorer = Explorer(large, Selection())
+    layers = explorer.controls["layer"]
+    assert isinstance(layers, Dropdown)
+    assert [name for _, name in layers.options] == list(large.layers)
+    layers.value = "layer2.0.downsample.0"
+    assert layers.label == "layer2.0.downsample.0 Conv2d"
+    assert explorer.selection.layer == "layer2.0.downsample.0"
+    explorer.selection = Selection(layer="fc")
+    assert layers.value == "fc"
+    few = Explorer(Subject(build("simple"), GREY), Selection())
+    assert isinstance(few.controls["layer"], SelectionSlider)
 
 
 def test_windows_grow_with_the_image(large):

@@ -70,7 +70,7 @@ def test_many_images_are_answered_as_by_the_model(case):
     _, network, images = case
     with torch.inference_mode():
         expected = network.model(images)
-    assert torch.allclose(network.logits(images), expected, atol=1e-5)
+    assert torch.allclose(network.features(images, network.answer)[0], expected, atol=1e-5)
 
 
 def test_parameters_by_hand():
@@ -132,6 +132,18 @@ def test_a_line_of_the_table():
     assert str(Network(build("branching"), COLOUR).layers["out"]).split()[-1] == "unknown"
     resnet = Network(build_resnet(), images_of(1, 3, 64, 48)).layers.values()
     assert max(len(str(layer)) for layer in resnet) <= 72
+
+
+def test_a_number_has_its_kind_beside_it():
+    inner = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    used_twice = inner[1]
+    model = nn.Sequential(inner, used_twice, nn.Flatten(), nn.Linear(8, 2))
+    layers = Network(model, images_of(1, 1, 4, 4)).layers
+    titles = ["image", "0.0 Conv2d", "0.1 ReLU", "0.1_1 ReLU", "2 Flatten", "3 Linear", "softmax"]
+    assert [layer.title for layer in layers.values()] == titles
+    assert list(layers)[1:4] == ["0.0", "0.1", "0.1_1"]  # which a call takes
+    named = Network(make_model(), images_of(1, 1, 28, 28)).layers
+    assert [layer.title for layer in named.values()] == list(named)
 
 
 def test_numbers_become_maps():
@@ -248,7 +260,9 @@ def test_a_wrapped_model_is_the_model(wrap):
     model = build("skipping")
     network = Network(wrap(nn.DataParallel(model)), COLOUR)
     assert network.convolutions == ["stem", "wide", "head"]
-    assert torch.allclose(network.logits(COLOUR), model(COLOUR).detach(), atol=1e-6)
+    assert torch.allclose(
+        network.features(COLOUR, network.answer)[0], model(COLOUR).detach(), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
@@ -256,9 +270,13 @@ def test_another_precision_is_read_as_single_precision(dtype):
     model = build("skipping").to(dtype)
     network = Network(model, COLOUR.to(dtype))
     exact = copy.deepcopy(model).float()
-    assert torch.allclose(network.logits(COLOUR), exact(COLOUR).detach(), atol=1e-6)
+    assert torch.allclose(
+        network.features(COLOUR, network.answer)[0], exact(COLOUR).detach(), atol=1e-6
+    )
     other = network.with_weights(model.state_dict())  # as it lies on disk
-    assert torch.allclose(other.logits(COLOUR), exact(COLOUR).detach(), atol=1e-6)
+    assert torch.allclose(
+        other.features(COLOUR, other.answer)[0], exact(COLOUR).detach(), atol=1e-6
+    )
     assert {tensor.dtype for tensor in model.parameters()} == {dtype}
 
 
@@ -303,16 +321,16 @@ def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
     modes = [module.training for module in model.modules()]
     network = Network(model, COLOUR)
     assert [module.training for module in model.modules()] == modes
-    before = network.logits(COLOUR)
+    before = network.features(COLOUR, network.answer)[0]
     statistics = model.norm2.running_mean.clone()
-    network.logits(COLOUR)
+    network.features(COLOUR, network.answer)[0]
     assert torch.equal(model.norm2.running_mean, statistics)  # nor does an answer train
-    assert torch.equal(network.logits(COLOUR), before)  # without dropout
+    assert torch.equal(network.features(COLOUR, network.answer)[0], before)  # without dropout
     with pytest.raises(InputError):
         Network(model, COLOUR[:, :2])
     assert [module.training for module in model.modules()] == modes
     model.norm1.weight.data *= 2  # the weights stay the model's own
-    assert not torch.allclose(network.logits(COLOUR), before)
+    assert not torch.allclose(network.features(COLOUR, network.answer)[0], before)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the views show: each mark against values of plain torch, and what a click on it selects."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import build, images_of
+from torch import nn
 
-from mnist_helpers import InputError, make_model
+from mnist_helpers import InputError, load_checkpoint, make_model
 from mnist_helpers.explorer import Selection, Subject
 from mnist_helpers.explorer.controls import selection_after
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.scene import Bars, Lines, Maps, Scatter, Table, Text, number
-from mnist_helpers.explorer.views import VIEWS, draw, header, views_of
+from mnist_helpers.explorer.views import VIEWS, draw, header, trail, views_of
 from mnist_helpers.explorer.views.parts import class_bars
 from mnist_helpers.runs.snapshots import Snapshots
 
@@ -243,14 +245,14 @@ class TestFeatureMaps:
         assert np.array_equal(found["relu2, other"].values, other)
         assert (
             found["relu2, other"].limits
-            == found["relu2, trained"].limits
+            == found["relu2, given"].limits
             == [pytest.approx((0, top))]
         )
         found, _, _ = show(grey, compare="difference", **selection)
         assert np.array_equal(found["relu2, difference"].values, mine - other)
         assert all(
             found[f"relu2, {n}"].limits == [pytest.approx((-top, top))]
-            for n in ("trained", "difference")
+            for n in ("given", "difference")
         )
         found, _, _ = show(grey, weights="other", **selection)
         assert np.array_equal(found["relu2"].values, other)
@@ -399,9 +401,68 @@ class TestArithmetic:
         assert found["sums by input channel"].values.shape == (2, 16)
         found, caption, _ = show(colour, view="arithmetic", layer="add", channel=3, row=2, column=2)
         assert found["input"].values.size == 2
-        assert found["input"].columns == colour.layers["add"].inputs
+        assert found["input"].columns == list(colour.layers["add"].inputs)
         total = found["input"].values.sum()
         assert f"the sum is {number(total.item())}" in caption
+
+
+class TestNames:
+    @pytest.fixture(scope="class")
+    def sequential(self):
+        layers = (nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 9), nn.Linear(9, 2))
+        images = images_of(12, 1, 28, 28)
+        names = ["cat", "dog"]
+        return Subject(nn.Sequential(*layers), images, DIGITS[:12] // 2, class_names=names)
+
+    @pytest.mark.parametrize("view", ALWAYS)
+    def test_no_layer_is_a_mere_number(self, sequential, view):
+        scene = draw(sequential, Selection(view=view, layer="0", channel=1, rank=True))
+        texts = [scene.caption, *(mark.title for mark in marks(scene.content))]
+        for mark in marks(scene.content):
+            texts += [*getattr(mark, "axes", ()), getattr(mark, "text", "")]
+        for text in texts:
+            assert not re.search(r"(^|of )\d($|:| ·|,| \d)", text)
+
+    def test_where_the_names_stand(self, sequential):
+        found, caption, _ = show(sequential, view="kernels", layer="1")
+        assert caption.startswith("1 ReLU has no kernels; these are those of 0 Conv2d: 4 × 1 ")
+        assert "0 Conv2d: a kernel for each channel" in found
+        found, _, _ = show(sequential, layer="1", channel=2)
+        assert {"0 Conv2d", "1 ReLU", "1 ReLU · 2", "3 Linear", "4 Linear"} <= set(found)
+        assert found["4 Linear"].select["layer"] == "4"
+        found, caption, _ = show(sequential, view="ablation", ablated=(("0", 3),))
+        assert any(title.startswith("0 Conv2d: images lost without") for title in found)
+        assert "Ablated: 0 Conv2d 3. " in caption
+        found, caption, _ = show(sequential, view="neighbours")
+        assert caption.startswith("3 Linear of 12 images, by PCA; ")
+        steps = trail(sequential.look(Selection(layer="0"))).items
+        assert [step.text for step in steps[:3]] == ["You are here:", "image", "0 Conv2d"]
+        assert steps[2].select == {"layer": "0"}
+
+    def test_what_is_no_digit_is_a_class(self, sequential, grey):
+        words = []
+        for subject in (sequential, grey):
+            found, _, _ = show(subject, view="answer")
+            words += [mark.axes[0] for mark in found.values() if isinstance(mark, Bars)]
+            found, _, _ = show(subject, view="ablation")
+            words.append(found["accuracy by class"].axes[0])
+            found, _, _ = show(subject, view="top_images")
+            words.append(found["mean activation by class"].axes[0])
+            words.append(show(subject, view="confusion", digit=1, predicted=0, tenth=0)[1])
+        assert words == [
+            *("Predicted class", "Class", "True class"),
+            "0 of 12 images. " + words[3].partition(". ")[2],
+            *("Predicted digit", "Digit", "True digit"),
+            "0 of 300 images. " + words[7].partition(". ")[2],
+        ]
+        filtered = Selection(view="answer", digit=1, predicted=0, tenth=0)
+        assert "class dog" in draw(sequential, filtered).caption
+        assert "digit 1" in draw(grey, filtered).caption
+
+    def test_weights_are_trained_where_a_card_tells(self, few):
+        assert Subject(make_model(0), *few.test.tensors).own == "given"
+        assert Subject(load_checkpoint()[0], *few.test.tensors).own == "trained"
+        assert Subject(make_model(0), *few.test.tensors, name="mine").own == "mine"
 
 
 class TestConvolve:
@@ -441,7 +502,7 @@ class TestConvolve:
         assert buttons["horizontal edges"]["kernel"][0][:3] == (-1, -2, -1)
 
     def test_a_kernel_of_the_network_can_be_taken_over(self, grey):
-        for weights in ("trained", "other"):
+        for weights in ("given", "other"):
             found, _, _ = show(grey, view="convolve", weights=weights)
             own = grey.networks[weights].weights["conv1.weight"].detach()[:, 0].numpy()
             np.testing.assert_array_equal(found["kernels of conv1"].values, own)
@@ -570,7 +631,7 @@ class TestAttribution:
         (slope,) = torch.autograd.grad(grey.network.model(image).log_softmax(1)[0, 6], image)
         found, caption, _ = show(grey, view="attribution", image=3, target=6)
         assert list(found) == [
-            "trained, class 6",
+            "given, class 6",
             "saliency",
             "integrated gradients",
             "occlusion",
@@ -588,7 +649,7 @@ class TestAttribution:
     def test_other_weights_beside(self, grey):
         _, _, everything = show(grey, view="attribution", target=2, compare="beside")
         titles = [mark.title for mark in everything]
-        assert titles[::5] == ["trained, class 2", "other, class 2"]
+        assert titles[::5] == ["given, class 2", "other, class 2"]
         image = grey.images[:1].clone().requires_grad_()
         (slope,) = torch.autograd.grad(make_model(1)(image).log_softmax(1)[0, 2], image)
         wanted = (slope[0, 0].abs() / slope.abs().max()).numpy()
@@ -600,7 +661,7 @@ class TestAttribution:
         for first, second, difference in zip(marks[1:5], marks[6:10], marks[11:], strict=True):
             assert np.array_equal(difference.values, first.values - second.values)
             assert difference.limits == [(-2, 2)]
-        assert caption.endswith("Difference: trained − other, from −2 to 2.")
+        assert caption.endswith("Difference: given − other, from −2 to 2.")
 
 
 class TestAblation:
@@ -813,9 +874,9 @@ class TestConfusion:
     @pytest.mark.parametrize("view", ["confusion", "neighbours"])
     def test_of_which_weights_it_is_stands_where_others_are_chosen(self, grey, view):
         caption = show(grey, view=view)[1]
-        note = "This view always shows the weights trained."
+        note = "This view always shows the weights given."
         assert show(grey, view=view, weights="other")[1] == f"{caption} {note}"
-        assert show(grey, view=view, weights="trained")[1] == caption
+        assert show(grey, view=view, weights="given")[1] == caption
         assert "always" not in show(grey, view="answer", weights="other")[1]
 
     def test_an_empty_cell_says_so_below_matrix_and_bars(self, grey, answers):
@@ -905,7 +966,7 @@ class TestNeighbours:
         assert caption.partition("highest for ")[2].partition(",")[0].rstrip(".") in names
         found, caption, _ = show(subject, view="attribution", image=2, target=3)
         assert "What counts for class Three: " in caption
-        assert "trained, class Three" in found
+        assert "given, class Three" in found
         found, _, _ = show(subject, view="pipeline", image=2)
         assert found["fc2"].rows == found["softmax"].rows == names
         _, caption, _ = show(subject, view="ablation", ablated=[("conv1", 3)])

@@ -40,9 +40,9 @@ GROUPS = (
     {
         "image": "Image: Which image, by its number in the data set?",
         "position": "Image: Which of the images that fit the choices below?",
-        "digit": "Digit: Only images of this digit?",
+        "digit": "Label: Only images with this label?",
         "read": "Answers: All images, or only those that are read correctly, or wrongly?",
-        "predicted": "Read as: Only images that are read as this digit?",
+        "predicted": "Read as: Only images that are read as this class?",
         "tenth": "Confidence: Only images that are read with this confidence?",
         "disturbance": "Disturb: What is done to the image first?",
         "amount": "Amount: How much of it?",
@@ -58,9 +58,8 @@ GROUPS = (
         "weights": "Weights: Which network answers?",
         "moment": "Moment: After how many epochs of training?",
         "run": "Run: Which training run?",
-        "speed": "Speed: How fast does it play?",
         "compare": "Compare: These weights alone, beside others, or the difference?",
-        "target": "Class: For which digit?",
+        "target": "Class: For which class?",
         "quantity": "Show: The weights, their gradient, or their change?",
         "limits": "Colours: One scale for the layer, with or without outliers, or for each map?",
         "projection": "Arrange: How are many numbers reduced to two?",
@@ -70,6 +69,7 @@ GROUPS = (
 )
 NUMBERS = ("position", "channel", "row", "column", "input_channel")
 STEPS = ("layer", "amount", "moment")
+MOST_STEPS = 24  # layers of a slider; a longer list is searched by the letters of a name
 PLAIN = {  # what stands in a list where the values themselves don't tell it
     "compare": ("nothing", "side by side", "difference"),
     "limits": ("no outliers", "by layer", "by map"),
@@ -77,15 +77,12 @@ PLAIN = {  # what stands in a list where the values themselves don't tell it
 }
 CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
-SPEEDS = {"normal": 500, "slow": 1000, "fast": 200}  # ms from one to the next
 MAKERS = {  # of what is no list
     "image": BoundedIntText,
-    "speed": partial(Dropdown, options=SPEEDS),
     **dict.fromkeys(NUMBERS, Slider),
     **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""], _dom_classes=["mnist-list"])),
 }
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
-NO_FIELDS = (*PLAYED, "speed")
 Traits = dict[str, object]
 
 
@@ -96,11 +93,11 @@ class Controls(VBox):
         fields: the control of each field of a selection by its name. `position` is that of the
             image among those that the filter lets through, `image` its number; `moment` and `run`
             choose the weights where there are runs; `play` and `play_moments` walk
-            them, at a `speed`.
+            them, two a second.
         fold: opens the controls where a page has little width, and tells where one is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layers: int) -> None:
         super().__init__([HBox() for _ in GROUPS])
         self.add_class("mnist-controls")
         self.fold = ToggleButton(tooltip="Opens and closes the controls")
@@ -110,10 +107,11 @@ class Controls(VBox):
             for name, text in group.items():
                 description, tooltip = text.split(": ")
                 make = MAKERS.get(name, Dropdown)
+                if name == "layer" and layers > MOST_STEPS:
+                    make = Dropdown
                 self.fields[name] = make(description=description, tooltip=tooltip)
         for name, (walked, trait) in PLAYED.items():
-            self.fields[name] = Play()
-            dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
+            self.fields[name] = Play(interval=500)
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
         back = Button(icon="chevron-left")
         back.on_click(lambda _: self.step(-1))
@@ -134,7 +132,7 @@ class Controls(VBox):
         names = {*VIEWS[look.view].fields}
         where = look.name
         if "layer" in names:
-            where += f" · {look.layer} · channel {look.channel}"
+            where += f" · {look.titles[look.layer]} · channel {look.channel}"
         set_changed(self.fold, {"description": where})
         if "image" in names:
             names.update(("digit", "read"))
@@ -143,7 +141,7 @@ class Controls(VBox):
                     names.add(name)
         if look.subject.runs and "weights" in names:
             names.remove("weights")
-            names.update(("moment", "run", "speed"))
+            names.update(("moment", "run"))
         if len(look.subject.networks) == 1:
             names -= {"weights", "compare"}
         for box, group in zip(self.children, GROUPS, strict=True):
@@ -177,7 +175,7 @@ def settings(look: Look) -> dict[str, Traits]:
         "position": position,
         "play": position,
         "image": {"max": len(subject.images) - 1, "value": look.image},
-        "layer": step_traits(subject.layers, subject.layers, look.layer),
+        "layer": step_traits(look.titles.values(), subject.layers, look.layer),
         "amount": step_traits(
             [number(amount, "g") for amount in places["amount"]], places["amount"], look.amount
         ),

@@ -32,8 +32,10 @@ def checked_names(names: Sequence[str] | str | None, classes: int) -> list[str]:
     names = list(map(str, names))
     different = {name.strip(" ") for name in names} - {""}
     if not len(names) == len(different) == classes:
-        problem = f"class_names has {len(names)} names, but there are {classes} classes"
-        raise InputError(f"{problem}; give a different one for each.")
+        raise InputError(
+            f"class_names has {len(names)} names, but there are {classes} classes; "
+            "give a different one for each."
+        )
     return names
 
 

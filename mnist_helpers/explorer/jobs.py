@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import cached_property, lru_cache, partial
 
-# results that are kept of those that take most memory: statistics of 10,000 images take 400 MB
+# results that are kept of those that take most memory: statistics of 10,000 images take 320 MB
 MOST = {"stats": 2, "maximized": 8, "without": 64, "attributions": 64}
-SHORT = ("without", "attributions")  # in a small network
+SHORT = ("read", "without", "attributions")  # in a small network
 UNFINISHED = 2  # jobs of a kind that go on where they were stopped
 
 

@@ -50,6 +50,18 @@ class Look(Selection):
         return self.maps[self.layer]
 
     @property
+    def noun(self) -> str:
+        """What a class is."""
+        if self.subject.digits == list("0123456789"):
+            return "digit"
+        return "class"
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """What to call each layer."""
+        return {name: layer.title for name, layer in self.subject.layers.items()}
+
+    @property
     def places(self) -> dict[str, Sequence]:
         """What channel, row and column can be, and the amount of what is done to the image."""
         channels, rows, columns = map(range, self.values.shape)
@@ -83,16 +95,11 @@ class Look(Selection):
         return max(0, min(channel or 0, len(sums.patch) - 1))
 
     @property
-    def other(self) -> str:
-        """The weights to compare with."""
-        return self.subject.other(self.weights)
-
-    @property
     def compared(self) -> list[str]:
         """The weights that are shown: one, or two."""
         if self.compare == "alone":
             return [self.weights]
-        return [self.weights, self.other]
+        return [self.weights, self.subject.other(self.weights)]
 
     @property
     def title(self) -> str:

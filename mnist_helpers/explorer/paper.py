@@ -29,15 +29,7 @@ from mnist_helpers.explorer.scene import (
     Text,
     number,
 )  # fmt: skip
-from mnist_helpers.plots import (
-    COLOURS,
-    GREY,
-    INK,
-    ORANGE,
-    SIGNED,
-    finished,
-    make_figure,
-)
+from mnist_helpers.plots import COLOURS, GREY, INK, ORANGE, SIGNED, finished, make_figure
 
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png

@@ -92,8 +92,10 @@ class Selection(ImageFilter):
         try:
             pairs = sorted((layer, channel) for layer, channel in self.ablated)
         except (TypeError, ValueError) as error:
-            form = "pairs of a convolution and a channel, such as [('conv1', 3)]"
-            raise InputError(f"ablated is {self.ablated!r:.80}, but must be {form}.") from error
+            raise InputError(
+                f"ablated is {self.ablated!r:.80}, but must be pairs of a convolution and a "
+                "channel, such as [('conv1', 3)]."
+            ) from error
         object.__setattr__(self, "ablated", tuple(pairs))
         if self.drawing is not None:
             from mnist_helpers.digits import pad_ink  # here, for it brings PyTorch

@@ -22,15 +22,17 @@ from mnist_helpers.explorer.replay import FEW, moments, replay_job, weights_of
 from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
-from mnist_helpers.network.ablation import Ablation, finished
+from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import SOFTMAX, Network, as_maps
+from mnist_helpers.network.tracing import Network, as_maps
+from mnist_helpers.progress import finished
 from mnist_helpers.runs.snapshots import Snapshots
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
+REMEDY = "give a state_dict of this model"
 TOGETHER = 64  # channels, for which exciting images are made at once
 
 
@@ -42,7 +44,7 @@ class Subject:
         images: (N, C, H, W), as the model takes them.
         labels: (N,), the classes; without them the model's own answers stand for them.
         others: other weights of the same form by name, each a state_dict, to compare with.
-        name: what to call the model's own weights.
+        name: what to call the model's own weights; those of `load_checkpoint` are "trained".
         class_names: what to call the classes; by default their numbers.
         known_images: images and labels, among which those like an image are looked for, such as the
             training images; by default `images` and `labels`.
@@ -61,7 +63,7 @@ class Subject:
         images: Tensor,
         labels: Tensor | None = None,
         others: Mapping[str, Mapping[str, Tensor]] | None = None,
-        name: str = "trained",
+        name: str = "given",
         class_names: Sequence[str] | None = None,
         known_images: tuple[Tensor, Tensor] | None = None,
         runs: Mapping[str, Snapshots] | None = None,
@@ -69,24 +71,24 @@ class Subject:
         self.images = checked_images(images, model)
         self.network = Network(model, self.images)
         self.layers = self.network.layers
-        self.classes = self.layers[SOFTMAX].shape[0]
+        self.classes = self.network.classes
         self.digits = checked_names(class_names, self.classes)
         self.given = checked_labels(labels, len(self.images), self.classes)
         self.known_images = known_images
         self.runs = dict(runs or {})
         self.moments = {run: moments(run, snapshots) for run, snapshots in self.runs.items()}
-        others = dict(others or {})
+        if name == "given" and hasattr(model, "no_digit"):
+            name = "trained"  # as its card tells
         if self.runs:
             others = weights_of(self.runs, others)
             name = self.best(next(iter(self.runs)))
             self.network = self.network.with_weights(others.pop(name))
         self.networks = {name: self.network}
         self.own = name
-        for other, weights in others.items():
+        for other, weights in (others or {}).items():
             if other in self.networks:
                 raise InputError(f"others uses the name {other!r}, the model's own; give another.")
-            what = f"The state_dict {other!r}"
-            require_fit(what, weights, self.network.model, "give a state_dict of this model")
+            require_fit(f"The state_dict {other!r}", weights, self.network.model, REMEDY)
             self.networks[other] = self.network.with_weights(weights)
         for text in (*self.digits, *self.networks):
             if not text.isprintable():
@@ -204,7 +206,10 @@ class Subject:
     @cached_property
     def hidden_and_logits(self) -> list[Tensor]:
         """What the hidden layer and the model put out for all images."""
-        return self.network.features(self.images, self.hidden, self.network.answer)
+        text = f"Reading {len(self.images):,} images"
+        return self.jobs.result(
+            text, ("read",), self.network.reading, self.images, self.hidden, self.network.answer
+        )
 
     @property
     def features(self) -> Tensor:
@@ -261,21 +266,17 @@ class Subject:
         together = min(TOGETHER, self.network.batch_size)
         group, place = divmod(channel, together)
         channels = torch.arange(stats.max.shape[1]).split(together)[group]
+        text = f"Making images that excite {self.layers[layer].title}"
+        key = ("maximized", layer, weights, group)
+        start = activations.maximize_activation
         images = self.jobs.result(
-            f"Making images that excite {layer}",
-            ("maximized", layer, weights, group),
-            activations.maximize_activation,
-            self.networks[weights],
-            layer,
-            self.images,
-            stats,
-            channels,
+            text, key, start, self.networks[weights], layer, self.images, stats, channels
         )
         return images[place].numpy()
 
     def lost_without_each(self, layer: str, weights: str) -> Sequence[int]:
         """How many images are lost without each channel of a convolution alone."""
-        text = f"Ablating the channels of {layer} one by one"
+        text = f"Ablating the channels of {self.layers[layer].title} one by one"
         start = self.ablation(weights).lost_without_each
         return self.jobs.result(text, ("ranking", layer, weights), start, layer)
 

@@ -20,7 +20,7 @@ from mnist_helpers.config import InputError
 from mnist_helpers.digits import keep, pad_ink, prepare
 from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
-    NO_FIELDS,
+    PLAYED,
     Controls,
     changes_of,
     selection_after,
@@ -107,7 +107,7 @@ class Explorer(VBox):
         Widget.on_widget_constructed(self.parts.append)
         self.tabs = ToggleButtons()
         self.tabs.add_class("mnist-tabs")
-        self.panel = Controls()
+        self.panel = Controls(len(subject.layers))
         self.controls = self.panel.fields
         self.task_text = Label()
         self.progress = FloatProgress(max=1)
@@ -121,7 +121,7 @@ class Explorer(VBox):
         self.add_class("mnist-explorer")
         self.page.on_msg(lambda page, content, buffers: self.receive(content))
         for name, control in {"view": self.tabs, **self.controls}.items():
-            if name not in NO_FIELDS:
+            if name not in PLAYED:
                 control.observe(partial(self.turn, name), "value")
         Widget.on_widget_constructed(None)
         for widget in self.parts:
@@ -214,7 +214,7 @@ class Explorer(VBox):
             if "select" not in content:
                 self.page.send(content)  # answered behind all that came before
                 return
-            with self.lock, self.subject.jobs.deferring():
+            with self.lock:
                 self.serial = int(content.get("serial", self.serial))
                 before = self.selection
                 changes = dict(content["select"])
@@ -223,9 +223,10 @@ class Explorer(VBox):
                     after = dataclasses.replace(self.start, view=before.view)
                 else:
                     after = selection_after(self.subject, before, changes)
-                if after == before:
-                    self.show()
-                self.selection = after
+                with self.subject.jobs.deferring():  # what the filter asks for has been done
+                    if after == before:
+                        self.show()
+                    self.selection = after
             if digit is not None:
                 image = prepare(pad_ink(after.drawing)).image
                 self.say(notice=f"Kept as {'/'.join(keep(image, digit).parts[-3:])}.")

@@ -9,18 +9,10 @@ from torch import Tensor, fx, nn
 
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network.tracing import Network
+from mnist_helpers.progress import finished
 
 # modules that keep the channels apart and a channel of zeros at zero
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity
-
-
-def finished(job: Generator) -> object:
-    """What a job returns, when it is done."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
 
 
 class Ablation(fx.Interpreter):

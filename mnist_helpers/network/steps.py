@@ -73,9 +73,10 @@ def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
     try:
         traced = fx.GraphModule(model, find_way(model, image))
     except Exception as error:  # whatever the model's own code raises
-        what = f"torch.fx can't trace {type(model).__name__} ({reason(error)})"
-        remedy = "write that step of its forward so that torch.fx can follow it"
-        raise InputError(f"{what}; {remedy}.") from error
+        raise InputError(
+            f"torch.fx can't trace {type(model).__name__} ({reason(error)}); "
+            "write that step of its forward so that torch.fx can follow it."
+        ) from error
     weights = model.state_dict(keep_vars=True).values()
     traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights})
     for module in traced.modules():

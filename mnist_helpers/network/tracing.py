@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from mnist_helpers.files import reason
 from mnist_helpers.metrics import as_logits, evaluating
 from mnist_helpers.network.receptive_field import Field, Shape, map_shape, own_places, reads
 from mnist_helpers.network.steps import plain, trace
+from mnist_helpers.progress import finished
 
 IMAGE = "image"
 SOFTMAX = "softmax"
@@ -56,16 +58,26 @@ class Layer(NamedTuple):
     inputs: tuple[str, ...]
     receptive_field: Field | None
 
-    def __str__(self) -> str:
-        shape = " × ".join(map(str, self.shape))
+    @property
+    def title(self) -> str:
+        """What to call it: a number, as in nn.Sequential, tells nothing without its kind."""
+        if self.name.rpartition(".")[2][0].isdigit():
+            return f"{self.name} {self.op}"
+        return self.name
+
+    @property
+    def sees(self) -> str:
+        """How much of the image a value sees."""
         field = self.receptive_field
         if field is None:
-            size = "unknown"
-        elif field.whole:
-            size = "all"
-        else:
-            size = " × ".join(map(str, field.size))
-        return f"{self.name[-16:]:16} {self.op:17} {shape:14} {self.parameters:10,}  {size}"
+            return "unknown"
+        if field.whole:
+            return "all"
+        return " × ".join(map(str, field.size))
+
+    def __str__(self) -> str:
+        shape = " × ".join(map(str, self.shape))
+        return f"{self.name[-16:]:16} {self.op:17} {shape:14} {self.parameters:10,}  {self.sees}"
 
 
 class Network:
@@ -159,18 +171,23 @@ class Network:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 
-    def features(self, images: Tensor, *layers: str) -> list[Tensor]:
-        """What some layers put out for any number of images, (N, ...) each, in one pass."""
+    def reading(self, images: Tensor, *layers: str) -> Generator[float, None, list[Tensor]]:
+        """What some layers put out for any number of images, (N, ...) each, in one pass.
+
+        Yields the fraction done.
+        """
         batches = []
         # the order of memory in which a CPU is quickest at convolutions
-        for batch in images.to(memory_format=torch.channels_last).split(self.batch_size):
-            outputs = self.outputs(batch)
+        parts = images.to(memory_format=torch.channels_last).split(self.batch_size)
+        for part in parts:
+            outputs = self.outputs(part)
             batches.append([outputs[layer] for layer in layers])
+            yield len(batches) / len(parts)
         return [torch.cat(features) for features in zip(*batches, strict=True)]
 
-    def logits(self, images: Tensor) -> Tensor:
-        """What it answers to any number of images, (N, classes)."""
-        return self.features(images, self.answer)[0]
+    def features(self, images: Tensor, *layers: str) -> list[Tensor]:
+        """The same at once."""
+        return finished(self.reading(images, *layers))
 
     @torch.inference_mode()
     def _first_values(self, image: Tensor) -> Values:
@@ -181,14 +198,17 @@ class Network:
             answer = interpreter.run(image.repeat(2, 1, 1, 1))
             expected = self.model(image)
         except RuntimeError as error:
-            given = f"an image {tuple(image.shape[1:])} of {image.dtype}"
-            remedy = "give images as it was trained on"
-            raise InputError(f"{kind} doesn't take {given} ({reason(error)}); {remedy}.") from error
+            raise InputError(
+                f"{kind} doesn't take an image {tuple(image.shape[1:])} of {image.dtype} "
+                f"({reason(error)}); give images as it was trained on."
+            ) from error
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
         if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
-            remedy = "replace steps in place (x = x + y), and use no randomness and no other image"
-            raise InputError(f"{kind} answers differently when taken apart; {remedy}.")
+            raise InputError(
+                f"{kind} answers differently when taken apart; replace steps in place (x = x + y), "
+                "and use no randomness and no other image."
+            )
         return interpreter.env
 
     @torch.inference_mode()

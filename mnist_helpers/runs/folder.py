@@ -48,8 +48,9 @@ def owned(folder: Path) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout as error:
-        remedy = "wait until it ends, or start a separate run"
-        raise InputError(f"{folder} is in use by another process; {remedy}.") from error
+        raise InputError(
+            f"{folder} is in use by another process; wait until it ends, or start a separate run."
+        ) from error
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:

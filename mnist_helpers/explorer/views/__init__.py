@@ -41,12 +41,7 @@ IMAGE = ("image", "drawing", "weights")
 DISTURBED = (*IMAGE, "disturbance", "amount")
 PLACE = (*DISTURBED, "layer", "channel", "row", "column")
 VIEWS = {
-    "pipeline": View(
-        "Pipeline",
-        "How does an image become an answer?",
-        pipeline,
-        PLACE,
-    ),
+    "pipeline": View("Pipeline", "How does an image become an answer?", pipeline, PLACE),
     "kernels": View(
         "Kernels",
         "What does a convolution look for?",
@@ -60,10 +55,7 @@ VIEWS = {
         (*PLACE, "limits", "compare"),
     ),
     "arithmetic": View(
-        "Arithmetic",
-        "How is one value computed?",
-        arithmetic,
-        (*PLACE, "input_channel"),
+        "Arithmetic", "How is one value computed?", arithmetic, (*PLACE, "input_channel")
     ),
     "top_images": View(
         "Top images",
@@ -80,10 +72,7 @@ VIEWS = {
     "ablation": View("Ablation", "What is lost without a channel?", ablation, IMAGE),
     "answer": View("Answer", "How sure is the network?", answer, DISTURBED),
     "confusion": View(
-        "Confusion",
-        "Which digits are mistaken for which?",
-        confusion,
-        ("image", "predicted", "tenth"),
+        "Confusion", "What is mistaken for what?", confusion, ("image", "predicted", "tenth")
     ),
     "neighbours": View(
         "Neighbours", "Which images look alike to the network?", neighbours, ("image", "projection")
@@ -136,11 +125,11 @@ def draw(subject: Subject, selection: Selection) -> Scene:
             f"the view {selection.view} needs {view.needs}; give a Subject {view.needs}, "
             "such as {'mine': load_snapshots(path)}."
         )
+    look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
-        text = f"No image matches: {filter_text(subject, selection.filter)}."
+        text = f"No image matches: {filter_text(look)}."
         return Scene(Text(text="All images", select=EVERY), text)
-    look = subject.look(shown(selection))
     scene = view.draw(look)
     caption = scene.caption
     if selection.weights not in (None, look.weights):
@@ -170,7 +159,9 @@ def trail(look: Look) -> Row:
     steps = [Text(text="You are here:")]
     for index, name in enumerate(names):
         if index in (0, len(names) - 1) or abs(index - place) <= AROUND:
-            steps.append(Text(text=name, select={"layer": name}, framed=name == look.layer))
+            steps.append(
+                Text(text=look.titles[name], select={"layer": name}, framed=name == look.layer)
+            )
         elif steps[-1].select:
             steps.append(Text(text="…"))
     return Row(steps)

@@ -1,4 +1,4 @@
-"""All answers at once: which digits are mistaken for which, how surely, and what looks alike."""
+"""All answers at once: what is mistaken for what, how surely, and what looks alike."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
 
 def confusion(look: Look) -> Scene:
-    """Which digits are mistaken for which, how surely, and the images that the filter leaves."""
+    """What is mistaken for what, how surely, and the images that the filter leaves."""
     subject = look.subject
     images = subject.image_numbers(look.filter)
     order = subject.predictions.losses[images].argsort(descending=True, stable=True).numpy()
@@ -25,7 +25,7 @@ def confusion(look: Look) -> Scene:
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
     images = images[order[:GALLERY]].tolist()
-    pictures = Text(text=f"No image matches: {filter_text(subject, look.filter)}.", size="strong")
+    pictures = Text(text=f"No image matches: {filter_text(look)}.", size="strong")
     if images:
         pictures = gallery(
             subject.images,
@@ -130,7 +130,7 @@ def neighbours(look: Look) -> Scene:
         select=select,
         hovers="pointed",
         side=400,
-        title=f"{subject.hidden} of {len(images):,} images, by {look.projection}",
+        title=f"{look.titles[subject.hidden]} of {len(images):,} images, by {look.projection}",
         notes=[f"Across: {look.projection} 1, up: {look.projection} 2; ringed: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"

@@ -84,7 +84,7 @@ def read_tables(look: Look) -> list[Item]:
         return []
     if sums.rule in ("add", "softmax"):  # one value of each input, or of each class
         values = in_rows(sums.patch.ravel())
-        names = look.subject.layers[look.layer].inputs
+        names = [look.titles[name] for name in look.subject.layers[look.layer].inputs]
         if sums.rule == "softmax":
             names = look.subject.digits
         if len(values) > 1:

@@ -10,9 +10,8 @@ from mnist_helpers.explorer.views.parts import PIXEL, channel_names, grid, pictu
 PRESETS = {
     "vertical edges": (-1, 0, 1, -2, 0, 2, -1, 0, 1),
     "horizontal edges": (-1, -2, -1, 0, 0, 0, 1, 2, 1),
-    "outline": (-1, -1, -1, -1, 8, -1, -1, -1, -1),
+    "outline": (-1,) * 4 + (8,) + (-1,) * 4,
     "blur": (0.1,) * 9,
-    "identity": (0, 0, 0, 0, 1, 0, 0, 0, 0),
 }
 SIDE = 196  # of the image, in pixels
 
@@ -59,13 +58,14 @@ def learned(look: Look) -> Item:
     name = look.subject.network.convolutions[0]
     weights = look.subject.kernels("weights", look.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
-        size = " × ".join(map(str, weights.shape[1:]))
-        return Text(text=f"The kernels of {name} are of {size}, yours of 3 × 3.")
+        height, width = weights.shape[1:]
+        size = f"{height} × {width}"
+        return Text(text=f"The kernels of {look.titles[name]} are of {size}, yours of 3 × 3.")
     return grid(
         weights,
         40,
         columns=4,
-        title=f"kernels of {name}",
+        title=f"kernels of {look.titles[name]}",
         labels=channel_names(len(weights)),
         select={"kernel": weights.reshape(-1, 9).astype(float).round(4).tolist()},
     )

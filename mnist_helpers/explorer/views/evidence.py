@@ -34,7 +34,7 @@ def answer(look: Look) -> Scene:
     title = "probability"
     if look.labelled:
         names[look.subject.labels[look.image]] += " ✓"
-        title = "probability of each digit; ✓: the label"
+        title = f"probability of each {look.noun}; ✓: the label"
     bars = replace(probability_bars(look, title=title), ticks=names)
     image = picture(look.pixels, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
@@ -66,13 +66,13 @@ def top_images(look: Look) -> Scene:
     )
     names = ", ".join(map(str, images[:4]))
     caption = (
-        f"{look.layer}, channel {look.channel}: strongest in images {names}{subset}, "
+        f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
         "by the value above each."
     )
     if means[strongest] > 0:
         caption += f" Its mean is highest for {subject.digits[strongest]}."
     if not look.image_mask.all():
-        caption += f" Only images that fit: {filter_text(subject, look.filter)}."
+        caption += f" Only images that fit: {filter_text(look)}."
     bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
     return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
 
@@ -87,7 +87,7 @@ def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
         {"mean": means},
         axis={"0": 0.0},
         limits=(float(low), float(high)),
-        axes=("True digit", "Mean activation"),
+        axes=(f"True {look.noun}", "Mean activation"),
         emphasis=emphasis,
         title="mean activation by class",
         select={"target": INDEX},
@@ -107,7 +107,7 @@ def excited_channels(look: Look, digit: int) -> Bars:
         {"mean above the average of all classes": heights},
         limits=(0.0, top),
         axis={"0": 0.0},
-        axes=(f"Channel of {look.layer}", "Above mean of all"),
+        axes=(f"Channel of {look.titles[look.layer]}", "Above mean of all"),
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
@@ -167,7 +167,7 @@ def attribution(look: Look) -> Scene:
         first, second = sides.values()
         maps = {method: first[method] - second[method] for method in first}
         rows.append(attribution_row(look, f"difference, class {name}", maps, width, 2))
-        caption += f" Difference: {look.weights} − {look.other}, from −2 to 2."
+        caption += f" Difference: {' − '.join(look.compared)}, from −2 to 2."
     return Scene(Column(rows), caption)
 
 
@@ -188,7 +188,9 @@ def ablation(look: Look) -> Scene:
     convolutions = subject.network.convolutions
     layers = []
     if len(convolutions) > FEW_LAYERS:
-        layers = [Row([Text(text=name, select={"layer": name}) for name in convolutions])]
+        layers = [
+            Row([Text(text=look.titles[name], select={"layer": name}) for name in convolutions])
+        ]
         convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
@@ -203,14 +205,14 @@ def ablation(look: Look) -> Scene:
     mask = look.image_mask
     facts = (
         f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
-        f"{filter_text(subject, look.filter)}: {answers.correct[mask].double().mean():.2%}"
+        f"{filter_text(look)}: {answers.correct[mask].double().mean():.2%}"
     )
     text = f"Nothing is ablated. {facts}"
     items = [Text(text=HINT, size="hint")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[mask].double().mean()
-        channels = ", ".join(f"{layer} {channel}" for layer, channel in look.ablated)
+        channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
         items = [Text(text="All channels on", select={"ablate": None})]
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
@@ -228,7 +230,7 @@ def paired(look: Look, measure: str, scope: str, fractions: Sequence[np.ndarray]
         ticks=look.subject.digits,
         series={"all channels": fractions[0], "ablated": fractions[1]},
         axis=FRACTIONS,
-        axes=("Digit", measure),
+        axes=(look.noun.capitalize(), measure),
         title=f"{measure.lower()} {scope}",
     )
 
@@ -251,7 +253,7 @@ def ranking_bars(look: Look, name: str) -> Bars:
     if low < 0:
         low = min(low, -10)  # which the axis names
     high = max(all_counts.max(), 9)
-    title = f"{name}: images lost without one channel"
+    title = f"{look.titles[name]}: images lost without one channel"
     if np.isnan(lost).all():
         title += " (not measured)"
     counts = [count for count in COUNTS if low <= count <= high]
@@ -260,7 +262,7 @@ def ranking_bars(look: Look, name: str) -> Bars:
         series={"lost": log_height(lost)},
         limits=(log_height(low).item(), log_height(high).item()),
         axis={number(count, ",.0f"): log_height(count).item() for count in counts},
-        axes=(f"Channel of {name}", "Images lost"),
+        axes=(f"Channel of {look.titles[name]}", "Images lost"),
         numbers=[number(count, ",.0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.ablated if layer == name],
         title=title,

@@ -56,11 +56,11 @@ def layer_step(look: Look, name: str) -> Item:
     layer = look.subject.layers[name]
     values = look.maps[name]
     framed = name == look.layer
-    notes = [" × ".join(map(str, layer.shape)), f"sees {seen_size(look, name)}"]
+    notes = [" × ".join(map(str, layer.shape)), f"sees {layer.sees}"]
     if layer.parameters:
         notes.append(f"{layer.parameters:,} parameters")
     if len(layer.inputs) > 1:
-        notes.append(f"of {' and '.join(layer.inputs)}")
+        notes.append(f"of {' and '.join(look.titles[before] for before in layer.inputs)}")
     if layer.shape == (look.subject.classes,):
         return class_table(look, name, notes=notes, framed=framed)
     frames = {}
@@ -72,22 +72,12 @@ def layer_step(look: Look, name: str) -> Item:
         values,
         max(SMALLEST, zoom * values.shape[2]),
         colour_limits(values, "robust"),
-        title=name,
+        title=layer.title,
         notes=notes,
         framed=framed,
         frames=frames,
         columns=math.ceil(len(values) / 8),
     )
-
-
-def seen_size(look: Look, name: str) -> str:
-    """How much of the image a value of a layer sees."""
-    field = look.subject.layers[name].receptive_field
-    if field is None:
-        return "what is unknown"
-    if field.whole:
-        return "all"
-    return "{} × {}".format(*field.size)
 
 
 def class_table(look: Look, layer: str, **fields: object) -> Table:
@@ -98,7 +88,7 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
         framed_cell = int(values.argmax())
     return Table(
         values=values,
-        title=layer,
+        title=look.titles[layer],
         rows=look.subject.digits,
         framed_cell=framed_cell,
         percent=layer == SOFTMAX,
@@ -118,18 +108,20 @@ def kernels(look: Look) -> Scene:
     limits = [(-high, high) for _, high in limits]  # signed by nature
     marks = [large_kernels(look, name, weights, limits)]
     if ins > 1 and outs * ins <= MOST_KERNELS:
-        marks.append(all_kernels(name, weights, limits, channel))
+        marks.append(all_kernels(look, name, weights, limits))
     quantity = QUANTITIES[look.quantity].format(
-        weights=look.weights, other=look.other, count=len(look.subject.images[: look.subject.few])
+        weights=look.weights,
+        other=look.subject.other(look.weights),
+        count=len(look.subject.images[: look.subject.few]),
     )
     caption = (
-        f"{name}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
+        f"{look.titles[name]}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
         f"{limits_text(limits, look.limits)}. Output channel {channel} is chosen."
     )
     if outs * ins > MOST_KERNELS:
         caption += " Those of the others are too many to be drawn beside them."
     if name != look.layer:
-        caption = f"{look.layer} has no kernels; these are those of {caption}"
+        caption = f"{look.titles[look.layer]} has no kernels; these are those of {caption}"
     return Scene(Row(marks), caption)
 
 
@@ -170,7 +162,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         66,
         limits,
         columns=columns,
-        title=f"{name}: a kernel for each {unit}",
+        title=f"{look.titles[name]}: a kernel for each {unit}",
         labels=channel_names(len(kernels), first),
         frames=frames,
         select={"layer": name, field: INDEX},
@@ -179,9 +171,10 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
     )
 
 
-def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) -> Maps:
+def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
     """All kernels (out, in, height, width), small: a column an output channel, a row an input."""
     outs, ins = weights.shape[:2]
+    channel = min(look.channel, outs - 1)
     inputs, outputs = np.indices((ins, outs)).reshape(2, -1)
     if len(limits) > 1:
         limits = [limits[place] for place in outputs * ins + inputs]
@@ -190,7 +183,7 @@ def all_kernels(name: str, weights: np.ndarray, limits: Limits, channel: int) ->
         12,
         limits,
         columns=outs,
-        title=f"{name}: all {outs * ins} kernels",
+        title=f"{look.titles[name]}: all {outs * ins} kernels",
         heads=(channel_names(outs), channel_names(ins)),
         axes=("output channel", "input channel"),
         frames=dict.fromkeys(np.flatnonzero(outputs == channel).tolist()),
@@ -215,9 +208,9 @@ def feature_maps(look: Look) -> Scene:
         columns = 8
     marks = [input_picture(look, SMALL)]
     for name, values in sides.items():
-        title = f"{look.layer}, {name}"
+        title = f"{look.titles[look.layer]}, {name}"
         if look.compare == "alone":
-            title = look.layer
+            title = look.titles[look.layer]
         marks.append(
             layer_maps(
                 look.layer,

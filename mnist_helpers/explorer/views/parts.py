@@ -8,8 +8,6 @@ from torch import Tensor
 
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import COLUMN, INDEX, PLACE, ROW, Bars, Box, Maps, number
-from mnist_helpers.explorer.selection import ImageFilter
-from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.network.tracing import IMAGE
 
 ROBUST = 99  # percentile
@@ -137,7 +135,7 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
     """One map of a layer on the scale of all, a box framed; of a vector all, one value framed."""
     values = look.maps[layer]
     limits = colour_limits(values, "robust")
-    title = f"{layer} · {channel}"
+    title = f"{look.titles[layer]} · {channel}"
     if is_vector(values):
         frames = {0: vector_box(channel, len(values))}
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
@@ -194,7 +192,7 @@ def class_bars(
 
 def probability_bars(look: Look, **fields: object) -> Bars:
     """The probability of each class, from 0 to 1."""
-    axes = ("Predicted digit", "Probability")
+    axes = (f"Predicted {look.noun}", "Probability")
     return class_bars(look, ".1%", {"probability": look.probs}, axes=axes, **fields)
 
 
@@ -212,21 +210,21 @@ def value_frames(look: Look) -> dict[int, Box]:
 
 def selected_value(look: Look) -> str:
     """Where the selected value stands, and what it is."""
-    place = f"{look.layer}, channel {look.channel}"
+    place = f"{look.titles[look.layer]}, channel {look.channel}"
     if not is_vector(look.values):
         place += f", row {look.row}, column {look.column}"
     return f"{place}: {number(look.values[look.channel, look.row, look.column])}"
 
 
-def filter_text(subject: Subject, only: ImageFilter) -> str:
-    """A filter in words."""
+def filter_text(look: Look) -> str:
+    """Which images are looked at, in words."""
     conditions = []
-    if only.digit is not None:
-        conditions.append(f"digit {subject.digits[only.digit]}")
-    if only.read != "all":
-        conditions.append(f"{only.read} answers")
-    if only.predicted is not None:
-        conditions.append(f"read as {subject.digits[only.predicted]}")
-    if only.tenth is not None:
-        conditions.append(f"{10 * only.tenth} to {10 * only.tenth + 10} % confidence")
-    return ", ".join(conditions) or "any digit"
+    if look.digit is not None:
+        conditions.append(f"{look.noun} {look.subject.digits[look.digit]}")
+    if look.read != "all":
+        conditions.append(f"{look.read} answers")
+    if look.predicted is not None:
+        conditions.append(f"read as {look.subject.digits[look.predicted]}")
+    if look.tenth is not None:
+        conditions.append(f"{10 * look.tenth} to {10 * look.tenth + 10} % confidence")
+    return ", ".join(conditions) or f"any {look.noun}"

@@ -80,7 +80,7 @@ def kernels(look: Look) -> Maps:
     means = np.mean(every, axis=2)  # (moments, out, height, width)
     limits = colour_limits(means)
     own = means[list(subject.networks).index(look.weights)]
-    title = f"{len(own)} kernels of {name}"
+    title = f"{len(own)} kernels of {look.titles[name]}"
     if every[0].shape[1] > 1:
         title += ", mean over inputs"
     return grid(
@@ -107,6 +107,6 @@ def cloud(look: Look) -> Scatter:
         framed_point=framed_point,
         side=160,
         select={"image": INDEX},
-        title=f"{subject.hidden} of {len(points):,} images, by PCA",
+        title=f"{look.titles[subject.hidden]} of {len(points):,} images, by PCA",
         notes=["Across: PCA 1, up: PCA 2."],
     )
