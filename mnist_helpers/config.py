@@ -222,11 +222,14 @@ class Config:
                 f"model_save_path is {path!s:.80}, but must be a file name ending in .pth."
             )
         if self.snapshots and self.epochs > 250:
-            rule = "False where there are more than 250 epochs"
-            raise InputError(f"snapshots is True, but must be {rule}.")
+            raise InputError(
+                "snapshots is True, but must be False where there are more than 250 epochs."
+            )
         if self.num_workers and select_device(self.device).type != "cpu":
-            rule = "0 on an accelerator, because the images are there already"
-            raise InputError(f"num_workers is {self.num_workers}, but must be {rule}.")
+            raise InputError(
+                f"num_workers is {self.num_workers}, but must be 0 on an accelerator, because the "
+                "images are there already."
+            )
         if self.device not in ("auto", "cpu"):  # which every machine has
             select_device(self.device)
 

@@ -161,9 +161,9 @@ def keep(image: Tensor, digit: int, folder: Path = DRAWINGS_DIR) -> Path:
         beside.mkdir(parents=True, exist_ok=True)
     numbers = [int(path.stem) for path in beside.glob("[0-9]*.png") if path.stem.isdecimal()]
     path = beside / f"{max(numbers, default=0) + 1:04}.png"
-    pixels = (image[0] * STD + MEAN).mul(255).round().byte().numpy()
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
+    greys = (image[0].numpy() * STD + MEAN) * 255
+    Image.fromarray(greys.round().astype(np.uint8)).save(content, "PNG")
     write_files({path: content.getvalue()})
     return path
 

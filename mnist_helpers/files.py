@@ -122,7 +122,7 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
         InputError: they can't be written. What was there before stays if they can't be written
             beside, as on a full disk; moving them afterwards hardly ever fails.
     """
-    beside = {path: unfinished(path) for path in contents}
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     try:
         for path, content in contents.items():
             beside[path].write_bytes(content)
@@ -137,8 +137,3 @@ def write_files(contents: dict[Path, bytes], withdraw: Path | None = None) -> No
     finally:
         for path in beside.values():
             path.unlink(missing_ok=True)
-
-
-def unfinished(path: Path, suffix: str = "") -> Path:
-    """Where this process writes `path` until it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part{suffix}")

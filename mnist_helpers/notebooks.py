@@ -144,8 +144,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 def refresh(source: Path, executed: Path) -> None:
     """Puts the normalised outputs of `executed` in the place of `source`."""
-    text = nbformat.writes(normalise(nbformat.read(executed, as_version=4)))
-    write_files({source: f"{text}\n".encode()})
+    notebook = normalise(nbformat.read(executed, as_version=4))
+    write_files({source: f"{nbformat.writes(notebook)}\n".encode()})
 
 
 def notebook_paths(names: Iterable[str]) -> list[Path]:

@@ -277,25 +277,18 @@ def progress_bar(trainer: Trainer) -> tqdm:
     return tqdm(total=total, desc="Training", unit="batch", disable=None)
 
 
-def lr_find(
-    model: nn.Module,
-    splits: Splits,
-    config: Config,
-    low: float = 1e-5,
-    high: float = 1.0,
-    steps: int = 100,
-) -> tuple[list[float], list[float]]:
+def lr_find(model: nn.Module, splits: Splits, config: Config) -> tuple[list[float], list[float]]:
     """The learning-rate range test: trains a copy of `model` at a rate that grows by one factor.
 
     Good peaks lie where the loss falls fast, well below where it rises again (Smith, "Cyclical
     Learning Rates for Training Neural Networks", 2017).
 
     Returns:
-        The rates and the losses of their batches, at most `steps` of each: it ends where the loss
-        has quadrupled.
+        The rates, from 1e-5 to 1, and the losses of their batches, at most 100 of each: it ends
+        where the loss has quadrupled.
     """
     trainer = Trainer(copy.deepcopy(model), splits, config)
-    rates = np.geomspace(low, high, steps).tolist()
+    rates = np.geomspace(1e-5, 1, 100).tolist()
     losses = []
     batches = itertools.cycle(trainer.loader)
     for rate, (images, labels) in zip(rates, batches, strict=False):

@@ -994,10 +994,14 @@ class TestRuns:
             send(explorer, **button)
             assert explorer.selection.weights == f"{run}, epoch 1"
 
-    def test_what_plays_moves_twice_a_second_and_can_loop(self, explorer):
-        for name in ("play", "play_moments"):
-            assert explorer.controls[name].interval == 500
-            assert explorer.controls[name].show_repeat
+    def test_the_speed_of_what_plays(self, explorer):
+        assert "speed" in shown_controls(explorer)
+        plays = [explorer.controls[name] for name in ("play", "play_moments")]
+        for name, milliseconds in {"fast": 200, "slow": 1000, "normal": 500}.items():
+            explorer.controls["speed"].label = name
+            assert [play.interval for play in plays] == [milliseconds] * 2
+        assert explorer.selection == Selection(view="training")
+        assert all(play.show_repeat for play in plays)  # a button for a loop
 
     @pytest.mark.parametrize("layer", ["image", "conv1", "fc1"])
     def test_a_move_in_time_takes_at_most_100_kilobytes(self, explorer, layer):

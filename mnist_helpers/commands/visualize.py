@@ -20,9 +20,10 @@ from mnist_helpers.progress import bar_options
 def run(options: Visualize) -> None:
     """Draws each view and writes it."""
     model, _ = load_checkpoint(options.checkpoint)
-    random = make_model().state_dict()
     subject = Subject(
-        model, *load_idx_part(options.data_dir, "test").tensors, others={"random": random}
+        model,
+        *load_idx_part(options.data_dir, "test").tensors,
+        others={"random": make_model().state_dict()},
     )
     selections = [
         replace(options.selection, view=view) for view in options.views or views_of(subject)

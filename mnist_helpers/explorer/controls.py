@@ -58,6 +58,7 @@ GROUPS = (
         "weights": "Weights: Which network answers?",
         "moment": "Moment: After how many epochs of training?",
         "run": "Run: Which training run?",
+        "speed": "Speed: How fast does it play?",
         "compare": "Compare: These weights alone, beside others, or the difference?",
         "target": "Class: For which class?",
         "quantity": "Show: The weights, their gradient, or their change?",
@@ -77,12 +78,15 @@ PLAIN = {  # what stands in a list where the values themselves don't tell it
 }
 CLASSES = ("digit", "predicted", "target")
 LEFT_OPEN = (*CLASSES, "tenth")
+SPEEDS = {"normal": 500, "slow": 1000, "fast": 200}  # ms from one to the next
 MAKERS = {  # of what is no list
     "image": BoundedIntText,
+    "speed": partial(Dropdown, options=SPEEDS),
     **dict.fromkeys(NUMBERS, Slider),
     **dict.fromkeys(STEPS, partial(SelectionSlider, options=["", ""], _dom_classes=["mnist-list"])),
 }
 PLAYED = {"play": ("position", "value"), "play_moments": ("moment", "index")}
+NO_FIELDS = (*PLAYED, "speed")
 Traits = dict[str, object]
 
 
@@ -93,7 +97,7 @@ class Controls(VBox):
         fields: the control of each field of a selection by its name. `position` is that of the
             image among those that the filter lets through, `image` its number; `moment` and `run`
             choose the weights where there are runs; `play` and `play_moments` walk
-            them, two a second.
+            them, at a `speed`.
         fold: opens the controls where a page has little width, and tells where one is.
     """
 
@@ -111,7 +115,8 @@ class Controls(VBox):
                     make = Dropdown
                 self.fields[name] = make(description=description, tooltip=tooltip)
         for name, (walked, trait) in PLAYED.items():
-            self.fields[name] = Play(interval=500)
+            self.fields[name] = Play()
+            dlink((self.fields["speed"], "value"), (self.fields[name], "interval"))
             dlink((self.fields[name], "value"), (self.fields[walked], trait))
         back = Button(icon="chevron-left")
         back.on_click(lambda _: self.step(-1))
@@ -141,7 +146,7 @@ class Controls(VBox):
                     names.add(name)
         if look.subject.runs and "weights" in names:
             names.remove("weights")
-            names.update(("moment", "run"))
+            names.update(("moment", "run", "speed"))
         if len(look.subject.networks) == 1:
             names -= {"weights", "compare"}
         for box, group in zip(self.children, GROUPS, strict=True):

@@ -95,8 +95,9 @@ def maps_box(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
-        tiles[index] = column([text, tiles[index]], 1)
+        tiles[index] = column(
+            [words(label.replace(", ", ",\n"), framed=index in mark.frames), tiles[index]], 1
+        )
     over, beside = mark.heads
     for place in range(0, len(over), 1 + len(over) // 9):  # as many as can be told apart
         tiles[place] = column([words(over[place], 6), tiles[place]], 1, align="center")
@@ -106,8 +107,11 @@ def maps_box(mark: Maps) -> OffsetBox:
         for start in starts
     ]
     for place, head in enumerate(beside):
-        text = words(head.rjust(3), 6, family="monospace")
-        lines[place] = HPacker(children=[text, lines[place]], sep=2, align="bottom")
+        lines[place] = HPacker(
+            children=[words(head.rjust(3), 6, family="monospace"), lines[place]],
+            sep=2,
+            align="bottom",
+        )
     grid = column(lines, 2)
     if any(mark.axes):
         across, down = mark.axes
@@ -262,11 +266,16 @@ def scatter_box(mark: Scatter) -> OffsetBox:
         if letter != name:
             text += f"  {name}"
         legend.append(words(text, color=colour))
-    rings = mark.points[list(mark.marked)]
-    ax.scatter(*rings.T, s=70, edgecolors="black", facecolors="none")
+    ax.scatter(*mark.points[list(mark.marked)].T, s=70, edgecolors="black", facecolors="none")
     if mark.framed_point is not None:
-        point = mark.points[mark.framed_point]
-        ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
+        ax.scatter(
+            *mark.points[mark.framed_point],
+            s=140,
+            marker="s",
+            edgecolors=ORANGE,
+            lw=2,
+            facecolors="none",
+        )
     boxes = [chart_box(fig)]
     if legend:
         boxes.append(column(legend, 3))

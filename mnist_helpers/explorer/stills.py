@@ -27,8 +27,8 @@ class Still:
         """The scene at its natural size, the caption below."""
         fig = Figure(dpi=DPI, facecolor=GROUND)
         FigureCanvasAgg(fig)
-        caption = words(textwrap.fill(self.scene.caption, 130), 8)
-        whole = column([item_box(self.scene.content, fig), caption], 10)
+        caption = textwrap.fill(self.scene.caption, 130)
+        whole = column([item_box(self.scene.content, fig), words(caption, 8)], 10)
         fig.add_artist(whole)
         extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
         fig.set_size_inches(extent.size / DPI)

@@ -20,7 +20,7 @@ from mnist_helpers.config import InputError
 from mnist_helpers.digits import keep, pad_ink, prepare
 from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
-    PLAYED,
+    NO_FIELDS,
     Controls,
     changes_of,
     selection_after,
@@ -121,7 +121,7 @@ class Explorer(VBox):
         self.add_class("mnist-explorer")
         self.page.on_msg(lambda page, content, buffers: self.receive(content))
         for name, control in {"view": self.tabs, **self.controls}.items():
-            if name not in PLAYED:
+            if name not in NO_FIELDS:
                 control.observe(partial(self.turn, name), "value")
         Widget.on_widget_constructed(None)
         for widget in self.parts:

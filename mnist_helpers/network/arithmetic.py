@@ -180,11 +180,6 @@ def _all(place: Place) -> Arithmetic:
     return place.read(name, *map(range, place.maps(name).shape))
 
 
-def _linear(place: Place) -> Arithmetic:
-    """All values."""
-    return _weighted(place, _all(place))
-
-
 def _batch_norm(place: Place) -> Arithmetic:
     """A factor and a summand for each channel, from the statistics of training."""
     deviation = np.sqrt(place.weight("running_var", 1.0) + place.module.eps)
@@ -247,7 +242,7 @@ RULES = {  # by the op of a layer
 }
 READERS = {  # of all others: _same_value
     "Conv2d": _convolution,
-    "Linear": _linear,
+    "Linear": lambda place: _weighted(place, _all(place)),
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
     "MaxPool2d": _own_window,

@@ -67,7 +67,11 @@ class Field(NamedTuple):
 
     def through(self, reads: Reads) -> "Field":
         """What values see that read values of this map."""
-        return Field(*map(_through, self, reads))
+        sees = []
+        for places, indices in zip(self, reads, strict=True):
+            padded = np.pad(places, ((0, 2), (0, 0)))  # at the end, where -1 and -2 lead, nothing
+            sees.append(padded[indices].any(axis=1))
+        return Field(*sees)
 
     def join(self, other: "Field") -> "Field":
         """What is seen through either of two maps of one size."""
@@ -168,12 +172,6 @@ def _stay(size: int, output_size: int) -> np.ndarray:
 def _gather(size: int, output_size: int) -> np.ndarray:
     """All places, for each."""
     return np.tile(np.arange(size), (output_size, 1))
-
-
-def _through(sees: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """What is seen (n, seen) through the places that n values read, (n, k)."""
-    sees = np.pad(sees, ((0, 2), (0, 0)))  # at the end, where -1 and -2 lead, nothing
-    return sees[indices].any(axis=1)
 
 
 def _ends(seen: np.ndarray) -> tuple[int, int]:

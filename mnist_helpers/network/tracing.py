@@ -75,10 +75,6 @@ class Layer(NamedTuple):
             return "all"
         return " × ".join(map(str, field.size))
 
-    def __str__(self) -> str:
-        shape = " × ".join(map(str, self.shape))
-        return f"{self.name[-16:]:16} {self.op:17} {shape:14} {self.parameters:10,}  {self.sees}"
-
 
 class Network:
     """A model taken apart once, by one trace of torch.fx; its weights and its mode stay its own.

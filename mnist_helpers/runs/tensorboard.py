@@ -23,11 +23,13 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
 
     epoch = record.epoch
     what = "can't hold TensorBoard's files"
-    remedy = "make room or choose another tensorboard"
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
     try:
-        with decoding(folder, what, remedy), SummaryWriter(folder) as writer:
+        with (
+            decoding(folder, what, "make room or choose another tensorboard"),
+            SummaryWriter(folder) as writer,
+        ):
             for name in CURVES:
                 writer.add_scalar(name, getattr(record, name), epoch)
             for name, parameter in model.named_parameters():

@@ -128,8 +128,9 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
-        text = f"No image matches: {filter_text(look)}."
-        return Scene(Text(text="All images", select=EVERY), text)
+        return Scene(
+            Text(text="All images", select=EVERY), f"No image matches: {filter_text(look)}."
+        )
     scene = view.draw(look)
     caption = scene.caption
     if selection.weights not in (None, look.weights):
