@@ -185,7 +185,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/live.py", "self.steps / self.epoch_steps)  # how", "1)  # how"),
     ("runs/live.py", "predictions.accuracy:.1%", "1:.1%"),
     ("runs/live.py", "        self.bar.reset()\n", ""),
-    ("runs/tensorboard.py", "decoding(folder, what, \"make room or choose another tensorboard\"), ", ""),
+    ("runs/tensorboard.py", "decoding(folder, what, \"make room or choose another tensorboard\"),", ""),
     ("runs/tensorboard.py", "threading.excepthook = lambda failure: None", "pass"),
     ("checkpoint.py", 'get("__metadata__") or {}', 'get("__metadata__", {})'),
     # the analysis
