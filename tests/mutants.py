@@ -779,7 +779,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/__init__.py", "if selection.drawing != look.drawing:", "if False:"),
     ("explorer/widget.py", "parts[-3:]", "parts"),
     ("explorer/widget.py", "self.page.send(content)", "pass"),
-    ("explorer/page/explorer.js", 'if (delay === 4 * NUDGE) el.classList.add("late");', ""),
+    ("explorer/page/explorer.js", 'if (delay === 8 * NUDGE) el.classList.add("late");', ""),
     ("explorer/page/explorer.js", '() => el.classList.remove("late")', "() => {}"),
     ("explorer/page/explorer.js", " && title.length + 1;", " && 0;"),
     ("explorer/page/charts.js", "?? [0, 0]", "?? [0, 1]"),

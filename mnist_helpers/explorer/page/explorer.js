@@ -117,7 +117,7 @@ function makeSender(host, el) {
     const state = host.get("state");
     nudging = setTimeout(() => {
       if (host.get("state") !== state || delay > 32 * NUDGE) return;
-      if (delay === 4 * NUDGE) el.classList.add("late");
+      if (delay === 8 * NUDGE) el.classList.add("late");
       host.send({});
       nudge(2 * delay);
     }, delay);
