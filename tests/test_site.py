@@ -600,7 +600,7 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     pictures = page.locator("#images .group")
     keep_one(page, 1)
     keep_one(page, 3)  # which it isn't
-    said = "1 of the 2 digits that you keep are read rightly."
+    said = "1 of the 2 digits that you keep are read correctly."
     assert page.locator("#said").inner_text() == said
     page.evaluate(GO, {"image": 101})
     assert "Image 101, label 3, read as 1 with" in page.locator(".caption").inner_text()
@@ -694,10 +694,10 @@ def test_what_is_kept_is_read_by_own_weights_beside_the_published_ones(opened, t
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
     (tmp_path / "threes.safetensors").write_bytes(save(contiguous))
     page.locator("#file").set_input_files(tmp_path / "threes.safetensors")
-    said = "1 of the 3 digits that you keep are read rightly, 2 by published weights."
+    said = "1 of the 3 digits that you keep are read correctly, 2 by published weights."
     page.locator("#said", has_text=f"at the end of the slider. {said}").wait_for()
     page.locator(".sheet-of-pad").press("3")
-    said = "2 of the 4 digits that you keep are read rightly, 2 by published weights."
+    said = "2 of the 4 digits that you keep are read correctly, 2 by published weights."
     page.locator("#said").get_by_text(said, exact=True).wait_for()
 
 

@@ -23,11 +23,11 @@ function rightBy(weights) {
   }).length;
 }
 
-/** How many of the kept digits are read rightly, by the published weights, too, where others took their place. */
+/** How many of the kept digits are read correctly, by the published weights, too, where others took their place. */
 function aboutKept() {
   const weights = networks.get(null);
   const others = weights === published ? "" : `, ${rightBy(published)} by published weights`;
-  return `${rightBy(weights)} of the ${IMAGES.length - FIRST} digits that you keep are read rightly${others}.`;
+  return `${rightBy(weights)} of the ${IMAGES.length - FIRST} digits that you keep are read correctly${others}.`;
 }
 
 /** Gives the reader an archive of all that was kept: my-digits/7/100.png and so on. */
