@@ -116,7 +116,7 @@ def test_without_the_collection_the_current_folder_is_in_its_place(folder, tmp_p
     for line, (_, said) in zip(err, needs, strict=True):
         assert line.startswith("mnist-helpers: ")
         assert said in line
-    assert "of 300 images" in out[-5]
+    assert "of 300 images" in out[-4]
     assert f"{folder / 'sièben.png'}: 7 (" in out[-3]
     assert sorted(path.name for path in empty.iterdir()) == [
         "MNIST-Data", "best_mnist_cnn.json", "best_mnist_cnn.pth", "outputs", "runs",
