@@ -408,7 +408,8 @@ class TestArithmetic:
 
 class TestNames:
     @pytest.fixture(scope="class")
-    def sequential(self):
+    @classmethod
+    def sequential(cls):
         layers = (nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 9), nn.Linear(9, 2))
         images = images_of(12, 1, 28, 28)
         names = ["cat", "dog"]
