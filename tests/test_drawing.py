@@ -641,6 +641,11 @@ class TestPad:
         page.get_by_label("Picture of a digit").set_input_files(tmp_path / "blank.png")
         page.get_by_text("blank.png shows no digit").wait_for()
         assert pages.sent(page) == []
+        picture = np.full((50, 50), 200, np.uint8)
+        picture[10:40, 20:28] = 0
+        Image.fromarray(picture).save(tmp_path / "good.png")
+        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "good.png")
+        page.get_by_text("blank.png shows no digit").wait_for(state="hidden")
 
     def test_ink_of_the_host_is_shown(self, page):
         ink = np.zeros((140, 140), np.uint8)

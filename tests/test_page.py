@@ -981,9 +981,10 @@ class TestExplorer:
         left = "e => { const all = document.createRange(); all.selectNode(e.lastChild); "
         left += "return all.getBoundingClientRect().left - e.getBoundingClientRect().left; }"
         assert -4 < caption.evaluate(left) < 4  # what is seen begins where the line does
-        other = Scene(make_bars(), "Another sentence.")
-        pages.show(page, make_bars(), header=head, scene=other)
-        assert caption.evaluate(seen) == "Another sentence."
+        # whole where it is no sentence of its own
+        for other in ("Another sentence.", "Image 0, read as 7 at epoch 2."):
+            pages.show(page, make_bars(), header=head, scene=Scene(make_bars(), other))
+            assert caption.evaluate(seen) == other
 
     def test_what_is_said_of_the_pad_stands_at_the_pad(self, page):
         for view, is_below in (("drawing", True), ("pipeline", False)):

@@ -59,7 +59,7 @@ function mount(host, el) {
     rove(parts.top.lastChild, parts.top.querySelector(".framed button"));
     parts.scene.dataset.view = state.view;
     const title = parts.top.querySelector(".text > .notes:not(:empty)")?.textContent;
-    const start = scene.caption.startsWith(title) && title.length + 1; // with a full stop
+    const start = scene.caption.startsWith(`${title}.`) && title.length + 1;
     write(parts.caption.firstChild, scene.caption.slice(0, start)); // for those alone who hear the page
     write(parts.caption.lastChild, scene.caption.slice(start));
     tell({});
