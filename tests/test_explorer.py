@@ -791,6 +791,19 @@ class TestExplorer:
         }
         assert explorer.page.state["error"] == ""
 
+    def test_new_tabs_and_the_open_one_come_in_one_message(self, subject, monkeypatch):
+        """Between two the page would open the first, and move the keys' focus to it."""
+        explorer = explore(subject, views=("ablation",))
+        states = []
+        monkeypatch.setattr(
+            explorer.tabs.comm, "send", lambda data, **_: states.append(data["state"])
+        )
+        explorer.tabs.value = "more"
+        (names,) = [state for state in states if "_options_labels" in state]
+        place = [label for label, _ in explorer.tabs.options].index("Ablation")
+        assert len(names["_options_labels"]) == len(explorer.tabs.options) > 2
+        assert names["index"] == place
+
     def test_some_views_have_a_tab_and_the_rest_is_a_click_away(self, subject):
         explorer = explore(subject, views=("convolve", "answer"))
         assert explorer.selection == Selection(view="convolve")

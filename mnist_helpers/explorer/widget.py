@@ -172,12 +172,15 @@ class Explorer(VBox):
                     views[MORE] = View("More views", "What else can be looked at?", draw, ())
                 else:
                     self.views = ()
-                tabs = {
-                    "tooltips": [view.question for view in views.values()],
-                    "options": tuple((view.title, name) for name, view in views.items()),
-                    "value": self.selection.view,
-                }
-                set_changed(self.tabs, tabs)
+                with self.tabs.hold_sync():  # or the page would open the first for a moment
+                    set_changed(
+                        self.tabs,
+                        {
+                            "tooltips": [view.question for view in views.values()],
+                            "options": tuple((view.title, name) for name, view in views.items()),
+                            "value": self.selection.view,
+                        },
+                    )
                 self.panel.show(look)
             finally:
                 self.is_showing = False

@@ -256,12 +256,15 @@ def ranking_bars(look: Look, name: str) -> Bars:
     title = f"{look.titles[name]}: images lost without one channel"
     if np.isnan(lost).all():
         title += " (not measured)"
-    counts = [count for count in COUNTS if low <= count <= high]
     return Bars(
         ticks=channel_names(len(lost)),
         series={"lost": log_height(lost)},
         limits=(log_height(low).item(), log_height(high).item()),
-        axis={number(count, ",.0f"): log_height(count).item() for count in counts},
+        axis={
+            number(count, ",.0f"): log_height(count).item()
+            for count in COUNTS
+            if low <= count <= high
+        },
         axes=(f"Channel of {look.titles[name]}", "Images lost"),
         numbers=[number(count, ",.0f") for count in lost.tolist()],
         emphasis=[channel for layer, channel in look.ablated if layer == name],
