@@ -33,6 +33,9 @@ OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
 WIDEST = 1.6  # times its height: the width of a digit
+SHEET = 0.78  # of its box is filled by a sheet of paper; a digit, however bold, fills 0.7
+ANGLES = np.radians(np.arange(0, 180, 5))
+DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)])
 
 
 class Prepared(NamedTuple):
@@ -198,8 +201,29 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     """The ink in `pixels` (H, W, 4), in [0, 1], and nothing else; None where there is none.
 
     It may be dark on light or light on dark, whatever stands out more, in the channel that shows
-    it best. explorer/page/pictures.js does much the same where there is no kernel.
+    it best. Where that is a sheet of paper on a desk, it is the ink on the sheet.
+    explorer/page/pictures.js does much the same where there is no kernel.
     """
+    from scipy import ndimage
+
+    ink = _find_contrast(pixels)
+    if ink is None:
+        return None
+    step = max(ink.shape) // 100 + 1
+    points = np.argwhere(ink[::step, ::step] > LEAST)
+    extents = np.ptp(points @ DIRECTIONS, axis=0) + 1
+    box = (extents * np.roll(extents, 18)).min()  # the smallest, however it is turned
+    if extents.min() > max(BOX, extents.max() / 2) and len(points) > SHEET * box:
+        sheet = ndimage.binary_fill_holes(ink > LEAST)
+        sheet = ndimage.binary_erosion(sheet, iterations=step + 1)
+        # the desk becomes what is nearest of the paper
+        nearest = ndimage.distance_transform_edt(~sheet, None, False, True)
+        ink = _find_contrast(pixels[tuple(nearest)])
+    return ink
+
+
+def _find_contrast(pixels: np.ndarray) -> np.ndarray | None:
+    """What stands out in `pixels`, as `find_ink` has it: ink, or a sheet on a desk."""
     from scipy import ndimage
 
     opacity = pixels[..., 3:] / 255

@@ -135,6 +135,7 @@ SHADE = np.linspace(1, 0.4, 300)[:, None]  # from left to right
 LAMP = 1 - 0.6 * np.linspace(-1, 1, 300)[:, None] ** 2
 NOISE = np.random.default_rng(1).normal(0, 12, (200, 300, 3))
 CLEAR = np.dstack([np.full((200, 300, 3), 255), 255 - draw_sheet(ONE)[..., 0]])
+DESK = ((30, 30), (40, 40), (0, 0))  # around what is left of a sheet
 PHOTOS = {
     "shade": draw_sheet(ONE, ground=230, ink=30) * SHADE,
     "lamp": draw_sheet(ONE, ground=230, ink=30) * LAMP,
@@ -145,6 +146,7 @@ PHOTOS = {
     "blue paper": draw_sheet(ONE, ground=(0, 0, 255)),
     "white on nothing": CLEAR,
     "frame": np.pad(draw_sheet(ONE)[6:-6, 6:-6], ((6, 6), (6, 6), (0, 0))),
+    "desk": np.pad(draw_sheet(ONE)[30:-30, 40:-40], DESK, constant_values=40),
     "thumb": draw_sheet(ONE, (0, 150, 60, 200)),
     "dust": draw_sheet(ONE, (30, 30, 33, 33)),
     "noise": draw_sheet(ONE, ground=230, ink=30) + NOISE,
@@ -161,14 +163,34 @@ def test_a_photo_shows_the_stroke_alone(tmp_path, name):
 
 
 EMPTY = draw_sheet(ground=230)
+ON_DESK = np.pad(EMPTY[30:-30, 40:-40], DESK, constant_values=40)
 
 
 @pytest.mark.parametrize(
-    "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE]
+    "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE, ON_DESK]
 )
 def test_an_empty_sheet_is_refused_however_it_is_lit(tmp_path, sheet):
     with pytest.raises(InputError, match="shows no digit: it is nearly all one colour"):
         found(sheet, tmp_path / "empty.png")
+
+
+@pytest.mark.parametrize("angle", [7, 20, 45])
+def test_what_is_written_on_a_sheet_is_found_however_it_lies_on_a_desk(tmp_path, angle):
+    sheet = Image.fromarray(draw_sheet(ONE, ground=230, ink=30).astype(np.uint8)).convert("RGBA")
+    turned = sheet.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    desk = Image.new("RGB", (480, 480), (45, 35, 25))
+    desk.paste(turned, (240 - turned.width // 2, 240 - turned.height // 2), turned)
+    (digit,) = found(np.asarray(desk) * 1.0, tmp_path / "desk.png")
+    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+    half = np.array([20 * cosine + 100 * sine, 100 * cosine + 20 * sine]) / 2
+    assert digit.box == pytest.approx([*(240 - half), *(240 + half)], abs=4)
+
+
+def test_a_bold_eight_is_no_sheet(tmp_path):
+    sheet = draw_sheet((90, 10, 210, 190))
+    sheet[35:92, 120:180] = sheet[108:165, 120:180] = 255  # of its box two thirds are ink
+    (digit,) = found(sheet, tmp_path / "eight.png")
+    assert digit.box == pytest.approx((90, 10, 210, 190), abs=1)
 
 
 def test_digits_that_stand_apart_are_found_from_left_to_right(tmp_path):
