@@ -32,6 +32,7 @@ ROUNDS = 10
 OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
+GAP = 0.25  # of the tallest part's height: what may lie between the parts of a digit
 WIDEST = 1.6  # times its height: the width of a digit
 SHEET = 0.78  # of its box is filled by a sheet of paper; a digit, however bold, fills 0.7
 ANGLES = np.radians(np.arange(0, 180, 5))
@@ -296,22 +297,27 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     nearest = ndimage.distance_transform_edt(digits == 0, None, False, True)
     owners = digits[tuple(nearest)]
     boxes = dict(enumerate(ndimage.find_objects(digits), start=1))
-    bottoms = np.array([box[0].stop for box in boxes.values() if box])
-
-    def place(digit: int) -> tuple[int, int]:
-        rows, columns = boxes[digit]
-        middle = (rows.start + rows.stop) / 2
-        return (bottoms <= middle).sum(), columns.start  # what ends above is in an earlier line
-
-    numbers = filter(boxes.get, boxes)
-    return [np.where(owners == digit, ink, 0) for digit in sorted(numbers, key=place)]
+    lines = []
+    for digit in sorted(filter(boxes.get, boxes), key=lambda digit: boxes[digit][1].start):
+        rows = boxes[digit][0]
+        for line in lines:
+            before = boxes[line[-1]][0]
+            shared = min(rows.stop, before.stop) - max(rows.start, before.start)
+            if 2 * shared > min(rows.stop - rows.start, before.stop - before.start):
+                line.append(digit)
+                break
+        else:
+            lines.append([digit])
+    lines.sort(key=lambda line: boxes[line[0]][0].start)
+    return [np.where(owners == digit, ink, 0) for line in lines for digit in line]
 
 
 def _join_parts(is_ink: np.ndarray) -> np.ndarray:
     """The number of the digit that each pixel (H, W) of ink belongs to; 0: there is no ink.
 
     A digit is what hangs together. A part of less than half the tallest's height belongs to the
-    nearest, such as the bar of a 5, as does one that stands above another.
+    nearest, such as the bar of a 5, as does one that stands above another; both only where the gap
+    is small.
     """
     from scipy import ndimage
 
@@ -327,6 +333,7 @@ def _join_parts(is_ink: np.ndarray) -> np.ndarray:
         other_columns = (digits == nearest).any(axis=0)
         shared = (columns & other_columns).sum()
         is_above = 2 * shared > min(columns.sum(), other_columns.sum())
-        if is_above or 2 * own.any(axis=1).sum() < heights.max():
+        is_small = 2 * own.any(axis=1).sum() < heights.max()
+        if (is_above or is_small) and distances.min() < GAP * heights.max():
             digits[own] = nearest
     return digits

@@ -208,6 +208,24 @@ def test_lines_are_read_one_after_the_other(tmp_path):
     assert np.abs(np.array(lefts) - [30, 80, 20, 70]).max() <= 1
 
 
+@pytest.mark.parametrize("slope", [-0.12, 0.12])
+def test_a_line_that_rises_or_falls_is_read_from_left_to_right(tmp_path, slope):
+    lefts = range(20, 280, 40)
+    tops = [round(80 + slope * (left - 150)) for left in lefts]
+    upper = [(left, top - 40, left + 12, top) for left, top in zip(lefts, tops, strict=True)]
+    lower = [(left, top + 45, left + 12, top + 85) for left, top in zip(lefts, tops, strict=True)]
+    digits = found(draw_sheet(*lower, *upper), tmp_path / "rising.png")
+    boxes = np.array([digit.box for digit in digits])
+    assert np.abs(boxes - [*upper, *lower]).max() <= 1
+
+
+def test_digits_below_one_another_are_two(tmp_path):
+    column = (100, 20, 130, 80), (100, 110, 130, 180)
+    small = (60, 150, 70, 175)  # of less than half the height
+    boxes = [digit.box for digit in found(draw_sheet(*column, small), tmp_path / "column.png")]
+    assert np.abs(np.array(boxes) - [column[0], small, column[1]]).max() <= 1
+
+
 def test_a_broken_digit_is_one(tmp_path):
     halves = draw_sheet((100, 30, 170, 90), (104, 96, 160, 160))
     assert len(found(halves, tmp_path / "broken.png")) == 1
