@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import os
 import pickle
 import platform
@@ -22,6 +21,7 @@ from mnist_helpers.config import (
     Count,
     InputError,
     Seed,
+    log,
     select_device,
     up_to,
 )
@@ -53,7 +53,6 @@ ARCHIVES = {  # how the names in zip archives begin that don't hold what torch.s
     "an archive of NumPy's arrays, so save a dict of them as tensors": r"(?s).*\.npy\b",
     "a zip archive, which must be unpacked first": r"(?s)(?!.*data\.pkl)",
 }
-log = logging.getLogger("mnist_helpers")
 
 
 class Figures(TypedDict, total=False):

@@ -30,7 +30,7 @@ CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 DRAWINGS_DIR = PROJECT_DIR / "my-digits"  # of drawings that are kept
-log = logging.getLogger(__name__)
+log = logging.getLogger("mnist_helpers")  # of all that is said
 Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
 
 

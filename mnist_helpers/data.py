@@ -1,6 +1,5 @@
 """MNIST and its relatives as tensors: the three parts, batches, augmentation."""
 
-import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from mnist_helpers.config import DATA_DIR, Config, InputError
+from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
 from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
 
-log = logging.getLogger("mnist_helpers")
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel

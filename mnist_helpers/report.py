@@ -1,7 +1,6 @@
 """A checkpoint's analysis in numbers, under stable names."""
 
 import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from torch import Tensor
 
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES
-from mnist_helpers.config import InputError
+from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 
-log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
 Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import itertools
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +16,12 @@ from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
 from mnist_helpers.checkpoint import require_fit
-from mnist_helpers.config import Config, InputError, computes_bfloat16, select_device
+from mnist_helpers.config import Config, InputError, computes_bfloat16, log, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.faults import delayed_interrupts, explaining_faults, keep_memory
 from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
 
-log = logging.getLogger(__name__)
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
 GUESSING = math.log(10)  # the loss of one who gives ten classes the same probability

@@ -55,11 +55,10 @@ def owned(folder: Path) -> Iterator[None]:
 
 def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: history.json and state.pt."""
-    history = msgspec.json.encode(trainer.history)
-    write_files({folder / "history.json": msgspec.json.format(history)})
+    history = msgspec.json.format(msgspec.json.encode(trainer.history))
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
-    write_files({folder / "state.pt": state.getvalue()})
+    write_files({folder / "history.json": history, folder / "state.pt": state.getvalue()})
 
 
 def save_moments(folder: Path, trainer: Trainer) -> None:
