@@ -165,9 +165,6 @@ class BatchIndices(Sampler[Tensor]):
     batch_size: int
     shuffle: torch.Generator
 
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
         yield from order.split(self.batch_size)  # drawn once, though worker processes ask twice

@@ -52,7 +52,7 @@ class Trainer:
         tensors = splits.train[: config.train_size]
         train = TensorDataset(*(tensor.to(self.device) for tensor in tensors))
         self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
-        self.epoch_steps = len(self.loader)
+        self.epoch_steps = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             config.learning_rate,
