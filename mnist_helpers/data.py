@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
@@ -155,7 +155,7 @@ def joined(images: TensorDataset, drawings: TensorDataset, count: int) -> Tensor
 
 
 @dataclass
-class BatchIndices(Sampler[Tensor]):
+class BatchIndices:
     """The indices of one batch after another, as tensors, in a new order for each pass.
 
     They lie where `shuffle` does, so a data set on an accelerator is indexed there.
