@@ -102,7 +102,7 @@ def card_path(path: Path) -> Path:
 
 def save_checkpoint(
     model: nn.Module, path: Path, config: Config, figures: dict[str, object]
-) -> dict[str, object]:
+) -> Card:
     """Saves the weights of `model` at `path` and their card beside them; returns the card.
 
     Args:
@@ -159,9 +159,7 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def load_checkpoint(
-    path: Path = CHECKPOINT_PATH, device: str = "cpu"
-) -> tuple[SimpleCNN, dict[str, object]]:
+def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[SimpleCNN, Card]:
     """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
     Nothing in the file is executed. A .safetensors file may lie beside the card of the checkpoint
@@ -280,7 +278,7 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
             ) from error
 
 
-def read_card(path: Path) -> dict[str, object]:
+def read_card(path: Path) -> Card:
     """The card of a checkpoint; none is an empty one.
 
     Raises:

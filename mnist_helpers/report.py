@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES
+from mnist_helpers.checkpoint import Card
 from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_files
@@ -19,7 +20,7 @@ COVERAGE = (1.0, 0.99, 0.98, 0.95)
 Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 
 
-def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
+def load_parts(data_dir: Path, card: Card) -> Splits:
     """The parts of a data set as the run of a card has split them.
 
     Where it doesn't tell, or these are not its images, `val` is None: all may have been trained on.

@@ -165,7 +165,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("faults.py", "mallopt(-1, 2**30)", "mallopt(-1, 0)"),
     ("faults.py", "mallopt(-3, 2**30)", "mallopt(-3, 0)"),
     ("config.py", '"bf16" in name', '"bf17" in name'),
-    ("model.py", "(model.conv1, model.pool1, model.relu1)", "(model.conv1, model.relu1, model.pool1)"),
+    ("model.py", "model.pool1,\n        model.relu1,", "model.relu1,\n        model.pool1,"),
     ("training.py", "len(splits.train) + len(splits.val)", "len(splits.train)"),
     # the mirrors
     ("commands/download.py", "socket.setdefaulttimeout(TIMEOUT)", "pass"),
@@ -542,7 +542,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/pictures.js", "most < FAINT) return null", "most < 0) return null"),
     ("explorer/page/pad.js", "value << 24", "value << 16"),
     # runs
-    ("runs/folder.py", "[float(record[field.name]) for record in records]", "[float(record[field.name]) for record in records[:1]]"),
+    ("runs/folder.py", "[float(record[name]) for record in records]", "[float(record[name]) for record in records[:1]]"),
     ("runs/snapshots.py", "index(1 + ", "index("),
     ("runs/snapshots.py", "    moments.cumsum(axis=0, out=moments)\n", ""),
     ("runs/snapshots.py", "reached = reached + count * step", "reached = values"),

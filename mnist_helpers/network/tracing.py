@@ -235,7 +235,7 @@ class Network:
         """The module of a step, or one that does the same; None for other functions."""
         if node.op == "call_module":
             return self.traced.get_submodule(node.target)
-        if node.op == "placeholder" or node.target not in MODULES:
+        if node.target not in MODULES:
             return None
         arguments = node.normalized_arguments(self.traced, normalize_to_only_use_kwargs=True)
         if arguments is None:  # of a method

@@ -1,7 +1,6 @@
 """A run on disk: a folder of its own, whole after every epoch, from which it can be resumed."""
 
 import contextlib
-import dataclasses
 import io
 import tempfile
 import time
@@ -91,8 +90,8 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     path = folder / "history.json"
     records = read_json(path, list[EpochRecord], "holds no history of a run", REMEDY)
     history = {}
-    for field in dataclasses.fields(EpochRecord):
-        history[field.name] = [float(record[field.name]) for record in records]
+    for name in EpochRecord.__annotations__:
+        history[name] = [float(record[name]) for record in records]
     return history
 
 
