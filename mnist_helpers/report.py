@@ -17,7 +17,6 @@ from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
-Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 
 
 def load_parts(data_dir: Path, card: Card) -> Splits:
@@ -41,7 +40,7 @@ def load_parts(data_dir: Path, card: Card) -> Splits:
 def metrics(
     test: Predictions,
     val: Predictions | None,
-    correct_by_disturbance: Withstood,
+    correct_by_disturbance: Mapping[str, Sequence[Tensor]],
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.

@@ -408,7 +408,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/look.py", "- TIE * abs(values.max())", "- 0.5 * abs(values.max())"),
     ("analysis/calibration.py", "predictions.logits.double()", "predictions.logits.double() ** 2"),
     ("cli.py", "except ModuleNotFoundError as error", "except ZeroDivisionError as error"),
-    ("commands/notebooks.py", "if result.error]", "if not result.error]"),
+    ("commands/notebooks.py", "if error]", "if not error]"),
     ("explorer/controls.py", "{*at.ablated} ^ {tuple(pair)}", "{*at.ablated} | {tuple(pair)}"),
     ("readers.py", '"/*/*/*")', '"/*/*/*", "/*/*/*/*")'),
     ("explorer/scene.py", '"float32" if 4 * size <= most', '"float16" if 4 * size <= most'),

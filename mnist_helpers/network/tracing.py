@@ -252,7 +252,7 @@ class Network:
         parameters = 0
         if module:
             op = type(module).__name__
-            parameters = sum(parameter.numel() for parameter in module.parameters())
+            parameters = sum(map(torch.numel, module.parameters()))
         op = OPS.get(name, op)
         layers = [self.layers[before] for before in inputs]
         fields = [layer.receptive_field for layer in layers]
