@@ -198,7 +198,7 @@ class Trainer:
         """Remembers the weights in half precision, if the run keeps snapshots."""
         if self.config.snapshots:
             state = self.model.state_dict()
-            weights = {name: tensor.detach().cpu().half() for name, tensor in state.items()}
+            weights = {name: tensor.cpu().half() for name, tensor in state.items()}
             self.snapshots.append((epoch, weights))
 
     def state_dict(self) -> dict[str, object]:
@@ -263,16 +263,16 @@ def train(
     if on_step:
         trainer.run(on_epoch, on_step)
     else:
-        with progress_bar(trainer) as bar:
-            trainer.run(on_epoch, lambda loss: bar.update())
+        run_with_bar(trainer, on_epoch)
     return trainer.history
 
 
-def progress_bar(trainer: Trainer) -> tqdm:
-    """A bar over the steps that a trainer has before it, shown in a terminal or a notebook."""
+def run_with_bar(trainer: Trainer, on_epoch: OnEpoch) -> None:
+    """Runs a trainer under a bar of its steps, which shows in a terminal or a notebook."""
     epochs = trainer.config.epochs - len(trainer.history)
     total = epochs * trainer.epoch_steps
-    return tqdm(total=total, desc="Training", unit="batch", disable=None)
+    with tqdm(total=total, desc="Training", unit="batch", disable=None) as bar:
+        trainer.run(on_epoch, lambda loss: bar.update())
 
 
 def lr_find(model: nn.Module, splits: Splits, config: Config) -> tuple[list[float], list[float]]:
