@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import os
 import pickle
 import platform
@@ -22,6 +21,7 @@ from mnist_helpers.config import (
     Count,
     InputError,
     Seed,
+    log,
     select_device,
     up_to,
 )
@@ -53,7 +53,6 @@ ARCHIVES = {  # how the names in zip archives begin that don't hold what torch.s
     "an archive of NumPy's arrays, so save a dict of them as tensors": r"(?s).*\.npy\b",
     "a zip archive, which must be unpacked first": r"(?s)(?!.*data\.pkl)",
 }
-log = logging.getLogger("mnist_helpers")
 
 
 class Figures(TypedDict, total=False):
@@ -103,7 +102,7 @@ def card_path(path: Path) -> Path:
 
 def save_checkpoint(
     model: nn.Module, path: Path, config: Config, figures: dict[str, object]
-) -> dict[str, object]:
+) -> Card:
     """Saves the weights of `model` at `path` and their card beside them; returns the card.
 
     Args:
@@ -160,9 +159,7 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def load_checkpoint(
-    path: Path = CHECKPOINT_PATH, device: str = "cpu"
-) -> tuple[SimpleCNN, dict[str, object]]:
+def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[SimpleCNN, Card]:
     """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
     Nothing in the file is executed. A .safetensors file may lie beside the card of the checkpoint
@@ -281,7 +278,7 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
             ) from error
 
 
-def read_card(path: Path) -> dict[str, object]:
+def read_card(path: Path) -> Card:
     """The card of a checkpoint; none is an empty one.
 
     Raises:

@@ -30,7 +30,7 @@ CHECKPOINT_PATH = PROJECT_DIR / "best_mnist_cnn.pth"
 RUNS_DIR = PROJECT_DIR / "runs"
 NOTEBOOKS_DIR = PROJECT_DIR / "notebooks"
 DRAWINGS_DIR = PROJECT_DIR / "my-digits"  # of drawings that are kept
-log = logging.getLogger(__name__)
+log = logging.getLogger("mnist_helpers")  # of all that is said
 Format = Literal["onnx", "safetensors", "pt2"]  # of an exported checkpoint
 
 
@@ -149,8 +149,6 @@ Count = Annotated[int, whole(1, 2**31)]
 Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, up_to(0.999)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
-Switch = Annotated[bool, Meta(description="True or False")]
-AutoSwitch = Annotated[bool | Literal["auto"], Meta(description="auto, True or False")]
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ class Config:
     """Where the best weights and their card go, besides the run's own folder."""
     runs_dir: Annotated[Path, PATH] = RUNS_DIR
     """Folder in which every run of the command line makes one of its own."""
-    snapshots: Switch = False
+    snapshots: Annotated[bool, Meta(description="True or False")] = False
     """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
     tensorboard: Annotated[Path | None, PATH] = None
     """Folder for TensorBoard's event files, a folder below it for each run; none by default."""
@@ -203,7 +201,7 @@ class Config:
     """AdamW's decoupled weight decay."""
     label_smoothing: Share = 0.1
     """Share of the target that is spread over all classes."""
-    autocast: AutoSwitch = "auto"
+    autocast: Annotated[bool | Literal["auto"], Meta(description="auto, True or False")] = "auto"
     """Multiply in bfloat16: faster where it is computed, else slower. auto: on such processors."""
     rotation: Annotated[float, up_to(180)] = 0.0
     """Augmentation: largest turn, in degrees."""

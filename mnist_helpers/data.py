@@ -1,6 +1,5 @@
 """MNIST and its relatives as tensors: the three parts, batches, augmentation."""
 
-import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
-from mnist_helpers.config import DATA_DIR, Config, InputError
+from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
 from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
 
-log = logging.getLogger("mnist_helpers")
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same
 BACKGROUND = -MEAN / STD  # a normalised black pixel
@@ -157,7 +155,7 @@ def joined(images: TensorDataset, drawings: TensorDataset, count: int) -> Tensor
 
 
 @dataclass
-class BatchIndices(Sampler[Tensor]):
+class BatchIndices:
     """The indices of one batch after another, as tensors, in a new order for each pass.
 
     They lie where `shuffle` does, so a data set on an accelerator is indexed there.
@@ -166,9 +164,6 @@ class BatchIndices(Sampler[Tensor]):
     count: int
     batch_size: int
     shuffle: torch.Generator
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mnist_helpers.config import DRAWINGS_DIR, InputError
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD, normalise
-from mnist_helpers.files import decoding, file_kind, read_file, write_files
+from mnist_helpers.files import decoding, file_kind, read_file, require_writable, write_files
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
@@ -161,10 +161,9 @@ def keep(image: Tensor, digit: int, folder: Path = DRAWINGS_DIR) -> Path:
     if digit not in range(10):
         raise InputError(f"digit is {digit!r:.80}, but must be a whole number from 0 to 9.")
     beside = folder / str(digit)
-    with decoding(folder, "can't hold drawings", "choose another folder"):
-        beside.mkdir(parents=True, exist_ok=True)
     numbers = [int(path.stem) for path in beside.glob("[0-9]*.png") if path.stem.isdecimal()]
     path = beside / f"{max(numbers, default=0) + 1:04}.png"
+    require_writable(path, "folder")
     content = io.BytesIO()
     greys = (image[0].numpy() * STD + MEAN) * 255
     Image.fromarray(greys.round().astype(np.uint8)).save(content, "PNG")

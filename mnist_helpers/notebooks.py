@@ -2,10 +2,8 @@
 
 import os
 import re
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import nbconvert
@@ -29,14 +27,6 @@ ORDER = (
     "analysis",
 )
 KINDS = {"bool": bool, "int": int, "float": float}
-
-
-class NotebookRun(NamedTuple):
-    """What became of one notebook; `error` is empty if all went well."""
-
-    name: str
-    seconds: float
-    error: str
 
 
 def parse_parameters(
@@ -77,18 +67,19 @@ def parse_value(name: str, text: str, kind: str) -> object:
     return text
 
 
-def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> NotebookRun:
+def execute(source: Path, target: Path, parameters: dict[str, object], timeout: int) -> str:
     """Executes `source`, in its folder, into `target`, with those of `parameters` that it knows.
 
     What was executed is in `target` also when a cell fails. How far it is goes to stderr.
+
+    Returns:
+        What went wrong, in a line; nothing if all went well.
 
     Raises:
         InputError: `target` can't be written.
     """
     require_writable(target, "output_dir")
     known = papermill.inspect_notebook(source)
-    started = time.perf_counter()
-    error = ""
     try:
         papermill.execute_notebook(
             source,
@@ -104,8 +95,8 @@ def execute(source: Path, target: Path, parameters: dict[str, object], timeout: 
             extra_arguments=["--log-level=40"],
         )
     except (PapermillException, RuntimeError, OSError, ValueError) as failure:
-        error = str(failure).strip().splitlines()[-1]
-    return NotebookRun(source.stem, time.perf_counter() - started, error)
+        return str(failure).strip().splitlines()[-1]
+    return ""
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
@@ -154,7 +145,7 @@ def notebook_paths(names: Iterable[str]) -> list[Path]:
     Raises:
         InputError: there is no notebook of that name.
     """
-    stems = [Path(name).name.removesuffix(".ipynb") for name in names] or ORDER
+    stems = [Path(name).stem for name in names] or ORDER
     paths = [NOTEBOOKS_DIR / f"{stem}.ipynb" for stem in stems]
     for path in paths:
         if not path.is_file():

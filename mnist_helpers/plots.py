@@ -3,15 +3,11 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
-
-if TYPE_CHECKING:
-    from mnist_helpers.analysis.calibration import Bins
 
 # told apart by colour-blind readers, too (Okabe and Ito, "Color Universal Design", 2008)
 BLUE = "#0072B2"
@@ -117,19 +113,19 @@ def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_step
     return finished(ax, xlabel="Epoch", ylabel="Loss")
 
 
-def plot_reliability(bins: "Bins", ax: Axes) -> Axes:
+def plot_reliability(bins: Sequence[np.ndarray], ax: Axes) -> Axes:
     """Draws how often the answers of each confidence are right, and how many there are of them.
 
     Args:
         bins: what `calibration.reliability` gives.
     """
-    size = len(bins.counts)
-    (filled,) = bins.counts.nonzero()
-    counts = bins.counts[filled]
-    shares = bins.right[filled] / counts
+    counts, right, _ = bins
+    size = len(counts)
+    (filled,) = counts.nonzero()
+    shares = right[filled] / counts[filled]
     bars = ax.bar(filled / size, shares, 1 / size, align="edge", color=BLUE, edgecolor="white")
     bars.set_label("right answers in the bin")
-    ax.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
+    ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
     ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")

@@ -290,5 +290,5 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
     for name, classes in CLASSES.items():
         if len(re.findall(rf"\b{name}/", str(places))) == 2:  # images and labels
             return {"name": name, "class_names": classes.split(",")}
-    name = path_text(Path(data_dir).absolute()).rpartition("/")[2]
+    name = path_text(Path(data_dir).absolute().name)
     return {"name": name, "class_names": class_names(source)}

@@ -1,7 +1,6 @@
 """A checkpoint's analysis in numbers, under stable names."""
 
 import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,17 +10,16 @@ from torch import Tensor
 
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES
-from mnist_helpers.config import InputError
+from mnist_helpers.checkpoint import Card
+from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 
-log = logging.getLogger(__name__)
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
-Withstood = Mapping[str, Sequence[Tensor]]  # for each disturbance what stays right at each amount
 
 
-def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
+def load_parts(data_dir: Path, card: Card) -> Splits:
     """The parts of a data set as the run of a card has split them.
 
     Where it doesn't tell, or these are not its images, `val` is None: all may have been trained on.
@@ -42,7 +40,7 @@ def load_parts(data_dir: Path, card: Mapping[str, object]) -> Splits:
 def metrics(
     test: Predictions,
     val: Predictions | None,
-    correct_by_disturbance: Withstood,
+    correct_by_disturbance: Mapping[str, Sequence[Tensor]],
     class_names: Sequence[str],
 ) -> dict[str, object]:
     """The numbers under their stable names, which docs/metrics.md explains.

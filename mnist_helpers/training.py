@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import itertools
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +16,12 @@ from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
 from mnist_helpers.checkpoint import require_fit
-from mnist_helpers.config import Config, InputError, computes_bfloat16, select_device
+from mnist_helpers.config import Config, InputError, computes_bfloat16, log, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
 from mnist_helpers.faults import delayed_interrupts, explaining_faults, keep_memory
 from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
 
-log = logging.getLogger(__name__)
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
 GUESSING = math.log(10)  # the loss of one who gives ten classes the same probability
@@ -54,7 +52,7 @@ class Trainer:
         tensors = splits.train[: config.train_size]
         train = TensorDataset(*(tensor.to(self.device) for tensor in tensors))
         self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
-        self.epoch_steps = len(self.loader)
+        self.epoch_steps = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             config.learning_rate,
@@ -200,7 +198,7 @@ class Trainer:
         """Remembers the weights in half precision, if the run keeps snapshots."""
         if self.config.snapshots:
             state = self.model.state_dict()
-            weights = {name: tensor.detach().cpu().half() for name, tensor in state.items()}
+            weights = {name: tensor.cpu().half() for name, tensor in state.items()}
             self.snapshots.append((epoch, weights))
 
     def state_dict(self) -> dict[str, object]:
@@ -265,16 +263,16 @@ def train(
     if on_step:
         trainer.run(on_epoch, on_step)
     else:
-        with progress_bar(trainer) as bar:
-            trainer.run(on_epoch, lambda loss: bar.update())
+        run_with_bar(trainer, on_epoch)
     return trainer.history
 
 
-def progress_bar(trainer: Trainer) -> tqdm:
-    """A bar over the steps that a trainer has before it, shown in a terminal or a notebook."""
+def run_with_bar(trainer: Trainer, on_epoch: OnEpoch) -> None:
+    """Runs a trainer under a bar of its steps, which shows in a terminal or a notebook."""
     epochs = trainer.config.epochs - len(trainer.history)
     total = epochs * trainer.epoch_steps
-    return tqdm(total=total, desc="Training", unit="batch", disable=None)
+    with tqdm(total=total, desc="Training", unit="batch", disable=None) as bar:
+        trainer.run(on_epoch, lambda loss: bar.update())
 
 
 def lr_find(model: nn.Module, splits: Splits, config: Config) -> tuple[list[float], list[float]]:

@@ -269,6 +269,15 @@ def test_a_replay_does_not_depend_on_the_number_of_threads():
     np.testing.assert_allclose(one, two, rtol=0, atol=1e-9)
 
 
+def test_what_lies_outside_the_last_frame_of_a_replay_is_put_at_its_edge():
+    last = torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
+    wide, end = replayed([10 * last, last])
+    for points in (wide, end):
+        assert points.min() == 0
+        assert points.max() == 1
+    assert (np.isin(wide, (0, 1)).any(axis=1)).sum() > 25  # of the other only four at the most
+
+
 def test_the_neighbour_map_keeps_neighbours_and_tells_how_far_it_is():
     generator = torch.Generator().manual_seed(2)
     features = torch.randn(90, 8, generator=generator)

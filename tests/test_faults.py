@@ -444,8 +444,8 @@ def test_a_notebook_that_has_no_room_is_reported(tmp_path):
 
     def work():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-        run = execute(source, target, {}, HANG)
-        assert "File too large" in run.error, run.error
+        error = execute(source, target, {}, HANG)
+        assert "File too large" in error, error
 
     assert ended(forked(work)) == 0
 

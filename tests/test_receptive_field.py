@@ -15,7 +15,7 @@ from networks import (
 )
 from torch import nn
 
-from mnist_helpers.network.receptive_field import map_shape
+from mnist_helpers.network.receptive_field import map_shape, reads
 from mnist_helpers.network.tracing import Network
 
 # what networks.py asks of PyTorch on purpose
@@ -107,3 +107,17 @@ def test_resnet():
     assert (sizes["conv1"], sizes["maxpool"]) == ((7, 7), (11, 11))
     assert sizes["layer1.1.conv2"] == (11 + 4 * 8, 11 + 4 * 8)
     assert network.layers["fc"].receptive_field.whole
+
+
+@pytest.mark.parametrize(
+    ("op", "module", "shape", "output_shape"),
+    [
+        ("cat", None, (2, 4, 4), (2, 8, 4)),  # one below the other
+        ("add", None, (8,), (4, 5, 8)),  # a vector that is spread over maps
+        ("mul", None, (3, 2, 1, 4), (3, 2, 3, 4)),  # more axes than maps have
+        ("layer_norm", None, (4, 5, 6), (4, 5, 6)),  # over who knows which axes
+        ("LayerNorm", nn.LayerNorm(6), (4, 5, 6), (4, 5, 6)),  # each row for itself
+    ],
+)
+def test_what_places_alone_do_not_tell_is_unknown(op, module, shape, output_shape):
+    assert reads(op, module, shape, output_shape) is None

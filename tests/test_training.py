@@ -135,7 +135,7 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
     trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9))
     trainer.run(
         on_step=lambda _: (
-            Interrupting() and None if next(steps) == len(trainer.loader) + 1 else None
+            Interrupting() and None if next(steps) == trainer.epoch_steps + 1 else None
         )
     )
     assert trainer.interrupted

@@ -28,7 +28,7 @@ def run(options: Analyze) -> None:
     if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
         values["data_dir"] = str(options.data_dir.resolve())
     executed = options.out / "analysis.ipynb"
-    error = notebooks.execute(source, executed, values, Notebooks.timeout).error
+    error = notebooks.execute(source, executed, values, Notebooks.timeout)
     if error:
         raise InputError(f"the notebook analysis failed: {error.removeprefix('InputError: ')}")
     title = f"{options.checkpoint.name} on {options.data_dir.name}"

@@ -7,9 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnist_helpers.config import printable
-
-log = logging.getLogger("mnist_helpers")
+from mnist_helpers.config import log, printable
 
 
 class Console(logging.StreamHandler):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,20 +26,23 @@ def run(options: Notebooks) -> None:
     # each kernel on its own cores
     os.environ.setdefault("OMP_NUM_THREADS", f"{max(os.cpu_count() // jobs, 1)}")
 
-    def execute(path: Path) -> notebooks.NotebookRun:
+    def execute(path: Path) -> str:
+        started = time.perf_counter()
         target = options.output_dir / path.name
-        result = notebooks.execute(path, target, values, options.timeout)
-        if options.save and not result.error:
+        error = notebooks.execute(path, target, values, options.timeout)
+        seconds = time.perf_counter() - started
+        if options.save and not error:
             notebooks.refresh(path, target)
-        log.info("%-20s %6.1f s  %s", result.name, result.seconds, result.error or "ok")
-        return result
+        log.info("%-20s %6.1f s  %s", path.stem, seconds, error or "ok")
+        return error
 
     with logging_redirect_tqdm(), ThreadPoolExecutor(jobs) as pool:
         try:
-            failed = [result.name for result in pool.map(execute, paths) if result.error]
+            errors = list(pool.map(execute, paths))
         except KeyboardInterrupt:  # which no thread hears; the kernels end with their parent
             print("mnist-helpers: interrupted", file=sys.stderr)
             os._exit(130)
+    failed = [path.stem for path, error in zip(paths, errors, strict=True) if error]
     if failed:
         raise InputError(
             f"{', '.join(failed)} failed; what was executed is in {options.output_dir}."

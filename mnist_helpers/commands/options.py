@@ -31,15 +31,21 @@ class Train:
     """Folder of an interrupted run, which continues as it was configured; give no other option."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What most commands look at."""
+
+    checkpoint: Checkpoint = CHECKPOINT_PATH
+    data_dir: DataDir = Config.data_dir
+
+
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Given):
     """Measure a checkpoint on the test images.
 
     Example: mnist-helpers evaluate --checkpoint mine.pth
     """
 
-    checkpoint: Checkpoint = CHECKPOINT_PATH
-    data_dir: DataDir = Config.data_dir
     device: Device = Config.device
 
 
@@ -61,7 +67,7 @@ class Predict:
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Given):
     """Write a checkpoint in another format, kept only where it answers as PyTorch does.
 
     Example: mnist-helpers export --format onnx --out digits.onnx
@@ -71,8 +77,6 @@ class Export:
     """safetensors are weights alone; pt2 is torch.export's, which took TorchScript's place."""
     out: Path | None = None
     """The file, its name ending in the format; by default outputs/CHECKPOINT.FORMAT."""
-    checkpoint: Checkpoint = CHECKPOINT_PATH
-    data_dir: DataDir = Config.data_dir
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Place(Selection):
 
 
 @dataclass(frozen=True)
-class Visualize:
+class Visualize(Given):
     """Write the views into the network as PNGs.
 
     Example: mnist-helpers visualize --views pipeline kernels --image 7
@@ -95,19 +99,15 @@ class Visualize:
     """Names of the views, such as pipeline; by default all."""
     out: Path = PROJECT_DIR / "outputs" / "views"
     """Folder for the pictures."""
-    checkpoint: Checkpoint = CHECKPOINT_PATH
-    data_dir: DataDir = Config.data_dir
 
 
 @dataclass(frozen=True)
-class Analyze:
+class Analyze(Given):
     """Write what a checkpoint gets right and wrong: the analysis as report.html, metrics.json.
 
     Example: mnist-helpers analyze --checkpoint mine.pth --out mine
     """
 
-    checkpoint: Checkpoint = CHECKPOINT_PATH
-    data_dir: DataDir = Config.data_dir
     out: Path = PROJECT_DIR / "outputs" / "analysis"
     """Folder for what is written."""
     class_names: str | None = None
@@ -139,14 +139,12 @@ class Notebooks:
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Given):
     """Write the site that needs no kernel: the lab, the notebooks and a start page.
 
     Example: mnist-helpers site --out pages
     """
 
-    checkpoint: Checkpoint = CHECKPOINT_PATH
-    data_dir: DataDir = Config.data_dir
     out: Path = PROJECT_DIR / "outputs" / "site"
     """Folder for the pages."""
 

@@ -24,7 +24,7 @@ from mnist_helpers.readers import about_data
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import Trainer, progress_bar, run_figures
+from mnist_helpers.training import Trainer, run_figures, run_with_bar
 
 
 def run(options: Train) -> None:
@@ -84,8 +84,7 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
     answered = {"validation": trainer.val}
     before = {}
     try:
-        with progress_bar(trainer) as bar:
-            trainer.run(save_epoch, lambda loss: bar.update())
+        run_with_bar(trainer, save_epoch)
         if not trainer.interrupted:
             answered.update(parts)
             if trainer.config.start:  # read before its file may be written anew

@@ -7,7 +7,6 @@ padding mode and sizes that don't divide.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -103,32 +102,21 @@ def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) 
     output_sizes = map_shape(output_shape)[1:]
     if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         return tuple(map(partial(_slide, module), (0, 1), sizes, output_sizes))
-    axis_reads = _without_window(op, module, shape, output_shape)
-    if axis_reads:
-        return tuple(map(axis_reads, sizes, output_sizes))
-    return None
-
-
-def _without_window(
-    op: str, module: nn.Module | None, shape: Shape, output_shape: Shape
-) -> Callable | None:
-    """What tells the reads of a layer that slides no window, by the sizes of input and output."""
-    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
-        return _divide
     name = op.lower().replace("_", "")
-    size = map_shape(shape)[1:]
-    output_size = map_shape(output_shape)[1:]
-    if len(shape) == len(output_shape):
-        if name in ELEMENTWISE.split() and size == output_size:
-            return _stay
-        if name in SPREADING.split() and len(shape) <= 3:
-            return _stay
-        own_shape = getattr(module, "normalized_shape", shape)
-        if name in NORMALISING.split() and module and own_shape == shape:
-            return _gather
-    if name in GATHERING.split() and 1 in (math.prod(size), math.prod(output_size)):
-        return _gather
-    return None
+    own_shape = getattr(module, "normalized_shape", shape)
+    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        axis_reads = _divide
+    elif name in ELEMENTWISE.split() and sizes == output_sizes:
+        axis_reads = _stay
+    elif name in NORMALISING.split() and module and own_shape == shape:
+        axis_reads = _gather
+    elif name in SPREADING.split() and len(shape) == len(output_shape) <= 3:
+        axis_reads = _stay
+    elif name in GATHERING.split() and 1 in (math.prod(sizes), math.prod(output_sizes)):
+        axis_reads = _gather
+    else:
+        return None
+    return tuple(map(axis_reads, sizes, output_sizes))
 
 
 def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndarray:

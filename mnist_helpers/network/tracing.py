@@ -235,7 +235,7 @@ class Network:
         """The module of a step, or one that does the same; None for other functions."""
         if node.op == "call_module":
             return self.traced.get_submodule(node.target)
-        if node.op == "placeholder" or node.target not in MODULES:
+        if node.target not in MODULES:
             return None
         arguments = node.normalized_arguments(self.traced, normalize_to_only_use_kwargs=True)
         if arguments is None:  # of a method
@@ -252,7 +252,7 @@ class Network:
         parameters = 0
         if module:
             op = type(module).__name__
-            parameters = sum(parameter.numel() for parameter in module.parameters())
+            parameters = sum(map(torch.numel, module.parameters()))
         op = OPS.get(name, op)
         layers = [self.layers[before] for before in inputs]
         fields = [layer.receptive_field for layer in layers]

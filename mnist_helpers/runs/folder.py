@@ -1,7 +1,6 @@
 """A run on disk: a folder of its own, whole after every epoch, from which it can be resumed."""
 
 import contextlib
-import dataclasses
 import io
 import tempfile
 import time
@@ -55,11 +54,10 @@ def owned(folder: Path) -> Iterator[None]:
 
 def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: history.json and state.pt."""
-    history = msgspec.json.encode(trainer.history)
-    write_files({folder / "history.json": msgspec.json.format(history)})
+    history = msgspec.json.format(msgspec.json.encode(trainer.history))
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
-    write_files({folder / "state.pt": state.getvalue()})
+    write_files({folder / "history.json": history, folder / "state.pt": state.getvalue()})
 
 
 def save_moments(folder: Path, trainer: Trainer) -> None:
@@ -92,8 +90,8 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     path = folder / "history.json"
     records = read_json(path, list[EpochRecord], "holds no history of a run", REMEDY)
     history = {}
-    for field in dataclasses.fields(EpochRecord):
-        history[field.name] = [float(record[field.name]) for record in records]
+    for name in EpochRecord.__annotations__:
+        history[name] = [float(record[name]) for record in records]
     return history
 
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mnist_helpers.config import Config
+from mnist_helpers.config import Config, log
 from mnist_helpers.data import Splits
 from mnist_helpers.training import OnStep, Trainer
 
@@ -65,7 +65,7 @@ def process_group() -> Iterator[type[Trainer]]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group()
     if not is_first():
-        logging.getLogger("mnist_helpers").setLevel(logging.ERROR)
+        log.setLevel(logging.ERROR)
     try:
         yield RankTrainer
     finally:
