@@ -1,5 +1,6 @@
 """Weights on disk: a plain state_dict, and beside it a card (JSON) that says its origin."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 from zipfile import ZipFile, is_zipfile
 
+import msgspec
 import safetensors.torch
 import torch
 from msgspec import Meta
@@ -35,6 +37,7 @@ from mnist_helpers.files import (
     write_files,
 )  # fmt: skip
 from mnist_helpers.model import SimpleCNN
+from mnist_helpers.readers import about_data
 
 SAFETENSORS = ".safetensors"
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
@@ -87,6 +90,7 @@ class Card(TypedDict, total=False):
 
     sha256: str
     data_set: DataSet
+    images: Count
     test: Figures
     validation: Figures
     config: Recipe
@@ -117,9 +121,13 @@ def save_checkpoint(
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     content = buffer.getvalue()
+    about = {}
+    with contextlib.suppress(InputError):  # the files may be gone by now
+        about["data_set"] = about_data(config.data_dir, "train")
     card = {
         "architecture": type(model).__name__,
         "parameters": sum(map(torch.numel, weights.values())),
+        **about,
         **figures,
         "config": config.to_dict(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -181,6 +189,10 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which names the origin
         metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
         sums.append(metadata.get("sha256"))
+        if not card:
+            with decoding(path, "has no card in JSON", remedy):
+                card = msgspec.json.decode(metadata.get("card", "{}"))
+                msgspec.convert(card, Card)
     if card and card.get("sha256") not in sums:
         raise InputError(
             f"{path} is not the file that {card_path(path).name} describes "

@@ -62,7 +62,10 @@ def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
     Raises:
         InputError: as `load_idx_part`, which names `data_dir`.
     """
-    names = ", ".join(path.name for path in getattr(source, part)[:4])
+    files = getattr(source, part)
+    if not files and source.kind != "arrays":
+        raise InputError(f"{data_dir} holds no images for the part {part}; {OTHER}.")
+    names = ", ".join(path.name for path in files[:4])
     with decoding(f"{data_dir} ({names or part})", "can't be used", OTHER):
         images, labels = READERS[source.kind](source, part)
         right = (len(labels) or 1, IMAGE_SIZE, IMAGE_SIZE)
@@ -72,6 +75,9 @@ def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
                 f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
                 f"{labels.max(initial=0)}"
             )
+        if source.kind != "idx" and np.median(images[:, [0, -1]]) > 200:
+            log.warning("%s is dark on light and taken in negative, as MNIST is", data_dir)
+            images = 255 - images
         return TensorDataset(normalise(torch.from_numpy(images)), torch.from_numpy(labels).long())
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mnist_helpers.config import InputError, path_text
+from mnist_helpers.config import InputError, log, path_text
 from mnist_helpers.files import decoding, file_kind, read_file, require_small
 
 IMAGE_SIZE = 28
@@ -64,6 +64,7 @@ CLASSES = {  # names of the classes
     "FashionMNIST": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
     "KMNIST": "o,ki,su,tsu,na,ha,ma,ya,re,wo",
 }
+WORDS = "zero one two three four five six seven eight nine"  # as folders of digits are called, too
 TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole numbers of 32 bits
     b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
 }  # fmt: skip
@@ -149,6 +150,9 @@ def find_source(data_dir: Path) -> Source:
 def class_names(source: Source) -> list[str]:
     """The names of the classes, by label: digits, or what the folders of pictures are called."""
     names = sorted({path.parent.name for path in source.train + source.test})
+    words = [name for name in WORDS.split() if name in names]
+    if len(words) == len(names):
+        return words  # not by the alphabet
     digits = list("0123456789")
     if source.kind != "pictures" or set(names).issubset(digits):
         return digits
@@ -262,7 +266,10 @@ def read_pictures(source: Source, part: str) -> Arrays:
         with decoding(path, "can't be read", OTHER), Image.open(content) as picture:
             if picture.size != (IMAGE_SIZE, IMAGE_SIZE):
                 raise ValueError(f"it has {picture.width} × {picture.height} pixels")
-            images.append(np.asarray(picture.convert("L")))
+            grey = picture.convert("L")
+            if picture.has_transparency_data:
+                grey = picture.convert("RGBA").getchannel("A")  # what is drawn on nothing is ink
+            images.append(np.asarray(grey))
             labels.append(names.index(path.parent.name))
     return np.stack(images), np.array(labels)
 
@@ -292,3 +299,17 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
             return {"name": name, "class_names": classes.split(",")}
     name = path_text(Path(data_dir).absolute().name)
     return {"name": name, "class_names": class_names(source)}
+
+
+def name_data(data_dir: Path, card: dict[str, object]) -> str:
+    """The name of the data set; says so where the card of a checkpoint names another.
+
+    Raises:
+        InputError: there is none.
+    """
+    about = about_data(data_dir, "test")
+    trained = card.get("data_set", about)
+    if trained != about:
+        names = ", ".join(trained["class_names"])
+        log.warning("the checkpoint's card names another data set, %s (%s)", trained["name"], names)
+    return about["name"]

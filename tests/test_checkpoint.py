@@ -45,6 +45,7 @@ def test_what_is_saved_is_what_is_loaded(saved):
     assert card == {
         "architecture": "SimpleCNN",
         "parameters": 206_922,
+        "data_set": {"name": "MNIST", "class_names": list("0123456789")},
         "epochs_run": 3,
         "config": json.loads(json.dumps(Config(seed=5).to_dict())),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

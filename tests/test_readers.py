@@ -385,7 +385,8 @@ class TestNames:
         card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
         said = {}
         cards = {
-            "same": {"data_set": {"name": "MNIST", "class_names": []}},
+            "same": {"data_set": {"name": "MNIST", "class_names": list("0123456789")}},
+            "letters": {"data_set": {"name": "MNIST", "class_names": list("abcdefghij")}},
             "fashion": {"data_set": {"name": "FashionMNIST", "class_names": FASHION}},
         }
         for name, more in cards.items():
@@ -395,11 +396,13 @@ class TestNames:
             assert (code, err) == (0, "")
             assert f"data set MNIST, in {DATA_DIR}\n" in said[name]
             assert "test accuracy 99.61% (9,961 of 10,000 images)" in said[name]
-        other = "its card names another data set, FashionMNIST"
-        assert [other in text for text in said.values()] == [False, True]
+        other = "the checkpoint's card names another data set, "
+        assert [other in text for text in said.values()] == [False, True, True]
+        assert f"{other}MNIST (a, b, c, d, e, f, g, h, i, j)\n" in said["letters"]
+        assert f"{other}FashionMNIST (T-shirt/top, Trouser, " in said["fashion"]
         code, out, _ = run(capsys, "evaluate", "--data-dir", small_data_dir)
         assert f"data set {small_data_dir.name}, in {small_data_dir}\n" in out
-        assert "its card names another data set, MNIST" in out
+        assert f"{other}MNIST (0, 1, " in out
 
 
 # checkpoints
@@ -460,8 +463,8 @@ class TestCheckpoints:
         assert card["data_set"] == {
             "name": short.data_dir.name,
             "class_names": list("0123456789"),
-            "images": len(load_idx_part(short.data_dir, "train")),
         }
+        assert card["images"] == len(load_idx_part(short.data_dir, "train"))
         assert 0 < card["no_digit"]["limit"] < 1
         expected = torch.load(folder / "model.pth", weights_only=True)
         assert torch.equal(model.fc1.weight, expected["fc1.weight"])

@@ -5,19 +5,16 @@ from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Evaluate
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import Predictions, evaluate
-from mnist_helpers.readers import about_data
+from mnist_helpers.readers import name_data
 
 
 def run(options: Evaluate) -> None:
     """Measures and tells."""
     model, card = load_checkpoint(options.checkpoint, options.device)
-    name = about_data(options.data_dir, "test")["name"]
+    name = name_data(options.data_dir, card)
     test = load_idx_part(options.data_dir, "test")
     log.info("data set %s, in %s", name, options.data_dir)
     log.info("test %s", describe(evaluate(model, test)))
-    trained = card.get("data_set", {"name": name})["name"]
-    if trained != name:
-        log.info("its card names another data set, %s", trained)
 
 
 def describe(predictions: Predictions) -> str:

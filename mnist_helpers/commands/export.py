@@ -94,6 +94,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "output": "logits",
         "class_names": json.dumps(names),
         "no_digit": str(model.no_digit),  # a largest probability below which it knows none
+        "card": json.dumps(card),
     }
     with warnings.catch_warnings(action="ignore"):
         content = make(kind, model, about)

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def run(options: Predict) -> None:
     """Reads each picture; what can't be read is named on stderr, and is exit code 2 at the end."""
     if not options.images:
         raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
+    if options.json:  # stdout is for its lines alone
+        logging.root.handlers[0].setStream(sys.stderr)
     model, card = load_checkpoint(options.checkpoint, options.device)
     data_set = card.get("data_set", {"name": "MNIST"})
     if data_set.get("class_names", DIGITS) != DIGITS:
@@ -45,7 +48,7 @@ def run(options: Predict) -> None:
             print(f"mnist-helpers: {error}", file=sys.stderr)
             code = 2
         if options.json:
-            log.info("%s", json.dumps({"file": str(path), "digits": digits, "error": error}))
+            print(json.dumps({"file": str(path), "digits": digits, "error": error}))
         elif texts:
             log.info("%s: %s", path, ", ".join(texts))
     if code:
@@ -55,7 +58,7 @@ def run(options: Predict) -> None:
 def expanded(paths: tuple[Path, ...]) -> list[Path]:
     """The pictures of folders, and the files that a pattern names, in the place of each."""
     files = []
-    kinds = Image.registered_extensions()
+    kinds = {*Image.registered_extensions(), ".heic", ".heif", ".svg"}  # some are told by name
     for path in map(Path.expanduser, paths):
         pictures = sorted(map(Path, glob.glob(str(path))))  # none of a name with brackets
         if path.is_dir():

@@ -1,6 +1,5 @@
 """`mnist-helpers train`: a run in a folder of its own, saved, tested once, and resumed."""
 
-import contextlib
 import importlib
 import shlex
 import sys
@@ -10,7 +9,7 @@ from torch.utils.data import TensorDataset
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mnist_helpers.analysis.comparison import accuracy_interval, compare
-from mnist_helpers.checkpoint import load_checkpoint, save_checkpoint
+from mnist_helpers.checkpoint import load_checkpoint, read_card, save_checkpoint
 from mnist_helpers.commands.console import log, log_file
 from mnist_helpers.commands.evaluate import describe
 from mnist_helpers.commands.options import Train
@@ -20,7 +19,6 @@ from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
-from mnist_helpers.readers import about_data
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.runs.tensorboard import write_tensorboard
@@ -81,6 +79,10 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
         if trainer.config.tensorboard:
             write_tensorboard(trainer.config.tensorboard / folder.name, trainer.model, record)
 
+    ended = len(trainer.history) == trainer.config.epochs or trainer.out_of_patience()
+    if ended and read_card(folder / "model.json").get("epochs_run") == len(trainer.history):
+        log.info("%s is finished; its weights are model.pth there", folder)
+        return
     answered = {"validation": trainer.val}
     before = {}
     try:
@@ -97,6 +99,11 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
         run_folder = shlex.quote(str(folder))
         log.info("interrupted; go on with: mnist-helpers train --resume %s", run_folder)
         sys.exit(130)  # what the shell expects of an interrupted command
+    tell_turned(before, predictions)
+
+
+def tell_turned(before: dict[str, Predictions], predictions: dict[str, Predictions]) -> None:
+    """Says of each part how many are read correctly before and after."""
     for part, answers in before.items():
         after = predictions[part].correct
         turned = compare(answers.correct, after)
@@ -124,12 +131,7 @@ def save_best(
         for part, dataset in parts.items():
             predictions[part] = evaluate(trainer.model, dataset)
         figures = run_figures(trainer.history, **predictions)
-        with contextlib.suppress(InputError):  # the files may be gone by now
-            about = about_data(trainer.config.data_dir, "train")
-            about["images"] = trainer.images
-            figures["data_set"] = about
-        least = predictions["validation"].confidence.quantile(0.01).item()
-        figures["no_digit"] = {"score": "the largest probability", "limit": round(least, 4)}
+        figures["images"] = trainer.images
         for target in dict.fromkeys([path, inside]):
             save_checkpoint(trainer.model, target, trainer.config, figures)
         save_moments(folder, trainer)
