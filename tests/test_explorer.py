@@ -381,6 +381,10 @@ class TestControls:
         assert layers == list(explorer.subject.layers)
         classes = [("any", "any"), *((str(digit), digit) for digit in range(10))]
         assert list(explorer.controls["target"].options) == classes
+        send(explorer, view="attribution")  # which shows the answer's class
+        classes[0] = ("the answer", "any")
+        assert list(explorer.controls["target"].options) == classes
+        assert explorer.controls["target"].value == "any"
         tenths = [name for name, _ in explorer.controls["tenth"].options]
         assert tenths[:3] == ["any", "0–10 %", "10–20 %"]
         assert (explorer.controls["image"].min, explorer.controls["image"].max) == (0, 299)
@@ -608,6 +612,22 @@ class TestControls:
         for button, image in ((on, fours[1]), (on, fours[2]), (back, fours[1])):
             button.click()
             assert (explorer.selection.image, explorer.selection.drawing) == (image, None)
+
+    @pytest.mark.parametrize("names", [("digit", "predicted"), ("tenth",), ("image",)])
+    def test_a_click_that_chooses_images_puts_the_drawing_aside(self, explorer, names):
+        answers = explorer.subject.predictions
+        of_image = {"digit": answers.labels[1], "predicted": answers.preds[1], "image": 1}
+        of_image["tenth"] = int(10 * answers.confidence[1])
+        part = {name: int(of_image[name]) for name in names}
+        ink = drawn(explorer.subject.images[0])
+        send(explorer, drawing=ink)
+        send(explorer, layer="conv2", channel=3, target=7, pointed=2)  # chooses none
+        assert explorer.selection.drawing == ink
+        send(explorer, view="confusion")
+        send(explorer, **part)
+        send(explorer, view="feature_maps")
+        assert explorer.selection.drawing is None
+        assert explorer.scene.caption.startswith(f"Image {explorer.selection.image}, ")
 
     def test_a_filter_goes_to_its_first_image_and_a_hidden_image_takes_it_away(self, explorer):
         labels = explorer.subject.labels

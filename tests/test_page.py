@@ -525,10 +525,23 @@ class TestEditableTable:
         for text in ("", "101"):
             self.cell(page, 0, 0).fill(text)
             self.cell(page, 0, 0).blur()
-            assert read_out(page) == "Each number of a kernel is from −100 to 100."
+            said = "Each number of a kernel is from −100 to 100."
+            error = page.get_by_role("alert").get_by_text(said)
+            cell = self.cell(page, 0, 0).bounding_box()
+            assert error.bounding_box()["x"] == cell["x"]
+            assert 0 <= error.bounding_box()["y"] - cell["y"] - cell["height"] < 5  # below the cell
             assert selections(page) == []
         self.cell(page, 0, 0).fill("3")
-        assert read_out(page) == ""
+        assert error.count() == 0
+
+    def test_with_another_number_in_its_place_an_error_is_gone(self, page):
+        open_page(page, self.KERNEL)
+        self.cell(page, 0, 0).fill("101")
+        self.cell(page, 0, 0).blur()
+        error = page.get_by_text("Each number of a kernel")
+        assert error.count() == 1
+        pages.show(page, dataclasses.replace(self.KERNEL, values=-self.KERNEL.values), serial=1)
+        assert error.count() == 0
 
     def test_another_kernel_is_written_but_not_over_what_is_typed(self, page):
         open_page(page, self.KERNEL)
@@ -619,9 +632,9 @@ class TestBars:
         for view in ("ablation", "answer"):
             scene = open_page(page, marks, view=view)
             script = "bars => bars.map((bar) => getComputedStyle(bar).background)"
-            bar, legend = scene.locator(
-                ".emphasised b, .several .legend :last-child b"
-            ).evaluate_all(script)
+            bar, legend = scene.locator(".emphasised b, .legend :nth-child(2) b").evaluate_all(
+                script
+            )
             looks.append(bar)
             assert (bar == legend) == (view == "ablation")
         assert "gradient" not in looks[1]
@@ -809,6 +822,16 @@ class TestWaiting:
 
 
 class TestExplorer:
+    def test_what_keys_do_on_maps_is_told_where_there_are_some(self, page):
+        maps = make_maps(select=EVERYWHERE)
+        hint = "Click or press Enter to choose (orange). Arrow keys move, with Shift between"
+        for mark, told in ((make_bars(select={"class": INDEX}), ""), (maps, hint)):
+            open_page(page, mark)
+            assert read_out(page).startswith(told)
+            assert bool(read_out(page)) == bool(told)
+        title = page.get_by_role("button", name="Back to start").get_attribute("title")
+        assert title.endswith("; this view stays open")
+
     def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):
         layers = make_bars(select={"layer": INDEX}, title="layers")
         rows = make_bars(select={"row": INDEX}, title="rows")
@@ -1191,9 +1214,27 @@ class TestSideBySide:
         ]
         assert page.locator(".heads.beside span:visible").count() == 16
 
-    @pytest.mark.parametrize("at", [{"view": "confusion"}, {"view": "arithmetic", "layer": "fc1"}])
-    def test_tables_fit_a_telephone(self, page, subject, at):
-        (_,) = self.boxes(page, subject, 375, **at)
+    def test_numbers_stand_beside_few_rows_of_kernels(self, page):
+        axes = ("output channel", "input channel")  # higher than the three rows
+        open_page(
+            page, make_maps(count=6, columns=2, zoom=4, heads=(["0", "1"], [*"012"]), axes=axes)
+        )
+        maps = page.locator(".sheet").bounding_box()
+        for place, number in enumerate(page.locator(".heads.beside span").all()):
+            box = number.bounding_box()
+            middle = maps["y"] + (place + 0.5) * maps["height"] / 3
+            assert box["y"] + box["height"] / 2 == pytest.approx(middle, abs=1)
+
+    @pytest.mark.parametrize("width", [880, 700, 375])
+    @pytest.mark.parametrize(
+        "at",
+        [
+            {"view": "confusion"},
+            *({"view": "arithmetic", "layer": name} for name in ("conv2", "fc1")),
+        ],
+    )
+    def test_tables_fit_a_telephone_and_a_narrow_notebook(self, page, subject, at, width):
+        (_,) = self.boxes(page, subject, width, **at)
         tables = page.locator(".scene table").evaluate_all(
             "tables => tables.map((e) => [e.offsetWidth, e.closest('.body').clientWidth])"
         )
@@ -1204,6 +1245,24 @@ class TestSideBySide:
         for boxes in self.boxes(page, subject, 953, 700, view="attribution"):
             assert {"saliency", "Grad-CAM"} <= boxes.keys()
             assert len({box["y"] for box in boxes.values()}) == 1
+
+    @pytest.mark.parametrize(("width", "columns"), [(953, 5), (700, 5), (375, 3)])
+    @pytest.mark.parametrize("compare", ["alone", "difference"])
+    def test_attributions_are_equal_and_one_below_the_other(
+        self, page, few, compare, width, columns
+    ):
+        random = {"random": make_model(0).state_dict()}
+        subject = Subject(load_checkpoint()[0], *few.test.tensors, others=random)
+        (_,) = self.boxes(page, subject, width, view="attribution", compare=compare)
+        pictures = [canvas.bounding_box() for canvas in page.locator(".sheet canvas").all()]
+        assert len({round(box["width"]) for box in pictures}) == 1
+        assert len({round(box["x"]) for box in pictures}) == columns
+        last = page.locator(".mark:last-child").last
+        bar = last.locator(".bar canvas").bounding_box()
+        box = last.locator(".sheet canvas").bounding_box()
+        assert bar["x"] - box["x"] - box["width"] < 12
+        assert bar["width"] == 9
+        assert (bar["y"], bar["height"]) == pytest.approx((box["y"], box["height"]), abs=1)
 
     def test_the_answer_and_its_steps_stand_beside_the_pad(self, page, subject, few):
         ink = drawn(few.test.tensors[0][0])

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import zipfile
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 
 import numpy as np
 import page as pages
@@ -192,7 +192,9 @@ def expected(subject, at):
     content = Column([reading(subject, at), pipeline, arithmetic.content])
     look = subject.look(at)
     scene = Scene(content, arithmetic.caption)
-    text, numbers = encoded({"header": header(look), "trail": Row([]), "scene": scene}, 10**9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnist_helpers.explorer.scene.MOST_BYTES", 10**9)  # in full precision
+        text, numbers = encoded({"header": header(look), "trail": Row([]), "scene": scene})
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 
@@ -304,7 +306,7 @@ def test_the_slider_goes_through_the_run_and_ends_with_the_published_weights(lab
     assert reader.inner_text() == "published weights"
 
     def is_at(moment, said):
-        place = f"#image=3&layer=conv2{moment and '&weights='}{quote(moment, safe=',')}"
+        place = f"#image=3&layer=conv2{moment and '&weights='}{quote_plus(moment)}"
         page.wait_for_function("hash => location.hash === hash", arg=place)
         assert reader.inner_text() == said
         assert slider.get_attribute("aria-valuetext") == said
@@ -350,7 +352,7 @@ def test_the_way_by_keyboard_alone(lab):
 
 def test_the_address_is_the_selection_and_back(opened, run):
     moment = list(run)[5]
-    weights = f"weights={quote(moment, safe=',')}"
+    weights = f"weights={quote_plus(moment)}"
     page = opened(f"lab.html#channel=3&{weights}&layer=conv2&image=4&input_channel=2")
     caption, reader = page.locator(".caption"), page.locator("#reader")
     name = f"quick run, epoch {moment.split()[-1]}"
@@ -397,6 +399,8 @@ def test_clicks_lead_from_an_answer_down_to_a_pixel(lab):
     page.locator(".scene .bars .group").nth(8).click()
     page.wait_for_function("location.hash === '#image=2&layer=softmax&channel=8'")
     assert "exp of logit 8, divided by the sum of all" in caption.inner_text()
+    page.get_by_role("grid", name="softmax").get_by_role("gridcell").nth(3).click()
+    page.wait_for_function("location.hash === '#image=2&layer=softmax&channel=3'")
     page.locator(".scene figcaption").get_by_role("button", name="conv2", exact=True).first.click()
     page.locator(".scene .maps", has_text="pool1").first.locator("canvas").click()
     page.locator(".caption", has_text="pool1, channel").wait_for()
@@ -598,9 +602,12 @@ def keep_one(page, digit):
 def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp_path):
     page = opened("lab.html")
     pictures = page.locator("#images .group")
+    save_button = page.get_by_role("button", name="Save your digits")
+    assert save_button.is_disabled()  # nothing is kept
     keep_one(page, 1)
+    assert save_button.is_enabled()
     keep_one(page, 3)  # which it isn't
-    said = "1 of the 2 digits that you keep are read correctly."
+    said = "Read correctly of the digits that you keep: 1 of 2."
     assert page.locator("#said").inner_text() == said
     page.evaluate(GO, {"image": 101})
     assert "Image 101, label 3, read as 1 with" in page.locator(".caption").inner_text()
@@ -662,7 +669,7 @@ def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
                 archive.writestr(path, picture.getvalue() if "." in path else "")
     (tmp_path / "empty.zip").write_bytes(b"")
     page.locator("#file").set_input_files(tmp_path / "whole.zip")
-    said.get_by_text("of the 1 digits that you keep").wait_for()
+    said.get_by_text("Read correctly of the digits that you keep: 0 of 1.").wait_for()
     assert page.evaluate("LAB.labels.slice(100)") == [7]
     for name in ("packed", "empty"):
         page.locator("#file").set_input_files(tmp_path / f"{name}.zip")
@@ -694,10 +701,10 @@ def test_what_is_kept_is_read_by_own_weights_beside_the_published_ones(opened, t
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
     (tmp_path / "threes.safetensors").write_bytes(save(contiguous))
     page.locator("#file").set_input_files(tmp_path / "threes.safetensors")
-    said = "1 of the 3 digits that you keep are read correctly, 2 by published weights."
+    said = "Read correctly of the digits that you keep: 1 of 3, 2 by published weights."
     page.locator("#said", has_text=f"at the end of the slider. {said}").wait_for()
     page.locator(".sheet-of-pad").press("3")
-    said = "2 of the 4 digits that you keep are read correctly, 2 by published weights."
+    said = "Read correctly of the digits that you keep: 2 of 4, 2 by published weights."
     page.locator("#said").get_by_text(said, exact=True).wait_for()
 
 

@@ -562,6 +562,8 @@ class TestTopImages:
         assert f"images {sevens[maps[sevens].argmax()]}, " in caption
         assert " of class 7, by the value" in caption
         assert found["mean activation by class"].emphasis == [7]
+        assert "gradient ascent" not in found  # which would be the same for each class
+        assert "gradient ascent" in show(grey, view="top_images", layer="relu2", channel=5)[0]
         images, labels = (tensor[:3] for tensor in few.test.tensors)
         absent = next(digit for digit in range(10) if digit not in labels)
         with pytest.raises(InputError, match=f"No image that fits is of class {absent}; choose"):

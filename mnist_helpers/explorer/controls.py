@@ -23,7 +23,7 @@ from traitlets import CInt
 from mnist_helpers.digits import picture_ink
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import number
-from mnist_helpers.explorer.selection import ImageFilter, Selection
+from mnist_helpers.explorer.selection import EVERY, Selection
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import VIEWS
 
@@ -194,13 +194,12 @@ def settings(look: Look) -> dict[str, Traits]:
         moments = list(subject.moments[subject.run_of(look.weights)])
         epochs = [moment.rpartition(", ")[2] for moment in moments]  # the run is told beside it
         runs = tuple((run, subject.nearest(run, look.weights)) for run in subject.runs)
-        place = moments.index(look.weights)
         traits["moment"] = step_traits(epochs, moments, look.weights)
-        traits["play_moments"] = {"max": len(moments) - 1, "value": place}
+        traits["play_moments"] = {"max": len(moments) - 1, "value": moments.index(look.weights)}
         traits["run"] = {"options": runs, "value": look.weights}
     for name in subject.known:
         if name not in ("image", "pointed", "layer", "input_channel"):
-            traits[name] = list_traits(subject, name, getattr(look, name))
+            traits[name] = list_traits(look, name)
     return traits
 
 
@@ -219,8 +218,9 @@ def step_traits(names: Iterable[str], values: Iterable, value: object) -> Traits
     return {"options": options, "value": value, "disabled": is_alone}
 
 
-def list_traits(subject: Subject, name: str, value: object) -> Traits:
+def list_traits(look: Look, name: str) -> Traits:
     """What a list of values is set to; those that may be left open begin with `ANY`."""
+    subject = look.subject
     values = list(subject.known[name])
     if name == "quantity" and len(subject.networks) == 1:
         values.remove("change")
@@ -229,7 +229,11 @@ def list_traits(subject: Subject, name: str, value: object) -> Traits:
         names = subject.digits
     options = list(zip(names, values, strict=True))
     if name in LEFT_OPEN:
-        options.insert(0, (ANY, ANY))
+        first = ANY
+        if name == "target" and look.view == "attribution":
+            first = "the answer"
+        options.insert(0, (first, ANY))
+    value = getattr(look, name)
     if value is None:
         value = ANY
     return {"options": tuple(options), "value": value}
@@ -276,7 +280,7 @@ def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selecti
         fields["ablated"] = ()
         if pair is not None:
             fields["ablated"] = tuple({*at.ablated} ^ {tuple(pair)})
-    if "image" in fields:
+    if {"image", *EVERY} & {*fields}:
         fields.update(pointed=None, drawing=None)
     if "disturbance" in fields:
         fields["amount"] = None
@@ -290,7 +294,7 @@ def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selecti
     if after.image in images:
         return after
     if "image" in fields:  # one that the filter hides takes the filter away
-        return replace(after, **vars(ImageFilter()))
+        return replace(after, **EVERY)
     if len(images):
         return replace(after, image=int(images[0]))
     return after

@@ -82,8 +82,8 @@ class Look(Selection):
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
         outputs = self.subject.outputs(self.image_or_ink, self.weights, *self.disturbed)
-        network = self.subject.networks[self.weights]
-        return explain(network, outputs, self.layer, self.channel, self.row, self.column)
+        place = (self.layer, self.channel, self.row, self.column)
+        return explain(self.subject.networks[self.weights], outputs, *place)
 
     @property
     def read_channel(self) -> int:

@@ -276,10 +276,7 @@ def scatter_box(mark: Scatter) -> OffsetBox:
             lw=2,
             facecolors="none",
         )
-    boxes = [chart_box(fig)]
-    if legend:
-        boxes.append(column(legend, 3))
-    return HPacker(children=boxes, sep=6, align="top")
+    return HPacker(children=[chart_box(fig), column(legend, 3)], sep=6, align="top")
 
 
 @mark_box.register

@@ -58,7 +58,7 @@ class Maps(Mark):
     step: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table(Mark):
     """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value.
 
@@ -140,7 +140,7 @@ class Scatter(Mark):
 
 @dataclass(frozen=True, kw_only=True)
 class Pad(Mark):
-    """A sheet to draw on; `edit` names the field of the selection that is its ink.
+    """A sheet to draw on.
 
     `ink` is what is on it, as `digits.pad_ink` reads it; `example` (28, 28) in [0, 1] can be laid
     on it to begin with.
@@ -148,10 +148,9 @@ class Pad(Mark):
 
     ink: str | None
     example: np.ndarray
-    edit: str = "drawing"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Text(Mark):
     """A paragraph; with `select` a button."""
 
@@ -235,10 +234,8 @@ def sent(maps: Maps, share: float) -> dict[str, object]:
     return fields
 
 
-def encoded(
-    parts: dict[str, object], most: int = MOST_BYTES, share: float = 1.0
-) -> tuple[str, list[bytes]]:
-    """Scenes as JSON, and their arrays by number, which have half precision above `most` bytes.
+def encoded(parts: dict[str, object], share: float = 1.0) -> tuple[str, list[bytes]]:
+    """Scenes as JSON, and their arrays by number, of half precision above `MOST_BYTES`.
 
     Of what is larger still than `MOST_VALUES`, a `share` of the maps is sent.
     """
@@ -260,6 +257,6 @@ def encoded(
     text = json.dumps(parts, default=plain)
     size = sum(array.size for array in arrays)
     if size > MOST_VALUES and share == 1.0:
-        return encoded(parts, most, MOST_VALUES / size)
-    precision = "float32" if 4 * size <= most else "float16"
+        return encoded(parts, MOST_VALUES / size)
+    precision = "float32" if 4 * size <= MOST_BYTES else "float16"
     return text, [array.astype(precision).tobytes() for array in arrays]

@@ -28,6 +28,9 @@ class ImageFilter:
     """Only images read with this tenth of confidence: 9 is above 90 %, up to 100 %."""
 
 
+EVERY = vars(ImageFilter())  # nothing is left out
+
+
 @dataclass(frozen=True)
 class Selection(ImageFilter):
     """Where one looks: a view, an image, a value of what a network makes of it, a class.
@@ -107,8 +110,10 @@ class Selection(ImageFilter):
             except (TypeError, ValueError, OverflowError):
                 numbers = ()
             if len(numbers) != 9 or not all(abs(weight) <= MOST_WEIGHT for weight in numbers):
-                form = f"nine numbers from -{MOST_WEIGHT} to {MOST_WEIGHT}, row by row"
-                raise InputError(f"kernel is {self.kernel!r:.60}, but must be {form}.")
+                raise InputError(
+                    f"kernel is {self.kernel!r:.60}, but must be nine numbers from -{MOST_WEIGHT} "
+                    f"to {MOST_WEIGHT}, row by row."
+                )
             object.__setattr__(self, "kernel", numbers)
 
     @property

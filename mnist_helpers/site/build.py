@@ -39,7 +39,7 @@ MARKS = {  # what their fields are where nothing is said of them
     "maps": vars(Maps(values=None, limits=())),
     "pad": vars(Pad(ink=None, example=None)),
     "table": vars(Table(values=None)),
-    "text": vars(Text(text="")),
+    "text": vars(Text("")),
 }
 # a call whose picture the lab shows, too, at the same place
 SHOWN = re.compile(

@@ -15,9 +15,7 @@ function drawBars(view, mark) {
   const zero = share(0);
   view.plot.style = `--zero: ${zero}%; width: ${mark.ticks.length * tickWidth}px`;
   const heights = Object.entries(mark.axis).map(([text, value]) => {
-    const element = make("span", "", text);
-    element.style.bottom = `${share(value)}%`;
-    return element;
+    return give(make("span", "", text), { style: `bottom: ${share(value)}%` });
   });
   view.scale.replaceChildren(...heights);
   view.items.forEach((group, i) => {
@@ -37,7 +35,6 @@ function drawBars(view, mark) {
 /** Lines through the ends of bars, which CSS makes points; the tick that stands out has a cursor. */
 function drawLines(view, mark) {
   drawBars(view, mark);
-  view.drags = true;
   const lines = view.series.map((values) => {
     const points = Array.from(values, (value, i) => [i + 0.5, 100 - view.share(value)]);
     return `<polyline points="${points}"/>`;
@@ -66,7 +63,6 @@ function layBars(view, mark, names) {
     make("div", "axis across", across),
     make("div", "legend", ...names.map((name) => make("span", "", make("b"), name)))
   );
-  view.element.classList.toggle("several", names.length > 1);
   view.describe = describeBars;
   view.plot.ariaLabel = mark.title || down;
   view.plot.role = selects(mark) ? "listbox" : "img";
@@ -129,8 +125,7 @@ function layScatter(view, mark) {
   view.caretBox.ariaSelected = "true";
   const box = listBox(make("div", "sheet", view.canvas, view.caretBox), view.caretBox);
   const names = mark.names.map((name, i) => {
-    const letter = make("b", "", mark.letters[i]);
-    letter.style.color = LETTERS[i % LETTERS.length];
+    const letter = give(make("b", "", mark.letters[i]), { style: `color: ${LETTERS[i % LETTERS.length]}` });
     return make("span", "", letter, name === mark.letters[i] ? "" : ` ${name}`);
   });
   view.body.replaceChildren(box, make("div", "names", ...names));

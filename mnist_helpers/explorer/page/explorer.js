@@ -1,7 +1,7 @@
 // The page of an explorer: the open view and what is said of it, around a host's state.
 
-const HINT = `Click or press Enter to choose (orange). Arrow keys move between maps, \
-with Shift between values.`;
+const HINT = `Click or press Enter to choose (orange). Arrow keys move, \
+with Shift between the values of a map.`;
 
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
@@ -24,14 +24,14 @@ const ICONS = {
 function mount(host, el) {
   const parts = makeParts();
   const sender = makeSender(host, el);
-  const said = { complaint: "", notice: "", pointed: null, focused: null };
+  const said = {}; // complaint, notice, and the places that are pointed at and focused
   const textAt = (at) => (at?.view.element.isConnected ? at.view.describe(at.view, at.place) : "");
   const tell = (changes) => {
     Object.assign(said, changes);
     const state = host.get("state");
     const error = said.complaint || state.error;
     const news = error || said.notice || state.notice;
-    const hint = parts.scene.querySelector(".selects") ? HINT : "";
+    const hint = parts.scene.querySelector(".maps.selects") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
     give(parts.readout, { role: news ? "alert" : null, textContent: news || textAt(said.focused) || hint });
     write(parts.tip, textAt(said.pointed));
@@ -226,7 +226,7 @@ function makeParts() {
     readout: make("div", "readout"),
     top: make("div", "top", make("div", "header"), trail),
     scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),
-    reset: smallButton("Back to start"),
+    reset: give(smallButton("Back to start"), { title: "Image, place and settings as at first; this view stays open" }),
     copy: smallButton("Copy"),
     tip: make("div", "tip"),
   };

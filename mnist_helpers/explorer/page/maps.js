@@ -113,9 +113,9 @@ function pixelsOfLevels(numbers, { palette, limits }, index) {
 
 /** The same of numbers that are themselves red, green and blue in [0, 1]. */
 function pixelsOfColours(numbers) {
-  const bytes = Uint8ClampedArray.from(numbers, (value) => 255 * value);
-  const pixelAt = (_, i) => (255 << 24) | (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i];
-  return Uint32Array.from({ length: numbers.length / 3 }, pixelAt);
+  const bytes = new Uint8ClampedArray((numbers.length / 3) * 4).fill(255); // the fourth of each pixel is its opacity
+  numbers.forEach((value, i) => (bytes[i + Math.trunc(i / 3)] = 255 * value));
+  return new Uint32Array(bytes.buffer);
 }
 
 const boxAt = (row, column) => [row, column, row + 1, column + 1];

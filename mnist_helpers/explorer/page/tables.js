@@ -30,7 +30,7 @@ function drawTable(view, mark) {
   if (differs(view.body, [mark.values.shape, mark.rows, mark.columns, selects(mark), mark.edit])) {
     layTable(view, mark);
   }
-  view.table.ariaLabel = mark.title || "numbers";
+  view.table.ariaLabel = mark.title;
   const shades = mark.shades ? decode(mark.shades) : view.values;
   const top = largestSize(shades) || 1;
   mark.texts.flat().forEach((text, i) => {
@@ -38,9 +38,8 @@ function drawTable(view, mark) {
     if (mark.edit) showNumber(cell, view.values[i], view.context);
     else write(cell, text);
     cell.classList.toggle("empty", text === "" || text === "·");
-    cell.classList.toggle("below", shades[i] < 0);
     cell.classList.toggle("framed", i === mark.framed_cell);
-    cell.style = `--share: ${(Math.abs(shades[i]) / top).toFixed(3)}`;
+    cell.style = `--share: ${(shades[i] / top).toFixed(3)}`;
     if (selects(mark)) cell.ariaSelected = i === mark.framed_cell;
   });
 }
@@ -72,12 +71,12 @@ function layTable(view, mark) {
 function makeEditable(view, cell, { row, column }) {
   const ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
   const input = focusable(make("input"), { ariaLabel, title: "Type a number, drag it, or use arrow keys." });
+  const error = Object.assign(make("div", "tip error"), { role: "alert" });
   const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
   const select = () => {
+    write(error, "");
     const numbers = view.items.map(numberIn);
-    if (!numbers.every(isNumber)) return;
-    view.context.complain("");
-    view.context.pick({ [view.mark.edit]: numbers });
+    if (numbers.every(isNumber)) view.context.pick({ [view.mark.edit]: numbers });
   };
   const add = (tenths) => {
     const value = (numberIn(cell) || 0) + tenths / 10;
@@ -96,15 +95,14 @@ function makeEditable(view, cell, { row, column }) {
   };
   input.oninput = select;
   input.onchange = () => {
-    if (isNumber(numberIn(cell))) return;
-    view.context.complain(`Each number of a ${view.mark.title} is from −100 to 100.`);
+    if (!isNumber(numberIn(cell))) write(error, `Each number of a ${view.mark.title} is from −100 to 100.`);
   };
   input.onkeydown = (event) => {
     event.stopPropagation();
     if (event.key === "ArrowUp") add(1);
     if (event.key === "ArrowDown") add(-1);
   };
-  cell.replaceChildren(input);
+  cell.replaceChildren(input, error);
 }
 
 /** The number in a cell that can be edited, with either minus; nothing typed is none. */
@@ -112,9 +110,10 @@ function numberIn({ firstChild: input }) {
   return Number(input.value.replace("−", "-") || NaN);
 }
 
-/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
+/** Writes a number into its cell, unless it stands there already, or the reader is ahead; no error is left there. */
 function showNumber(cell, value, context) {
   const input = cell.firstChild;
+  write(cell.lastChild, "");
   if (Math.abs(numberIn(cell) - value) < 1e-5) return;
   if (input.dataset.shown && context.busy()) return;
   input.value = numberText(value, 4);

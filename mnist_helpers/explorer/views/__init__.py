@@ -7,9 +7,9 @@ from typing import NamedTuple
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.scene import Row, Scene, Text
-from mnist_helpers.explorer.selection import Selection
+from mnist_helpers.explorer.selection import EVERY, Selection
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views.answers import EVERY, confusion, neighbours
+from mnist_helpers.explorer.views.answers import confusion, neighbours
 from mnist_helpers.explorer.views.arithmetic import arithmetic
 from mnist_helpers.explorer.views.convolve import convolve
 from mnist_helpers.explorer.views.drawing import drawing
@@ -128,9 +128,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(subject.image_numbers(selection.filter)):
-        return Scene(
-            Text(text="All images", select=EVERY), f"No image matches: {filter_text(look)}."
-        )
+        return Scene(Text("All images", select=EVERY), f"No image matches: {filter_text(look)}.")
     scene = view.draw(look)
     caption = scene.caption
     if selection.weights not in (None, look.weights):
@@ -147,8 +145,8 @@ def header(look: Look) -> Row:
     answer = look.subject.digits[look.probs.argmax()]
     if look.is_strange:
         answer = "no digit"
-    text = Text(text=answer, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, select={}, unit="image"), text])
+    text = Text(answer, size="large", notes=[look.title])
+    return Row([picture(look.pixels, 42, unit="image"), text])
 
 
 def trail(look: Look) -> Row:
@@ -157,12 +155,10 @@ def trail(look: Look) -> Row:
         return Row([])
     names = list(look.maps)
     place = names.index(look.layer)
-    steps = [Text(text="You are here:")]
+    steps = [Text("You are here:")]
     for index, name in enumerate(names):
         if index in (0, len(names) - 1) or abs(index - place) <= AROUND:
-            steps.append(
-                Text(text=look.titles[name], select={"layer": name}, framed=name == look.layer)
-            )
+            steps.append(Text(look.titles[name], select={"layer": name}, framed=name == look.layer))
         elif steps[-1].select:
-            steps.append(Text(text="…"))
+            steps.append(Text("…"))
     return Row(steps)

@@ -7,13 +7,13 @@ from torch import Tensor
 from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.selection import EVERY
 from mnist_helpers.explorer.views.parts import FRACTIONS, filter_text, gallery, picture
 from mnist_helpers.metrics import Predictions, confusion_matrix
 
 GALLERY = 24  # images at most
 MOST_CLASSES = 50  # in a table
 NEAR = 8
-EVERY = {"digit": None, "predicted": None, "read": "all", "tenth": None}
 
 
 def confusion(look: Look) -> Scene:
@@ -25,7 +25,7 @@ def confusion(look: Look) -> Scene:
     if len(images) > GALLERY:
         title += f", the {GALLERY} with the largest loss"
     images = images[order[:GALLERY]].tolist()
-    pictures = Text(text=f"No image matches: {filter_text(look)}.", size="strong")
+    pictures = Text(f"No image matches: {filter_text(look)}.", size="strong")
     if images:
         pictures = gallery(
             subject.images,
@@ -40,10 +40,10 @@ def confusion(look: Look) -> Scene:
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
         framed_cell = look.digit * subject.classes + look.predicted
-    cells = Text(text=f"{subject.classes:,} classes are too many for a table.", size="strong")
+    cells = Text(f"{subject.classes:,} classes are too many for a table.", size="strong")
     if subject.classes <= MOST_CLASSES:
         cells = matrix(look, subject.predictions, framed_cell)
-    beside = Column([by_confidence(look), Text(text="All images", select=EVERY)])
+    beside = Column([by_confidence(look), Text("All images", select=EVERY)])
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
     return Scene(Column([Row([cells, beside]), pictures]), caption)
 
@@ -73,7 +73,7 @@ def matrix(
     if nexts:
         select["image"] = nexts
     return Table(
-        values=counts,
+        counts,
         counts=True,
         shades=counts - np.diag(counts.diagonal()),
         rows=look.subject.digits,
@@ -134,7 +134,7 @@ def neighbours(look: Look) -> Scene:
         notes=[f"Across: {look.projection} 1, up: {look.projection} 2; ringed: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"
-    enlarged = picture(subject.images[image].numpy(), 112, title=name, select={})
+    enlarged = picture(subject.images[image].numpy(), 112, title=name)
     nearest = alike(look, subject.features[image : image + 1], image)
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
     return Scene(Row([scatter, Column([enlarged, nearest])], together=True), caption)

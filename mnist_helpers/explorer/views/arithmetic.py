@@ -28,7 +28,7 @@ SENTENCES = {  # by the rule of an `Arithmetic` without a kernel
 def arithmetic(look: Look) -> Scene:
     """One value: what it reads, what that is multiplied with, and what the products add up to."""
     sums = look.explained
-    rule = Text(text=sentence(look), size="strong")
+    rule = Text(sentence(look), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
         rows = [Row([*read_tables(look), rule])]
@@ -73,7 +73,7 @@ def framed_maps(look: Look) -> Row:
     if is_vector(look.values):
         title = "value"
     marks.append(single_map(look, look.layer, look.channel, value_box(look), LARGE))
-    marks.append(Text(text=number(sums.value), size="large", title=title))
+    marks.append(Text(number(sums.value), size="large", title=title))
     return Row(marks)
 
 
@@ -89,12 +89,12 @@ def read_tables(look: Look) -> list[Item]:
             names = look.subject.digits
         if len(values) > 1:
             names = ()
-        return [Table(values=values, columns=names, title="input")]
+        return [Table(values, columns=names, title="input")]
     patch = sums.patch[look.read_channel]
     framed_cell = None
     if sums.rule == "max":
         framed_cell = int(np.nanargmax(patch))
-    return [Table(values=patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
+    return [Table(patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
 
 
 def patch_select(look: Look) -> dict[str, object]:
@@ -113,12 +113,12 @@ def products(
     patch: np.ndarray, kernel: np.ndarray, select: dict[str, object], edit: str = ""
 ) -> Row:
     """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
-    times = Text(text="×", size="large")
-    equals = Text(text="=", size="large")
-    read = Table(values=patch, title="patch", select=select)
-    weights = Table(values=kernel, title="kernel", select=select, edit=edit)
-    terms = Table(values=patch * kernel, title="products", select=select)
-    total = Text(text=f"sum {number(np.nansum(terms.values))}", size="strong")
+    times = Text("×", size="large")
+    equals = Text("=", size="large")
+    read = Table(patch, title="patch", select=select)
+    weights = Table(kernel, title="kernel", select=select, edit=edit)
+    terms = Table(patch * kernel, title="products", select=select)
+    total = Text(f"sum {number(np.nansum(terms.values))}", size="strong")
     return Row([read, times, weights, equals, terms, total])
 
 
@@ -129,7 +129,7 @@ def partial_sums(look: Look) -> Table:
     values = in_rows(sums.partial_sums)
     starts = range(sums.first_channel, sums.first_channel + count, values.shape[1])
     return Table(
-        values=values,
+        values,
         title="sums by input channel",
         rows=[f"from {start}" for start in starts],
         framed_cell=look.read_channel,

@@ -31,8 +31,7 @@ def convolve(look: Look) -> Scene:
     left = column * look.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
     frames = {0: (top, left, top + 3, left + 3)}
-    side = zoom * padded.shape[1]
-    image = picture(padded[None], side, select={}, title="image", frames=frames)
+    image = picture(padded[None], zoom * padded.shape[1], title="image", frames=frames)
     result = grid(
         output[None],
         zoom * width,
@@ -43,7 +42,7 @@ def convolve(look: Look) -> Scene:
         colour_bar=True,
     )
     steps = products(patches[row, column], kernel, {}, edit="kernel")
-    presets = [Text(text=name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
+    presets = [Text(name, select={"kernel": [weights]}) for name, weights in PRESETS.items()]
     caption = (
         f"{look.name} with your own kernel, padding {look.padding}, stride {look.stride}: "
         f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}. "
@@ -59,8 +58,9 @@ def learned(look: Look) -> Item:
     weights = look.subject.kernels("weights", look.weights)[name][:, 0]
     if weights.shape[1:] != (3, 3):
         height, width = weights.shape[1:]
-        size = f"{height} × {width}"
-        return Text(text=f"The kernels of {look.titles[name]} are of {size}, yours of 3 × 3.")
+        return Text(
+            f"The kernels of {look.titles[name]} are of {height} × {width}, yours of 3 × 3."
+        )
     return grid(
         weights,
         40,

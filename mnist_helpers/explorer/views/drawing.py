@@ -6,23 +6,22 @@ from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import Column, Pad, Row, Scene, Text
 from mnist_helpers.explorer.views.answers import alike
 from mnist_helpers.explorer.views.layers import layer_step
-from mnist_helpers.explorer.views.parts import picture, probability_bars
+from mnist_helpers.explorer.views.parts import PIXEL, SMALL, picture, probability_bars
 
 INVITATION = "Draw a digit on the pad, or use the chosen image."
 UNFIT = "A drawing needs a network that reads grey images of 28 × 28 pixels."
-SIDE = 84  # of a step, in pixels
 
 
 def drawing(look: Look) -> Scene:
     """A pad, beside it the answer and the steps that make its ink an image of MNIST's form."""
     if look.pixels.shape != (1, IMAGE_SIZE, IMAGE_SIZE):
-        return Scene(Text(text=UNFIT, size="strong"), UNFIT)
+        return Scene(Text(UNFIT, size="strong"), UNFIT)
     subject = look.subject
     example = subject.images[look.image][0].numpy() * STD + MEAN
     pad = Pad(title="pad", ink=look.drawing, example=example)
     if look.drawing is None:
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
-        empty = Column([Row([pad, Text(text=INVITATION, size="strong")]), Row([])])
+        empty = Column([Row([pad, Text(INVITATION, size="strong")]), Row([])])
         return Scene(empty, f"{INVITATION} Chosen: image {look.image}.")
     prepared = prepare(pad_ink(look.drawing))
     height, width = prepared.fitted.shape
@@ -33,9 +32,9 @@ def drawing(look: Look) -> Scene:
     }
     pictures = []
     for title, values in steps.items():
-        side = SIDE * values.shape[1] // max(values.shape)
-        pictures.append(picture(values[None], side, title=title, select={}))
-    pictures.append(picture(look.pixels, SIDE, title="4. normalised"))
+        side = SMALL * values.shape[1] // max(values.shape)
+        pictures.append(picture(values[None], side, title=title))
+    pictures.append(picture(look.pixels, SMALL, title="4. normalised", select=PIXEL))
     bars = probability_bars(look, emphasis=[int(look.probs.argmax())], title=look.title)
     # the own weights tell what is alike, whatever weights answer
     features = subject.outputs(look.image_or_ink, subject.own)[subject.hidden].flatten(1)

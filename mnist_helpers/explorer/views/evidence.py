@@ -1,8 +1,5 @@
 """What speaks for an answer: images that excite a channel, pixels, and channels that are missed."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 
 from mnist_helpers.config import InputError
@@ -11,6 +8,7 @@ from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, 
 from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
     FRACTIONS,
+    PIXEL,
     SMALL,
     channel_names,
     class_bars,
@@ -35,13 +33,16 @@ def answer(look: Look) -> Scene:
     if look.labelled:
         names[look.subject.labels[look.image]] += " ✓"
         title = f"probability of each {look.noun}; ✓: the label"
-    bars = replace(probability_bars(look, title=title), ticks=names)
-    image = picture(look.pixels, 196, title=look.name.lower())
+    bars = probability_bars(look, title=title, ticks=names)
+    image = picture(look.pixels, 196, title=look.name.lower(), select=PIXEL)
     return Scene(Row([image, bars]), f"{look.title}.")
 
 
 def top_images(look: Look) -> Scene:
-    """The images that excite a channel most, one made for it, and its mean over each class."""
+    """The images that excite a channel most, one made for it, and its mean over each class.
+
+    None is made for a class: gradient ascent asks for none.
+    """
     subject = look.subject
     mask = look.image_mask
     means = subject.class_means(look.layer, look.weights)[:, look.channel]
@@ -59,11 +60,12 @@ def top_images(look: Look) -> Scene:
             raise InputError(f"No image that fits is of class {name}; choose another class.")
     images = look.stats.top_images(look.channel, TOP, mask).tolist()
     columns = [top_image(look, image) for image in images]
-    start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
-    ascent = subject.maximized(look.layer, look.weights, look.channel)
-    columns.append(
-        excited(look, start, ascent, title="gradient ascent", notes=[f"from image {start}"])
-    )
+    if look.target is None:  # of any class
+        start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
+        ascent = subject.maximized(look.layer, look.weights, look.channel)
+        columns.append(
+            excited(look, start, ascent, title="gradient ascent", notes=[f"from image {start}"])
+        )
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
@@ -101,7 +103,7 @@ def excited_channels(look: Look, digit: int) -> Bars:
     channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
     heights = excess[channels].clip(0)
     top = float(heights.max()) or 1.0
-    bars = class_bars(
+    return class_bars(
         look,
         "#.2g",
         {"mean above the average of all classes": heights},
@@ -111,8 +113,8 @@ def excited_channels(look: Look, digit: int) -> Bars:
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
         title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
+        ticks=[str(channel) for channel in channels],
     )
-    return replace(bars, ticks=[str(channel) for channel in channels])
 
 
 def top_image(look: Look, image: int) -> Column:
@@ -140,7 +142,7 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     if box is None or box == (0, 0, *values.shape[1:]):
         return Column([whole])
     top, left, bottom, right = box
-    window = picture(values[:, top:bottom, left:right], SMALL, select={})
+    window = picture(values[:, top:bottom, left:right], SMALL)
     return Column([whole, window])
 
 
@@ -175,7 +177,7 @@ def attribution_row(
     look: Look, title: str, maps: dict[str, np.ndarray], width: int, end: int = 1
 ) -> Row:
     """The image and what each method marks, on one scale from −`end` to `end`."""
-    marks = [picture(look.pixels, width, title=title, select={})]
+    marks = [picture(look.pixels, width, title=title)]
     for method, values in maps.items():
         has_bar = method == [*maps][-1]
         marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=has_bar))
@@ -188,9 +190,7 @@ def ablation(look: Look) -> Scene:
     convolutions = subject.network.convolutions
     layers = []
     if len(convolutions) > FEW_LAYERS:
-        layers = [
-            Row([Text(text=look.titles[name], select={"layer": name}) for name in convolutions])
-        ]
+        layers = [Row([Text(look.titles[name], select={"layer": name}) for name in convolutions])]
         convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
@@ -199,24 +199,25 @@ def ablation(look: Look) -> Scene:
     full_probs = subject.probs_without((), look.weights, look.image_or_ink)
     answers = subject.without(look.ablated, look.weights)
     probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
-    accuracies = [by_class(look, full_answers), by_class(look, answers)]
-    chances = paired(look, "Probability", "for this image", [full_probs, probs])
-    classes = paired(look, "Accuracy", "by class", accuracies)
+    chances = paired(look, "Probability", "for this image", full_probs, probs)
+    classes = paired(
+        look, "Accuracy", "by class", by_class(look, full_answers), by_class(look, answers)
+    )
     mask = look.image_mask
     facts = (
         f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
         f"{filter_text(look)}: {answers.correct[mask].double().mean():.2%}"
     )
     text = f"Nothing is ablated. {facts}"
-    items = [Text(text=HINT, size="hint")]
+    items = [Text(HINT, size="hint")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         full_accuracy = full_answers.correct[mask].double().mean()
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
-        items = [Text(text="All channels on", select={"ablate": None})]
+        items = [Text("All channels on", select={"ablate": None})]
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
-        items.append(Text(text="Measure every channel", select={"rank": True}))
+        items.append(Text("Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
         Column([Row([chances, classes, Column(items)], together=True), *layers, *rankings]),
@@ -224,11 +225,11 @@ def ablation(look: Look) -> Scene:
     )
 
 
-def paired(look: Look, measure: str, scope: str, fractions: Sequence[np.ndarray]) -> Bars:
+def paired(look: Look, measure: str, scope: str, full: np.ndarray, ablated: np.ndarray) -> Bars:
     """Fractions by class with all channels, beside those without some."""
     return Bars(
         ticks=look.subject.digits,
-        series={"all channels": fractions[0], "ablated": fractions[1]},
+        series={"all channels": full, "ablated": ablated},
         axis=FRACTIONS,
         axes=(look.noun.capitalize(), measure),
         title=f"{measure.lower()} {scope}",
@@ -247,8 +248,8 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
 def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
-    convolutions = look.subject.network.convolutions
-    all_counts = np.nan_to_num(np.concatenate([*map(look.ranked, convolutions)]))
+    every_layer = map(look.ranked, look.subject.network.convolutions)
+    all_counts = np.nan_to_num(np.concatenate([*every_layer]))
     low = all_counts.min()
     if low < 0:
         low = min(low, -10)  # which the axis names

@@ -87,7 +87,7 @@ def class_table(look: Look, layer: str, **fields: object) -> Table:
     if framed_cell is None:
         framed_cell = int(values.argmax())
     return Table(
-        values=values,
+        values,
         title=look.titles[layer],
         rows=look.subject.digits,
         framed_cell=framed_cell,
@@ -103,7 +103,7 @@ def kernels(look: Look) -> Scene:
     name = kernel_layer(look, all_weights)
     weights = all_weights[name]
     outs, ins, height, width = weights.shape
-    channel = min(look.channel, outs - 1)
+    look = replace(look, channel=min(look.channel, outs - 1))
     limits = colour_limits(weights.reshape(-1, height, width), look.limits)
     limits = [(-high, high) for _, high in limits]  # signed by nature
     marks = [large_kernels(look, name, weights, limits)]
@@ -116,7 +116,7 @@ def kernels(look: Look) -> Scene:
     )
     caption = (
         f"{look.titles[name]}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
-        f"{limits_text(limits, look.limits)}. Output channel {channel} is chosen."
+        f"{limits_text(limits, look.limits)}. Output channel {look.channel} is chosen."
     )
     if outs * ins > MOST_KERNELS:
         caption += " Those of the others are too many to be drawn beside them."
@@ -136,7 +136,7 @@ def kernel_layer(look: Look, names: Iterable[str]) -> str:
 def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
     """The kernels of the selected output channel, or of all if they read a single channel."""
     outs, ins = weights.shape[:2]
-    channel = min(look.channel, outs - 1)
+    channel = look.channel
     if ins == 1:
         kernels = weights[:, 0]  # (out, height, width)
         field = "channel"
@@ -174,7 +174,6 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
 def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:
     """All kernels (out, in, height, width), small: a column an output channel, a row an input."""
     outs, ins = weights.shape[:2]
-    channel = min(look.channel, outs - 1)
     inputs, outputs = np.indices((ins, outs)).reshape(2, -1)
     if len(limits) > 1:
         limits = [limits[place] for place in outputs * ins + inputs]
@@ -186,7 +185,7 @@ def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> M
         title=f"{look.titles[name]}: all {outs * ins} kernels",
         heads=(channel_names(outs), channel_names(ins)),
         axes=("output channel", "input channel"),
-        frames=dict.fromkeys(np.flatnonzero(outputs == channel).tolist()),
+        frames=dict.fromkeys(np.flatnonzero(outputs == look.channel).tolist()),
         select={"layer": name, "channel": outputs.tolist(), "input_channel": inputs.tolist()},
         unit="kernel",
     )

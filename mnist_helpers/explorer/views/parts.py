@@ -78,16 +78,14 @@ def grid(
     return Maps(values=values, limits=limits, palette=palette, zoom=zoom, **fields)
 
 
-def picture(
-    image: np.ndarray, side: float, select: Mapping[str, object] = PIXEL, **fields: object
-) -> Maps:
+def picture(image: np.ndarray, side: float, **fields: object) -> Maps:
     """An image (C, H, W), grey or in its colours, from its lowest to its highest value."""
     low = image.min().item()
     high = image.max().item()
     values = image[:1]
     if len(image) == 3:
         values = ((image - low) / (high - low or 1)).transpose(1, 2, 0)[None]
-    return grid(values, side, [(low, high)], "ink", select=select, **fields)
+    return grid(values, side, [(low, high)], "ink", **fields)
 
 
 def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
@@ -99,7 +97,7 @@ def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) 
 def input_picture(look: Look, side: int) -> Maps:
     """The image, with what the selected value sees of it framed."""
     box = look.seen(look.row, look.column)
-    return picture(look.pixels, side, title="image", frames=frames_of(box))
+    return picture(look.pixels, side, title="image", frames=frames_of(box), select=PIXEL)
 
 
 def frames_of(box: Box | None) -> dict[int, Box]:
@@ -181,8 +179,8 @@ def class_bars(
 ) -> Bars:
     """A bar for each class, with its number, written by `spec`, over it."""
     (values,) = series.values()
+    fields.setdefault("ticks", look.subject.digits)
     return Bars(
-        ticks=look.subject.digits,
         series=series,
         axis=axis,
         numbers=[number(value, spec).rstrip(".") for value in values.tolist()],

@@ -34,14 +34,14 @@ def network(look: Look) -> Column:
     subject = look.subject
     answers = subject.replay[0][look.weights]
     run = subject.run_of(look.weights)
-    button = Text(text="Best epoch", select={"weights": subject.best(run)})
+    button = Text("Best epoch", select={"weights": subject.best(run)})
     cells = (answers.labels * subject.classes + answers.preds).numpy()
     # back from the chosen image: of the images of a cell the next one is written last, and stays
     order = np.roll(np.arange(len(cells)), -look.image - 1)[::-1]
     nexts = np.full(subject.classes**2, look.image)
     nexts[cells[order]] = order
     mistakes = matrix(look, answers, cells[look.image].item(), nexts.tolist())
-    heading = Row([Text(text=look.weights, size="strong"), button])
+    heading = Row([Text(look.weights, size="strong"), button])
     return Column([heading, Row([cloud(look), mistakes]), kernels(look)])
 
 

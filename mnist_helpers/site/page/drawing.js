@@ -1,6 +1,5 @@
 // What the network reads: the pad, a drawing's preparation, or the chosen image, and the answer.
 
-const INVITATION = "Draw a digit on the pad, or use the chosen image.";
 const [MEAN, STD] = LAB.scale; // of all training pixels
 
 const normalised = (ink) => ink.map((value) => (value - MEAN) / STD);
@@ -29,7 +28,7 @@ function readingRow(look) {
     ticks: DIGIT_NAMES.with(label, `${label} ✓`),
   });
   const chosen = row(picture(image, 196, { title: name.toLowerCase() }), bars);
-  return row(pad, column(text(INVITATION, { size: "strong" }), chosen));
+  return row(pad, column(text("Draw a digit on the pad, or use the chosen image.", { size: "strong" }), chosen));
 }
 
 /** The steps from the pad to what the network reads. */

@@ -12,6 +12,7 @@ const DRAWING = RegExp("\\b(\\d)/[^/]+[.]png.{0,99}?(.PNG.*?IEND.{4})", "dgs");
 function keepImages(images, digits) {
   IMAGES.push(...images);
   LAB.labels.push(...digits);
+  document.getElementById("save").disabled = false;
   show(host.selection);
   write(said, aboutKept());
 }
@@ -27,7 +28,7 @@ function rightBy(weights) {
 function aboutKept() {
   const weights = networks.get(null);
   const others = weights === published ? "" : `, ${rightBy(published)} by published weights`;
-  return `${rightBy(weights)} of the ${IMAGES.length - FIRST} digits that you keep are read correctly${others}.`;
+  return `Read correctly of the digits that you keep: ${rightBy(weights)} of ${IMAGES.length - FIRST}${others}.`;
 }
 
 /** Gives the reader an archive of all that was kept: my-digits/7/100.png and so on. */

@@ -61,8 +61,8 @@ function largestAt({ data, shape }, given) {
   return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
 
-/** The selection after a click changed a part of it. */
-function moved(at, { reset, ...part }) {
+/** The selection after a click changed a part of it; no view of the lab asks for a class, the `target`. */
+function moved(at, { reset, target, ...part }) {
   if (reset) return START;
   const next = { ...at, ...part };
   if ("image" in part) next.drawing = null;
@@ -76,8 +76,7 @@ function moved(at, { reset, ...part }) {
 /** The address of a selection: layer=conv2&channel=5; a drawing would fill pages. */
 function hashOf(selection) {
   const isOther = ([name, value]) => name !== "drawing" && value !== START[name];
-  const fields = Object.entries(selection).filter(isOther);
-  return fields.map((field) => field.join("=")).join("&");
+  return `${new URLSearchParams(Object.entries(selection).filter(isOther))}`;
 }
 
 /** The selection of an address; an Error says what in it doesn't exist. */
@@ -86,6 +85,7 @@ function selectionOf(hash) {
   const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : LAB.first;
   const [channel, row, column] = LAYERS[layer].shape.map((count) => range(count));
   const known = {
+    __proto__: null, // no other names
     image: range(IMAGES.length),
     layer: [layer],
     channel,
@@ -96,8 +96,7 @@ function selectionOf(hash) {
   };
   const selection = { ...START };
   for (const [name, text] of Object.entries(texts)) {
-    const choices = Object.hasOwn(known, name) ? known[name] : [];
-    const value = choices.find((choice) => String(choice) === text);
+    const value = known[name]?.find((choice) => String(choice) === text);
     if (value === undefined) throw new Error(`nothing has ${name}=${text}`);
     selection[name] = value;
   }

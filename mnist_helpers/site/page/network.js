@@ -26,8 +26,8 @@ function bytesOf(id) {
 /** What every layer makes of an image, by name. */
 function forward(image, weights) {
   const outputs = { image };
-  for (const [name, layer] of Object.entries(LAYERS)) {
-    outputs[name] = OPS[layer.op](outputs[layer.before], layer, weights);
+  for (const layer of Object.values(LAYERS)) {
+    outputs[layer.name] = OPS[layer.op](outputs[layer.before], layer, weights);
   }
   return outputs;
 }
@@ -150,8 +150,7 @@ function readTensor(buffer, start, name, entry, shape) {
   const from = place?.[0];
   const isThere = isSame(place, [from, from + size]) && start + from + size <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
-  const bytes = buffer.slice(start + from, start + from + size);
-  const numbers = new Float32Array(bytes);
+  const numbers = new Float32Array(buffer.slice(start + from, start + from + size));
   const isTame = numbers.every((value) => Math.abs(value) <= LARGEST);
   if (!isTame) throw new Error(`${name} has numbers that are not finite, or too large`);
   return numbers;

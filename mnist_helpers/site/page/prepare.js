@@ -31,8 +31,7 @@ function crop({ height, width, values }) {
   const columns = range(width).filter((column) => rows.some((row) => isInk(row, column)));
   const [top] = rows;
   const [left] = columns;
-  const croppedAt = (row, column) => inkAt(top + row, left + column);
-  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, croppedAt);
+  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, (row, column) => inkAt(top + row, left + column));
 }
 
 /** For each of `count` places those of `size` that it averages (Pillow's box filter). */
@@ -53,8 +52,7 @@ function shrink(grid, height, width) {
   const rows = spans(grid.height, height);
   const columns = spans(grid.width, width);
   return makeGrid(height, width, (row, column) => {
-    const lines = rows[row].map((line) => line * grid.width);
-    const covered = lines.flatMap((start) => columns[column].map((at) => grid.values[start + at]));
+    const covered = rows[row].flatMap((line) => columns[column].map((at) => grid.values[line * grid.width + at]));
     return sumOf(covered) / covered.length;
   });
 }
@@ -62,8 +60,8 @@ function shrink(grid, height, width) {
 /** Places a grid in a larger one: its mass centred below and right of the middle. */
 function centre({ height, width, values }, side) {
   const mass = sumOf(values);
-  const weigh = (placeOf) => (sum, value, i) => sum + value * (placeOf(i) + 0.5);
-  const middle = (placeOf) => values.reduce(weigh(placeOf), 0) / mass; // in double precision
+  // in double precision
+  const middle = (placeOf) => values.reduce((sum, value, i) => sum + value * (placeOf(i) + 0.5), 0) / mass;
   const corner = (size, place) => Math.max(0, Math.min(side - size, Math.ceil(side / 2 - place)));
   const top = corner(height, middle((i) => Math.floor(i / width)));
   const left = corner(width, middle((i) => i % width));

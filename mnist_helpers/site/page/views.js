@@ -7,7 +7,6 @@ const SMALL = 84; // sides of a picture, in pixels
 const LARGE = 140;
 const DIGIT_NAMES = [..."0123456789"];
 const VALUE = { channel: "@index", row: "@row", column: "@column" };
-const PIXEL = { layer: IMAGE, channel: 0, row: "@row", column: "@column" };
 
 const row = (...items) => ({ kind: "row", together: false, items });
 const column = (...items) => ({ kind: "column", items });
@@ -49,7 +48,7 @@ function pictureOf(values, side, fields) {
 
 /** An image; a click on a pixel selects it. */
 function picture(image, side, fields) {
-  return pictureOf(array(image, 1, 28, 28), side, { select: PIXEL, ...fields });
+  return pictureOf(array(image, 1, 28, 28), side, { select: { layer: IMAGE, ...VALUE, channel: 0 }, ...fields });
 }
 
 /** The image, with what the selected value sees of it framed. */
@@ -225,8 +224,8 @@ function sentence({ at, value }, { patch, sums, bias }) {
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
   const total = number(sumOf(sums));
   const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)} (rounded)`;
-  const isNext = (layer) => layer.op === "ReLU" && layer.before === name;
-  if (!Object.values(LAYERS).some(isNext)) return rule;
+  const next = Object.values(LAYERS).find((layer) => layer.before === name);
+  if (next?.op !== "ReLU") return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
 }
 
