@@ -63,7 +63,7 @@ def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
         InputError: as `load_idx_part`, which names `data_dir`.
     """
     files = getattr(source, part)
-    if not files and source.kind != "arrays":
+    if not files:
         raise InputError(f"{data_dir} holds no images for the part {part}; {OTHER}.")
     names = ", ".join(path.name for path in files[:4])
     with decoding(f"{data_dir} ({names or part})", "can't be used", OTHER):
@@ -75,7 +75,7 @@ def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
                 f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
                 f"{labels.max(initial=0)}"
             )
-        if source.kind != "idx" and np.median(images[:, [0, -1]]) > 200:
+        if np.median(images[:, [0, -1]]) > 200:
             log.warning("%s is dark on light and taken in negative, as MNIST is", data_dir)
             images = 255 - images
         return TensorDataset(normalise(torch.from_numpy(images)), torch.from_numpy(labels).long())

@@ -200,9 +200,8 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
 def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     """The ink in `pixels` (H, W, 4), in [0, 1], and nothing else; None where there is none.
 
-    It may be dark on light or light on dark, whatever stands out more, in the channel that shows
-    it best. Where that is a sheet of paper on a desk, it is the ink on the sheet.
-    explorer/page/pictures.js does much the same where there is no kernel.
+    It may be dark on light or light on dark, in the channel that shows it best; of a sheet on a
+    desk it is that on the sheet. explorer/page/pictures.js does much the same without a kernel.
     """
     from scipy import ndimage
 
@@ -216,8 +215,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     if extents.min() > max(BOX, extents.max() / 2) and len(points) > SHEET * box:
         sheet = ndimage.binary_fill_holes(ink > LEAST)
         sheet = ndimage.binary_erosion(sheet, iterations=step + 1)
-        # the desk becomes what is nearest of the paper
-        nearest = ndimage.distance_transform_edt(~sheet, None, False, True)
+        nearest = ndimage.distance_transform_edt(~sheet, None, False, True)  # paper to each place
         ink = _find_contrast(pixels[tuple(nearest)])
     return ink
 
@@ -314,9 +312,8 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
 def _join_parts(is_ink: np.ndarray) -> np.ndarray:
     """The number of the digit that each pixel (H, W) of ink belongs to; 0: there is no ink.
 
-    A digit is what hangs together. A part of less than half the tallest's height belongs to the
-    nearest, such as the bar of a 5, as does one that stands above another; both only where the gap
-    is small.
+    A digit is what hangs together. Across a small gap a part of less than half the tallest's height
+    belongs to the nearest, such as the bar of a 5, as does one that stands above another.
     """
     from scipy import ndimage
 

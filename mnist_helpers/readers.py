@@ -64,7 +64,6 @@ CLASSES = {  # names of the classes
     "FashionMNIST": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
     "KMNIST": "o,ki,su,tsu,na,ha,ma,ya,re,wo",
 }
-WORDS = "zero one two three four five six seven eight nine"  # as folders of digits are called, too
 TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole numbers of 32 bits
     b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
 }  # fmt: skip
@@ -150,9 +149,6 @@ def find_source(data_dir: Path) -> Source:
 def class_names(source: Source) -> list[str]:
     """The names of the classes, by label: digits, or what the folders of pictures are called."""
     names = sorted({path.parent.name for path in source.train + source.test})
-    words = [name for name in WORDS.split() if name in names]
-    if len(words) == len(names):
-        return words  # not by the alphabet
     digits = list("0123456789")
     if source.kind != "pictures" or set(names).issubset(digits):
         return digits

@@ -50,7 +50,7 @@ from mnist_helpers.explorer.views import VIEWS
 from mnist_helpers.model import make_model
 from mnist_helpers.notebooks import parse_parameters
 from mnist_helpers.readers import read_idx
-from mnist_helpers.runs.folder import new_run, read_config, read_history, save_run
+from mnist_helpers.runs.folder import new_run, read_config, save_run
 from mnist_helpers.runs.snapshots import Snapshots, load_snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
@@ -558,19 +558,6 @@ def test_configurations_of_runs(folder, content):
     if not refused(found):
         expected = plain(content)
         assert found == Config(**{**expected, "betas": tuple(expected["betas"])})
-
-
-@generated(250, content=json_files([RECORD, RECORD | {"epoch": 2}]))
-def test_histories_of_runs(folder, content):
-    run = folder / "run"
-    run.mkdir(exist_ok=True)
-    (run / "history.json").write_bytes(content)
-    found = outcome(lambda: read_history(run), run)
-    if not refused(found):
-        assert list(found) == list(RECORD)
-        assert all(number(each, -math.inf) for each in chain(*found.values()))
-        expected = plain(content)
-        assert found == {name: [float(each[name]) for each in expected] for name in RECORD}
 
 
 @pytest.fixture(scope="module")

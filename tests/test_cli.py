@@ -105,6 +105,25 @@ def test_a_network_that_reads_no_digits_gets_no_pictures(capsys, seven, tmp_path
     assert "coats.pth was trained on coats, and pictures are prepared as digits; give" in err
 
 
+def test_json_stands_alone_on_stdout(capsys, seven, tmp_path):
+    path = tmp_path / "wrapped.pth"
+    torch.save({"model": torch.load(CHECKPOINT_PATH, weights_only=True)}, path)
+    code, out, err = run(capsys, "predict", "--checkpoint", path, seven, "--json")
+    assert (code, [digit["digit"] for digit in json.loads(out)["digits"]]) == (0, [7])
+    assert err == f"{path}: its weights are those under model\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.heic", "HEIC"), ("a.HEIF", "HEIC"), ("a.svg", "SVG")]
+)
+def test_what_is_no_picture_of_pixels_is_named_in_a_folder_too(capsys, tmp_path, name, kind):
+    content = {"HEIC": b"\0\0\0\x18ftypheic", "SVG": b"<svg xmlns=''/>"}[kind]
+    (tmp_path / name).write_bytes(content)
+    code, _, err = run(capsys, "predict", tmp_path)
+    assert code == 2
+    assert f"{name} is {kind}; save it as JPEG or PNG." in err
+
+
 def test_json_is_an_object_a_line(capsys, seven, few, tmp_path):
     sheet = Image.new("L", (300, 140), 255)
     with Image.open(seven) as digit:
@@ -411,6 +430,21 @@ def options_for(config, runs_dir) -> list:
     sizes = ["--val-size", 100, "--batch-size", 50]
     places = ["--data-dir", config.data_dir, "--runs-dir", runs_dir]
     return ["train", *sizes, *places, "--device", "cpu"]
+
+
+def test_a_finished_run_is_not_saved_again(short, tmp_path, capsys):
+    path = tmp_path / "same.pth"
+    runs = []
+    for number in range(2):
+        options = options_for(short, tmp_path / f"runs{number}")
+        options += ["--epochs", 1, "--seed", number, "--model-save-path", path]
+        assert run(capsys, *options)[0] == 0
+        (folder,) = (tmp_path / f"runs{number}").iterdir()
+        runs.append(folder)
+    later = path.read_bytes()
+    code, out, _ = run(capsys, "train", "--resume", runs[0])
+    assert (code, out) == (0, f"{runs[0]} is finished; its weights are model.pth there\n")
+    assert path.read_bytes() == later == (runs[1] / "model.pth").read_bytes()
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ def test_the_metadata_say_what_goes_in_what_comes_out_and_where_from(files, kind
         "output": "logits",
         "class_names": json.dumps([str(digit) for digit in range(10)]),
         "no_digit": str(load_checkpoint()[0].no_digit),
+        "card": json.dumps(json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text("utf-8"))),
     }
 
 
@@ -130,6 +131,19 @@ def test_class_names_are_those_of_the_card_and_a_runs_folder_is_exported(tmp_pat
     assert json.loads(found["class_names"]) == names
     content = (tmp_path / "run" / "model.pth").read_bytes()
     assert found["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_safetensors_alone_have_their_card_within(tmp_path):
+    figures = {
+        "data_set": {"name": "mine", "class_names": list("abcdefghij")},
+        "no_digit": {"limit": 0.25},
+    }
+    saved = save_checkpoint(make_model(3), tmp_path / "m.pth", Config(), figures)
+    out = tmp_path / "alone" / "x.safetensors"
+    out.parent.mkdir()
+    export_checkpoint(tmp_path / "m.pth", "safetensors", out, torch.zeros(1, 1, 28, 28))
+    model, card = load_checkpoint(out)
+    assert (card, model.no_digit) == (json.loads(json.dumps(saved)), 0.25)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

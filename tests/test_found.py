@@ -35,7 +35,7 @@ from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.explorer import Subject, still
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.readers import read_idx
-from mnist_helpers.runs.folder import read_config, read_history
+from mnist_helpers.runs.folder import read_config
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.training import Trainer, train
 
@@ -45,7 +45,6 @@ READERS = {
     "state.pt": lambda path: load_tensors(path, "start the run anew"),
     "card.json": read_card,
     "config.json": lambda path: read_config(path.parent),
-    "history.json": lambda path: read_history(path.parent),
     "digit.png": load_digit,
     "x-ubyte.gz": read_idx,
     "x-ubyte": read_idx,

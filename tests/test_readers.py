@@ -313,6 +313,33 @@ class TestPictures:
         write_pictures(tmp_path, [f"{digit:02}" for digit in range(10)], range(70))
         check_held_out(tmp_path, caplog)
 
+    @pytest.mark.parametrize("ink", [0, 255])
+    def test_what_is_drawn_on_nothing_is_ink(self, tmp_path, ink):
+        write_pictures(tmp_path, list("0123456789"), range(70))
+        for path in tmp_path.rglob("*.png"):
+            with Image.open(path) as picture:
+                drawn = Image.new("LA", picture.size, ink)
+                drawn.putalpha(picture)
+                drawn.save(path)
+        images, _ = read(tmp_path, "train")
+        plain = {PIXELS[row].tobytes() for row in range(70)}
+        assert {image.tobytes() for image in np.asarray(images)} <= plain
+
+    def test_dark_on_light_is_taken_in_negative(self, tmp_path, caplog):
+        pixels = np.full((28, 28), 250, np.uint8)
+        pixels[5:20, 10:14] = 20
+        for digit in "37":
+            (tmp_path / "train" / digit).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / "train" / digit / "a.png")
+        images, _ = read(tmp_path / "train", "train")
+        np.testing.assert_array_equal(images, [255 - pixels])
+        assert f"{tmp_path / 'train'} is dark on light and taken in negative" in caplog.text
+
+    def test_a_part_that_is_missing_is_named(self, tmp_path):
+        write_pictures(tmp_path / "test", list("0123456789"), range(20))
+        with pytest.raises(InputError, match="holds no images for the part train; give"):
+            load_idx_part(tmp_path, "train")
+
     def test_pictures_in_one_folder_have_no_classes(self, tmp_path):
         write_pictures(tmp_path, ["all"] * 10, range(9))
         for folder in (tmp_path, tmp_path / "all"):

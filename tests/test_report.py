@@ -15,7 +15,7 @@ from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
 from mnist_helpers.commands import analyze
-from mnist_helpers.data import BACKGROUND, make_loader
+from mnist_helpers.data import BACKGROUND, load_splits, make_loader
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.report import load_parts, save_metrics
 
@@ -175,11 +175,34 @@ def test_validation_is_what_the_run_was_not_trained_on(splits, tmp_path, capsys,
     assert load_parts(tmp_path, card).val is None
 
 
-@pytest.mark.parametrize("card", [{}, {"config": {"seed": 0}}, {"config": {"val_size": 100}}])
+STARTED = {"config": {"val_size": 100, "seed": 0, "start": "other.pth"}}  # trained on what?
+
+
+@pytest.mark.parametrize(
+    "card", [{}, {"config": {"seed": 0}}, {"config": {"val_size": 100}}, STARTED]
+)
 def test_without_a_split_nothing_is_fitted(card, small_data_dir, caplog):
     assert load_parts(small_data_dir, card).val is None
     sentence = "no card tells which images were not trained on: no temperature is fitted"
     assert caplog.messages == [sentence]
+
+
+def test_training_images_are_those_that_the_run_has_seen(small_data_dir):
+    card = {"config": {"val_size": 100, "seed": 0, "train_size": 50}}
+    train = load_splits(small_data_dir, 100, 0).train
+    few, every = train[:50], train[:]
+    assert torch.equal(load_parts(small_data_dir, card).train.tensors[0], few[0])
+    del card["config"]["train_size"]
+    assert torch.equal(load_parts(small_data_dir, card).train.tensors[0], every[0])
+
+
+def test_another_data_set_is_told(small_data_dir, caplog):
+    about = {"name": "coats", "class_names": list("abcdefghij")}
+    card = {"config": {"val_size": 100, "seed": 0}, "data_set": about}
+    load_parts(small_data_dir, card)
+    names = "a, b, c, d, e, f, g, h, i, j"
+    told = f"the checkpoint's card names another data set, coats ({names})"
+    assert caplog.messages == [told]
 
 
 def test_a_thousand_images_of_two_digits(splits, tmp_path, caplog):

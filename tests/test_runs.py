@@ -24,7 +24,6 @@ from mnist_helpers.runs.folder import (
     load_run,
     new_run,
     read_config,
-    read_history,
     save_moments,
     save_run,
 )
@@ -169,15 +168,6 @@ def test_what_holds_no_snapshots_is_named(tmp_path, content):
     np.savez(path, epochs=np.array([0.0]), history=np.array([object()]))
     with pytest.raises(InputError, match="holds no snapshots"):
         load_snapshots(path)
-
-
-def test_a_history_can_be_read_again(config, tmp_path):
-    folder = new_run(config)
-    with pytest.raises(InputError, match=r"history\.json does not exist; give a folder that train"):
-        read_history(folder)
-    (folder / "history.json").write_text('[{"epoch": 1}]')
-    with pytest.raises(InputError, match=r"history\.json holds no history of a run \("):
-        read_history(folder)
 
 
 def test_a_new_run_is_named_after_the_time_and_open_to_all(config, tmp_path):

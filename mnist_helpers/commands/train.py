@@ -79,8 +79,7 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
         if trainer.config.tensorboard:
             write_tensorboard(trainer.config.tensorboard / folder.name, trainer.model, record)
 
-    ended = len(trainer.history) == trainer.config.epochs or trainer.out_of_patience()
-    if ended and read_card(folder / "model.json").get("epochs_run") == len(trainer.history):
+    if "test" in read_card(folder / "model.json"):
         log.info("%s is finished; its weights are model.pth there", folder)
         return
     answered = {"validation": trainer.val}

@@ -2,17 +2,14 @@
 
 import ast
 import contextlib
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_helpers.config import InputError
+from mnist_helpers.config import InputError, log
 from mnist_helpers.model import SimpleCNN
-
-log = logging.getLogger(__name__)
 
 
 def checked_names(names: Sequence[str] | str | None, classes: int) -> list[str]:
@@ -52,10 +49,11 @@ def checked_images(images: Tensor | np.ndarray, model: object = None) -> Tensor:
     low, high = images.aminmax()
     # SimpleCNN's have nothing darker than black paper, at -0.424, if they are not disturbed
     if low >= 0 or (isinstance(model, SimpleCNN) and low < -0.43 and high <= 1):
-        ends = f"from {low:g} to {high:g}"
         log.warning(
-            "the images range %s, so they aren't normalised; was the model trained on such images?",
-            ends,
+            "the images range from %g to %g, so they aren't normalised; "
+            "was the model trained on such images?",
+            low,
+            high,
         )
     return images.float()
 

@@ -14,9 +14,8 @@ from filelock import FileLock, Timeout
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
 from mnist_helpers.files import decoding, read_json, write_files
-from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
-from mnist_helpers.training import Trainer
+from mnist_helpers.training import Trainer, run_figures
 
 REMEDY = "give a folder that train has made"
 
@@ -64,7 +63,8 @@ def save_moments(folder: Path, trainer: Trainer) -> None:
     """Writes snapshots.npz, if the run kept snapshots."""
     if trainer.snapshots:
         epochs, weights = zip(*trainer.snapshots, strict=True)
-        moments = Snapshots(list(epochs), list(weights), read_history(folder))
+        curves = run_figures(trainer.history)["history"]
+        moments = Snapshots(list(epochs), list(weights), curves)
         save_snapshots(folder / "snapshots.npz", moments)
 
 
@@ -79,20 +79,6 @@ def read_config(folder: Path) -> Config:
     with decoding(folder, what, REMEDY):
         fields["betas"] = tuple(fields["betas"])
         return Config(**fields)
-
-
-def read_history(folder: Path) -> dict[str, list[float]]:
-    """The history of the run in `folder`: the fields of `EpochRecord`, epoch by epoch.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = folder / "history.json"
-    records = read_json(path, list[EpochRecord], "holds no history of a run", REMEDY)
-    history = {}
-    for name in EpochRecord.__annotations__:
-        history[name] = [float(record[name]) for record in records]
-    return history
 
 
 def load_run(folder: Path) -> tuple[Config, dict[str, object]]:

@@ -29,7 +29,7 @@ class Snapshots(NamedTuple):
     Attributes:
         epochs: of each moment, whole or part; 0 is before the first step.
         weights: a state_dict for each.
-        history: the fields of `EpochRecord`, epoch by epoch.
+        history: losses, accuracies and learning rate, epoch by epoch.
     """
 
     epochs: list[float]
