@@ -729,7 +729,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("report.py", ' and not recipe.get("start")', ""),
     ("report.py", 'parts.train[: recipe.get("train_size")]', "parts.train[:]"),
     ("report.py", "    name_data(data_dir, card)\n", ""),
-    ("data.py", "        if not files:", "        if False:"),
+    ("data.py", "    if not files:", "    if False:"),
     ("data.py", "images = 255 - images", "images = images"),
     ("readers.py", "if picture.has_transparency_data:", "if False:"),
     ("readers.py", "if trained != about", "if trained == about"),
