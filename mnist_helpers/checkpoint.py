@@ -90,7 +90,6 @@ class Card(TypedDict, total=False):
 
     sha256: str
     data_set: DataSet
-    images: Count
     test: Figures
     validation: Figures
     config: Recipe

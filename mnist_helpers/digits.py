@@ -214,7 +214,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     box = (extents * np.roll(extents, 18)).min()  # the smallest, however it is turned
     if extents.min() > max(BOX, extents.max() / 2) and len(points) > SHEET * box:
         sheet = ndimage.binary_fill_holes(ink > LEAST)
-        sheet = ndimage.binary_erosion(sheet, iterations=step + 1)
+        sheet = ndimage.binary_erosion(sheet, iterations=step)
         nearest = ndimage.distance_transform_edt(~sheet, None, False, True)  # paper to each place
         ink = _find_contrast(pixels[tuple(nearest)])
     return ink

@@ -108,10 +108,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, dataset: TensorDataset, batch_size: int = 250) -> Predictions:
+def evaluate(model: nn.Module, dataset: TensorDataset) -> Predictions:
     """Asks `model`, of whatever device and precision, for all images of `dataset`."""
     example = next(model.parameters())
-    batches = dataset.tensors[0].split(batch_size)
+    batches = dataset.tensors[0].split(250)
     with evaluating(model):
         answers = [model(images.to(example)).cpu() for images in batches]
     return Predictions(as_logits(torch.cat(answers).float()), dataset.tensors[1])

@@ -297,15 +297,18 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
     return {"name": name, "class_names": class_names(source)}
 
 
-def name_data(data_dir: Path, card: dict[str, object]) -> str:
-    """The name of the data set; says so where the card of a checkpoint names another.
+def tell_data(data_dir: Path, card: dict) -> None:
+    """Says which data set it is, and where the card of a checkpoint names another.
 
     Raises:
         InputError: there is none.
     """
     about = about_data(data_dir, "test")
+    log.info("data set %s, in %s", about["name"], data_dir)
     trained = card.get("data_set", about)
     if trained != about:
-        names = ", ".join(trained["class_names"])
-        log.warning("the checkpoint's card names another data set, %s (%s)", trained["name"], names)
-    return about["name"]
+        log.warning(
+            "the checkpoint's card names another data set, %s (%s)",
+            trained["name"],
+            ", ".join(trained["class_names"]),
+        )

@@ -16,7 +16,7 @@ from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_files
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
-from mnist_helpers.readers import name_data
+from mnist_helpers.readers import tell_data
 
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
 
@@ -29,14 +29,13 @@ def load_parts(data_dir: Path, card: Card) -> Splits:
     Raises:
         InputError: as `load_idx_part`.
     """
-    name_data(data_dir, card)
+    tell_data(data_dir, card)
     recipe = card.get("config", {})
     with contextlib.suppress(KeyError, InputError):
         parts = load_splits(data_dir, recipe["val_size"], recipe["seed"])
         count = len(parts.train) + len(parts.val)
         if card.get("images", count) == count and not recipe.get("start"):
-            seen = TensorDataset(*parts.train[: recipe.get("train_size")])
-            return parts._replace(train=seen)
+            return parts._replace(train=TensorDataset(*parts.train[: recipe.get("train_size")]))
     log.warning("no card tells which images were not trained on: no temperature is fitted")
     return Splits(load_idx_part(data_dir, "train"), None, load_idx_part(data_dir, "test"))
 

@@ -322,6 +322,6 @@ def run_figures(history: list[EpochRecord], **parts: Predictions) -> dict[str, o
     for name, answers in parts.items():
         figures[name] = {"accuracy": round(answers.accuracy, 6), "loss": round(answers.loss(), 6)}
     if "validation" in parts:
-        least = parts["validation"].confidence.quantile(0.01).item()
-        figures["no_digit"] = {"score": "the largest probability", "limit": round(least, 4)}
+        least = parts["validation"].confidence.quantile(0.01)
+        figures["no_digit"] = {"score": "the largest probability", "limit": round(least.item(), 4)}
     return figures

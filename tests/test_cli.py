@@ -196,7 +196,6 @@ def test_visualize_writes_some_views_and_ranks_where_asked(
     assert (code, names) == (0, ["ablation.png", "answer.png"])
     assert "Ablated: conv1 3, conv2 7." in out
     assert bool(ranked) == bool(rank)
-    assert parse(["visualize", "--view", "answer"]) == parse(["visualize", "--views", "answer"])
 
 
 def test_visualize_refuses_a_view_before_it_draws_another(capsys, small_data_dir, tmp_path):

@@ -228,7 +228,9 @@ def test_digits_below_one_another_are_two(tmp_path):
 
 def test_a_broken_digit_is_one(tmp_path):
     halves = draw_sheet((100, 30, 170, 90), (104, 96, 160, 160))
-    assert len(found(halves, tmp_path / "broken.png")) == 1
+    beside = draw_sheet((100, 30, 120, 160), (126, 90, 150, 120))  # small, and not above
+    for sheet in (halves, beside):
+        assert len(found(sheet, tmp_path / "broken.png")) == 1
 
 
 def test_boxes_are_those_of_the_file(tmp_path):

@@ -319,7 +319,7 @@ def work_of(kind: str, folder: Path, small_data_dir: Path) -> list:
         "model": [*train, "--model-save-path", folder / "old.pth"],
         "tensorboard": [*train, "--tensorboard", folder],
         "run": [*train, "--runs-dir", folder],
-        "visualize": ["visualize", *data, "--view", "answer", "--out", folder],
+        "visualize": ["visualize", *data, "--views", "answer", "--out", folder],
         "analyze": ["analyze", "--out", folder],
         "safetensors": ["export", "--format", "safetensors", "--out", folder / "x.safetensors"],
         "onnx": ["export", "--format", "onnx", "--out", folder / "x.onnx"],
@@ -457,7 +457,7 @@ PLACES = ["/dev/null/x", "/proc/x", "file", "circle", "read-only"]
 WRITERS = {
     "train": ["--epochs", 1, "--runs-dir"],
     "train ": ["--epochs", 1, "--tensorboard"],
-    "visualize": ["--view", "answer", "--out"],
+    "visualize": ["--views", "answer", "--out"],
     "analyze": ["--out"],
     "site": ["--out"],
     "notebooks": ["load_model", "--output-dir"],

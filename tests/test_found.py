@@ -58,7 +58,7 @@ def imported(small_data_dir, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
     with contextlib.redirect_stdout(io.StringIO()):
         places = ["--data-dir", str(small_data_dir), "--out", str(folder)]
-        main(["visualize", "--view", "answer", *places])
+        main(["visualize", "--views", "answer", *places])
     train(make_model(), few, Config(epochs=1, device="cpu"), on_step=no_bar)
     for command in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
         importlib.import_module(command.name)
@@ -594,7 +594,7 @@ def test_preset_without_a_value_is_told_by_tyro(capsys):
 @pytest.mark.slow
 def test_a_view_of_flatten_takes_seconds(tmp_path, small_data_dir, capsys):
     """An image that excites it was made for each of 1,568 channels, to show one."""
-    options = ("--view", "top_images", "--layer", "flatten", "--data-dir", small_data_dir)
+    options = ("--views", "top_images", "--layer", "flatten", "--data-dir", small_data_dir)
     code, out, err = cheap(lambda: run(capsys, "visualize", *options, "--out", tmp_path), 60)
     assert (code, sentences(err)) == (0, "")
     assert "flatten, channel" in out

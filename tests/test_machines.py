@@ -70,7 +70,7 @@ ALL = [
     [*TRAIN, *PLACES[:2], "--runs-dir", "läufe", "--model-save-path", "böst.pth", "--snapshots"],
     ["evaluate", *PLACES],
     ["predict", *PLACES[2:], "sièben.png"],
-    ["visualize", "--view", "kernels", *PLACES, "--out", "bîlder"],
+    ["visualize", "--views", "kernels", *PLACES, "--out", "bîlder"],
 ]
 
 

@@ -87,7 +87,7 @@ def test_evaluate_asks_in_the_precision_of_the_model_and_keeps_each_mode(few, dt
     model = make_model().to(dtype).train()
     model.conv2.eval()
     images = few.test.tensors[0]
-    answers = evaluate(nn.Sequential(model, nn.Softmax(1)), few.test, batch_size=70)
+    answers = evaluate(nn.Sequential(model, nn.Softmax(1)), few.test)
     assert torch.allclose(answers.probs, model(images.to(dtype)).softmax(1).float(), atol=5e-3)
     assert torch.equal(answers.labels, few.test.tensors[1])
     assert [model.training, model.conv1.training, model.conv2.training] == [True, True, False]

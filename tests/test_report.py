@@ -184,7 +184,7 @@ STARTED = {"config": {"val_size": 100, "seed": 0, "start": "other.pth"}}  # trai
 def test_without_a_split_nothing_is_fitted(card, small_data_dir, caplog):
     assert load_parts(small_data_dir, card).val is None
     sentence = "no card tells which images were not trained on: no temperature is fitted"
-    assert caplog.messages == [sentence]
+    assert sentence in caplog.messages
 
 
 def test_training_images_are_those_that_the_run_has_seen(small_data_dir):
@@ -202,7 +202,7 @@ def test_another_data_set_is_told(small_data_dir, caplog):
     load_parts(small_data_dir, card)
     names = "a, b, c, d, e, f, g, h, i, j"
     told = f"the checkpoint's card names another data set, coats ({names})"
-    assert caplog.messages == [told]
+    assert told in caplog.messages
 
 
 def test_a_thousand_images_of_two_digits(splits, tmp_path, caplog):

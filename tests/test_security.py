@@ -16,7 +16,7 @@ from mnist_helpers import InputError, load_checkpoint, make_model, plots
 from mnist_helpers.config import PROJECT_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject, still
 from mnist_helpers.explorer.views import VIEWS
-from mnist_helpers.explorer.widget import page_script
+from mnist_helpers.explorer.widget import Page
 from mnist_helpers.plots import figure_png
 from mnist_helpers.site.build import report_page
 
@@ -238,7 +238,7 @@ def test_nothing_is_unpickled_and_no_archive_is_unpacked_to_disk():
 
 
 def test_pages_and_scripts_name_nothing_that_is_fetched(report):
-    texts = {"report": report.read_text("utf-8"), "module": page_script()}
+    texts = {"report": report.read_text("utf-8"), "module": str(Page._esm)}
     for path in (PROJECT_DIR / "mnist_helpers").rglob("page/*"):
         texts[path.name] = path.read_text("utf-8")
     for name, text in texts.items():

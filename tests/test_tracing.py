@@ -5,8 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from networks import BUILDERS, COLOUR, build, images_of
 from torch import nn
+from torch.nn.utils.prune import l1_unstructured
 from torch.optim.swa_utils import AveragedModel
 
 from mnist_helpers import InputError, make_model
@@ -250,6 +252,32 @@ def test_a_path_that_goes_by_the_form_of_the_image_is_followed():
         assert torch.equal(network.outputs(COLOUR)["mean"], model(COLOUR))
 
 
+class Taught(Overwriting):
+    """Gives its loss, too, where it is told the labels, as models of text do."""
+
+    def forward(self, images, labels=None):
+        logits = self.conv(images).mean((2, 3))
+        if labels is not None:
+            return F.cross_entropy(logits, labels), logits
+        return logits
+
+
+def test_an_argument_that_may_be_left_out_is_its_default():
+    model = Taught()
+    network = Network(model, COLOUR)
+    assert list(network.layers) == ["image", "conv", "mean", "softmax"]
+    with torch.no_grad():
+        assert torch.equal(network.outputs(COLOUR)["mean"], model(COLOUR))
+
+
+class Mixed(Overwriting):
+    """Computes in few digits by a switch that no trace can see."""
+
+    def forward(self, images):
+        with torch.autocast("cpu", torch.bfloat16):
+            return 1000 * self.conv(images).mean((2, 3))
+
+
 @pytest.mark.parametrize("wrap", [AveragedModel, torch.compile])
 def test_a_wrapped_model_is_the_model(wrap):
     model = build("skipping")
@@ -342,6 +370,8 @@ def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
         (nn.Sequential(nn.Conv2d(1, 4, 3)), r"Sequential doesn't take an image \(3, 15, 18\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), "Sequential must answer with one tensor of logits"),
         (Overwriting(), "Overwriting answers differently when taken apart"),
+        (Mixed(), "Mixed answers differently when taken apart"),
+        (l1_unstructured(nn.Conv2d(3, 4, 3), "weight", 0.5), "can't trace Conv2d .Only Tensors"),
     ],
 )
 def test_models_that_will_not_do(model, message):

@@ -5,15 +5,14 @@ from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Evaluate
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import Predictions, evaluate
-from mnist_helpers.readers import name_data
+from mnist_helpers.readers import tell_data
 
 
 def run(options: Evaluate) -> None:
     """Measures and tells."""
     model, card = load_checkpoint(options.checkpoint, options.device)
-    name = name_data(options.data_dir, card)
+    tell_data(options.data_dir, card)
     test = load_idx_part(options.data_dir, "test")
-    log.info("data set %s, in %s", name, options.data_dir)
     log.info("test %s", describe(evaluate(model, test)))
 
 

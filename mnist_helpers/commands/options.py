@@ -95,7 +95,7 @@ class Visualize(Given):
 
     selection: Place = Place()
     """Where to look."""
-    views: Annotated[tuple[str, ...], arg(aliases=["--view"])] = ()
+    views: tuple[str, ...] = ()
     """Names of the views, such as pipeline; by default all."""
     out: Path = PROJECT_DIR / "outputs" / "views"
     """Folder for the pictures."""

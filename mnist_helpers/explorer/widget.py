@@ -64,15 +64,10 @@ def classic_script() -> str:
     return "\n".join([constants, *(PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS)])
 
 
-def page_script() -> str:
-    """The same as the widget's module."""
-    return classic_script() + "\nexport default { render: ({ model, el }) => mount(model, el) };"
-
-
 class Page(anywidget.AnyWidget):
     """Draws a scene, and sends what a click on it selects."""
 
-    _esm = page_script()
+    _esm = classic_script() + "\nexport default { render: ({ model, el }) => mount(model, el) };"
     _css = PAGE.joinpath("explorer.css").read_text("utf-8")
     state = traitlets.Dict().tag(sync=True)
 

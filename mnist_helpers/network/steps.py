@@ -40,6 +40,14 @@ class WayTracer(fx.Tracer):
         super().__init__()
         self.ways = iter(ways)
 
+    def create_proxy(
+        self, kind: str, target: str, args: tuple, *more: object, **named: object
+    ) -> object:
+        """A step; an argument of forward that has a default is that."""
+        if kind == "placeholder" and args:
+            return args[0]
+        return super().create_proxy(kind, target, args, *more, **named)
+
     def to_bool(self, obj: fx.Proxy) -> bool:
         """The next answer; StopIteration: there is none for this step yet."""
         self.asked = obj.node
@@ -72,13 +80,13 @@ def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
     """
     try:
         traced = fx.GraphModule(model, find_way(model, image))
+        weights = model.state_dict(keep_vars=True).values()
+        traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights})
     except Exception as error:  # whatever the model's own code raises
         raise InputError(
             f"torch.fx can't trace {type(model).__name__} ({reason(error)}); "
             "write that step of its forward so that torch.fx can follow it."
         ) from error
-    weights = model.state_dict(keep_vars=True).values()
-    traced = copy.deepcopy(traced, {id(tensor): tensor for tensor in weights})
     for module in traced.modules():
         if hasattr(module, "inplace"):
             module.inplace = False

@@ -200,7 +200,7 @@ class Network:
             ) from error
         if not isinstance(answer, Tensor) or answer.ndim != 2:
             raise InputError(f"{kind} must answer with one tensor of logits (N, classes).")
-        if not torch.allclose(answer[:1], expected, rtol=1e-3, atol=1e-4, equal_nan=True):
+        if not torch.allclose(answer[:1], expected.to(answer), 1e-3, 1e-4, equal_nan=True):
             raise InputError(
                 f"{kind} answers differently when taken apart; replace steps in place (x = x + y), "
                 "and use no randomness and no other image."
