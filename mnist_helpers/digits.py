@@ -330,6 +330,6 @@ def _join_parts(is_ink: np.ndarray) -> np.ndarray:
         shared = (columns & other_columns).sum()
         is_above = 2 * shared > min(columns.sum(), other_columns.sum())
         is_small = 2 * own.any(axis=1).sum() < heights.max()
-        if (is_above or is_small) and distances.min() < GAP * heights.max():
+        if (is_above or is_small) and distances.min() < GAP * heights.max() + 1:
             digits[own] = nearest
     return digits

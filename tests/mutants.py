@@ -517,7 +517,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("digits.py", "before = boxes[line[-1]][0]", "before = boxes[line[0]][0]"),
     ("digits.py", "(is_above or is_small) and", "is_above and"),
     ("digits.py", "(is_above or is_small) and", "is_small and"),
-    ("digits.py", " and distances.min() < GAP * heights.max()", ""),
+    ("digits.py", " and distances.min() < GAP * heights.max() + 1", ""),
     ("commands/predict.py", "first < model.no_digit", "False"),
     ("explorer/selection.py", 'if name != "drawing"', 'if name != "image"'),
     ("explorer/selection.py", "return self.drawing or self.image", "return self.image"),
