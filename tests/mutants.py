@@ -458,6 +458,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/views/evidence.py", '+= " ✓"', '+= ""'),
     ("explorer/controls.py", "    widget.index = 0", "    pass"),
     ("explorer/controls.py", '{name: value, "target": None}', "{name: value}"),
+    ("explorer/controls.py", ' and at.view != "top_images"', ""),
     ("explorer/widget.py", "with self.lock:  # until", "if True:  # until"),
     ("explorer/page/tables.js", '.replace("−", "-")', ""),
     ("explorer/page/tables.js", "input.value = numberText(value, 4);", "input.value = value;"),
