@@ -22,9 +22,9 @@ COMPARED = {
     "convolution_by_hand": 12,
     "MNIST-classifier": 18,
     "draw_digit": 12,
-    "training_replay": 9,
+    "training_replay": 8,
     "load_model": 10,
-    "conv_visualization": 18,
+    "conv_visualization": 17,
     "analysis": 19,
 }
 
