@@ -184,19 +184,20 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
     weights = find_weights(path, decode_tensors(content, path, remedy), model)
     card = read_card(card_path(path))
     sums = [hashlib.sha256(content).hexdigest()]
+    metadata = {}
     if path.suffix == SAFETENSORS:
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which names the origin
         metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
         sums.append(metadata.get("sha256"))
-        if not card:
-            with decoding(path, "has no card in JSON", remedy):
-                card = msgspec.json.decode(metadata.get("card", "{}"))
-                msgspec.convert(card, Card)
     if card and card.get("sha256") not in sums:
         raise InputError(
             f"{path} is not the file that {card_path(path).name} describes "
             f"(sha256 {sums[0][:12]}…); {remedy}."
         )
+    if "card" in metadata and not card:
+        with decoding(path, "has no card in JSON", remedy):
+            card = msgspec.json.decode(metadata["card"])
+            msgspec.convert(card, Card)
     model.load_state_dict(weights)
     model.no_digit = card.get("no_digit", {"limit": 0})["limit"]  # which a drawing is held to, too
     # channels_last is faster for convolutions on a CPU

@@ -32,7 +32,7 @@ ROUNDS = 10
 OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
-GAP = 0.25  # of the tallest part's height: what may lie between the parts of a digit
+GAP = 0.4  # of the tallest part's height: what may lie between the parts of a digit
 WIDEST = 1.6  # times its height: the width of a digit
 SHEET = 0.78  # of its box is filled by a sheet of paper; a digit, however bold, fills 0.7
 ANGLES = np.radians(np.arange(0, 180, 5))
@@ -213,8 +213,7 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     extents = np.ptp(points @ DIRECTIONS, axis=0) + 1
     box = (extents * np.roll(extents, 18)).min()  # the smallest, however it is turned
     if extents.min() > max(BOX, extents.max() / 2) and len(points) > SHEET * box:
-        sheet = ndimage.binary_fill_holes(ink > LEAST)
-        sheet = ndimage.binary_erosion(sheet, iterations=step)
+        sheet = ndimage.binary_erosion(ndimage.binary_fill_holes(ink > LEAST), iterations=step)
         nearest = ndimage.distance_transform_edt(~sheet, None, False, True)  # paper to each place
         ink = _find_contrast(pixels[tuple(nearest)])
     return ink
@@ -300,7 +299,7 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
         for line in lines:
             before = boxes[line[-1]][0]
             shared = min(rows.stop, before.stop) - max(rows.start, before.start)
-            if 2 * shared > min(rows.stop - rows.start, before.stop - before.start):
+            if 4 * shared > rows.stop - rows.start:
                 line.append(digit)
                 break
         else:
@@ -312,8 +311,8 @@ def split_ink(ink: np.ndarray) -> list[np.ndarray]:
 def _join_parts(is_ink: np.ndarray) -> np.ndarray:
     """The number of the digit that each pixel (H, W) of ink belongs to; 0: there is no ink.
 
-    A digit is what hangs together. Across a small gap a part of less than half the tallest's height
-    belongs to the nearest, such as the bar of a 5, as does one that stands above another.
+    A digit is what hangs together. A part of less than half the tallest's height belongs to the
+    nearest, such as the bar of a 5, as does one that stands above another, across a small gap.
     """
     from scipy import ndimage
 
@@ -329,7 +328,7 @@ def _join_parts(is_ink: np.ndarray) -> np.ndarray:
         other_columns = (digits == nearest).any(axis=0)
         shared = (columns & other_columns).sum()
         is_above = 2 * shared > min(columns.sum(), other_columns.sum())
-        is_small = 2 * own.any(axis=1).sum() < heights.max()
-        if (is_above or is_small) and distances.min() < GAP * heights.max() + 1:
+        is_near = distances.min() < GAP * heights.max()
+        if 2 * own.any(axis=1).sum() < heights.max() or (is_above and is_near):
             digits[own] = nearest
     return digits

@@ -55,8 +55,14 @@ def finished(ax: Axes, **properties: object) -> Axes:
         ax.grid(alpha=0.3)
     _, labels = ax.get_legend_handles_labels()
     if labels:
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-        ax.legend(ncols=3, columnspacing=1, handlelength=1.5, frameon=False, **place)
+        ax.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=3,
+            columnspacing=1,
+            handlelength=1.5,
+            frameon=False,
+        )
     return ax
 
 

@@ -252,7 +252,7 @@ def read_pictures(source: Source, part: str) -> Arrays:
     images = []
     labels = []
     names = class_names(source)
-    for folder in source.train[0].parent.parent.iterdir():
+    for folder in (source.train + source.test)[0].parent.parent.iterdir():
         if names[0] == "0" and re.fullmatch(r"\d\d+", folder.name):
             raise InputError(f"{folder} is no class, for those are 0 to 9; move it elsewhere.")
     if len(names) == 1:
@@ -262,10 +262,11 @@ def read_pictures(source: Source, part: str) -> Arrays:
         with decoding(path, "can't be read", OTHER), Image.open(content) as picture:
             if picture.size != (IMAGE_SIZE, IMAGE_SIZE):
                 raise ValueError(f"it has {picture.width} × {picture.height} pixels")
-            grey = picture.convert("L")
-            if picture.has_transparency_data:
-                grey = picture.convert("RGBA").getchannel("A")  # what is drawn on nothing is ink
-            images.append(np.asarray(grey))
+            values = np.asarray(picture.convert("RGBA").convert("LA"), int)
+            grey = 255 + (values[..., 0] - 255) * values[..., 1] // 255  # on white
+            if grey.min() == 255:
+                grey = values[..., 1]  # such as white ink on nothing
+            images.append(grey.astype(np.uint8))
             labels.append(names.index(path.parent.name))
     return np.stack(images), np.array(labels)
 
@@ -308,7 +309,7 @@ def tell_data(data_dir: Path, card: dict) -> None:
     trained = card.get("data_set", about)
     if trained != about:
         log.warning(
-            "the checkpoint's card names another data set, %s (%s)",
+            "the checkpoint's card names another data set, %s: %s",
             trained["name"],
-            ", ".join(trained["class_names"]),
+            trained["class_names"],
         )

@@ -219,11 +219,18 @@ def test_a_line_that_rises_or_falls_is_read_from_left_to_right(tmp_path, slope):
     assert np.abs(boxes - [*upper, *lower]).max() <= 1
 
 
+@pytest.mark.parametrize("slope", [-0.4, 0.4])
+def test_a_steep_line_too(tmp_path, slope):
+    tops = {left: round(100 + slope * (left - 150)) for left in range(20, 280, 40)}
+    line = [(left, tops[left] - 25, left + 12, tops[left] + 15) for left in tops]
+    boxes = np.array([digit.box for digit in found(draw_sheet(*line), tmp_path / "steep.png")])
+    assert np.abs(boxes - line).max() <= 1
+
+
 def test_digits_below_one_another_are_two(tmp_path):
-    column = (100, 20, 130, 80), (100, 110, 130, 180)
-    small = (60, 150, 70, 175)  # of less than half the height
-    boxes = [digit.box for digit in found(draw_sheet(*column, small), tmp_path / "column.png")]
-    assert np.abs(np.array(boxes) - [column[0], small, column[1]]).max() <= 1
+    column = (100, 15, 130, 75), (100, 115, 130, 185)
+    boxes = [digit.box for digit in found(draw_sheet(*column), tmp_path / "column.png")]
+    assert np.abs(np.array(boxes) - column).max() <= 1
 
 
 def test_a_broken_digit_is_one(tmp_path):

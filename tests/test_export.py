@@ -144,6 +144,13 @@ def test_safetensors_alone_have_their_card_within(tmp_path):
     export_checkpoint(tmp_path / "m.pth", "safetensors", out, torch.zeros(1, 1, 28, 28))
     model, card = load_checkpoint(out)
     assert (card, model.no_digit) == (json.loads(json.dumps(saved)), 0.25)
+    again = out.with_name("again.safetensors")
+    export_checkpoint(out, "safetensors", again, torch.zeros(1, 1, 28, 28))
+    assert load_checkpoint(again)[1] == card
+    weights = safetensors.torch.load_file(out)
+    safetensors.torch.save_file(weights, again, {"card": '{"best_epoch": "x"}'})
+    with pytest.raises(InputError, match="has no card in JSON"):
+        load_checkpoint(again)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

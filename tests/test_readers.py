@@ -316,14 +316,32 @@ class TestPictures:
     @pytest.mark.parametrize("ink", [0, 255])
     def test_what_is_drawn_on_nothing_is_ink(self, tmp_path, ink):
         write_pictures(tmp_path, list("0123456789"), range(70))
+        alphas = PIXELS[:70].copy()
+        alphas[:, 0] = 0  # nothing at the edge
+        for path in tmp_path.rglob("*.png"):
+            drawn = Image.new("LA", (28, 28), ink)
+            drawn.putalpha(Image.fromarray(alphas[int(path.stem)]))
+            drawn.save(path)
+        images, _ = read(tmp_path, "train")
+        assert {image.tobytes() for image in np.asarray(images)} <= set(map(bytes, alphas))
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+    @pytest.mark.parametrize("clear", [False, True])
+    def test_colours_and_an_opaque_alpha_change_no_grey(self, tmp_path, mode, clear):
+        """Nor does a clear corner, but for that it is white."""
+        write_pictures(tmp_path, list("0123456789"), range(70))
         for path in tmp_path.rglob("*.png"):
             with Image.open(path) as picture:
-                drawn = Image.new("LA", picture.size, ink)
-                drawn.putalpha(picture)
-                drawn.save(path)
+                if clear and "A" in mode:
+                    alpha = Image.new("L", picture.size, 255)
+                    alpha.putpixel((0, 0), 0)
+                    picture.putalpha(alpha)
+                picture.convert(mode).save(path)
         images, _ = read(tmp_path, "train")
-        plain = {PIXELS[row].tobytes() for row in range(70)}
-        assert {image.tobytes() for image in np.asarray(images)} <= plain
+        expected = PIXELS[:70].copy()
+        if clear and "A" in mode:
+            expected[:, 0, 0] = 255
+        assert {image.tobytes() for image in np.asarray(images)} <= set(map(bytes, expected))
 
     def test_dark_on_light_is_taken_in_negative(self, tmp_path, caplog):
         pixels = np.full((28, 28), 250, np.uint8)
@@ -339,6 +357,7 @@ class TestPictures:
         write_pictures(tmp_path / "test", list("0123456789"), range(20))
         with pytest.raises(InputError, match="holds no images for the part train; give"):
             load_idx_part(tmp_path, "train")
+        assert len(load_idx_part(tmp_path, "test")) == 20
 
     def test_pictures_in_one_folder_have_no_classes(self, tmp_path):
         write_pictures(tmp_path, ["all"] * 10, range(9))
@@ -425,11 +444,13 @@ class TestNames:
             assert "test accuracy 99.61% (9,961 of 10,000 images)" in said[name]
         other = "the checkpoint's card names another data set, "
         assert [other in text for text in said.values()] == [False, True, True]
-        assert f"{other}MNIST (a, b, c, d, e, f, g, h, i, j)\n" in said["letters"]
-        assert f"{other}FashionMNIST (T-shirt/top, Trouser, " in said["fashion"]
+        assert (
+            f"{other}MNIST: ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']\n" in said["letters"]
+        )
+        assert f"{other}FashionMNIST: ['T-shirt/top', 'Trouser', " in said["fashion"]
         code, out, _ = run(capsys, "evaluate", "--data-dir", small_data_dir)
         assert f"data set {small_data_dir.name}, in {small_data_dir}\n" in out
-        assert f"{other}MNIST (0, 1, " in out
+        assert f"{other}MNIST: ['0', '1', " in out
 
 
 # checkpoints

@@ -84,7 +84,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model, card = load_checkpoint(checkpoint)
     model.to(memory_format=torch.contiguous_format)
-    names = card.get("data_set", {}).get("class_names", CLASSES["MNIST"].split(","))
+    data_set = card.get("data_set", {"class_names": CLASSES["MNIST"].split(",")})
     about = {
         "architecture": type(model).__name__,
         "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),
@@ -92,7 +92,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
         "std": str(STD),
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
-        "class_names": json.dumps(names),
+        "class_names": json.dumps(data_set["class_names"]),
         "no_digit": str(model.no_digit),  # a largest probability below which it knows none
         "card": json.dumps(card),
     }

@@ -250,7 +250,7 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
         return {"image": int(images[value])}
     if name in ("moment", "run"):
         return {"weights": value}
-    if value == "attribution":  # asks for the answer, whatever class was chosen elsewhere
+    if value == "attribution" and at.view != "top_images":  # where a class may be chosen, too
         return {name: value, "target": None}
     return {name: value}
 

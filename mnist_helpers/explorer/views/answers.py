@@ -106,9 +106,11 @@ def by_confidence(look: Look) -> Bars:
 
 def neighbours(look: Look) -> Scene:
     """Where the images lie to the network, and the known images most like one of them."""
+    from sklearn.preprocessing import minmax_scale
+
     subject = look.subject
     answers = subject.predictions
-    points = subject.points(look.projection)
+    points = minmax_scale(subject.points(look.projection))
     images = subject.image_numbers(look.filter).tolist()
     image = look.pointed
     if image not in images:
@@ -116,18 +118,17 @@ def neighbours(look: Look) -> Scene:
     framed_point = None
     if image in images:
         framed_point = images.index(image)
-    select = {"image": images}
+    numbers = images
     if len(images) == len(points):
-        select = {"image": INDEX}
-    low = points.min(axis=0)
+        numbers = INDEX
     wrong = (~answers.correct[images]).nonzero().flatten().tolist()
     scatter = Scatter(
-        points=(points[images] - low) / np.maximum(np.ptp(points, axis=0), 1e-9),
+        points=points[images],
         classes=answers.labels[images].tolist(),
         names=subject.digits,
         marked=wrong,
         framed_point=framed_point,
-        select=select,
+        select={"image": numbers},
         hovers="pointed",
         side=400,
         title=f"{look.titles[subject.hidden]} of {len(images):,} images, by {look.projection}",
