@@ -160,7 +160,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/keep.js", " && `${kept}` === `${image}`", ""),
     ("site/page/keep.js", "i >= FIRST && LAB.labels[i] === digit && ", "i >= FIRST && "),
     ("explorer/page/explorer.js", 'tell({ complaint: "" });', "tell({});"),
-    ("site/page/lab.js", "drawing === null ? { [image]: null } : {}", "{ [image]: null }"),
+    ("site/page/lab.js", "drawing ? {} : { [image]: null }", "{ [image]: null }"),
     ("explorer/page/pictures.js", "if (hasKernel) return", "if (!hasKernel) return"),
     ("notebooks.py", "resources={", "cwd=source.parent, resources={"),
     # faster steps
@@ -632,7 +632,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/lab.js", "moved(at, { reset, target, ...part })", "moved(at, { reset, ...part })"),
     ("site/page/keep.js", '("save").disabled = false', '("save").disabled = true'),
     ("explorer/page/tables.js", '  input.setCustomValidity("");\n', ""),
-    ("explorer/page/tables.js", '  if (input.matches(":focus:invalid")) return;\n', ""),
+    ("explorer/page/tables.js", ' || input.matches(":focus:invalid")) return', ") return"),
     ("explorer/page/tables.js", '    if (view.table.querySelector(":invalid")) return;\n', ""),
     ("explorer/page/explorer.css", "display: none; z-index: 3;", "display: none;"),
     ("explorer/page/charts.js", 'classList.toggle("below", end < zero)', 'classList.toggle("below", false)'),

@@ -25,6 +25,7 @@ from mnist_helpers.explorer.scene import (
     Column,
     Lines,
     Maps,
+    Pad,
     Row,
     Scatter,
     Scene,
@@ -886,6 +887,14 @@ class TestWaiting:
 
 
 class TestExplorer:
+    def test_what_was_wrong_on_the_page_goes_with_the_next_answer(self, page):
+        open_page(page, Pad(ink=None, example=np.zeros((28, 28)), title="pad"))
+        page.get_by_role("button", name="Keep as 7").click()
+        error = page.locator(".readout.error")
+        assert "Nothing is drawn" in error.inner_text()
+        pages.show(page, make_maps(), serial=1)
+        assert error.count() == 0
+
     def test_what_keys_do_on_maps_is_told_where_there_are_some(self, page):
         maps = make_maps(select=EVERYWHERE)
         hint = "Click or press Enter to choose (orange). Arrow keys move, with Shift between"

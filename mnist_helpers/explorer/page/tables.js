@@ -113,8 +113,7 @@ function numberIn({ firstChild: input }) {
 function showNumber(cell, value, context) {
   const input = cell.firstChild;
   if (Math.abs(numberIn(cell) - value) < 1e-5) return;
-  if (input.value && context.busy()) return;
-  if (input.matches(":focus:invalid")) return;
+  if ((input.value && context.busy()) || input.matches(":focus:invalid")) return;
   input.value = numberText(value, 4);
   input.setCustomValidity("");
 }

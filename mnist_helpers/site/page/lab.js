@@ -154,7 +154,7 @@ function goThere() {
 function drawPicker() {
   const box = document.getElementById("images");
   const { image, drawing } = host.selection;
-  const frames = drawing === null ? { [image]: null } : {};
+  const frames = drawing ? {} : { [image]: null };
   if (!differs(box, [frames, IMAGES.length])) return;
   const pixels = new Float32Array(784 * IMAGES.length);
   IMAGES.forEach((values, i) => pixels.set(values, 784 * i));
