@@ -25,6 +25,7 @@ from mnist_helpers.explorer.scene import (
     Column,
     Lines,
     Maps,
+    Pad,
     Row,
     Scatter,
     Scene,
@@ -521,24 +522,62 @@ class TestEditableTable:
             pages.show(page, self.KERNEL, serial=serial)
 
     def test_what_is_no_number_is_said_and_selects_nothing(self, page):
-        open_page(page, self.KERNEL)
-        for text in ("", "101"):
+        open_page(page, Column([self.KERNEL, GO]))
+        said = "Write a number, with a point, from −100 to 100."
+        error = page.get_by_role("alert").get_by_text(said)
+        assert error.count() == 0
+        for text in ("", "101", "abc", "1,5", "1/2", "3x"):
             self.cell(page, 0, 0).fill(text)
             self.cell(page, 0, 0).blur()
-            said = "Each number of a kernel is from −100 to 100."
-            error = page.get_by_role("alert").get_by_text(said)
-            cell = self.cell(page, 0, 0).bounding_box()
-            assert error.bounding_box()["x"] == cell["x"]
-            assert 0 <= error.bounding_box()["y"] - cell["y"] - cell["height"] < 5  # below the cell
+            box = error.bounding_box()
+            last = self.cell(page, 2, 0).bounding_box()
+            next_item = page.get_by_role("button", name="go").bounding_box()
+            assert 0 <= box["y"] - last["y"] - last["height"] < 5  # no number is covered
+            assert box["y"] + box["height"] <= next_item["y"]
+            assert page.locator("td input:invalid").count() == 1
             assert selections(page) == []
         self.cell(page, 0, 0).fill("3")
-        assert error.count() == 0
+        assert error.count() == page.locator("td input:invalid").count() == 0
+        assert selections(page) == [{"kernel": pytest.approx(self.numbers(at0=3))}]
+
+    def test_the_value_under_the_pointer_does_not_cover_an_error(self, page):
+        open_page(page, self.KERNEL)
+        self.cell(page, 2, 0).fill("abc")
+        self.cell(page, 2, 0).blur()
+        self.cell(page, 2, 0).hover()
+        on_top = """([tip, error]) => {
+            for (const one of [tip, error]) one.style.pointerEvents = "auto";
+            const [a, b] = [tip, error].map((one) => one.getBoundingClientRect());
+            const y = (Math.max(a.top, b.top) + Math.min(a.bottom, b.bottom)) / 2;
+            return document.elementFromPoint(b.left + 40, y).className;
+        }"""
+        assert page.locator(".tip:not(.error)").is_visible()
+        tips = [page.locator(one).element_handle() for one in (".tip:not(.error)", ".tip.error")]
+        assert page.evaluate(on_top, tips) == "tip error"
+
+    def test_an_answer_leaves_what_is_no_number_while_it_is_typed(self, page):
+        open_page(page, self.KERNEL)
+        cell = self.cell(page, 0, 0)
+        cell.fill("25")
+        cell.fill("250")
+        assert selections(page) == [{"kernel": pytest.approx(self.numbers(at0=25))}]
+        typed = self.KERNEL.values.copy()
+        typed[0, 0] = 25
+        answer = dataclasses.replace(self.KERNEL, values=typed)
+        pages.show(page, answer, serial=1)
+        assert cell.input_value() == "250"
+        assert page.locator("td input:invalid").count() == 1
+        self.cell(page, 1, 1).fill("2")
+        assert selections(page) == []  # until every text is a number
+        pages.show(page, answer, serial=1)
+        assert cell.input_value() == "25"  # what is computed
+        assert page.locator("td input:invalid").count() == 0
 
     def test_with_another_number_in_its_place_an_error_is_gone(self, page):
         open_page(page, self.KERNEL)
         self.cell(page, 0, 0).fill("101")
         self.cell(page, 0, 0).blur()
-        error = page.get_by_text("Each number of a kernel")
+        error = page.get_by_role("alert").get_by_text("Write a number")
         assert error.count() == 1
         pages.show(page, dataclasses.replace(self.KERNEL, values=-self.KERNEL.values), serial=1)
         assert error.count() == 0
@@ -650,6 +689,32 @@ class TestBars:
         page.keyboard.press("Enter")
         assert selections(page) == [{"class": 1, "layer": "fc2"}]
         assert scene.locator(".group[tabindex='0']").count() == 1
+
+    @pytest.mark.parametrize("width", [1000, 375])
+    def test_numbers_stand_above_bars_or_below_those_below_zero(self, page, width):
+        """Of many on a telephone those below zero, wider than their bars, are left out."""
+        page.set_viewport_size({"width": width, "height": 700})
+        for count in (10, 30):
+            values = np.where(np.arange(count) % 3, 2.0, -1.0).astype(np.float32)
+            bars = make_bars(
+                ticks=[str(i) for i in range(count)],
+                series={"lost": values},
+                numbers=[f"{value:g}" for value in values],
+                limits=(-2.0, 3.0),
+                axis={"0": 0.0},
+                emphasis=[],
+            )
+            scene = open_page(page, bars)
+            groups = scene.locator(".group")
+            for i in (6, 8):
+                number = groups.nth(i).locator(".number")
+                bar = groups.nth(i).locator("b").bounding_box()
+                if width == 375 and count == 30 and i == 6:
+                    assert not number.is_visible()
+                    continue
+                box = number.bounding_box()
+                edge = bar["y"] + bar["height"] if i == 6 else bar["y"] - box["height"]
+                assert box["y"] == pytest.approx(edge, abs=1.5)
 
     def test_numbers_are_read_in_place_of_logarithms(self, page):
         scene = open_page(page, make_bars(numbers=["93%", "", ""], title="p"))
@@ -822,6 +887,14 @@ class TestWaiting:
 
 
 class TestExplorer:
+    def test_what_was_wrong_on_the_page_goes_with_the_next_answer(self, page):
+        open_page(page, Pad(ink=None, example=np.zeros((28, 28)), title="pad"))
+        page.get_by_role("button", name="Keep as 7").click()
+        error = page.locator(".readout.error")
+        assert "Nothing is drawn" in error.inner_text()
+        pages.show(page, make_maps(), serial=1)
+        assert error.count() == 0
+
     def test_what_keys_do_on_maps_is_told_where_there_are_some(self, page):
         maps = make_maps(select=EVERYWHERE)
         hint = "Click or press Enter to choose (orange). Arrow keys move, with Shift between"

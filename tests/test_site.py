@@ -626,6 +626,10 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert labels.tolist() == [1, 3]
     ink = np.reshape(shown, (28, 28)) * 0.3081 + 0.1307
     assert np.abs(read[1] - 255 * ink).max() < 0.51
+    page.locator("#said").evaluate("said => { said.textContent = '' }")
+    page.locator("#file").set_input_files(tmp_path / "kept.zip")
+    page.locator("#said", has_text=said).wait_for()
+    assert page.evaluate("LAB.labels.length") == len(page.evaluate("IMAGES")) == 102  # as before
     other = opened("lab.html")
     other.locator("#file").set_input_files(tmp_path / "kept.zip")
     other.locator("#said", has_text=said).wait_for()
@@ -633,6 +637,52 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert again[0] == [1, 3]
     assert np.abs(np.subtract(again[1], shown)).max() < 0.01
     assert pictures.count() == other.locator("#images .group").count()
+    # other pixels of the same digit, and another digit of the same pixels
+    other.evaluate("() => { IMAGES[100] = IMAGES[0]; LAB.labels[101] = 8; }")
+    (tmp_path / "kept.zip").rename(tmp_path / "again.zip")
+    other.locator("#file").set_input_files(tmp_path / "again.zip")
+    other.locator("#said", has_text="of 4.").wait_for()
+    assert other.evaluate("LAB.labels.slice(100)") == [1, 8, 1, 3]
+
+
+def test_what_was_wrong_with_a_picture_goes_with_the_next_success(opened, tmp_path):
+    """Whether an image is chosen, an archive or weights are loaded, or another picture."""
+    page = opened("lab.html")
+    content = io.BytesIO()
+    Image.new("L", (28, 28), 90).save(content, "PNG")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("my-digits/7/1.png", content.getvalue())
+    weights = {
+        name: tensor.contiguous() for name, tensor in load_checkpoint()[0].state_dict().items()
+    }
+    (tmp_path / "mine.safetensors").write_bytes(save(weights))
+    picture = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
+    picture.save(tmp_path / "one.png")
+    load = page.get_by_label("Picture of a digit").set_input_files
+    successes = (
+        lambda: page.locator("#images canvas").nth(3).click(),
+        lambda: page.locator("#file").set_input_files(tmp_path / "a.zip"),
+        lambda: page.locator("#file").set_input_files(tmp_path / "mine.safetensors"),
+        lambda: load(tmp_path / "one.png"),
+    )
+    for i, succeed in enumerate(successes):
+        (tmp_path / f"bad{i}.png").write_text("no picture")
+        load(tmp_path / f"bad{i}.png")
+        page.locator(".readout.error", has_text=f"bad{i}.png can't be read").wait_for()
+        succeed()
+        page.locator(".readout:not(.error)").wait_for()
+        assert "can't be read" not in page.locator(".readout").inner_text()
+
+
+def test_no_image_is_framed_while_a_drawing_is_shown(opened):
+    page = opened("lab.html")
+    frames = page.locator("#images .frame")
+    assert frames.count() == 1
+    keep_one(page, 1)
+    assert frames.count() == 0
+    page.locator("#images canvas").nth(0).click()
+    assert page.locator("#images .map").nth(0).locator(".frame").count() == frames.count() == 1
 
 
 @pytest.mark.parametrize("options", [{"viewport": {"width": 1280, "height": 500}}, PHONE])

@@ -25,7 +25,9 @@ function drawBars(view, mark) {
     group.querySelectorAll("b").forEach((bar, k) => (bar.style = `--share: ${shares[k]}%`));
     const number = group.querySelector(".number");
     write(number, mark.numbers[i] ?? "");
-    number.style.bottom = `${Math.max(zero, ...shares)}%`;
+    const end = Math.max(...shares);
+    number.style.bottom = `${end}%`;
+    number.classList.toggle("below", end < zero);
     if (!selects(mark)) return;
     group.ariaLabel = describeBars(view, { index: i });
     group.ariaSelected = isEmphasised;

@@ -62,7 +62,7 @@ function mount(host, el) {
     const start = scene.caption.startsWith(`${title}.`) && title.length + 1;
     write(parts.caption.firstChild, scene.caption.slice(0, start)); // for those alone who hear the page
     write(parts.caption.lastChild, scene.caption.slice(start));
-    tell({});
+    tell({ complaint: "" }); // something succeeded
     el.classList.remove("late");
     if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
   };

@@ -9,7 +9,6 @@ const LEAST = 0.25; // of the strongest contrast: what is ink
 async function loadPicture(pad, file) {
   const name = oneLine(file.name);
   const { complain, hasKernel, pick } = pad.context;
-  complain("");
   if (file.size > 100_000_000) return complain(`${name} is larger than 100 MB; give a smaller one.`);
   let picture;
   try {

@@ -2,6 +2,7 @@
 
 const DRAG = 6; // pixels to a tenth, in a number that is dragged
 const MOST_WEIGHT = 100;
+const NO_NUMBER = "Write a number, with a point, from −100 to 100.";
 
 /** Items with a roving tab stop: cells or bars. */
 function bindItems(view, items, columns) {
@@ -64,19 +65,20 @@ function layTable(view, mark) {
   view.body.replaceChildren(table);
   view.describe = describeTable;
   bindItems(view, [...table.querySelectorAll("td:not(.corner)")], width);
-  if (mark.edit) view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
+  if (!mark.edit) return;
+  view.items.forEach((cell, i) => makeEditable(view, cell, placeOf(i, width)));
+  view.body.append(give(make("div", "tip error", NO_NUMBER), { role: "alert" })); // CSS shows it
 }
 
 /** Puts a number into a cell: to type, to step with the arrow keys, to drag up or to the right. */
 function makeEditable(view, cell, { row, column }) {
   const ariaLabel = `${view.mark.title}, row ${row}, column ${column}`;
   const input = focusable(make("input"), { ariaLabel, title: "Type a number, drag it, or use arrow keys." });
-  const error = Object.assign(make("div", "tip error"), { role: "alert" });
-  const isNumber = (value) => Math.abs(value) <= MOST_WEIGHT; // nothing typed is none
   const select = () => {
-    write(error, "");
-    const numbers = view.items.map(numberIn);
-    if (numbers.every(isNumber)) view.context.pick({ [view.mark.edit]: numbers });
+    const isNumber = Math.abs(numberIn(cell)) <= MOST_WEIGHT; // nothing typed is none
+    input.setCustomValidity(isNumber ? "" : NO_NUMBER);
+    if (view.table.querySelector(":invalid")) return;
+    view.context.pick({ [view.mark.edit]: view.items.map(numberIn) });
   };
   const add = (tenths) => {
     const value = (numberIn(cell) || 0) + tenths / 10;
@@ -94,15 +96,12 @@ function makeEditable(view, cell, { row, column }) {
     if (tenths) add(tenths);
   };
   input.oninput = select;
-  input.onchange = () => {
-    if (!isNumber(numberIn(cell))) write(error, `Each number of a ${view.mark.title} is from −100 to 100.`);
-  };
   input.onkeydown = (event) => {
     event.stopPropagation();
     if (event.key === "ArrowUp") add(1);
     if (event.key === "ArrowDown") add(-1);
   };
-  cell.replaceChildren(input, error);
+  cell.replaceChildren(input);
 }
 
 /** The number in a cell that can be edited, with either minus; nothing typed is none. */
@@ -110,14 +109,13 @@ function numberIn({ firstChild: input }) {
   return Number(input.value.replace("−", "-") || NaN);
 }
 
-/** Writes a number into its cell, unless it stands there already, or the reader is ahead; no error is left there. */
+/** Writes a number into its cell, unless it stands there already, or the reader is ahead. */
 function showNumber(cell, value, context) {
   const input = cell.firstChild;
-  write(cell.lastChild, "");
   if (Math.abs(numberIn(cell) - value) < 1e-5) return;
-  if (input.dataset.shown && context.busy()) return;
+  if ((input.value && context.busy()) || input.matches(":focus:invalid")) return;
   input.value = numberText(value, 4);
-  input.dataset.shown = true;
+  input.setCustomValidity("");
 }
 
 /** The name and the value of a cell. */

@@ -53,19 +53,24 @@ async function saveDrawings() {
   Object.assign(make("a"), { href, download: "my-digits.zip" }).click();
 }
 
-/** Keeps the drawings in an archive that doesn't pack, each in a folder of its digit. */
+/** Keeps the drawings in an archive that doesn't pack, each in a folder of its digit, but for those that are kept already. */
 async function takeDrawings(archive) {
   const images = [];
   const digits = [];
   const pen = newPen(28);
   const letters = new TextDecoder("latin1").decode(archive); // one a byte
-  for (const { 1: digit, indices } of letters.matchAll(DRAWING)) {
+  const files = [...letters.matchAll(DRAWING)];
+  if (!files.length) throw new Error("it holds no PNG, not packed, in a folder 0 to 9");
+  for (const { 1: name, indices } of files) {
     const content = new Blob([archive.slice(...indices[2])]);
     pen.drawImage(await createImageBitmap(content), 0, 0, 28, 28);
     const { data } = pen.getImageData(0, 0, 28, 28);
-    images.push(normalised(Float32Array.from(range(784), (i) => data[4 * i] / 255)));
-    digits.push(Number(digit));
+    const image = normalised(Float32Array.from(range(784), (i) => data[4 * i] / 255));
+    const digit = Number(name);
+    const isKept = IMAGES.some((kept, i) => i >= FIRST && LAB.labels[i] === digit && `${kept}` === `${image}`);
+    if (isKept) continue;
+    images.push(image);
+    digits.push(digit);
   }
-  if (!images.length) throw new Error("it holds no PNG, not packed, in a folder 0 to 9");
   keepImages(images, digits);
 }

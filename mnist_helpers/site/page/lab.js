@@ -150,16 +150,17 @@ function goThere() {
   }
 }
 
-/** All images, small; a click on one chooses it, and the chosen one is framed. */
+/** All images, small; a click on one chooses it, and the chosen one is framed, unless a drawing is read in its place. */
 function drawPicker() {
   const box = document.getElementById("images");
-  const { image } = host.selection;
-  if (!differs(box, [image, IMAGES.length])) return;
+  const { image, drawing } = host.selection;
+  const frames = drawing ? {} : { [image]: null };
+  if (!differs(box, [frames, IMAGES.length])) return;
   const pixels = new Float32Array(784 * IMAGES.length);
   IMAGES.forEach((values, i) => pixels.set(values, 784 * i));
   const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: LAB.labels.map((digit, i) => (i < FIRST ? `${i}` : `kept ${digit}`)),
-    frames: { [image]: null },
+    frames,
     columns: 50,
     palette: "ink",
     unit: "images",
