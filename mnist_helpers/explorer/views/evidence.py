@@ -8,7 +8,6 @@ from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, 
 from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
     FRACTIONS,
-    PIXEL,
     SMALL,
     channel_names,
     class_bars,
@@ -34,7 +33,7 @@ def answer(look: Look) -> Scene:
         names[look.subject.labels[look.image]] += " ✓"
         title = f"probability of each {look.noun}; ✓: the label"
     bars = probability_bars(look, title=title, ticks=names)
-    image = picture(look.pixels, 196, title=look.name.lower(), select=PIXEL)
+    image = picture(look.pixels, 196, title=look.name.lower())
     return Scene(Row([image, bars]), f"{look.title}.")
 
 
