@@ -27,7 +27,7 @@ function readingRow(look) {
     title: "probability of each digit; ✓: the label",
     ticks: DIGIT_NAMES.with(label, `${label} ✓`),
   });
-  const chosen = row(picture(image, 196, { title: name.toLowerCase() }), bars);
+  const chosen = row(pictureOf(array(image, 1, 28, 28), 196, { title: name.toLowerCase() }), bars);
   return row(pad, column(text("Draw a digit on the pad, or use the chosen image.", { size: "strong" }), chosen));
 }
 
