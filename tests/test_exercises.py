@@ -46,7 +46,7 @@ def printed(tmp_path):
     def run(name: str, **parameters: object) -> str:
         target = tmp_path / f"{name}.ipynb"
         result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, HANG)
-        assert result.error == ""
+        assert result == ""
         notebook = nbformat.read(target, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         outputs = [output for cell in cells for output in cell.outputs]
@@ -136,7 +136,7 @@ def test_checks_say_right_or_why_not(tmp_path):
     source = tmp_path / "checks.ipynb"
     code_cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
     nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
-    assert execute(source, tmp_path / "out.ipynb", {}, HANG).error == ""
+    assert execute(source, tmp_path / "out.ipynb", {}, HANG) == ""
     executed = nbformat.read(tmp_path / "out.ipynb", 4).cells[1:]
     printed = ["".join(output.text for output in cell.outputs) for cell in executed]
     for text, sentence in zip(printed, wanted, strict=True):
@@ -250,7 +250,7 @@ class TestLoadModel:
             NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
             {"checkpoint": str(copy)}, HANG,
         )  # fmt: skip
-        assert "is not the file that copy.json describes" in result.error
+        assert "is not the file that copy.json describes" in result
 
 
 class TestAnalysis:
@@ -306,7 +306,7 @@ class TestConvVisualization:
         code_cells = [nbformat.v4.new_code_cell(source) for source in (before, lines)]
         source, target = tmp_path / "own.ipynb", tmp_path / "out.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
-        assert execute(source, target, {}, HANG).error == ""
+        assert execute(source, target, {}, HANG) == ""
         picture, call = nbformat.read(target, 4).cells[-1].outputs
         assert re.match(r"Image 0, label 7, read as \d ", picture.data["text/plain"])
         assert "Open: layer1.0.conv1, channel " in picture.data["text/plain"].replace("\n", " ")

@@ -56,7 +56,8 @@ def save_run(folder: Path, trainer: Trainer) -> None:
     history = msgspec.json.format(msgspec.json.encode(trainer.history))
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
-    write_files({folder / "history.json": history, folder / "state.pt": state.getvalue()})
+    write_files({folder / "history.json": history})
+    write_files({folder / "state.pt": state.getvalue()})
 
 
 def save_moments(folder: Path, trainer: Trainer) -> None:
