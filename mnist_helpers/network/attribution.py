@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mnist_helpers.network.tracing import Network
 
-METHODS = ("saliency", "integrated gradients", "occlusion", "Grad-CAM")
+METHODS = ("saliency", "Grad-CAM", "integrated gradients", "occlusion")
 
 
 def attributions(
@@ -57,7 +57,7 @@ def attributions(
         perturbations_per_eval=min(64, 4 * network.batch_size),
     )
     yield 1.0
-    results = (saliency, integrated, occlusion, grad_cam)
+    results = (saliency, grad_cam, integrated, occlusion)
     return dict(zip(METHODS, map(on_one_scale, results), strict=True))
 
 
