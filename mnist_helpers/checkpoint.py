@@ -108,6 +108,8 @@ def save_checkpoint(
 ) -> Card:
     """Saves the weights of `model` at `path` and their card beside them; returns the card.
 
+    The card says of which data set `config.data_dir` is, if it can be read.
+
     Args:
         figures: goes into the card as it is: epochs run, seconds, losses and accuracies.
 
@@ -170,8 +172,8 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
     """Loads a checkpoint as (model in evaluation mode on `device`, card); no card is an empty one.
 
     Nothing in the file is executed. A .safetensors file may lie beside the card of the checkpoint
-    from which it was exported, as its metadata says. `path` may be the folder of a run, and the
-    weights may be wrapped, as `find_weights` says.
+    from which it was exported, or have it in its metadata. `path` may be the folder of a run, and
+    the weights may be wrapped, as `find_weights` says.
 
     Raises:
         InputError: the file is missing, damaged, not only weights, not SimpleCNN's, or not the one

@@ -250,7 +250,8 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
         return {"image": int(images[value])}
     if name in ("moment", "run"):
         return {"weights": value}
-    if value == "attribution" and at.view != "top_images":  # where a class may be chosen, too
+    if value == "attribution" and at.view != "top_images":
+        # asks for the answer, whatever class a click elsewhere has chosen
         return {name: value, "target": None}
     return {name: value}
 
