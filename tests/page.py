@@ -185,7 +185,7 @@ def sent(page: Page) -> list[dict]:
     """What the page sent to its host, and forgets it; every selection counts as answered."""
     return page.evaluate(
         """() => {
-            const messages = host.sent.splice(0).filter((m) => Object.keys(m).length);
+            const messages = host.sent.splice(0).filter((m) => "select" in m);
             const last = Math.max(host.values.state.serial, ...messages.map((m) => m.serial ?? 0));
             host.values.state.serial = last;
             return messages;

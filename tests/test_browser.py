@@ -50,6 +50,15 @@ _ = slow.fc2.register_forward_pre_hook(lambda module, inputs: time.sleep(1))
 explore(slow, images[:100], labels[:100], views=("ablation",))""",
 ]
 OPACITY = "element => getComputedStyle(element).opacity"
+# from now on, so that nothing is missed while the test itself has to wait for the processor
+WATCH_DIMMED = f"""element => {{
+    window.wasDimmed = false;
+    const watch = () => {{
+        window.wasDimmed ||= ({OPACITY})(element) === "0.35";
+        if (!window.wasDimmed) requestAnimationFrame(watch);
+    }};
+    watch();
+}}"""
 MEASURE = "Measure every channel"
 # where each tab, and each control of the first two groups, stands in the explorer
 PLACES = """root => [...root.querySelectorAll(
@@ -530,11 +539,9 @@ def test_a_tab_brings_all_others_and_names_the_panel(page):
     one.get_by_role("tab", name="Convolve").wait_for()
     assert one.get_by_role("tab").count() == len(ALWAYS)
     assert page.evaluate("document.activeElement.innerText") == "Ablation"
+    one.locator(".scene[data-view=ablation] .bars").first.evaluate(WATCH_DIMMED)
     one.get_by_role("tab", name="Confusion").click()  # it takes a second: dimmed at once
-    page.wait_for_function(
-        f"element => ({OPACITY})(element) === '0.35'",
-        arg=one.locator(".scene[data-view=ablation] .bars").first.element_handle(),
-    )
+    page.wait_for_function("window.wasDimmed")
     one.locator(".scene[data-view=confusion] .table").wait_for()
     assert one.locator(".scene .table").evaluate(OPACITY) == "1"
     one.get_by_role("tab", name="Ablation").click()

@@ -772,11 +772,11 @@ class TestExplorer:
         before = explorer.page.state
         answers = []
         monkeypatch.setattr(explorer.page, "send", answers.append)
-        explorer.receive({})
-        assert answers == [{}]
+        explorer.receive({"round": 3})
+        assert answers == [{"round": 3}]
         assert explorer.page.state is before
         explorer.receive({"select": {"image": 1}})
-        assert answers == [{}]
+        assert answers == [{"round": 3}]
 
     def test_half_precision_is_close(self, explorer):
         _, first, *_ = shown(explorer)["scene"]["content"]["items"]

@@ -100,6 +100,7 @@ function makeSender(host, el) {
   let sent = host.get("state").serial;
   let waiting;
   let nudging;
+  let round = 0; // of nudges: one for each thing that is moved
   const busy = () => sent > host.get("state").serial;
   const flush = (atOnce) => {
     if (!waiting || (!atOnce && busy())) return;
@@ -114,15 +115,19 @@ function makeSender(host, el) {
   };
   const nudge = (delay = NUDGE) => {
     clearTimeout(nudging);
+    if (delay === NUDGE) round += 1;
     const state = host.get("state");
     nudging = setTimeout(() => {
       if (host.get("state") !== state || delay > 32 * NUDGE) return;
       if (delay === 8 * NUDGE) el.classList.add("late");
-      host.send({});
+      host.send({ round });
       nudge(2 * delay);
     }, delay);
   };
-  return { busy, flush, select, nudge, stop: () => clearTimeout(nudging) };
+  const answered = (content) => {
+    if (content.round === round) el.classList.remove("late"); // and nothing changes
+  };
+  return { busy, flush, select, nudge, answered, stop: () => clearTimeout(nudging) };
 }
 
 /**
@@ -145,7 +150,7 @@ function attend(el, host, sender) {
       if (tab.textContent !== host.get("state").title) el.classList.add("late");
     }
   };
-  host.on("msg:custom", () => el.classList.remove("late")); // an answered nudge: nothing changes
+  host.on("msg:custom", sender.answered);
   const observer = new MutationObserver(name);
   const outside = (event) => {
     const { key, target, type, buttons } = event;
