@@ -1,11 +1,11 @@
 """Scenes on paper: what each mark draws, read back from matplotlib's artists."""
 
-import base64
 import io
 
 import matplotlib
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.offsetbox import OffsetImage, PaddedBox
@@ -201,9 +201,8 @@ class TestTable:
 class TestBars:
     def bars(self, **fields):
         series = {"first": np.array([0.5, 1.0, np.nan])}
-        return Bars(
-            **{"ticks": ["a", "b", "c"], "series": series, "axis": {"low": 0, "high": 1}} | fields
-        )
+        plain = {"ticks": ["a", "b", "c"], "axis": {"low": 0, "high": 1}, "axes": ("", "")}
+        return Bars(**(plain | {"series": series} | fields))
 
     def heights(self, item):
         bars = bar_chart(item).patches
@@ -386,11 +385,11 @@ class TestStill:
         written = [text.get_text() for text in Still(scene).figure.findobj(Letters)]
         assert not {"Go", "Click"} & {*written}
         assert {"large", "What it is."} <= set(written)
-        data, metadata = Still(scene)._repr_mimebundle_()
+        data, metadata = DisplayFormatter().format(Still(scene))
         assert (data["text/plain"], metadata["image/png"]["alt"]) == ("What it is.", "What it is.")
         Still(scene).save(str(tmp_path / "still.png"))
-        assert (tmp_path / "still.png").read_bytes() == base64.b64decode(data["image/png"])
-        with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+        assert (tmp_path / "still.png").read_bytes() == data["image/png"]
+        with Image.open(io.BytesIO(data["image/png"])) as picture:
             assert picture.width > 50
 
     def test_everything_drawn_lies_on_the_paper(self):
@@ -418,9 +417,12 @@ def test_numbers_have_a_true_minus_and_no_negative_zero():
 class TestScatter:
     POINTS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
 
-    def picture(self, **fields):
+    def scatter(self, **fields):
         plain = {"points": self.POINTS, "classes": [0, 1, 1], "names": ["0", "1"]}
-        (image,) = drawn(Scatter(**(plain | fields)), OffsetImage)
+        return Scatter(**(plain | {"framed_point": None, "side": 460} | fields))
+
+    def picture(self, **fields):
+        (image,) = drawn(self.scatter(**fields), OffsetImage)
         return np.asarray(image.get_data())[..., :3].astype(float) / 255
 
     def around(self, picture, x, y, reach=6):
@@ -452,7 +454,7 @@ class TestScatter:
         ("names", "key"), [(["0", "1"], ["0", "1"]), (["Coat", "Bag"], ["A  Coat", "B  Bag"])]
     )
     def test_a_key_of_the_colours(self, names, key):
-        mark = Scatter(names=names, points=self.POINTS, classes=[0, 1, 1])
+        mark = self.scatter(names=names)
         written = [text for text in drawn(mark, Letters) if text.get_text()]
         assert [text.get_text() for text in written] == [*key, "a sentence"]
         colours = matplotlib.colormaps["tab10"].colors

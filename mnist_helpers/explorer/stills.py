@@ -1,6 +1,5 @@
 """A scene as a picture with its caption."""
 
-import base64
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +42,8 @@ class Still:
         """Writes the picture."""
         write_files({Path(path): self.png()})
 
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, str], dict[str, object]]:
-        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.scene.caption}}
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png(), {"alt": self.scene.caption}
 
     def __repr__(self) -> str:
         return textwrap.fill(self.scene.caption, 80)
