@@ -86,7 +86,7 @@ def make_bars(**fields):
     """Three bars between −1 and 3."""
     series = {"change": np.array([3.0, -1.0, 1.0], dtype=np.float32)}
     plain = {"ticks": ["a", "b", "c"], "series": series, "limits": (-1.0, 3.0)}
-    return Bars(**(plain | fields))
+    return Bars(**({"axis": {}, "axes": ("", "")} | plain | fields))
 
 
 def expected_pixels(values, limits, colour_map):
@@ -242,6 +242,12 @@ class TestMaps:
         target.click(position={"x": x, "y": y})
         expected = {"channel": 3, "row": 2, "column": 2, "place": 12, "layer": "conv2"}
         assert selections(page) == [expected]
+
+    def test_a_click_on_every_third_row_selects_that_row(self, page):
+        select = {"row": ROW, "column": COLUMN}
+        scene = open_page(page, make_maps(count=1, height=60, width=90, zoom=0.3, select=select))
+        scene.locator("canvas").click(position={"x": 18.3, "y": 9.3})  # 0.9 pixels for three
+        assert selections(page) == [{"row": 30, "column": 60}]
 
     def test_a_click_between_maps_and_without_select_sends_nothing_wrong(self, page):
         scene = open_page(page, Row([make_maps(), make_maps(count=3, select={"channel": INDEX})]))
@@ -1459,7 +1465,7 @@ class TestScatter:
     def scatter(self, **fields):
         plain = {"points": self.POINTS, "classes": [0, 1, 1, 2], "names": ["0", "1", "2"]}
         chosen = {"select": {"image": [7, 8, 30, 31]}, "hovers": "pointed", "title": "all"}
-        return Scatter(**(plain | chosen | fields))
+        return Scatter(**(plain | chosen | {"framed_point": None, "side": 460} | fields))
 
     def place(self, scene, i):
         """Where the i-th point lies on the page."""

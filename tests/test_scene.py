@@ -4,13 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from networks import images_of
 
-from mnist_helpers.explorer.controls import selection_after
 from mnist_helpers.explorer.scene import COLUMN, INDEX, ROW, Maps, encoded
-from mnist_helpers.explorer.selection import Selection
-from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.model import SimpleCNN
 
 SELECT = {"layer": "conv1", "channel": INDEX, "row": ROW, "column": COLUMN}
 
@@ -48,21 +43,12 @@ def test_of_small_maps_every_third_row_and_column_is_sent():
     rows_and_columns = [[0, 3, 6, 9], [300, 303, 306, 309], [600, 603, 606, 609]]
     np.testing.assert_array_equal(numbers[0], rows_and_columns)
     assert numbers.shape == (3, 3, 4)
-    assert mark["step"] == mark["select"]["step"] == 3
+    assert mark["step"] == 3
+    assert mark["select"] == SELECT
     assert mark["zoom"] == pytest.approx(0.9)  # as wide as before
     assert mark["frames"] == {"0": [1, 1, 2, 2], "1": [0, 0, 3, 4], "2": None}
-    colours, numbers = sent(values=np.ones((1, 8, 10, 3)), zoom=0.3)
+    _, numbers = sent(values=np.ones((1, 8, 10, 3)), zoom=0.3)
     assert numbers.shape == (1, 3, 4, 3)
-    assert "step" not in colours["select"]
-
-
-def test_a_click_on_every_third_row_selects_that_row():
-    subject = Subject(SimpleCNN().eval(), images_of(2, 1, 28, 28) - 0.5)
-    click = {"layer": "conv1", "channel": 3, "row": 5, "column": 2, "step": 3}
-    after = selection_after(subject, Selection(), click)
-    assert (after.channel, after.row, after.column) == (3, 15, 6)
-    label = selection_after(subject, after, {"channel": 4, "step": 3})  # which has no row
-    assert (label.channel, label.row, label.column) == (4, 15, 6)
 
 
 @pytest.mark.parametrize("labelled", [True, False])

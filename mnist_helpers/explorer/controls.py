@@ -256,24 +256,13 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
     return {name: value}
 
 
-def in_full(changes: Traits) -> Traits:
-    """Changes with the layer's own row and column, of which the page has every `step`-th."""
-    fields = dict(changes)
-    step = fields.pop("step", 1)
-    for name in ("row", "column"):
-        if name in fields:
-            fields[name] *= step
-    return fields
-
-
 def selection_after(subject: Subject, at: Selection, changes: Traits) -> Selection:
     """The selection after a control or a click changed a part of it.
 
     Beside the fields, `changes` may hold "ablate": a channel that is put to zero, or on again; None
-    for all on; or "picture": one to draw, as `picture_ink` takes it; or "step": what row and column
-    are counted in.
+    for all on; or "picture": one to draw, as `picture_ink` takes it.
     """
-    fields = in_full(changes)
+    fields = dict(changes)
     if "picture" in fields:
         fields["drawing"] = picture_ink(fields.pop("picture"))
     if "ablate" in fields:

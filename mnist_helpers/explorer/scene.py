@@ -104,8 +104,8 @@ class Bars(Mark):
     ticks: Sequence[str]
     series: Mapping[str, np.ndarray]
     limits: tuple[float, float] = (0.0, 1.0)
-    axis: Mapping[str, float] = field(default_factory=dict)
-    axes: tuple[str, str] = ("", "")
+    axis: Mapping[str, float]
+    axes: tuple[str, str]
     numbers: Sequence[str] = ()
     emphasis: Sequence[int] = ()
 
@@ -126,9 +126,9 @@ class Scatter(Mark):
     classes: Sequence[int]
     names: Sequence[str]
     marked: Sequence[int] = ()
-    framed_point: int | None = None
+    framed_point: int | None
     hovers: str = ""
-    side: int = 460
+    side: int
 
     @property
     def letters(self) -> list[str]:
@@ -216,11 +216,14 @@ def sent(maps: Maps, share: float) -> dict[str, object]:
     step = max(1, int(1 / maps.zoom))
     frames = {index - start: thinned(box, step) for index, box in maps.frames.items()}
     select = dict(maps.select)
-    if step > 1 and ROW in select.values():
-        select["step"] = step
     values = maps.values[page, ::step, ::step]
-    fields = {"values": values, "zoom": maps.zoom * step, "step": step, "select": select}
-    fields["frames"] = frames
+    fields = {
+        "values": values,
+        "zoom": maps.zoom * step,
+        "step": step,
+        "frames": frames,
+        "select": select,
+    }
     if most < count:
         indices = list(range(count))[page]
         for name, value in select.items():
