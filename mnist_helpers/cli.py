@@ -3,7 +3,6 @@
 Arguments are parsed first; then the command that they ask for is imported, and nothing else.
 """
 
-import difflib
 import importlib
 import re
 import sys
@@ -43,8 +42,7 @@ def parse(args: Sequence[str]) -> object:
     if name in commands:
         commands = {name: commands[name]}  # of others no option is proposed
     elif not name.startswith("-"):
-        near = difflib.get_close_matches(name, commands, 1) or commands
-        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
+        raise InputError(f"there is no command {name:.80}; there are {', '.join(commands)}.")
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )

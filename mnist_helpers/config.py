@@ -144,7 +144,8 @@ def up_to(high: float) -> Meta:
     return Meta(ge=0, le=high, description=f"from 0 to {high}")
 
 
-PATH = Meta(description="a path")
+AnyPath = Annotated[Path, Meta(description="a path")]
+MaybePath = Annotated[Path | None, Meta(description="a path")]
 Count = Annotated[int, whole(1, 2**31)]
 Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, up_to(0.999)]
@@ -165,19 +166,19 @@ class Config:
     """Fixes the split, the initial weights, the order of images and the augmentation."""
     device: Annotated[str, Meta(description="a name; use auto")] = "auto"
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
-    data_dir: Annotated[Path, PATH] = DATA_DIR
+    data_dir: AnyPath = DATA_DIR
     """Folder of MNIST or another data set: IDX, CSV, npz, pictures."""
-    start: Annotated[Path | None, PATH] = None
+    start: MaybePath = None
     """Weights to go on from; none by default, but random ones."""
     mix: Annotated[int, whole(0, 60_000)] = 0
     """Images of MNIST's among which the drawings in data_dir are mixed; 0 for a whole data set."""
-    model_save_path: Annotated[Path | None, PATH] = None
+    model_save_path: MaybePath = None
     """Where the best weights and their card go, besides the run's own folder."""
-    runs_dir: Annotated[Path, PATH] = RUNS_DIR
+    runs_dir: AnyPath = RUNS_DIR
     """Folder in which every run of the command line makes one of its own."""
     snapshots: Annotated[bool, Meta(description="True or False")] = False
     """Keep the weights of the beginning, of steps 1, 2, 3, 4, 6, 8, 11, 16, ... and each epoch."""
-    tensorboard: Annotated[Path | None, PATH] = None
+    tensorboard: MaybePath = None
     """Folder for TensorBoard's event files, a folder below it for each run; none by default."""
     batch_size: Count = 128
     """Images per training step."""

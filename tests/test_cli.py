@@ -283,8 +283,8 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
     ("args", "complaint"),
     [
         ([], "train"),
-        (["bogus"], "no command bogus; did you mean train or evaluate or predict"),
-        (["trian", "--epochs", "3"], "there is no command trian; did you mean train?\n"),
+        (["bogus"], "there is no command bogus; there are train, evaluate, predict, export, "),
+        (["trian", "--epochs", "3"], "there is no command trian; there are train, evaluate, "),
         (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--preset", "slow"], "slow"),

@@ -89,7 +89,7 @@ def folder(tmp_path_factory):
 def run():
     """The weights at each moment of the quick run, by name."""
     snapshots = load_snapshots(RUN)
-    return dict(zip(moments("quick", snapshots), snapshots.weights, strict=True))
+    return dict(zip(moments("quick", snapshots.epochs), snapshots.weights, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def selections(layers, inks, weights):
 @pytest.mark.parametrize(("every", "count"), [(4, 15), pytest.param(1, 57, marks=pytest.mark.slow)])
 def test_scenes_are_those_of_python(lab, subject, run, every, count):
     start = lab.evaluate("START")
-    plain = vars(Selection())
+    plain = vars(Selection(layer=subject.look(Selection()).layer))  # the one that it fills in
     assert start == {name: plain[name] for name in start}
     inks = [drawn(image) for image in subject.images[50:60]]
     looks = list(selections(layers_of(subject), inks, list(run)))[::every]

@@ -25,16 +25,14 @@ def run(options: Visualize) -> None:
         *load_idx_part(options.data_dir, "test").tensors,
         others={"random": make_model().state_dict()},
     )
-    selections = [
-        replace(options.selection, view=view) for view in options.views or views_of(subject)
-    ]
-    for selection in selections:
-        require({"view": selection.view}, VIEW_NAMES)
-        subject.check(selection)
-        require_writable(options.out / f"{selection.view}.png", "out")
+    views = options.views or list(views_of(subject))
+    subject.check(options.selection)
+    for view in views:
+        require({"view": view}, VIEW_NAMES)
+        require_writable(options.out / f"{view}.png", "out")
     with logging_redirect_tqdm():
-        for selection in tqdm(selections, **bar_options("views")):
-            path = options.out / f"{selection.view}.png"
-            picture = still(subject, **vars(selection))
+        for view in tqdm(views, **bar_options("views")):
+            path = options.out / f"{view}.png"
+            picture = still(subject, **vars(replace(options.selection, view=view)))
             picture.save(path)
             log.info("%s: %s", path, picture.scene.caption)

@@ -1,6 +1,6 @@
 """The moments of one or two runs: their names, their weights, and what they read."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 FEW = 1000  # images: for the points of a replay, and the gradient of kernels
 
 
-def moments(run: str, snapshots: Snapshots) -> dict[str, float]:
+def moments(run: str, epochs: Sequence[float]) -> dict[str, float]:
     """The names of a run's moments, each with its epoch."""
     digits = 4
-    while len({round(epoch, digits) for epoch in snapshots.epochs}) < len(snapshots.epochs):
+    while len({round(epoch, digits) for epoch in epochs}) < len(epochs):
         digits += 1  # steps are small where batches are
-    epochs = {}
-    for epoch in snapshots.epochs:
+    names = {}
+    for epoch in epochs:
         text = f"{epoch:.{digits}f}".rstrip("0").rstrip(".")
-        epochs[f"{run}, epoch {text}"] = epoch
-    return epochs
+        names[f"{run}, epoch {text}"] = epoch
+    return names
 
 
 def weights_of(runs: dict[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
@@ -38,7 +38,7 @@ def weights_of(runs: dict[str, Snapshots], others: object) -> dict[str, dict[str
         raise InputError("give one or two runs, and do not give others as well.")
     weights = {}
     for run, snapshots in runs.items():
-        weights.update(zip(moments(run, snapshots), snapshots.weights, strict=True))
+        weights.update(zip(moments(run, snapshots.epochs), snapshots.weights, strict=True))
     return weights
 
 

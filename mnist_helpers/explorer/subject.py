@@ -76,7 +76,7 @@ class Subject:
         self.given = checked_labels(labels, len(self.images), self.classes)
         self.known_images = known_images
         self.runs = dict(runs or {})
-        self.moments = {run: moments(run, snapshots) for run, snapshots in self.runs.items()}
+        self.moments = {run: moments(run, snapshots.epochs) for run, snapshots in self.runs.items()}
         if name == "given" and hasattr(model, "no_digit"):
             name = "trained"  # as its card tells
         if self.runs:

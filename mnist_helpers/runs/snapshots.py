@@ -91,7 +91,7 @@ def load_snapshots(path: Path) -> Snapshots:
     with decoding(path, "holds no snapshots", REMEDY):
         require_small(content, MOST_BYTES)
         content.seek(0)
-        with np.load(content, allow_pickle=False) as arrays:
+        with np.load(content) as arrays:
             epochs = msgspec.convert(arrays["epochs"].tolist(), list[Epoch])
             history = msgspec.json.decode(str(arrays["history"]), type=dict[str, list[float]])
             names = [name.removeprefix("steps/") for name in arrays.files if "steps/" in name]

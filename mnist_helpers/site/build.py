@@ -24,7 +24,6 @@ from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.files import write_files
 from mnist_helpers.notebooks import notebook_paths
 from mnist_helpers.progress import bar_options
-from mnist_helpers.runs.snapshots import load_snapshots
 
 PAGES = Path(__file__).parent  # with the folder `page`, which is a template of nbconvert's
 DOCS = PROJECT_DIR / "docs"
@@ -98,9 +97,10 @@ def lab_page(subject: Subject) -> str:
     """A page that reads digits with a network of its own: one file that needs no kernel."""
     look = subject.look(Selection())
     weights = {name: values.contiguous() for name, values in subject.network.weights.items()}
-    with np.load(RUN, allow_pickle=False) as run:
+    with np.load(RUN) as run:
         steps = {name: run[f"steps/{name}"] for name in weights}
         changes = [run[f"changes/{name}"] for name in steps]
+        epochs = run["epochs"]
     levels, pixels = subject.images.unique(return_inverse=True)
     layers = {}
     for name, layer in subject.layers.items():
@@ -118,9 +118,8 @@ def lab_page(subject: Subject) -> str:
         "layers": layers,
         "reads": subject.network.reads,
         "shapes": {name: values.shape for name, values in sorted(weights.items())},
-        "moments": list(moments(RUN.stem, load_snapshots(RUN))),
+        "moments": list(moments(RUN.stem, epochs)),
         "steps": steps,
-        "first": look.layer,
         "labels": subject.labels,
         "levels": levels,
         "limit": subject.network.model.no_digit,

@@ -1,7 +1,7 @@
 // The lab: a host for the page's scene whose network is in the page. The selection is in the address.
 
 const PLACES = ["channel", "row", "column"];
-const START = { image: 0, drawing: null, layer: null, channel: null, row: null, column: null, input_channel: null, weights: null };
+const START = { image: 0, drawing: null, layer: "conv1", channel: null, row: null, column: null, input_channel: null, weights: null };
 const TIE = 1e-3; // of the largest value: what differs by less counts as equal, as in Python
 const IMAGES = []; // those of the page, then what is kept
 const MOMENTS = [...LAB.moments, null]; // of the run; and the page's own weights
@@ -19,14 +19,14 @@ function imageOf({ drawing, image }) {
 
 /** The network at a selection, with what that leaves open filled in. */
 function lookAt(selection) {
-  const layer = selection.layer ?? LAB.first;
+  const { layer } = selection;
   const image = imageOf(selection);
   const weights = networks.get(selection.weights);
   const outputs = outputsOf(image, weights);
   const maps = (name) => ({ data: outputs[name], shape: LAYERS[name].shape });
   const values = maps(layer);
   const { value, ...place } = largestAt(values, selection);
-  const at = { ...selection, layer, ...place };
+  const at = { ...selection, ...place };
   const probs = maps(SOFTMAX).data;
   const most = largestOf(probs);
   let answer = `${indexOfLargest(probs)}`;
@@ -82,7 +82,7 @@ function hashOf(selection) {
 /** The selection of an address; an Error says what in it doesn't exist. */
 function selectionOf(hash) {
   const texts = Object.fromEntries(new URLSearchParams(hash));
-  const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : LAB.first;
+  const layer = Object.hasOwn(LAYERS, texts.layer) ? texts.layer : START.layer;
   const [channel, row, column] = LAYERS[layer].shape.map((count) => range(count));
   const known = {
     __proto__: null, // no other names
