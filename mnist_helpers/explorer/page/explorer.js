@@ -225,12 +225,12 @@ function rove(row, current) {
 
 /** The empty parts of an explorer in the order in which they are read; CSS moves the caption down. */
 function makeParts() {
-  const trail = Object.assign(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
+  const trail = give(make("div", "trail"), { role: "group", ariaLabel: "Layers" });
   return {
-    caption: Object.assign(make("p", "caption", make("span"), ""), { ariaLive: "polite" }),
+    caption: give(make("p", "caption", make("span"), ""), { ariaLive: "polite" }),
     readout: make("div", "readout"),
     top: make("div", "top", make("div", "header"), trail),
-    scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }),
+    scene: give(make("div", "scene"), { role: "group", tabIndex: -1 }),
     reset: give(smallButton("Back to start"), { title: "Image, place and settings as at first; this view stays open" }),
     copy: smallButton("Copy"),
     tip: make("div", "tip"),

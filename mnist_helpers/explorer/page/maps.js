@@ -39,7 +39,7 @@ function layMaps(view, mark) {
   const down = joined ? Math.ceil(count / columns) : 1;
   const size = { width: across * (width + gap) - gap, height: down * (height + gap) - gap };
   const sheets = range(joined ? 1 : count).map(() => {
-    return make("div", "sheet", Object.assign(make("canvas"), size));
+    return make("div", "sheet", give(make("canvas"), size));
   });
   const cells = joined ? sheets : sheets.map((sheet) => make("div", "map", make("span", "label"), sheet));
   const grid = listBox(make("div", joined ? "grid joined" : "grid", ...cells), view.caretBox);
@@ -53,7 +53,7 @@ function layMaps(view, mark) {
   ].filter((part) => part.textContent);
   if (mark.colour_bar) parts.push(make("div", "bar", make("canvas"), make("div", "ends")));
   view.body.replaceChildren(grid, ...parts);
-  Object.assign(view, {
+  give(view, {
     sheets,
     grid,
     items: [grid],
@@ -134,7 +134,7 @@ function putCaret(view, caret) {
   const { index, row, column } = caret;
   view.caret = caret;
   putBox(view, view.caretBox, index, row === undefined ? null : boxAt(row, column));
-  Object.assign(view.caretBox, {
+  give(view.caretBox, {
     ariaLabel: describeMaps(view, caret),
     ariaSetSize: view.layout.count,
     ariaPosInSet: index + 1,

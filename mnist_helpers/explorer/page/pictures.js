@@ -50,15 +50,21 @@ function inkCanvas(pen) {
   if (most < FAINT) return null;
   const ink = contrasts[sizes.lastIndexOf(most)].map((value) => (value > LEAST * most ? value / most : 0));
   ink.forEach((share, i) => image.data.set([0, 0, 0, 255 * share], 4 * i));
-  const places = range(ink.length).filter((i) => ink[i]);
+  const box = boxOfInk(ink, width, 0);
+  const margin = Math.ceil(Math.max(box.width, box.height) / 8); // a tenth of the pad, to draw on
+  const cut = newPen(box.width + 2 * margin, box.height + 2 * margin);
+  cut.putImageData(image, margin - box.left, margin - box.top);
+  return cut.canvas;
+}
+
+/** The box around what is above `least` among values in rows of `width`. */
+function boxOfInk(values, width, least) {
+  const places = range(values.length).filter((i) => values[i] > least);
   const rows = places.map((i) => Math.floor(i / width));
   const columns = Float32Array.from(places, (i) => i % width).sort();
-  const across = columns.at(-1) + 1 - columns[0];
-  const down = rows.at(-1) + 1 - rows[0];
-  const margin = Math.ceil(Math.max(across, down) / 8); // a tenth of the pad, to draw on
-  const cut = newPen(across + 2 * margin, down + 2 * margin);
-  cut.putImageData(image, margin - columns[0], margin - rows[0]);
-  return cut.canvas;
+  const [top] = rows;
+  const [left] = columns;
+  return { top, left, height: rows.at(-1) + 1 - top, width: columns.at(-1) + 1 - left };
 }
 
 /** What a picture would be without ink: at each place the median of a third of the picture. */

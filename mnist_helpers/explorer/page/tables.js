@@ -48,7 +48,7 @@ function drawTable(view, mark) {
 /** Lays out an empty table with its heads. */
 function layTable(view, mark) {
   const [height, width] = mark.values.shape;
-  const head = (text, scope) => Object.assign(make("th", "", text), { scope });
+  const head = (text, scope) => give(make("th", "", text), { scope });
   const table = make("table");
   if (mark.columns.length) {
     const line = table.insertRow();

@@ -27,8 +27,8 @@ function readingRow(look) {
     title: "probability of each digit; ✓: the label",
     ticks: DIGIT_NAMES.with(label, `${label} ✓`),
   });
-  const chosen = row(pictureOf(array(image, 1, 28, 28), 196, { title: name.toLowerCase() }), bars);
-  return row(pad, column(text("Draw a digit on the pad, or use the chosen image.", { size: "strong" }), chosen));
+  const chosen = row(picture(image, 196, { title: name.toLowerCase(), select: {} }), bars);
+  return row(pad, column(text("Draw a digit on the pad, or use the chosen image.", "strong"), chosen));
 }
 
 /** The steps from the pad to what the network reads. */

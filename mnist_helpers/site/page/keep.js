@@ -50,7 +50,7 @@ async function saveDrawings() {
   const count = IMAGES.length - FIRST;
   const counts = [Uint16Array.of(count, count), Uint32Array.of(entries.size, files.size), "\0\0"];
   const href = URL.createObjectURL(new Blob([files, entries, END, ...counts]));
-  Object.assign(make("a"), { href, download: "my-digits.zip" }).click();
+  give(make("a"), { href, download: "my-digits.zip" }).click();
 }
 
 /** Keeps the drawings in an archive that doesn't pack, each in a folder of its digit, but for those that are kept already. */

@@ -115,7 +115,7 @@ const host = {
 /** Shows what is read, its way through the network, and one value's arithmetic; gives the look at the selection. */
 function show(selection, serial = host.state?.serial) {
   const look = lookAt(selection);
-  const answer = text(look.answer, { size: "large", notes: [look.title] });
+  const answer = text(look.answer, "large", { notes: [look.title] });
   const header = row(picture(look.image, 42, { select: {}, unit: "image" }), answer);
   const { content, caption } = arithmeticScene(look);
   const scene = { kind: "scene", content: column(readingRow(look), pipelineRow(look), content), caption };
@@ -156,8 +156,7 @@ function drawPicker() {
   const { image, drawing } = host.selection;
   const frames = drawing ? {} : { [image]: null };
   if (!differs(box, [frames, IMAGES.length])) return;
-  const pixels = new Float32Array(784 * IMAGES.length);
-  IMAGES.forEach((values, i) => pixels.set(values, 784 * i));
+  const pixels = IMAGES.flatMap((values) => [...values]);
   const pictures = grid(array(pixels, IMAGES.length, 28, 28), 28, [[LAB.levels[0], LAB.levels.at(-1)]], {
     labels: LAB.labels.map((digit, i) => (i < FIRST ? `${i}` : `kept ${digit}`)),
     frames,
@@ -174,7 +173,7 @@ function drawPicker() {
 function drawSlider() {
   const { weights } = host.selection;
   const name = weights?.replace(",", " run,") ?? `${own.textContent} weights`;
-  Object.assign(slider, { max: LAB.moments.length, value: MOMENTS.indexOf(weights), ariaValueText: name });
+  give(slider, { max: LAB.moments.length, value: MOMENTS.indexOf(weights), ariaValueText: name });
   write(document.getElementById("reader"), name);
 }
 
@@ -183,7 +182,6 @@ async function takeFile([file]) {
   if (!file) return;
   let sentence = "was loaded: its network is now at the end of the slider.";
   try {
-    if (file.size > 10_000_000) throw new Error("it is larger than 10 MB"); // published weights are 0.8 MB
     const content = await file.arrayBuffer();
     if (file.name.endsWith(".zip")) return await takeDrawings(content);
     networks.set(null, readSafetensors(content));

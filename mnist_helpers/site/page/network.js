@@ -32,14 +32,19 @@ function forward(image, weights) {
   return outputs;
 }
 
-/** What the windows of a layer read: of each map, by place in a window, a number for each window; zeros outside. */
+/** A function of a map, a row and a column that gives the value there among `maps`; zeros outside. */
+function readerOf(maps, [, height, width]) {
+  return (map, row, column) => (row < 0 || column < 0 ? 0 : maps[(map * height + row) * width + column]);
+}
+
+/** What the windows of a layer read: of each map, by place in a window, a number for each window. */
 function windowsOf(maps, { name, before }) {
   const [[rows, columns]] = LAB.reads[name];
-  const [count, height, width] = LAYERS[before].shape;
+  const { shape } = LAYERS[before];
+  const read = readerOf(maps, shape);
   const places = rows[0].flatMap((_, i) => columns[0].map((_, j) => [i, j]));
-  return range(count).map((map) => {
-    const read = (row, column) => (row < 0 || column < 0 ? 0 : maps[(map * height + row) * width + column]);
-    return places.map(([i, j]) => rows.flatMap((row) => columns.map((column) => read(row[i], column[j]))));
+  return range(shape[0]).map((map) => {
+    return places.map(([i, j]) => rows.flatMap((row) => columns.map((column) => read(map, row[i], column[j]))));
   });
 }
 

@@ -23,15 +23,10 @@ function prepareInk(ink, side) {
 }
 
 /** The part of a grid that holds ink. */
-function crop({ height, width, values }) {
-  const least = FAINTEST * largestOf(values);
-  const inkAt = (row, column) => values[row * width + column];
-  const isInk = (row, column) => inkAt(row, column) > least;
-  const rows = range(height).filter((row) => range(width).some((column) => isInk(row, column)));
-  const columns = range(width).filter((column) => rows.some((row) => isInk(row, column)));
-  const [top] = rows;
-  const [left] = columns;
-  return makeGrid(rows.at(-1) - top + 1, columns.at(-1) - left + 1, (row, column) => inkAt(top + row, left + column));
+function crop({ width, values }) {
+  const box = boxOfInk(values, width, FAINTEST * largestOf(values));
+  const valueAt = (row, column) => values[(box.top + row) * width + box.left + column];
+  return makeGrid(box.height, box.width, valueAt);
 }
 
 /** For each of `count` places those of `size` that it averages (Pillow's box filter). */

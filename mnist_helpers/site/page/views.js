@@ -11,7 +11,7 @@ const VALUE = { channel: "@index", row: "@row", column: "@column" };
 const row = (...items) => ({ kind: "row", together: false, items });
 const column = (...items) => ({ kind: "column", items });
 const markOf = (kind, fields) => ({ kind, ...LAB.marks[kind], ...fields }); // the rest by default
-const text = (words, fields) => markOf("text", { ...fields, text: words });
+const text = (words, size, fields) => markOf("text", { ...fields, text: words, size });
 const array = (data, ...shape) => ({ data: new Float32Array(data), shape });
 const isVector = ([, height, width]) => height * width === 1;
 const sumOf = (values) => values.reduce((a, b) => a + b, 0);
@@ -187,8 +187,7 @@ function explained({ at, maps, weights }) {
   const { name, shape, before } = LAYERS[at.layer];
   if (name === IMAGE) return { patch: [] };
   const [channels, rows, columns] = placesRead(LAYERS[name], at);
-  const { data, shape: [, height, width] } = maps(before);
-  const read = (map, i, j) => (i < 0 || j < 0 ? 0 : data[(map * height + i) * width + j]);
+  const read = readerOf(maps(before).data, LAYERS[before].shape);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
   const place = { layer: before, first: channels[0], rows, columns, patch };
   const matrix = weights[`${name}.weight`];
@@ -207,7 +206,7 @@ function arithmeticScene(look) {
   const likeliest = sums ? indexOfLargest(sums.map(Math.abs)) : 0;
   const source = Math.min(look.at.input_channel ?? likeliest, patch.length - 1);
   const rule = sentence(look, place);
-  const strong = text(rule, { size: "strong" });
+  const strong = text(rule, "strong");
   const places = placesRow(look, place, source);
   const caption = `${look.title}. ${selectedValue(look)}: ${rule}.`;
   if (!sums) return { content: column(places, row(...readTables(look, place), strong)), caption };
@@ -234,14 +233,15 @@ function placesRow(look, { layer, first, rows, columns, patch }, source) {
   const { at, values, value } = look;
   const map = singleMap(look, at.layer, at.channel, valueBox(look), LARGE);
   const title = isVector(values.shape) ? "value" : `row ${at.row}, column ${at.column}`;
-  const large = text(number(value), { size: "large", title });
-  if (!patch.length) return row(inputPicture(look, LARGE), map, large);
+  const large = text(number(value), "large", { title });
+  const image = inputPicture(look, LARGE);
+  if (!patch.length) return row(image, map, large);
   const inside = (i) => i >= 0;
   const bottom = rows.findLast(inside) + 1;
   const right = columns.findLast(inside) + 1;
   const box = [rows.find(inside), columns.find(inside), bottom, right];
   const read = singleMap(look, layer, first + source, box, LARGE);
-  return row(inputPicture(look, LARGE), read, map, large);
+  return row(image, read, map, large);
 }
 
 /** What a value without a kernel reads. */
@@ -270,8 +270,8 @@ function patchTable({ layer, first, rows, columns }, numbers, source, fields) {
 /** Patch times kernel, and the sum. */
 function productsRow(place, source) {
   const tableOf = (title) => patchTable(place, place[title][source], source, { title });
-  const sign = (letter) => text(letter, { size: "large" });
-  const total = text(`sum ${number(place.sums[source])}`, { size: "strong" });
+  const sign = (letter) => text(letter, "large");
+  const total = text(`sum ${number(place.sums[source])}`, "strong");
   return row(tableOf("patch"), sign("×"), tableOf("kernel"), sign("="), tableOf("products"), total);
 }
 
