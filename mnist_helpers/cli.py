@@ -18,8 +18,6 @@ from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
 
-SLOW = ("analyze", "notebooks", "site", "visualize")  # which tell on stderr how far they are
-
 
 def parse(args: Sequence[str]) -> object:
     """What `args` ask for: the record of options of a command, named as the command is.
@@ -63,8 +61,6 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         command = parse(sys.argv[1:] if args is None else args)
         name = type(command).__name__.lower()
-        if name in SLOW and "torch" not in sys.modules:
-            print("loading PyTorch", file=sys.stderr)
         importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
         pass  # who reads the output has enough

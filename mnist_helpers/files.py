@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -74,6 +74,12 @@ def read_json(path: Path, kind: object, what: str, remedy: str) -> object:
         value = msgspec.json.decode(content)
         msgspec.convert(value, kind)
         return value
+
+
+def write_json(path: Path, value: object, plain: Callable | None = None) -> None:
+    """Writes a value as JSON, with what JSON doesn't know as `plain` gives it."""
+    content = msgspec.json.encode(value, enc_hook=plain)
+    write_files({path: msgspec.json.format(content)})
 
 
 def file_kind(content: bytes | str, kinds: dict = KINDS) -> str:

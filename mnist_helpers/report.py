@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from torch import Tensor
 from torch.utils.data import TensorDataset
@@ -14,7 +13,7 @@ from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.checkpoint import Card
 from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
-from mnist_helpers.files import write_files
+from mnist_helpers.files import write_json
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
 from mnist_helpers.readers import tell_data
 
@@ -84,5 +83,4 @@ def metrics(
 
 def save_metrics(path: str, *measured: object) -> None:
     """Writes what `metrics` gives for `measured` as JSON; what is not a number is null."""
-    figures = msgspec.json.encode(metrics(*measured), enc_hook=lambda array: array.tolist())
-    write_files({Path(path): msgspec.json.format(figures)})
+    write_json(Path(path), metrics(*measured), lambda array: array.tolist())

@@ -74,7 +74,6 @@ class Trainer:
         self.history = []
         self.best_weights = {}
         self.snapshots = []  # by epochs, whole or part
-        self.interrupted = False
 
     def run(
         self, on_epoch: OnEpoch = lambda record: None, on_step: OnStep = lambda loss: None

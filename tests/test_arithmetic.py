@@ -8,7 +8,7 @@ from networks import BUILDERS, COLOUR, DILATED_POOL, WINDOWS, build, images_of, 
 from torch import nn
 
 from mnist_helpers import make_model
-from mnist_helpers.network.arithmetic import Arithmetic, explain
+from mnist_helpers.network.arithmetic import Arithmetic, Place, explain
 from mnist_helpers.network.tracing import Network, as_maps
 
 WITHOUT_RULE = {  # layers of which only input and output can be said
@@ -16,6 +16,10 @@ WITHOUT_RULE = {  # layers of which only input and output can be said
     "functional": {"dropout", "log_softmax"},
 }
 FUNCTIONS = {"gelu": F.gelu, "sigmoid": torch.sigmoid, "dropout": lambda value: value}
+
+
+def explained(network, outputs, name, channel, row=0, column=0) -> Arithmetic:
+    return explain(Place(network, outputs, network.layers[name], channel, row, column))
 
 
 def by_rule(made: Arithmetic, channel: int) -> float:
@@ -64,7 +68,7 @@ def test_the_rule_makes_the_models_own_value(name, seed):
     for layer in network.layers.values():
         maps = as_maps(outputs[layer.name][0])
         for place in random_places(maps.shape):
-            made = explain(network, outputs, layer.name, *place)
+            made = explained(network, outputs, layer.name, *place)
             where = (layer.name, *place)
             assert made.value == maps[place], where
             if made.rule != "add":
@@ -84,7 +88,7 @@ def test_every_kind_of_window(module):
     outputs = network.outputs(COLOUR[1:2])
     maps = as_maps(outputs["1"][0])
     for place in random_places(maps.shape, 60):
-        made = explain(network, outputs, "1", *place)
+        made = explained(network, outputs, "1", *place)
         check_patch(made, outputs)
         assert by_rule(made, place[0]) == pytest.approx(maps[place], abs=1e-5), place
     if isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d):
@@ -98,7 +102,7 @@ def test_a_patch_is_what_unfold_gives():
     columns = F.unfold(images[:1], (5, 3), padding=(2, 1), stride=(2, 1))
     patches = columns.reshape(3, 5, 3, 8, 18)
     for row, column in ((0, 0), (3, 9), (7, 17)):
-        made = explain(network, outputs, "stem", 5, row, column)
+        made = explained(network, outputs, "stem", 5, row, column)
         assert np.array_equal(made.patch, patches[..., row, column])
         assert np.array_equal(made.kernel, model.stem.weight[5].detach())
     assert made.rows.tolist() == [12, 13, 14, -1, -1]
@@ -111,10 +115,10 @@ def test_partial_sums_by_other_means():
     outputs = network.outputs(images[:1])
     kernels = network.model.conv2.weight.detach()[5].unsqueeze(1)
     apart = F.conv2d(outputs["pool1"], kernels, padding=1, groups=16)[0, :, 6, 8]
-    made = explain(network, outputs, "conv2", 5, 6, 8)
+    made = explained(network, outputs, "conv2", 5, 6, 8)
     assert made.partial_sums == pytest.approx(apart.numpy(), abs=1e-5)
     assert made.rectified
-    assert not explain(network, outputs, "pool1", 5, 6, 8).rectified
+    assert not explained(network, outputs, "pool1", 5, 6, 8).rectified
 
 
 def test_a_group_reads_its_own_channels():
@@ -123,7 +127,7 @@ def test_a_group_reads_its_own_channels():
     model(COLOUR)
     network = Network(model, COLOUR)
     outputs = network.outputs(COLOUR[:1])
-    made = explain(network, outputs, "1", 11, 2, 3)
+    made = explained(network, outputs, "1", 11, 2, 3)
     assert (made.first_channel, made.layer) == (6, "0")
     assert np.array_equal(made.patch, outputs["0"][0, 6:8, 2:5, 3:6])
 
@@ -132,11 +136,11 @@ def test_a_linear_layer_reads_the_maps_before_the_flattening():
     images = BUILDERS["simple"][1]
     network = Network(make_model(), images)
     outputs = network.outputs(images[:1])
-    made = explain(network, outputs, "fc1", 17)
+    made = explained(network, outputs, "fc1", 17)
     assert (made.layer, made.kernel.shape) == ("pool2", (32, 7, 7))
     assert np.array_equal(made.patch, outputs["pool2"][0])
     assert np.array_equal(made.kernel.ravel(), network.model.fc1.weight.detach()[17])
-    made = explain(network, outputs, "flatten", 100)
+    made = explained(network, outputs, "flatten", 100)
     assert (made.first_channel, made.rows[0], made.columns[0]) == (2, 0, 2)
 
 
@@ -144,15 +148,15 @@ def test_branches():
     images = BUILDERS["branching"][1]
     network = Network(build("branching"), images)
     outputs = network.outputs(images[:1])
-    made = explain(network, outputs, "cat", 7, 3, 4)
+    made = explained(network, outputs, "cat", 7, 3, 4)
     assert (made.layer, made.first_channel, made.rule) == ("right", 1, "copy")
-    assert explain(network, outputs, "cat", 5, 3, 4).layer == "left"
-    made = explain(network, outputs, "add_1", 2, 3, 1)
+    assert explained(network, outputs, "cat", 5, 3, 4).layer == "left"
+    made = explained(network, outputs, "add_1", 2, 3, 1)
     terms = [outputs[name][0, 2, 3, 1] for name in ("ragged", "add")]
     assert made.patch.ravel().tolist() == terms
-    made = explain(network, outputs, "mean", 2)
+    made = explained(network, outputs, "mean", 2)
     assert np.array_equal(made.patch[0], outputs["wild"][0, 2])
-    assert explain(network, outputs, "interpolate", 0, 1, 1).patch.shape == (0, 1, 1)
+    assert explained(network, outputs, "interpolate", 0, 1, 1).patch.shape == (0, 1, 1)
 
 
 class Odd(nn.Module):
@@ -176,7 +180,7 @@ def test_no_rule_where_it_would_not_hold():
     network = Network(Odd(), images)
     outputs = network.outputs(images[:1])
     for name in ("add", "add_1", "add_2", "mean_1", "mean_2"):
-        assert explain(network, outputs, name, 0).rule == "", name
-    assert explain(network, outputs, "mean", 3).rule == "mean"
+        assert explained(network, outputs, name, 0).rule == "", name
+    assert explained(network, outputs, "mean", 3).rule == "mean"
     assert network.layers["truediv"].receptive_field is None  # its divisor sees everything
     assert network.layers["add_2"].receptive_field.whole

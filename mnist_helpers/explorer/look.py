@@ -14,7 +14,7 @@ from mnist_helpers.config import InputError
 from mnist_helpers.explorer.scene import Box, number
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.network.activations import ActivationStats
-from mnist_helpers.network.arithmetic import Arithmetic, explain
+from mnist_helpers.network.arithmetic import Arithmetic, Place, explain
 from mnist_helpers.network.tracing import SOFTMAX
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ class Look(Selection):
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
         outputs = self.subject.outputs(self.image_or_ink, self.weights, *self.disturbed)
-        place = (self.layer, self.channel, self.row, self.column)
-        return explain(self.subject.networks[self.weights], outputs, *place)
+        network = self.subject.networks[self.weights]
+        layer = network.layers[self.layer]
+        return explain(Place(network, outputs, layer, self.channel, self.row, self.column))
 
     @property
     def read_channel(self) -> int:

@@ -56,7 +56,10 @@ class Arithmetic(NamedTuple):
 
 
 class Place(NamedTuple):
-    """One value of a layer, and the numbers around it."""
+    """One value of a layer, and the numbers around it.
+
+    `outputs` are those of one image, as `network.outputs` gives them.
+    """
 
     network: Network
     outputs: dict[str, Tensor]
@@ -114,30 +117,17 @@ class Place(NamedTuple):
         return self.read(self.layer.inputs[0], channels, rows[self.row], columns[self.column])
 
 
-def explain(
-    network: Network,
-    outputs: dict[str, Tensor],
-    layer: str,
-    channel: int,
-    row: int = 0,
-    column: int = 0,
-) -> Arithmetic:
-    """How `layer` comes to its value at (`channel`, `row`, `column`).
-
-    A rule that doesn't make this very value is not told.
-
-    Args:
-        outputs: of one image, as `network.outputs` gives them.
-    """
-    place = Place(network, outputs, network.layers[layer], channel, row, column)
-    if network.reads[layer]:
+def explain(place: Place) -> Arithmetic:
+    """How a value comes about; a rule that doesn't make this very value is not told."""
+    name = place.layer.name
+    if place.network.reads[name]:
         read = READERS.get(place.layer.op, _same_value)
         arithmetic = read(place)
         if arithmetic and arithmetic.holds:
             return arithmetic
     nothing = np.empty((0, 1, 1))
     nowhere = np.array([PADDING])
-    return Arithmetic("", place.value, nothing, layer, nowhere, nowhere)
+    return Arithmetic("", place.value, nothing, name, nowhere, nowhere)
 
 
 def _same_value(place: Place) -> Arithmetic | None:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import torch
 from filelock import FileLock, Timeout
 
 from mnist_helpers.checkpoint import load_tensors
 from mnist_helpers.config import Config, InputError, path_text
-from mnist_helpers.files import decoding, read_json, write_files
+from mnist_helpers.files import decoding, read_json, write_files, write_json
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer, run_figures
 
@@ -30,8 +29,7 @@ def new_run(config: Config) -> Path:
         config.runs_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=config.runs_dir))
         folder.chmod(0o755)  # mkdtemp's are private
-    fields = msgspec.json.encode(config, enc_hook=path_text)
-    write_files({folder / "config.json": msgspec.json.format(fields)})
+    write_json(folder / "config.json", config, path_text)
     return folder
 
 
@@ -53,10 +51,9 @@ def owned(folder: Path) -> Iterator[None]:
 
 def save_run(folder: Path, trainer: Trainer) -> None:
     """Writes what `trainer` has reached: history.json and state.pt."""
-    history = msgspec.json.format(msgspec.json.encode(trainer.history))
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
-    write_files({folder / "history.json": history})
+    write_json(folder / "history.json", trainer.history)
     write_files({folder / "state.pt": state.getvalue()})
 
 
