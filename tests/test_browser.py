@@ -22,7 +22,7 @@ from mnist_helpers.explorer.scene import Maps, Table
 from mnist_helpers.explorer.views import VIEWS, draw
 
 NOTEBOOK = "conv_visualization.ipynb"
-ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
+ALWAYS = [name for name in VIEWS if name != "training"]  # whatever a subject has
 LONG = ["top_images", "attribution", "confusion", "ablation", "neighbours"]  # ask all images first
 AT_ONCE = [view for view in ALWAYS if view not in LONG]
 ARRAY_TYPES = {"RdBu_r": "signed", "viridis": "unsigned", "gray_r": "ink"}

@@ -32,7 +32,7 @@ from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
 from mnist_helpers.runs.snapshots import Snapshots
 
-ALWAYS = [name for name, view in VIEWS.items() if not view.needs]  # whatever a subject has
+ALWAYS = [name for name in VIEWS if name != "training"]  # whatever a subject has
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +115,11 @@ class TestSelection:
     def test_its_text_is_the_call_that_brings_one_back(self, subject):
         fields = {"view": "ablation", "image": 3, "ablated": (("conv1", 3),), "rank": True}
         model, images, labels = subject.network.model, subject.images, subject.labels
-        others = {"other": make_model(1).state_dict()}
-        explorer = explore(model, images, labels, others, weights="other", **fields)
+        explorer = explore(model, images, labels, **fields)
         names = {"explore": explore, "model": model, "images": images, "labels": labels}
-        assert repr(explorer).startswith("explore(model, images, labels, others, view='ablation', ")
-        again = eval(repr(explorer), names | {"others": others})
-        assert again.selection == Selection(weights="other", **fields)
+        assert repr(explorer).startswith("explore(model, images, labels, view='ablation', ")
+        again = eval(repr(explorer), names)
+        assert again.selection == Selection(**fields)
         assert repr(explore(model, images, labels)) == "explore(model, images, labels)"
         of_subject = explore(subject, weights="other", image=3)
         assert repr(of_subject) == "explore(subject, image=3, weights='other')"
@@ -955,9 +954,8 @@ class TestSlowWork:
 
 def test_a_network_of_colour_images(capsys):
     images = images_of(12, 3, 15, 18)
-    explorer = explore(
-        build("skipping"), images, others={"other": build("skipping", 9).state_dict()}
-    )
+    others = {"other": build("skipping", 9).state_dict()}
+    explorer = explore(Subject(build("skipping"), images, others=others))
     for view in ALWAYS:
         send(explorer, view=view, layer="head", channel=5)
         assert explorer.page.state["error"] == ""

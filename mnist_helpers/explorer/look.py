@@ -15,7 +15,7 @@ from mnist_helpers.explorer.scene import Box, number
 from mnist_helpers.explorer.selection import Selection
 from mnist_helpers.network.activations import ActivationStats
 from mnist_helpers.network.arithmetic import Arithmetic, Place, explain
-from mnist_helpers.network.tracing import SOFTMAX
+from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 if TYPE_CHECKING:
     from mnist_helpers.explorer.subject import Subject
@@ -32,7 +32,7 @@ class Look(Selection):
     @property
     def pixels(self) -> np.ndarray:
         """The image, (C, H, W)."""
-        return self.subject.image(self.image_or_ink, *self.disturbed)[0].numpy()
+        return self.maps[IMAGE]
 
     @property
     def disturbed(self) -> tuple[str, float]:

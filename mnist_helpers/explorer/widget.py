@@ -275,7 +275,6 @@ def explore(
     model: nn.Module | Subject,
     images: Tensor | None = None,
     labels: Tensor | None = None,
-    others: dict[str, dict[str, Tensor]] | None = None,
     *,
     views: Sequence[str] = (),
     **selection: object,
@@ -283,10 +282,10 @@ def explore(
     """All views into `model` under one selection.
 
     Args:
-        model: any network with convolutions that `torch.fx` can trace; or a whole `Subject`.
+        model: any network with convolutions that `torch.fx` can trace; or a whole `Subject`, which
+            may have other weights, runs and names as well.
         images: (N, C, H, W), as the model takes them.
         labels: (N,); without them the model's own answers stand for them.
-        others: other weights of the same form by name, each a state_dict, to compare with.
         views: names of those that have a tab; the first is open, the others are a click away.
         selection: where to begin: fields of `Selection`.
 
@@ -297,9 +296,7 @@ def explore(
     subject = model
     if not isinstance(model, Subject):
         arguments = "model, images, labels"
-        if others:
-            arguments += ", others"
-        subject = Subject(model, images, labels, others)
+        subject = Subject(model, images, labels)
     for view in views:
         require({"view": view}, VIEW_NAMES)
         selection.setdefault("view", view)
@@ -310,13 +307,12 @@ def still(
     model: nn.Module | Subject,
     images: Tensor | None = None,
     labels: Tensor | None = None,
-    others: dict[str, dict[str, Tensor]] | None = None,
     **selection: object,
 ) -> Still:
     """One view of a selection as a picture with its caption; the arguments are `explore`'s."""
     subject = model
     if not isinstance(model, Subject):
-        subject = Subject(model, images, labels, others)
+        subject = Subject(model, images, labels)
     at = selected(selection)
     subject.check(at)
     return Still(draw(subject, at))

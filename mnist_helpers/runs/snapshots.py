@@ -57,7 +57,7 @@ def save_snapshots(path: Path, snapshots: Snapshots) -> None:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
+                np.lib.format.write_array(file, array)
     write_files({Path(path): buffer.getvalue()})
 
 

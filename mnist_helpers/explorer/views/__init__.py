@@ -26,15 +26,13 @@ class View(NamedTuple):
 
     The fields make the controls, and more: with "image" or "target" a view is not drawn where the
     filter lets nothing through, without "weights", "drawing" or "disturbance" `shown` takes these
-    away, and "layer" brings the trail. `needs` names what a subject must have been given; without
-    that there is no tab.
+    away, and "layer" brings the trail.
     """
 
     title: str
     question: str
     draw: Callable[[Look], Scene]
     fields: tuple[str, ...]
-    needs: str = ""
 
 
 IMAGE = ("image", "drawing", "weights")
@@ -89,7 +87,6 @@ VIEWS = {
         "How did the network become what it is?",
         training,
         ("weights", "layer", "image"),
-        needs="runs",
     ),
 }
 VIEW_NAMES = {"view": list(VIEWS)}
@@ -104,10 +101,11 @@ def shown(selection: Selection) -> Selection:
 
 
 def views_of(subject: Subject) -> dict[str, View]:
-    """The views for which a subject has all that they need."""
-    return {
-        name: view for name, view in VIEWS.items() if not view.needs or getattr(subject, view.needs)
-    }
+    """The views of a subject: that of training only where it has runs."""
+    views = dict(VIEWS)
+    if not subject.runs:
+        del views["training"]
+    return views
 
 
 def draw(subject: Subject, selection: Selection) -> Scene:
@@ -122,8 +120,8 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
         raise InputError(
-            f"the view {selection.view} needs {view.needs}; give a Subject {view.needs}, "
-            "such as {'mine': load_snapshots(path)}."
+            "the view training needs runs; give a Subject runs, such as "
+            "{'mine': load_snapshots(path)}."
         )
     look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion

@@ -146,10 +146,9 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
     subject = look.subject
     images, labels = subject.known_images or (subject.images, subject.labels)
     distances = torch.cdist(features, subject.known_features)
-    places = distances.argsort(stable=True)[0, : NEAR + 1].tolist()
-    if subject.known_images is None:
-        places = [place for place in places if place != itself]
-    places = places[:NEAR]
+    if subject.known_images is None and itself is not None:
+        distances[0, itself] = torch.inf
+    places = distances.argsort(stable=True)[0, :NEAR].tolist()
     return gallery(
         images,
         places,
