@@ -220,7 +220,7 @@ def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp
     command = [sys.executable, "-m", "mnist_helpers", "visualize", "--views", "answer"]
     command += ["--data-dir", small_data_dir, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["views: 0 of 1", "views: 1 of 1"]
+    assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
     assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
     master, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
@@ -283,8 +283,8 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
     ("args", "complaint"),
     [
         ([], "train"),
-        (["bogus"], "there is no command bogus; there are train, evaluate, predict, export, "),
-        (["trian", "--epochs", "3"], "there is no command trian; there are train, evaluate, "),
+        (["bogus"], "no command bogus; did you mean train or evaluate or predict"),
+        (["trian", "--epochs", "3"], "there is no command trian; did you mean train?\n"),
         (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--preset", "slow"], "slow"),
