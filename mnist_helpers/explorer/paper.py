@@ -38,15 +38,15 @@ CHART = 180  # height of a chart, in pixels
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
 PAPER = 1000  # its width before a row wraps, in pixels
-# of classes, which their letters tell as well: 4.5 : 1 on white, apart for the colour-blind
+# of classes, which their letters tell as well: 4.5 : 1 on paper, apart for the colour-blind
 LETTERS = [
     "#001eff",
     "#783c00",
     "#3c785a",
-    "#e11e4b",
+    "#d7195a",
     "#691e87",
     "#5a1e00",
-    "#d200a5",
+    "#c800a5",
     "#4b3c4b",
     "#786900",
     "#002d3c",
