@@ -14,6 +14,7 @@ from browser import CHROMIUM
 from playwright.sync_api import Browser, Locator, Page
 
 import mnist_helpers
+from mnist_helpers.explorer.paper import LETTERS
 from mnist_helpers.explorer.scene import Item, Row, Scatter, Scene, Table, Text
 
 needs_chromium = pytest.mark.skipif(
@@ -149,8 +150,7 @@ def new_page(browser: Browser, **options: object) -> Page:
 @functools.cache
 def document() -> str:
     """The page before it is mounted: the explorer's style and scripts, and the host."""
-    letters = [matplotlib.colors.to_hex(each) for each in matplotlib.colormaps["tab10"].colors]
-    constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(letters)};"
+    constants = f"const PALETTES = {json.dumps(palettes())}; const LETTERS = {json.dumps(LETTERS)};"
     names = ("marks", "maps", "tables", "charts", "pad", "pictures", "explorer")
     scripts = [(FOLDER / f"{name}.js").read_text() for name in names]
     script = "\n".join([constants, *scripts, HOST])

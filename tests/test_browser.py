@@ -168,7 +168,8 @@ class Desk:
         self.slider(name).and_(self.page.locator(place)).wait_for()
 
     def number(self):
-        return self.root.get_by_role("spinbutton", name="Image", exact=True)
+        name = re.compile("^(Image|Or image)$")  # beside a drawing the other
+        return self.root.get_by_role("spinbutton", name=name)
 
     def mark(self, title):
         exactly = re.compile(f"^{re.escape(title)}$")
@@ -263,9 +264,12 @@ def test_what_is_drawn_is_read_and_goes_through_the_layers(page, desk):
     assert desk.root.locator(".sheet-of-pad").evaluate(ink) > 200  # it is still there
     desk.root.get_by_label("Width of the line").fill("30")
     desk.open("feature_maps")
+    assert desk.root.get_by_role("spinbutton", name="Or image").input_value() == "0"
     desk.number().fill("3")
     desk.number().press("Enter")
     caption.filter(has_text="Image 3").wait_for()
+    number = desk.root.get_by_role("spinbutton", name="Image", exact=True)
+    assert number.input_value() == "3"
     desk.open("drawing")
     desk.says("Draw a digit on the pad, or use the chosen image. Chosen: image 3.")
     assert desk.root.get_by_label("Width of the line").input_value() == "30"
@@ -478,7 +482,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
         stop.click()
         stop.wait_for(state="hidden")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
-        slow.get_by_text("Stopped. Any change continues").wait_for()
+        slow.get_by_text("Stopped. When you ask again, it goes on").wait_for()
     desk.press("Image", "ArrowRight")  # the kernel has time again
     desk.shows(image=1)
 

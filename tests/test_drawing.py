@@ -167,6 +167,10 @@ class TestView:
         ]
         near = [marks["most similar by these features"].labels for marks in found]
         assert near[0] == near[1]
+        click = found[0]["most similar by these features"].select
+        assert click["image"][0] == 4  # its own image
+        assert [str(label) for label in labels[click["image"]].tolist()] == near[0]
+        assert click["view"] == ["pipeline"] * 8  # for here a pad without ink would be left
         bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 

@@ -375,7 +375,8 @@ class TestControls:
         assert explorer.controls["layer"].tooltip == "Which step of the network?"
         assert all(explorer.controls[name].tooltip.endswith("?") for name in kinds)
         questions = dict(zip(ALWAYS, explorer.tabs.tooltips, strict=True))
-        assert questions["top_images"] == "Which images excite this channel?"
+        question = "Which images excite this channel, and which channels does a class excite?"
+        assert questions["top_images"] == question
         layers = [name for name, _ in explorer.controls["layer"].options]
         assert layers == list(explorer.subject.layers)
         classes = [("any", "any"), *((str(digit), digit) for digit in range(10))]
@@ -728,6 +729,28 @@ class TestControls:
             }
             assert {name for name in names if names[name] in texts} == names.keys() & at.keys()
 
+    def test_top_images_shows_the_filters_that_act_there(self, explorer):
+        send(explorer, view="top_images")
+        assert not {"image", "digit", "read"} & {*shown_controls(explorer)}
+        send(explorer, digit=4)
+        assert {"digit", "read"} & {*shown_controls(explorer)} == {"digit"}
+        send(explorer, digit=None, read="right")
+        assert {"digit", "read"} & {*shown_controls(explorer)} == {"read"}
+        explorer.controls["read"].value = "all"  # the way out
+        assert not {"digit", "read"} & {*shown_controls(explorer)}
+        send(explorer, view="kernels", digit=4)  # which shows no images
+        assert "digit" not in shown_controls(explorer)
+
+    def test_beside_a_drawing_the_number_is_that_of_an_image_instead(self, explorer):
+        control = explorer.controls["image"]
+        assert control.description == "Image"
+        send(explorer, view="pipeline", drawing=drawn(explorer.subject.images[0]))
+        assert control.description == "Or image"
+        send(explorer, view="neighbours")  # a drawing has no place there
+        assert control.description == "Image"
+        send(explorer, view="pipeline", image=3)
+        assert control.description == "Image"
+
 
 class TestExplorer:
     def test_the_page_gets_the_scene_of_the_selection(self, explorer):
@@ -735,7 +758,8 @@ class TestExplorer:
         state = explorer.page.state
         scene = draw(explorer.subject, explorer.selection)
         assert shown(explorer)["scene"]["caption"] == scene.caption
-        image, maps = shown(explorer)["scene"]["content"]["items"]
+        beside, maps = shown(explorer)["scene"]["content"]["items"]
+        image, _ = beside["items"]
         assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
         with torch.no_grad():
             model = explorer.subject.network.model
@@ -750,7 +774,7 @@ class TestExplorer:
         assert list(explorer.tabs.options) == titles
         probs = model(explorer.subject.images[4:5]).softmax(1)[0]
         send(explorer, view="confusion", weights="other")  # which all its answers are not of
-        _, answer = shown(explorer)["header"]["items"]
+        _, answer, *_ = shown(explorer)["header"]["items"]  # and a button, where it is misread
         assert answer["text"] == str(probs.argmax().item())
         digit = probs.argmax()
         title = f"Image 4, label {explorer.subject.labels[4]}, read as {digit}"
@@ -910,6 +934,19 @@ class TestSlowWork:
         assert slow.waiting.layout.display == "none"
         assert shown(slow)["scene"]["caption"].startswith("conv2, channel")
 
+    def test_where_the_arrangement_is_stopped_control_and_picture_agree(self, slow):
+        async def work():
+            send(slow, view="neighbours")
+            while not slow.scene.caption.startswith("fc1 by PCA"):
+                await asyncio.sleep(0)
+            slow.controls["projection"].value = "t-SNE"
+            assert slow.task_text.value.endswith(" images by t-SNE, in three rounds")
+            slow.waiting.children[-1].click()
+            assert slow.controls["projection"].value == slow.selection.projection == "PCA"
+            assert slow.scene.caption.startswith("fc1 by PCA")
+
+        asyncio.run(work())
+
     def test_it_can_be_stopped_and_goes_on(self, slow):
         async def work():
             send(slow, view="ablation")
@@ -919,7 +956,7 @@ class TestSlowWork:
             assert slow.waiting.layout.display == "flex"
             slow.waiting.children[-1].click()
             assert slow.waiting.layout.display == "none"
-            assert slow.page.state["error"] == "Stopped. Any change continues the work."
+            assert slow.page.state["error"] == "Stopped. When you ask again, it goes on from there."
             assert not slow.selection.rank
             send(slow, image=2)  # another move does not begin it anew
             assert slow.waiting.layout.display == "none"

@@ -16,6 +16,7 @@ from torch.nn.functional import one_hot
 from mnist_helpers import load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Selection, Subject
+from mnist_helpers.explorer.paper import LETTERS
 from mnist_helpers.explorer.scene import (
     COLUMN,
     INDEX,
@@ -1481,7 +1482,7 @@ class TestScatter:
             x, y = (10 + 440 * self.POINTS[i, 0], 450 - 440 * self.POINTS[i, 1])
             patch = shown[round(y) - 5 : round(y) + 6, round(x) - 5 : round(x) + 6]
             drawn = patch[patch[..., 3] > 200][:, :3].astype(int)
-            wanted = np.array(matplotlib.colormaps["tab10"](number, bytes=True)[:3], dtype=int)
+            wanted = 255 * np.array(matplotlib.colors.to_rgb(LETTERS[number]))
             assert np.abs(drawn - wanted).sum(axis=1).min() < 60
         x, y = 10 + 440 * 0.9, 450 - 440 * 0.1
         assert shown[round(y), round(x) + 6, 3] > 100  # the ring of the marked one

@@ -12,7 +12,7 @@ from matplotlib.offsetbox import OffsetImage, PaddedBox
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.paper import bar_chart
+from mnist_helpers.explorer.paper import LETTERS, bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
@@ -28,6 +28,31 @@ from mnist_helpers.explorer.scene import (
 from mnist_helpers.explorer.stills import Still
 
 ORANGE, BLUE, GREY = map(to_rgba, ("#D55E00", "#0072B2", "#999999"))
+# what the eye makes of red, green and blue light: in full, without red cones, without green ones
+# (Machado, Oliveira and Fernandes, 2009), and how far apart colours look (Ottosson's Oklab, 2020)
+BLINDNESS = (
+    np.eye(3),
+    [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+)
+CONES = (
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+)
+OKLAB = (
+    [0.2104542553, 0.793617785, -0.0040720468],
+    [1.9779984951, -2.428592205, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.808675766],
+)
 VALUES = np.array([[[-2.0, 0.0, 1.0], [2.0, np.nan, -1.0]], [[0.5, 1.5, -0.5], [0.0, 0.0, 3.0]]])
 
 
@@ -434,7 +459,7 @@ class TestScatter:
     def test_letters_have_the_colour_of_their_class(self):
         picture = self.picture()
         for (x, y), each in zip(self.POINTS, [0, 1, 1], strict=True):
-            colour = np.array(matplotlib.colormaps["tab10"].colors[each])
+            colour = np.array(to_rgba(LETTERS[each])[:3])
             assert np.abs(self.around(picture, x, y) - colour).sum(axis=2).min() < 0.3
         assert (self.around(picture, 0.5, 0.5) == 1).all()
 
@@ -457,8 +482,21 @@ class TestScatter:
         mark = self.scatter(names=names)
         written = [text for text in drawn(mark, Letters) if text.get_text()]
         assert [text.get_text() for text in written] == [*key, "a sentence"]
-        colours = matplotlib.colormaps["tab10"].colors
-        assert [text.get_color() for text in written[:2]] == list(colours[:2])
+        assert [text.get_color() for text in written[:2]] == LETTERS[:2]
+
+    def test_they_can_be_read_on_white_and_told_apart_by_the_colour_blind(self):
+        ground = "#F5F5F2"  # of paper, darker than the white of the page
+        encoded = np.array([to_rgba(colour)[:3] for colour in [*LETTERS, ground]])
+        light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+        luminance = light @ [0.2126, 0.7152, 0.0722] + 0.05
+        assert (luminance[-1] / luminance[:-1]).min() >= 4.5  # WCAG 2.2
+        distances = []
+        for matrix in BLINDNESS:
+            seen = np.cbrt((light[:-1] @ np.transpose(matrix)).clip(0, 1) @ np.transpose(CONES))
+            seen = seen @ np.transpose(OKLAB)
+            pairs = np.linalg.norm(seen[:, None] - seen, axis=2)
+            distances.append(pairs[np.triu_indices(10, 1)].min())
+        assert min(distances) > 0.07  # of matplotlib's tab10 two come as near as 0.007
 
 
 def test_shades_tint_a_table_and_counts_are_whole():

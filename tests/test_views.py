@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import build, images_of
+from networks import build, drawn, images_of
 from torch import nn
 
 from mnist_helpers import InputError, load_checkpoint, make_model
@@ -435,7 +435,7 @@ class TestNames:
         assert any(title.startswith("0 Conv2d: images lost without") for title in found)
         assert "Ablated: 0 Conv2d 3. " in caption
         found, caption, _ = show(sequential, view="neighbours")
-        assert caption.startswith("3 Linear of 12 images, by PCA; ")
+        assert caption.startswith("3 Linear by PCA: 12 of 12 images; ")
         steps = trail(sequential.look(Selection(layer="0"))).items
         assert [step.text for step in steps[:3]] == ["You are here:", "image", "0 Conv2d"]
         assert steps[2].select == {"layer": "0"}
@@ -715,7 +715,9 @@ class TestAblation:
         found, caption, everything = show(grey, view="ablation")
         assert "Nothing is ablated. Accuracy on 300 of 300 images" in caption
         (hint,) = [mark.text for mark in everything if getattr(mark, "size", "") == "hint"]
-        assert hint.startswith("Click a bar to set that channel to zero")  # paper has no clicks
+        assert hint.startswith(
+            "Click a bar below to set that channel to zero"
+        )  # paper has no clicks
         for title in ("probability for this image", "accuracy by class"):
             whole, ablated = found[title].series.values()
             np.testing.assert_array_equal(whole, ablated)
@@ -735,9 +737,14 @@ class TestAblation:
         lost = np.array([int(text.replace("−", "-")) for text in bars.numbers])
         assert bars.series["lost"] == pytest.approx(np.sign(lost) * np.log10(1 + abs(lost)))
         assert lost.min() < 0
-        assert bars.axis == pytest.approx({"−10": -np.log10(11), "0": 0})
-        assert bars.limits[0] == bars.axis["−10"]
+        assert bars.axis == pytest.approx({"−10": -np.log10(11), "0": 0, "10": np.log10(11)})
+        assert bars.limits == pytest.approx((-np.log10(11), np.log10(61)))  # all images lost
         assert bars.limits == found["conv1: images lost without one channel"].limits
+        before = Subject(make_model(0), images[:60], labels[:60])
+        found, _, _ = show(before, view="ablation")
+        empty = found["conv2: images lost without one channel (not measured)"]
+        assert np.isnan(empty.series["lost"]).all()
+        assert (empty.axis, empty.limits) == (bars.axis, bars.limits)  # so that nothing jumps
         model = make_model(0)
         model.conv2.register_forward_hook(
             lambda _, inputs, out: out.index_fill(1, torch.tensor([7]), 0)
@@ -748,6 +755,47 @@ class TestAblation:
                 for m in (make_model(0), model)
             ]
         assert lost[7] == answers[0] - answers[1]
+
+
+def test_a_misread_image_leads_to_what_speaks_for_its_label_and_back(grey):
+    answers = grey.network.model(grey.images).argmax(1)
+    wrong = int((answers != grey.labels).nonzero()[0])
+    label, answer = int(grey.labels[wrong]), int(answers[wrong])
+    (link,) = header(grey.look(Selection(image=wrong))).items[2:]
+    assert link.text == f"Why not {label}?"
+    place = {"view": "attribution", "image": wrong, "weights": "given"}
+    assert link.select == {**place, "target": label}
+    ink = drawn(grey.images[0])  # aside in views that show the image, and no more of interest
+    at = selection_after(grey, Selection(image=wrong, drawing=ink), link.select)
+    assert at.drawing is None
+    _, caption, _ = show(grey, view="attribution", image=wrong, target=at.target)
+    assert f"What counts for class {label}: " in caption
+    (link,) = header(grey.look(at)).items[2:]
+    assert link.text == f"Why {answer}?"
+    assert link.select == {**place, "target": None}
+    others = (
+        Selection(view="attribution", image=wrong, target=answer),
+        Selection(view="top_images", image=wrong, target=label),
+    )
+    for at in others:
+        assert header(grey.look(at)).items[2].text == f"Why not {label}?"
+    right = int((answers == grey.labels).nonzero()[0])
+    assert len(header(grey.look(Selection(image=right))).items) == 2
+    unlabelled = Subject(make_model(0), grey.images, None, {"other": make_model(1).state_dict()})
+    for image in range(20):  # no label is known
+        look = unlabelled.look(Selection(image=image, weights="other"))
+        assert len(header(look).items) == 2
+
+
+def test_feature_maps_lead_to_the_channels_that_a_class_excites(grey):
+    answers = grey.network.model(grey.images).argmax(1).tolist()
+    for image in (0, 5):
+        _, _, marks = show(grey, view="feature_maps", layer="conv2", image=image)
+        (link,) = [mark for mark in marks if isinstance(mark, Text)]
+        assert link.text == f"Channels that class {answers[image]} excites"
+        assert link.select == {"view": "top_images", "target": answers[image]}
+    found, _, _ = show(grey, **{"layer": "conv2", **link.select})
+    assert f"channels that class {answers[5]} excites most" in found
 
 
 def test_answer(grey):
@@ -857,6 +905,9 @@ class TestConfusion:
         found, _, _ = show(grey, view="confusion", tenth=1)
         bars = found["accuracy by confidence; above: number of images"]
         assert bars.emphasis == [1]
+        assert bars.axes[0] == "Confidence up to"
+        assert bars.ticks[:2] == ["10%", "20%"]
+        assert bars.ticks[-1] == "100%"
         for tenth in range(10):
             inside = (confidence > tenth / 10) & (confidence <= (tenth + 1) / 10)
             assert selected(bars, tenth) == {"tenth": tenth}
@@ -916,6 +967,9 @@ class TestNeighbours:
         nearest = distances.argsort()[1:9]
         np.testing.assert_allclose(near.values, grey.images[nearest, 0], atol=1e-6)
         assert near.labels == [str(label) for label in grey.labels[nearest].tolist()]
+        assert [selected(near, place) for place in range(8)] == [
+            {"image": image} for image in nearest.tolist()
+        ]
 
     def test_a_filter_leaves_its_points_and_clicks_select_images(self, grey):
         sevens = (grey.labels == 7).nonzero().flatten().tolist()
@@ -953,6 +1007,7 @@ class TestNeighbours:
         near = found["most similar by these features"]
         np.testing.assert_allclose(near.values, images[nearest, 0], atol=1e-6)
         assert near.labels == [str(label) for label in labels[nearest].tolist()]
+        assert not near.select  # their numbers are those of another set
 
     def test_names_of_classes_stand_everywhere(self, few):
         names = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]

@@ -141,9 +141,8 @@ class Controls(VBox):
         set_changed(self.fold, {"description": where})
         if "image" in names:
             names.update(("digit", "read"))
-            for name in ("predicted", "tenth"):  # no filter is out of sight
-                if getattr(look, name) is not None:
-                    names.add(name)
+        if {"image", "target"} & names:  # no filter is out of sight
+            names.update(name for name in EVERY if getattr(look, name) != EVERY[name])
         if look.subject.runs and "weights" in names:
             names.remove("weights")
             names.update(("moment", "run", "speed"))
@@ -176,10 +175,17 @@ def settings(look: Look) -> dict[str, Traits]:
     places = look.places
     images = subject.image_numbers(look.filter)
     position = slider_traits(len(images), int(np.searchsorted(images, look.image)))
+    description = "Image"
+    if look.drawing:
+        description = "Or image"  # which a drawing hides
     traits = {
         "position": position,
         "play": position,
-        "image": {"max": len(subject.images) - 1, "value": look.image},
+        "image": {
+            "max": len(subject.images) - 1,
+            "value": look.image,
+            "description": description,
+        },
         "layer": step_traits(look.titles.values(), subject.layers, look.layer),
         "amount": step_traits(
             [number(amount, "g") for amount in places["amount"]], places["amount"], look.amount

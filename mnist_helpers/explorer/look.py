@@ -74,6 +74,11 @@ class Look(Selection):
         return self.maps[SOFTMAX].ravel()
 
     @property
+    def answer(self) -> int:
+        """The likeliest class."""
+        return int(self.probs.argmax())
+
+    @property
     def stats(self) -> ActivationStats:
         """How the selected layer answers to all images."""
         return self.subject.stats(self.weights)[self.layer]
@@ -114,7 +119,7 @@ class Look(Selection):
         reads = "read as"
         if self.is_strange:
             reads = "no digit that it knows, nearest to"
-        nearest = f"{self.subject.digits[self.probs.argmax()]} with {self.probs.max():.1%}"
+        nearest = f"{self.subject.digits[self.answer]} with {self.probs.max():.1%}"
         return f"{self.name}{label}, {reads} {nearest}"
 
     @property

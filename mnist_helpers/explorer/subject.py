@@ -230,7 +230,7 @@ class Subject:
             raise InputError("two dimensions need three images or more; give a Subject more.")
         if projection == "PCA":
             return principal(self.features)
-        text = f"Arranging {len(self.images):,} images by t-SNE"
+        text = f"Arranging {len(self.images):,} images by t-SNE, in three rounds"
         return self.jobs.result(text, ("t-SNE",), neighbour_map, self.features)
 
     @cached_property

@@ -54,13 +54,12 @@ MORE = "more"  # a tab that brings all others
 
 def classic_script() -> str:
     """The colour tables, then the page's own scripts."""
-    letters = [matplotlib.colors.to_hex(colour) for colour in LETTERS]
     levels = np.linspace(0, 1, 255)
     palettes = {}  # pixels of 32 bits: red comes first
     for name, palette in PALETTES.items():
         pixels = matplotlib.colormaps[palette](levels, bytes=True)
         palettes[name] = pixels.view("<u4").ravel().tolist()
-    constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(letters)};"
+    constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(LETTERS)};"
     return "\n".join([constants, *(PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS)])
 
 
@@ -252,11 +251,11 @@ class Explorer(VBox):
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
         with self.subject.jobs.deferring():  # what is missing is begun, stopped below
-            self.selection = dataclasses.replace(self.selection, rank=False)
+            self.selection = dataclasses.replace(self.selection, rank=False, projection="PCA")
         if self.task:
             self.task.cancel()
         self.waiting.layout.display = "none"
-        self.say("Stopped. Any change continues the work.")
+        self.say("Stopped. When you ask again, it goes on from there.")
 
     def say(self, error: str = "", notice: str = "") -> None:
         """Tells on the page what is wrong, or else what was done, beside what it shows."""

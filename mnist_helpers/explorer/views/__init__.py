@@ -57,7 +57,7 @@ VIEWS = {
     ),
     "top_images": View(
         "Top images",
-        "Which images excite this channel?",
+        "Which images excite this channel, and which channels does a class excite?",
         top_images,
         ("layer", "channel", "target", "weights"),
     ),
@@ -140,11 +140,26 @@ def header(look: Look) -> Row:
     """The image, small, and the answer, large; nothing where the filter lets nothing through."""
     if not look.image_mask.any():
         return Row([])
-    answer = look.subject.digits[look.probs.argmax()]
+    answer = look.subject.digits[look.answer]
     if look.is_strange:
         answer = "no digit"
     text = Text(answer, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, unit="image"), text])
+    return Row([picture(look.pixels, 42, unit="image"), text, *why(look)])
+
+
+def why(look: Look) -> list[Text]:
+    """Of a misread image, a button: what speaks for its label, or there again for the answer."""
+    label = look.answer
+    if look.labelled:
+        label = int(look.subject.labels[look.image])
+    if label == look.answer:
+        return []
+    text = f"Why not {look.subject.digits[label]}?"
+    if look.view == "attribution" and look.target == label:
+        text = f"Why {look.subject.digits[look.answer]}?"
+        label = None
+    select = {"view": "attribution", "target": label, "image": look.image, "weights": look.weights}
+    return [Text(text, select=select)]  # of what is shown here, whatever is chosen elsewhere
 
 
 def trail(look: Look) -> Row:

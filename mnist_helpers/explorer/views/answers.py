@@ -93,10 +93,10 @@ def by_confidence(look: Look) -> Bars:
     if look.tenth is not None:
         emphasis = [look.tenth]
     return Bars(
-        ticks=[str(percent) for percent in range(10, 101, 10)],
+        ticks=[f"{percent}%" for percent in range(10, 101, 10)],
         series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
         axis=FRACTIONS,
-        axes=("Confidence up to %", "Share"),
+        axes=("Confidence up to", "Share"),
         numbers=[f"{images:,}" for images in bins.counts.tolist()],
         emphasis=emphasis,
         title="accuracy by confidence; above: number of images",
@@ -131,7 +131,8 @@ def neighbours(look: Look) -> Scene:
         select={"image": numbers},
         hovers="pointed",
         side=400,
-        title=f"{look.titles[subject.hidden]} of {len(images):,} images, by {look.projection}",
+        title=f"{look.titles[subject.hidden]} by {look.projection}: "
+        f"{len(images):,} of {len(points):,} images",
         notes=[f"Across: {look.projection} 1, up: {look.projection} 2; ringed: read wrongly."],
     )
     name = f"image {image}: {answer_text(look, image)}"
@@ -149,6 +150,11 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
     if subject.known_images is None and itself is not None:
         distances[0, itself] = torch.inf
     places = distances.argsort(stable=True)[0, :NEAR].tolist()
+    select = {}
+    if subject.known_images is None:
+        select["image"] = places
+        if look.view == "drawing":  # where an image would leave an empty pad
+            select["view"] = ["pipeline"] * len(places)
     return gallery(
         images,
         places,
@@ -156,4 +162,5 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
         columns=4,
         title="most similar by these features",
         labels=[subject.digits[label] for label in labels[places]],
+        select=select,
     )

@@ -113,13 +113,12 @@ def products(
     patch: np.ndarray, kernel: np.ndarray, select: dict[str, object], edit: str = ""
 ) -> Row:
     """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
-    times = Text("×", size="large")
-    equals = Text("=", size="large")
     read = Table(patch, title="patch", select=select)
     weights = Table(kernel, title="kernel", select=select, edit=edit)
     terms = Table(patch * kernel, title="products", select=select)
     total = Text(f"sum {number(np.nansum(terms.values))}", size="strong")
-    return Row([read, times, weights, equals, terms, total])
+    sums = Row([Text("=", size="large"), terms, total])  # a line ends before the =
+    return Row([read, Text("×", size="large"), weights, sums])
 
 
 def partial_sums(look: Look) -> Table:

@@ -22,7 +22,7 @@ from mnist_helpers.metrics import Predictions
 TOP = 8  # images that are shown
 FEW_LAYERS = 3  # whose rankings are shown one below the other
 COUNTS = (-100, -10, 0, 10, 100, 1_000, 10_000)  # that the axis names
-HINT = "Click a bar to set that channel to zero, in this view only"
+HINT = "Click a bar below to set that channel to zero, in this view only"
 
 
 def answer(look: Look) -> Scene:
@@ -149,7 +149,7 @@ def attribution(look: Look) -> Scene:
     """What speaks for a class, by four methods, with one network's weights or two."""
     target = look.target
     if target is None:
-        target = int(look.probs.argmax())
+        target = look.answer
     name = look.subject.digits[target]
     caption = (
         f"{look.title}. What counts for class {name}: each map from −1 (blue, against it) to 1 "
@@ -211,9 +211,9 @@ def ablation(look: Look) -> Scene:
     items = [Text(HINT, size="hint")]
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
-        full_accuracy = full_answers.correct[mask].double().mean()
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
-        text = f"Ablated: {channels}. {reading}. {facts} instead of {full_accuracy:.2%}"
+        text = f"Ablated: {channels}. {reading}. {facts} instead of "
+        text += f"{full_answers.correct[mask].double().mean():.2%}"
         items = [Text("All channels on", select={"ablate": None})]
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
         items.append(Text("Measure every channel", select={"rank": True}))
@@ -248,11 +248,8 @@ def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
     every_layer = map(look.ranked, look.subject.network.convolutions)
-    all_counts = np.nan_to_num(np.concatenate([*every_layer]))
-    low = all_counts.min()
-    if low < 0:
-        low = min(low, -10)  # which the axis names
-    high = max(all_counts.max(), 9)
+    low = np.nan_to_num(np.concatenate([*every_layer])).min(initial=-10)
+    high = len(look.subject.images)  # from the start, so that nothing moves once it is measured
     title = f"{look.titles[name]}: images lost without one channel"
     if np.isnan(lost).all():
         title += " (not measured)"

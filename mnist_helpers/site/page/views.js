@@ -272,7 +272,7 @@ function productsRow(place, source) {
   const tableOf = (title) => patchTable(place, place[title][source], source, { title });
   const sign = (letter) => text(letter, "large");
   const total = text(`sum ${number(place.sums[source])}`, "strong");
-  return row(tableOf("patch"), sign("×"), tableOf("kernel"), sign("="), tableOf("products"), total);
+  return row(tableOf("patch"), sign("×"), tableOf("kernel"), row(sign("="), tableOf("products"), total));
 }
 
 /** The sum of the products of each input channel. */
