@@ -282,7 +282,7 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ([], "train"),
+        ([], "Expected one of {train, evaluate"),
         (["bogus"], "there is no command bogus; there are train, evaluate, predict, export, "),
         (["trian", "--epochs", "3"], "there is no command trian; there are train, evaluate, "),
         (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),
