@@ -40,10 +40,6 @@ from mnist_helpers.model import SimpleCNN
 from mnist_helpers.readers import about_data
 
 SAFETENSORS = ".safetensors"
-REMEDY = (
-    "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none "
-    "(the published ones: git restore best_mnist_cnn.*)"
-)
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
 INERT = (  # what often lies beside weights: read as nothing, so that nothing is executed
@@ -153,6 +149,16 @@ class Inert:
     __setstate__ = __init__
 
 
+def remedy_for(path: Path) -> str:
+    """What to do where a checkpoint or its card won't do."""
+    if os.path.abspath(path) in (str(CHECKPOINT_PATH), str(card_path(CHECKPOINT_PATH))):
+        train = "`mnist-helpers train --model-save-path best_mnist_cnn.pth`"
+        return f"`git restore {path.name}` or {train} makes a good one"
+    return (
+        "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none"
+    )
+
+
 def checkpoint_file(path: Path) -> Path:
     """The file of weights that is meant by `path`, which may be the folder of a run."""
     path = Path(path).expanduser()
@@ -174,9 +180,10 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
             the card describes.
     """
     path = checkpoint_file(path)
-    content = read_file(path, MOST_BYTES, REMEDY)
+    remedy = remedy_for(path)
+    content = read_file(path, MOST_BYTES, remedy)
     model = SimpleCNN()
-    weights = find_weights(path, decode_tensors(content, path, REMEDY), model)
+    weights = find_weights(path, decode_tensors(content, path, remedy), model)
     card = read_card(card_path(path))
     sums = [hashlib.sha256(content).hexdigest()]
     metadata = {}
@@ -187,10 +194,10 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
     if card and card.get("sha256") not in sums:
         raise InputError(
             f"{path} is not the file that {card_path(path).name} describes "
-            f"(sha256 {sums[0][:12]}…); {REMEDY}."
+            f"(sha256 {sums[0][:12]}…); {remedy}."
         )
     if "card" in metadata and not card:
-        with decoding(path, "has no card in JSON", REMEDY):
+        with decoding(path, "has no card in JSON", remedy):
             card = msgspec.json.decode(metadata["card"])
             msgspec.convert(card, Card)
     model.load_state_dict(weights)
@@ -226,7 +233,7 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
         )
     start = (fitting or [*readings, "."])[0]
     weights = readings.get(start, tensors)
-    require_fit(path, weights, model, REMEDY)
+    require_fit(path, weights, model, remedy_for(path))
     if start != ".":
         log.warning("%s: its weights are those under %s", path, start.strip("."))
     return weights
@@ -293,7 +300,7 @@ def read_card(path: Path) -> Card:
     """
     if not os.path.exists(path):
         return {}
-    return read_json(path, Card, "is no card in JSON", REMEDY)
+    return read_json(path, Card, "is no card in JSON", remedy_for(path))
 
 
 def require_fit(what: object, weights: object, model: nn.Module, remedy: str) -> None:

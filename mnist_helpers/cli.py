@@ -3,6 +3,7 @@
 Arguments are parsed first; then the command that they ask for is imported, and nothing else.
 """
 
+import difflib
 import importlib
 import re
 import sys
@@ -17,6 +18,8 @@ from mnist_helpers.commands import options
 from mnist_helpers.commands.console import start_console
 from mnist_helpers.config import PRESETS, Config, InputError, printable
 from mnist_helpers.files import reason
+
+SLOW = ("analyze", "notebooks", "site", "visualize")  # which tell on stderr how far they are
 
 
 def parse(args: Sequence[str]) -> object:
@@ -40,7 +43,8 @@ def parse(args: Sequence[str]) -> object:
     if name in commands:
         commands = {name: commands[name]}  # of others no option is proposed
     elif not name.startswith("-"):
-        raise InputError(f"there is no command {name:.80}; there are {', '.join(commands)}.")
+        near = difflib.get_close_matches(name, commands, 1) or commands
+        raise InputError(f"there is no command {name:.80}; did you mean {' or '.join(near)}?")
     command = tyro.extras.subcommand_cli_from_dict(
         commands, args=args, prog="mnist-helpers", config=[OmitArgPrefixes]
     )
@@ -61,6 +65,8 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         command = parse(sys.argv[1:] if args is None else args)
         name = type(command).__name__.lower()
+        if name in SLOW and "torch" not in sys.modules:
+            print("loading PyTorch", file=sys.stderr)
         importlib.import_module(f"mnist_helpers.commands.{name}").run(command)
     except BrokenPipeError:
         pass  # who reads the output has enough

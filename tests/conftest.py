@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mnist_helpers import Config
     from mnist_helpers.data import Splits
 
-PROGRESS = re.compile(r"[\w-]+(, cells)?: \d+ of \d+")  # lines on stderr
+PROGRESS = re.compile(r"loading PyTorch|[\w-]+(, cells)?: \d+ of \d+")  # lines on stderr
 HANG = 600  # seconds: what takes longer hangs, on a slow and busy machine, too
 LONGEST = [  # those that fork, in a fresh process; then the longest, which must not begin last
     "test_runs.py", "test_faults.py", "test_ranks.py", "test_stable.py", "test_browser.py",

@@ -160,10 +160,7 @@ MISSING = (
     r"is not SimpleCNN's: conv1\.weight is missing among its tensors, "
     r"but must be \(16, 1, 3, 3\)"
 )
-GOOD = (
-    "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none "
-    "(the published ones: git restore best_mnist_cnn.*)."
-)
+GOOD = "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none."
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp
     command = [sys.executable, "-m", "mnist_helpers", "visualize", "--views", "answer"]
     command += ["--data-dir", small_data_dir, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["views: 0 of 1", "views: 1 of 1"]
+    assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
     assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
     master, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
@@ -283,8 +283,8 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
     ("args", "complaint"),
     [
         ([], "Expected one of {train, evaluate"),
-        (["bogus"], "there is no command bogus; there are train, evaluate, predict, export, "),
-        (["trian", "--epochs", "3"], "there is no command trian; there are train, evaluate, "),
+        (["bogus"], "no command bogus; did you mean train or evaluate or predict"),
+        (["trian", "--epochs", "3"], "there is no command trian; did you mean train?\n"),
         (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--preset", "slow"], "slow"),
@@ -487,3 +487,23 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)  # 4e-6 was seen
     assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_spawned_workers_as_on_windows(short, tmp_path):
+    """Spawned workers import the main module again: without its guard this would never end."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing; multiprocessing.set_start_method('spawn')"
+    )
+    options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--num-workers", 2]
+    options += ["--model-save-path", tmp_path / "m.pth"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_helpers", *map(str, options)],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_checkpoint(tmp_path / "m.pth")[1]["config"]["num_workers"] == 2
