@@ -282,7 +282,7 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, args, complaint):
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ([], "train"),
+        ([], "Expected one of {train, evaluate"),
         (["bogus"], "no command bogus; did you mean train or evaluate or predict"),
         (["trian", "--epochs", "3"], "there is no command trian; did you mean train?\n"),
         (["export", "--fromat", "onnx"], "--format {onnx,safetensors,pt2}"),

@@ -246,9 +246,9 @@ class TestMaps:
 
     def test_a_click_on_every_third_row_selects_that_row(self, page):
         select = {"row": ROW, "column": COLUMN}
-        scene = open_page(page, make_maps(count=1, height=60, width=90, zoom=0.3, select=select))
-        scene.locator("canvas").click(position={"x": 18.3, "y": 9.3})  # 0.9 pixels for three
-        assert selections(page) == [{"row": 30, "column": 60}]
+        scene = open_page(page, make_maps(count=1, step=3, select=select))
+        scene.locator("canvas").click(position={"x": 45, "y": 15})  # row 1, column 4 of those sent
+        assert selections(page) == [{"row": 3, "column": 12}]
 
     def test_a_click_between_maps_and_without_select_sends_nothing_wrong(self, page):
         scene = open_page(page, Row([make_maps(), make_maps(count=3, select={"channel": INDEX})]))

@@ -57,7 +57,7 @@ def save_snapshots(path: Path, snapshots: Snapshots) -> None:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
-                np.lib.format.write_array(file, array)
+                np.lib.format.write_array(file, array, allow_pickle=False)
     write_files({Path(path): buffer.getvalue()})
 
 
@@ -91,7 +91,7 @@ def load_snapshots(path: Path) -> Snapshots:
     with decoding(path, "holds no snapshots", REMEDY):
         require_small(content, MOST_BYTES)
         content.seek(0)
-        with np.load(content) as arrays:
+        with np.load(content, allow_pickle=False) as arrays:
             epochs = msgspec.convert(arrays["epochs"].tolist(), list[Epoch])
             history = msgspec.json.decode(str(arrays["history"]), type=dict[str, list[float]])
             names = [name.removeprefix("steps/") for name in arrays.files if "steps/" in name]

@@ -97,7 +97,7 @@ def lab_page(subject: Subject) -> str:
     """A page that reads digits with a network of its own: one file that needs no kernel."""
     look = subject.look(Selection())
     weights = {name: values.contiguous() for name, values in subject.network.weights.items()}
-    with np.load(RUN) as run:
+    with np.load(RUN, allow_pickle=False) as run:
         steps = {name: run[f"steps/{name}"] for name in weights}
         changes = [run[f"changes/{name}"] for name in steps]
         epochs = run["epochs"]
