@@ -268,9 +268,9 @@ def test_the_card_beside_is_that_of_the_checkpoint(beside_card):
     assert load_checkpoint(beside_card)[1] == CARD
 
 
-def with_header(text):
-    """A file of safetensors with this header, and one byte."""
-    return edited(lambda content: struct.pack("<Q", len(text)) + text + b"\0")
+def with_header(text, body=b""):
+    """Puts a file of safetensors with this header in the place of another."""
+    return edited(lambda content: struct.pack("<Q", len(text)) + text + body)
 
 
 def saved_by_safetensors(weights, about=None):
@@ -285,12 +285,12 @@ BAD = {
     "giant header": (edited(lambda content: struct.pack("<Q", 2**62) + content[8:]), NO_FILE),
     "pickle": (edited(lambda content: CHECKPOINT_PATH.read_bytes()), NO_FILE),
     "unknown type": (
-        with_header(b'{"fc2.bias":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[0,1]}}'),
+        with_header(b'{"fc2.bias":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[0,1]}}', b"\0"),
         NO_FILE,
     ),
     "impossible size": (
         with_header(
-            b'{"fc2.bias":{"dtype":"F32","shape":[0,%d],"data_offsets":[0,0]}}' % (2**64 - 1)
+            b'{"fc2.bias":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}'
         ),
         NO_FILE,
     ),
