@@ -105,9 +105,8 @@ def test_the_folder_tells_the_run(config):
     config = dataclasses.replace(config, epochs=2, snapshots=False)
     folder, trainer = new_run(config), start(config)
     trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
-    assert json.loads((folder / "history.json").read_text()) == [
-        dataclasses.asdict(r) for r in trainer.history
-    ]
+    wanted = [dataclasses.asdict(record) for record in trainer.history]
+    assert json.loads((folder / "history.json").read_text()) == wanted
 
 
 def test_snapshots_are_kept_small_and_nearly_exact(config, monkeypatch):
