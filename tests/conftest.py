@@ -6,6 +6,7 @@ The process that only hands out the tests reads it, too: what takes seconds is i
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import os
 import re
 import signal
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from multiprocessing import Process
 
     import torch
     from playwright.sync_api import Browser
@@ -71,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def no_bar(loss: torch.Tensor) -> None:
     """An on_step that shows nothing."""
+
+
+def forked(work: Callable, *args: object) -> Process:
+    """Starts `work(*args)` in a fork of this warm process."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=args)
+    process.start()
+    return process
 
 
 def assert_same(actual: object, expected: object) -> None:

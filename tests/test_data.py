@@ -92,26 +92,30 @@ def amounts(count: int) -> torch.Tensor:
     return 2 * torch.rand(count, 5, generator=torch.Generator().manual_seed(1)) - 1
 
 
-class TestAugmentation:
-    def test_nothing_asked_nothing_done(self, few):
-        images = few.test.tensors[0]
-        assert torch.allclose(random_affine(images, amounts(300), Config()), images, atol=1e-4)
+def moved(images: torch.Tensor, **changes: float) -> torch.Tensor:
+    """Images that are moved by these amounts."""
+    return random_affine(images, amounts(len(images)), Config(**changes))
 
-    def test_rotation_is_torchvisions(self, few, torchvision):
+
+class TestAugmentation:
+    @pytest.fixture
+    def images(self, few):
+        return few.test.tensors[0]
+
+    def test_nothing_asked_nothing_done(self, images):
+        assert torch.allclose(moved(images), images, atol=1e-4)
+
+    def test_rotation_is_torchvisions(self, images, torchvision):
         reference = torchvision.transforms.v2.functional
-        images = few.test.tensors[0][:20]
-        turned = random_affine(images, amounts(20), Config(rotation=30))
-        for image, result, amount in zip(images, turned, amounts(20), strict=True):
+        bilinear = reference.InterpolationMode.BILINEAR
+        turned = moved(images[:20], rotation=30)
+        for image, result, amount in zip(images[:20], turned, amounts(20), strict=True):
             angle = 30 * amount[0].item()  # counter-clockwise
-            expected = (
-                reference.rotate(image - BACKGROUND, angle, reference.InterpolationMode.BILINEAR)
-                + BACKGROUND
-            )
+            expected = reference.rotate(image - BACKGROUND, angle, bilinear) + BACKGROUND
             assert torch.allclose(result, expected, atol=1e-4)
 
-    def test_shifts_move_the_centre_of_mass_in_pixels(self, few):
-        images = few.test.tensors[0]
-        shifted = random_affine(images, amounts(300), Config(translation=1.5))
+    def test_shifts_move_the_centre_of_mass_in_pixels(self, images):
+        shifted = moved(images, translation=1.5)
         moves = self.centres(shifted) - self.centres(images)  # (300, 2): down, right
         rim = self.ink(images).clone()
         rim[:, 2:-2, 2:-2] = 0  # what would leave the frame can't be weighed
@@ -119,23 +123,18 @@ class TestAugmentation:
         assert whole.sum() > 150
         assert torch.allclose(moves[whole], -1.5 * amounts(300)[whole][:, [4, 3]], atol=0.01)
 
-    def test_scaling_changes_the_spread(self, few):
-        images = few.test.tensors[0]
-        scaled = random_affine(images, amounts(300), Config(scaling=0.2))
-        ratio = self.ink(scaled).sum((1, 2)) / self.ink(images).sum(
-            (1, 2)
-        )  # area goes with the square of the size
+    def test_scaling_changes_the_spread(self, images):
+        inks = [self.ink(each).sum((1, 2)) for each in (moved(images, scaling=0.2), images)]
+        ratio = inks[0] / inks[1]  # area goes with the square of the size
         assert 1.3 < ratio.max().item() < 1.2**2 + 0.1
         assert 0.8**2 - 0.1 < ratio.min().item() < 0.75
 
-    def test_all_at_once_is_the_stated_matrix(self, few):
+    def test_all_at_once_is_the_stated_matrix(self):
         """By the coordinates of one bright spot, which the inverse of the matrix moves."""
-        config = Config(rotation=30, scaling=0.3, translation=3, shear=0.4)
-        draws = amounts(40)
         spots = torch.full((40, 1, 28, 28), BACKGROUND)
         spots[:, :, 9:11, 16:18] += 1.0  # around (17, 10) pixels from the corner
-        ink = self.ink(random_affine(spots, draws, config)).numpy()
-        for drawn, image in zip(draws.double().numpy(), ink, strict=True):
+        ink = self.ink(moved(spots, rotation=30, scaling=0.3, translation=3, shear=0.4)).numpy()
+        for drawn, image in zip(amounts(40).double().numpy(), ink, strict=True):
             angle, size = np.radians(30 * drawn[0]), 1 + 0.3 * drawn[1]
             shear, shift = 0.4 * drawn[2], 3 * drawn[3:]
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -146,18 +145,16 @@ class TestAugmentation:
             if 3 < expected.min() < expected.max() < 25:
                 assert np.allclose(found, expected, atol=0.4)
 
-    def test_shear_moves_rows_and_keeps_their_height(self, few):
-        images = few.test.tensors[0]
-        sheared = random_affine(images, amounts(300), Config(shear=0.3))
-        assert torch.allclose(
-            self.ink(sheared).sum(2), self.ink(images).sum(2), atol=0.6
-        )  # the ink of each row
+    def test_shear_moves_rows_and_keeps_their_height(self, images):
+        sheared = moved(images, shear=0.3)
+        rows, expected = (self.ink(each).sum(2) for each in (sheared, images))
+        assert torch.allclose(rows, expected, atol=0.6)
         assert not torch.allclose(sheared, images, atol=0.5)
 
-    def test_what_comes_in_is_background(self, few):
-        images = torch.full((50, 1, 28, 28), BACKGROUND)
-        config = Config(rotation=45, scaling=0.5, translation=5, shear=0.5)
-        assert torch.allclose(random_affine(images, amounts(50), config), images, atol=1e-5)
+    def test_what_comes_in_is_background(self):
+        empty = torch.full((50, 1, 28, 28), BACKGROUND)
+        result = moved(empty, rotation=45, scaling=0.5, translation=5, shear=0.5)
+        assert torch.allclose(result, empty, atol=1e-5)
 
     @staticmethod
     def ink(images):

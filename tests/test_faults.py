@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HANG, assert_same, no_bar, sentences, slow, soak
+from conftest import HANG, assert_same, forked, no_bar, sentences, slow, soak
 from PIL import Image
 from test_cli import options_for, run
 from test_notebooks import make_notebook
@@ -53,13 +52,6 @@ from mnist_helpers.training import Trainer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-
-
-def forked(work, *args) -> Process:
-    """Starts `work(*args)` in a fork of this warm process."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=args)
-    process.start()
-    return process
 
 
 def ended(process: Process) -> int:

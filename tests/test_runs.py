@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HANG, assert_same, no_bar, slow
+from conftest import HANG, assert_same, forked, no_bar, slow
 
 from mnist_helpers import Config, InputError, load_splits, make_model, training
 from mnist_helpers.checkpoint import load_tensors
@@ -243,8 +242,7 @@ def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
     config = dataclasses.replace(config, epochs=epochs, patience=epochs)
 
     def train(folder, last=None) -> Process:
-        process = multiprocessing.get_context("fork").Process(target=train_in, args=(folder, last))
-        process.start()
+        process = forked(train_in, folder, last)
         process.join(HANG)
         return process
 
