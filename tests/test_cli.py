@@ -210,8 +210,8 @@ def test_no_state_of_progress_is_a_line_twice(capsys):
 def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp_path):
     import termios  # which Windows lacks
 
-    command = [sys.executable, "-m", "mnist_helpers", "visualize", "--views", "answer"]
-    command += ["--data-dir", small_data_dir, "--out", tmp_path]
+    options = f"visualize --views answer --data-dir {small_data_dir} --out {tmp_path}"
+    command = [sys.executable, "-m", "mnist_helpers", *options.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
     assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
@@ -416,9 +416,8 @@ def launch(*args) -> Iterator[subprocess.Popen]:
 
 
 def options_for(config, runs_dir) -> list:
-    sizes = ["--val-size", 100, "--batch-size", 50]
-    places = ["--data-dir", config.data_dir, "--runs-dir", runs_dir]
-    return ["train", *sizes, *places, "--device", "cpu"]
+    places = f"--data-dir {config.data_dir} --runs-dir {runs_dir}"
+    return f"train --val-size 100 --batch-size 50 {places} --device cpu".split()
 
 
 def test_a_finished_run_is_not_saved_again(short, tmp_path, capsys):
@@ -462,18 +461,18 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     """With batches of 63, a last one of 17, and 101 validation images: shares of unequal size."""
     common = [*options_for(short, tmp_path / "runs"), "--epochs", 2, "--rotation", 10]
     common += ["--autocast", False]  # in bfloat16 the order of sums would show
-    common[common.index("--val-size") + 1], common[common.index("--batch-size") + 1] = 101, 63
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m"]
-    for name, start in (("one", []), ("two", torchrun)):
+    common += ["--val-size", 101, "--batch-size", 63]
+    torchrun = "torch.distributed.run --standalone --nproc-per-node 2 -m"
+    for name, start in (("one", ""), ("two", torchrun)):
         path = tmp_path / f"{name}.pth"
-        with launch(*start, "mnist_helpers", *common, "--model-save-path", path) as process:
+        line = [*start.split(), "mnist_helpers", *common, "--model-save-path", path]
+        with launch(*line) as process:
             out = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, out
         assert sum(line.startswith("epoch") for line in out.splitlines()) == 2, out  # one speaks
     assert len(list((tmp_path / "runs").iterdir())) == 2  # and one writes
-    (one, first), (two, second) = (
-        load_checkpoint(tmp_path / f"{name}.pth") for name in ("one", "two")
-    )
+    one, first = load_checkpoint(tmp_path / "one.pth")
+    two, second = load_checkpoint(tmp_path / "two.pth")
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)  # 4e-6 was seen
     assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)

@@ -233,16 +233,14 @@ class TestLoadModel:
         assert f"{confidence[0]:.0%}" == "75%"
         assert preds[0] == subject.labels[115] == 4
 
-    def test_a_card_that_is_not_the_weights_own_is_refused(self, printed, tmp_path):
+    def test_a_card_that_is_not_the_weights_own_is_refused(self, tmp_path):
         copy = tmp_path / "copy.pth"
         shutil.copy(CHECKPOINT_PATH, copy)
         card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
         card["sha256"] = "0" + card["sha256"][1:]
         copy.with_suffix(".json").write_text(json.dumps(card))
-        result = execute(
-            NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
-            {"checkpoint": str(copy)}, HANG,
-        )  # fmt: skip
+        source, given = NOTEBOOKS_DIR / "load_model.ipynb", {"checkpoint": str(copy)}
+        result = execute(source, tmp_path / "out.ipynb", given, HANG)
         assert "is not the file that copy.json describes" in result
 
 

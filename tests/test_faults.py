@@ -95,8 +95,11 @@ def command(*args, limits: dict | None = None) -> tuple[int, str, str]:
         return code, out.read_text(), out.with_suffix(".err").read_text()
 
 
-def assert_one_sentence(code: int, err: str, *parts: str) -> None:
+def assert_one_sentence(done: tuple[int, str, str], *parts: str) -> None:
+    """A command ended with exit code 2 and one sentence."""
+    code, out, err = done
     err = sentences(err)
+    assert "Traceback" not in out
     assert (code, err.count("\n")) == (2, 1), err
     assert err.startswith("mnist-helpers: ")
     assert "Traceback" not in err
@@ -323,9 +326,8 @@ KINDS += map(soak, ("analyze", "onnx", "pt2", "site", "notebooks"))
 
 def check_full(kind: str, folder: Path, done: tuple[int, str, str]) -> None:
     """A sentence, and no file that isn't whole; the old one is as it was."""
-    code, out, err = done
-    assert_one_sentence(code, err)
-    assert "Traceback" not in out
+    _, out, err = done
+    assert_one_sentence(done)
     told = out if kind == "notebooks" else err
     assert "No space left on device" in told or "File too large" in told
     if kind in OLD:
@@ -378,8 +380,8 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(torn, whole, mounted, t
     folder = torn(runs_dir=disk)
     before = contents(folder)
     filler = fill(disk)
-    code, _, err = command("train", "--resume", folder)
-    assert_one_sentence(code, err, f"{folder}/", "No space left on device")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, f"{folder}/", "No space left on device")
     after = contents(folder)
     assert {path: after[path] for path in before} == before
     assert {path.name for path in after.keys() - before.keys()} <= {".lock", "log.txt"}
@@ -392,8 +394,7 @@ def test_weights_have_a_place_of_their_own_where_the_run_has_no_room(torn, mount
     disk, path = mounted("size=9m"), tmp_path / "elsewhere.pth"
     folder = torn(runs_dir=disk, model_save_path=path)
     fill(disk)
-    code, _, err = command("train", "--resume", folder)
-    assert_one_sentence(code, err, "No space left on device")
+    assert_one_sentence(command("train", "--resume", folder), "No space left on device")
     assert load_checkpoint(path)[1]["epochs_run"] >= 1
     assert not (folder / "model.pth").exists()
 
@@ -485,9 +486,8 @@ def test_a_place_that_cannot_be_written_is_named_before_the_work(
     options = {"data": f"--data-dir {small_data_dir}", "folder": folder}
     options["run"] = f"--val-size 100 --runs-dir {tmp_path}"
     for line in WRITERS:
-        code, _, err = run(capsys, *line.format(**options).split())
-        assert_one_sentence(code, err, str(folder))
-        assert "can't" in err
+        done = run(capsys, *line.format(**options).split())
+        assert_one_sentence(done, str(folder), "can't")
     if place == "file":
         assert folder.read_text() == "in the way"
 
@@ -497,8 +497,8 @@ def test_a_run_in_a_read_only_folder_is_one_sentence(torn, mounted, tmp_path):
     folder = torn(runs_dir=disk)
     before = contents(folder)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    code, _, err = command("train", "--resume", folder)
-    assert_one_sentence(code, err, str(folder), "Read-only file system")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, str(folder), "Read-only file system")
     assert contents(folder) == before
 
 
@@ -524,8 +524,8 @@ def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_p
     wait_for(tmp_path / "held")
     (folder / ".state.pt.1.part").write_text("being written")
     before = contents(folder)
-    code, _, err = command("train", "--resume", folder)
-    assert_one_sentence(code, err, f"{folder} is in use by another process; wait until it ends")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, f"{folder} is in use by another process; wait until it ends")
     assert contents(folder) == before
     other.kill()
     ended(other)
@@ -578,15 +578,11 @@ def worker_dies(sign: Path) -> None:
 def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp_path):
     out = tmp_path / "said"
     runs = tmp_path / "runs"
-    process = start(
-        out, *options_for(short, runs), "--epochs", 4, "--num-workers", 2,
-        spoil=lambda: worker_dies(tmp_path / "sign"),
-    )  # fmt: skip
-    assert_one_sentence(
-        ended(process), out.with_suffix(".err").read_text(),
-        "a process that loads batches failed (DataLoader worker",
-        "lower num_workers (0 starts no process)",
-    )  # fmt: skip
+    options = [*options_for(short, runs), "--epochs", 4, "--num-workers", 2]
+    process = start(out, *options, spoil=lambda: worker_dies(tmp_path / "sign"))
+    done = ended(process), out.read_text(), out.with_suffix(".err").read_text()
+    failed = "a process that loads batches failed (DataLoader worker"
+    assert_one_sentence(done, failed, "lower num_workers (0 starts no process)")
     (folder,) = runs.iterdir()
     config, state = load_run(folder)
     model, card = load_checkpoint(folder / "model.pth")
@@ -613,9 +609,9 @@ def test_a_limit_on_processes_is_one_sentence(error, short, capsys, tmp_path, mo
         raise error
 
     monkeypatch.setattr(os, "fork", refuse)
-    code, _, err = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
-    assert_one_sentence(code, err, f"a process that loads batches failed ({error.strerror})")
-    assert "lower num_workers" in err
+    done = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
+    failed = f"a process that loads batches failed ({error.strerror})"
+    assert_one_sentence(done, failed, "lower num_workers")
 
 
 @pytest.mark.soak
@@ -705,7 +701,7 @@ main({[str(each) for each in [*options, "--batch-size", 900]]})
         [sys.executable, "-c", begin], capture_output=True, text=True, timeout=HANG, check=False
     )
     said = "batch_size is 900, and such a batch needs too much memory"
-    assert_one_sentence(done.returncode, done.stderr, said)
+    assert_one_sentence((done.returncode, "", done.stderr), said)
     assert done.stderr.endswith("; lower batch_size.\n")
 
 
@@ -879,7 +875,7 @@ def test_an_output_closed_early_is_no_error(args, seven):
 @pytest.mark.parametrize("args", ["predict {}", "--help"])
 def test_an_answer_that_has_no_room_is_told(args, seven):
     done = shell(f"mnist-helpers {args.format(seven)} > /dev/full")
-    assert_one_sentence(done.returncode, done.stderr, "No space left on device")
+    assert_one_sentence((done.returncode, "", done.stderr), "No space left on device")
 
 
 @pytest.mark.parametrize("output", [soak("| head -c 0"), soak("> /dev/full")])
