@@ -266,8 +266,7 @@ def test_killed_at_each_point_of_a_save_the_old_or_the_new_file_loads(
     assert ended(saver) == -signal.SIGKILL
     model, card = load_checkpoint(path)
     assert_same(model.state_dict(), make_model(seed).state_dict())
-    assert bool(card) == (visible == BOTH)
-    assert card.get("epochs_run", seed) == seed
+    assert card.get("epochs_run") == (seed if visible == BOTH else None)
     assert names(tmp_path) == [part.format(saver.pid) for part in left] + visible
 
 
@@ -290,7 +289,8 @@ def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
         model, card = load_checkpoint(path)
         seed = int(torch.equal(model.fc2.weight, expected[2]["fc2.weight"])) + 1
         assert_same(model.state_dict(), expected[seed])
-        assert card.get("epochs_run", seed) == seed
+        if card:
+            assert card["epochs_run"] == seed
     visible = {name for name in names(tmp_path) if not name.startswith(".")}
     assert {"model.pth"} <= visible <= {"model.pth", "model.json"}
 
