@@ -6,6 +6,7 @@ The process that only hands out the tests reads it, too: what takes seconds is i
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import os
 import re
 import signal
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from multiprocessing import Process
 
     import torch
     from playwright.sync_api import Browser
@@ -48,10 +50,20 @@ def sentences(err: str) -> str:
     return "".join(line for line in lines if not PROGRESS.fullmatch(line.rstrip("\n")))
 
 
+def slow(*values: object) -> object:
+    """Values of a parameter that only make test-all tries."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def soak(*values: object) -> object:
+    """Values of a parameter that only make soak tries."""
+    return pytest.param(*values, marks=pytest.mark.soak)
+
+
 def some_slow(views: list[str]) -> list:
     """Views as parameters: those that measure all images first are asked by make test-all."""
     long = ("top_images", "attribution", "confusion", "ablation", "neighbours")
-    return [pytest.param(view, marks=pytest.mark.slow) if view in long else view for view in views]
+    return [slow(view) if view in long else view for view in views]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,6 +73,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def no_bar(loss: torch.Tensor) -> None:
     """An on_step that shows nothing."""
+
+
+def forked(work: Callable, *args: object) -> Process:
+    """Starts `work(*args)` in a fork of this warm process."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=args)
+    process.start()
+    return process
+
+
+def assert_same(actual: object, expected: object) -> None:
+    """Tensors, or lists and dicts of them, are equal to the bit."""
+    import torch
+
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def grey(images: torch.Tensor) -> np.ndarray:
+    """Images (…, 1, 28, 28) as the bytes that MNIST's files hold, (…, 28, 28)."""
+    return (images[..., 0, :, :] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -75,8 +106,7 @@ def write_data_set(folder: Path, splits: Splits, train: int, test: int = 300) ->
     """Writes the first images of each real part as a data set in MNIST's form."""
     for part, stem, count in ((splits.train, "train", train), (splits.test, "t10k", test)):
         images, labels = (tensor[:count] for tensor in part.tensors)
-        pixels = (images[:, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels)
+        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", grey(images))
         write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels.numpy())
 
 
@@ -130,6 +160,16 @@ def small_data_dir(splits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     write_data_set(folder, splits, 1000)
     return folder
+
+
+@pytest.fixture
+def seven(few, tmp_path) -> Path:
+    """A picture of the first test image."""
+    from PIL import Image
+
+    path = tmp_path / "seven.png"
+    Image.fromarray(255 - grey(few.test.tensors[0][0])).resize((112, 112)).save(path)
+    return path
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What ablation takes away, against hooks that put zeros."""
 
+from unittest import mock
+
 import pytest
 import torch
 from networks import BUILDERS, build, images_of
@@ -54,6 +56,15 @@ def test_the_same_as_zeros_in_the_convolutions_output(name, seed):
         assert fractions == pytest.approx([1 / 2, 1])
         assert torch.allclose(predictions.logits, expected, atol=1e-5), channels
     assert torch.equal(predictions.labels, labels)
+
+
+def test_what_comes_before_each_of_two_layers_is_computed_once():
+    images = images_of(3, 1, 28, 28)
+    ablation = Ablation(Network(build("simple"), images), images, torch.zeros(3))
+    with mock.patch.object(ablation, "_beginning", wraps=ablation._beginning) as beginning:
+        for layer in ("conv1", "conv2", "conv1", "conv2"):
+            finish(ablation.predictions([(layer, 0)]))
+    assert beginning.call_count == 2
 
 
 def test_the_ranking_counts_images():

@@ -30,6 +30,11 @@ def network():
     return Network(build("simple"), images_of(1, 1, 28, 28))
 
 
+def measured(network, images):
+    """What drives the channels of a network."""
+    return finish(activation_stats(network, images))[1]
+
+
 IMAGES = images_of(50, 1, 28, 28)
 LABELS = torch.arange(50) % 9
 
@@ -55,7 +60,7 @@ def test_stats_are_those_of_the_maps(network):
 
 
 def test_top_images_and_classes(network):
-    _, stats = finish(activation_stats(network, IMAGES))
+    stats = measured(network, IMAGES)
     maps = network.outputs(IMAGES)["conv2"]
     largest = {i: maps[i, 5].max().item() for i in range(50) if LABELS[i] == 7}
     found = stats["conv2"].top_images(5, 3, LABELS == 7).tolist()
@@ -71,7 +76,7 @@ def test_top_images_and_classes(network):
 
 def test_stats_of_other_weights(network):
     other = build("simple", seed=9)
-    _, stats = finish(activation_stats(network.with_weights(other.state_dict()), IMAGES))
+    stats = measured(network.with_weights(other.state_dict()), IMAGES)
     assert torch.allclose(stats["conv1"].max, other.conv1(IMAGES).amax((2, 3)), atol=1e-6)
 
 
@@ -80,7 +85,7 @@ def test_stats_of_other_weights(network):
 def test_a_made_image_drives_more_than_any_other(network, layer, seed):
     if seed is not None:
         network = network.with_weights(build("simple", seed).state_dict())
-    _, stats = finish(activation_stats(network, IMAGES))
+    stats = measured(network, IMAGES)
     channels = network.layers[layer].shape[0]
     every = torch.arange(channels)
     generator = maximize_activation(network, layer, IMAGES, stats[layer], every, steps=12)
@@ -89,15 +94,14 @@ def test_a_made_image_drives_more_than_any_other(network, layer, seed):
     assert synthetic.shape == (channels, 1, 28, 28)
     assert synthetic.min() >= IMAGES.min()
     assert synthetic.max() <= IMAGES.max()
-    _, after = finish(activation_stats(network, synthetic))
+    after = measured(network, synthetic)
     drives_more = after[layer].max.diagonal() >= stats[layer].max.amax(dim=0)
     assert drives_more.float().mean() > 0.9
     assert all(parameter.grad is None for parameter in network.model.parameters())
 
 
 def test_the_first_step_follows_the_gradient(network):
-    _, stats = finish(activation_stats(network, IMAGES))
-    third = torch.tensor([3])
+    stats, third = measured(network, IMAGES), torch.tensor([3])
     generator = maximize_activation(network, "conv2", IMAGES, stats["conv2"], third, steps=1)
     _, synthetic = finish(generator)
     maps = network.outputs(IMAGES)["conv2"]

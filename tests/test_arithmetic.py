@@ -22,6 +22,16 @@ def explained(network, outputs, name, channel, row=0, column=0) -> Arithmetic:
     return explain(Place(network, outputs, network.layers[name], channel, row, column))
 
 
+def opened(model, images):
+    """A network, and what its layers put out for the first image."""
+    network = Network(model, images)
+    return network, network.outputs(images[:1])
+
+
+def opened_simple():
+    return opened(make_model(), BUILDERS["simple"][1])
+
+
 def by_rule(made: Arithmetic, channel: int) -> float:
     """The value that the rule gives."""
     patch = made.patch.astype(np.float64)
@@ -29,13 +39,9 @@ def by_rule(made: Arithmetic, channel: int) -> float:
         return (patch * made.kernel)[~np.isnan(patch)].sum() + made.bias
     if made.rule == "softmax":
         return float(np.exp(patch[channel]).item() / np.exp(patch).sum())
-    rules = {
-        "max": np.nanmax,
-        "mean": np.nanmean,
-        "relu": lambda values: max(values.item(), 0.0),
-        "copy": lambda values: values.item(),
-        "add": np.sum,
-    }
+    if made.rule == "relu":
+        return max(patch.item(), 0.0)
+    rules = {"max": np.nanmax, "mean": np.nanmean, "copy": np.ndarray.item, "add": np.sum}
     return rules[made.rule](patch)
 
 
@@ -84,8 +90,7 @@ def test_the_rule_makes_the_models_own_value(name, seed):
 
 @pytest.mark.parametrize("module", [*WINDOWS, DILATED_POOL], ids=str)
 def test_every_kind_of_window(module):
-    network = Network(window_model(module), COLOUR)
-    outputs = network.outputs(COLOUR[1:2])
+    network, outputs = opened(window_model(module), COLOUR)
     maps = as_maps(outputs["1"][0])
     for place in random_places(maps.shape, 60):
         made = explained(network, outputs, "1", *place)
@@ -96,10 +101,9 @@ def test_every_kind_of_window(module):
 
 
 def test_a_patch_is_what_unfold_gives():
-    model, images = build("skipping"), BUILDERS["skipping"][1]
-    network = Network(model, images)
-    outputs = network.outputs(images[:1])
-    columns = F.unfold(images[:1], (5, 3), padding=(2, 1), stride=(2, 1))
+    model = build("skipping")
+    network, outputs = opened(model, COLOUR)
+    columns = F.unfold(COLOUR[:1], (5, 3), padding=(2, 1), stride=(2, 1))
     patches = columns.reshape(3, 5, 3, 8, 18)
     for row, column in ((0, 0), (3, 9), (7, 17)):
         made = explained(network, outputs, "stem", 5, row, column)
@@ -110,9 +114,7 @@ def test_a_patch_is_what_unfold_gives():
 
 
 def test_partial_sums_by_other_means():
-    images = BUILDERS["simple"][1]
-    network = Network(make_model(), images)
-    outputs = network.outputs(images[:1])
+    network, outputs = opened_simple()
     kernels = network.model.conv2.weight.detach()[5].unsqueeze(1)
     apart = F.conv2d(outputs["pool1"], kernels, padding=1, groups=16)[0, :, 6, 8]
     made = explained(network, outputs, "conv2", 5, 6, 8)
@@ -125,17 +127,14 @@ def test_a_group_reads_its_own_channels():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3, groups=4), nn.Flatten())
     model = nn.Sequential(*model, nn.LazyLinear(2))
     model(COLOUR)
-    network = Network(model, COLOUR)
-    outputs = network.outputs(COLOUR[:1])
+    network, outputs = opened(model, COLOUR)
     made = explained(network, outputs, "1", 11, 2, 3)
     assert (made.first_channel, made.layer) == (6, "0")
     assert np.array_equal(made.patch, outputs["0"][0, 6:8, 2:5, 3:6])
 
 
 def test_a_linear_layer_reads_the_maps_before_the_flattening():
-    images = BUILDERS["simple"][1]
-    network = Network(make_model(), images)
-    outputs = network.outputs(images[:1])
+    network, outputs = opened_simple()
     made = explained(network, outputs, "fc1", 17)
     assert (made.layer, made.kernel.shape) == ("pool2", (32, 7, 7))
     assert np.array_equal(made.patch, outputs["pool2"][0])
@@ -145,9 +144,7 @@ def test_a_linear_layer_reads_the_maps_before_the_flattening():
 
 
 def test_branches():
-    images = BUILDERS["branching"][1]
-    network = Network(build("branching"), images)
-    outputs = network.outputs(images[:1])
+    network, outputs = opened(build("branching"), COLOUR)
     made = explained(network, outputs, "cat", 7, 3, 4)
     assert (made.layer, made.first_channel, made.rule) == ("right", 1, "copy")
     assert explained(network, outputs, "cat", 5, 3, 4).layer == "left"
@@ -176,9 +173,7 @@ class Odd(nn.Module):
 
 
 def test_no_rule_where_it_would_not_hold():
-    images = images_of(2, 1, 8, 8)
-    network = Network(Odd(), images)
-    outputs = network.outputs(images[:1])
+    network, outputs = opened(Odd(), images_of(2, 1, 8, 8))
     for name in ("add", "add_1", "add_2", "mean_1", "mean_2"):
         assert explained(network, outputs, name, 0).rule == "", name
     assert explained(network, outputs, "mean", 3).rule == "mean"

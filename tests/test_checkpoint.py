@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from conftest import assert_same
 
 from mnist_helpers import (
     CHECKPOINT_PATH,
@@ -23,6 +24,8 @@ from mnist_helpers import (
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import evaluate
 
+WEIGHTS = make_model().state_dict()
+
 
 @pytest.fixture
 def saved(tmp_path):
@@ -34,12 +37,7 @@ def saved(tmp_path):
 
 def test_what_is_saved_is_what_is_loaded(saved):
     model, card = load_checkpoint(saved)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(
-            model.state_dict().values(), make_model(5).state_dict().values(), strict=True
-        )
-    )
+    assert_same(model.state_dict(), make_model(5).state_dict())
     assert not model.training
     assert model.conv2.weight.is_contiguous(memory_format=torch.channels_last)
     assert card == {
@@ -57,11 +55,9 @@ def test_what_is_saved_is_what_is_loaded(saved):
 
 def test_it_is_a_plain_state_dict_that_needs_nothing_of_ours(saved):
     weights = torch.load(saved, weights_only=True)
-    assert list(weights) == [
-        f"{layer}.{kind}"
-        for layer in ("conv1", "conv2", "fc1", "fc2")
-        for kind in ("weight", "bias")
-    ]
+    assert " ".join(weights) == (
+        "conv1.weight conv1.bias conv2.weight conv2.bias fc1.weight fc1.bias fc2.weight fc2.bias"
+    )
 
 
 def test_saving_leaves_nothing_else_behind(saved):
@@ -82,34 +78,23 @@ class Malicious:
         return os.mkdir, (self.target,)
 
 
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:100_000])
+def saved_by_torch(value):
+    """Puts in a file's place what torch.save makes of a value."""
+    return lambda path: torch.save(value, path)
 
 
-def empty(path):
-    path.write_bytes(b"")
+def edited(change):
+    """Puts in a file's place what `change` makes of its bytes."""
+    return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
-def foreign_file(path):
-    path.write_text("no weights here")
+def of_many_disks(content):
+    end = content.rindex(b"PK\x06\x07") + 16  # of zip64: on how many disks the archive is
+    return content[:end] + struct.pack("<I", 9) + content[end + 4 :]
 
 
-def foreign_network(path):
-    torch.save(torch.nn.Linear(3, 4).state_dict(), path)
-
-
-def another_width(path):
-    weights = make_model().state_dict()
-    weights["fc2.weight"] = torch.zeros(11, 128)
-    torch.save(weights, path)
-
-
-def one_layer_more(path):
-    torch.save(make_model().state_dict() | {"fc3.weight": torch.zeros(2)}, path)
-
-
-def no_state_dict(path):
-    torch.save(torch.zeros(3), path)
+def with_a_flipped_bit(content):
+    return content[:300_000] + bytes([content[300_000] ^ 1]) + content[300_001:]
 
 
 def malicious(path):
@@ -120,39 +105,13 @@ def malicious_pickle(path):
     path.write_bytes(pickle.dumps(Malicious(path.parent / "harm")))
 
 
-def whole_model(path):
-    torch.save(make_model(), path)
-
-
-def other_weights(path):
-    torch.save(make_model(99).state_dict(), path)
-
-
-def whole_numbers(path):
-    torch.save({name: tensor.long() for name, tensor in make_model().state_dict().items()}, path)
-
-
-def complex_numbers(path):
-    state = make_model().state_dict()
-    torch.save({name: tensor.to(torch.complex64) for name, tensor in state.items()}, path)
-
-
-def many_disks(path):
-    content = bytearray(path.read_bytes())
-    end = content.rindex(b"PK\x06\x07") + 16  # of zip64: on how many disks the archive is
-    content[end : end + 4] = struct.pack("<I", 9)
-    path.write_bytes(content)
-
-
 def a_folder(path):
     path.unlink()
     path.mkdir()
 
 
-def a_flipped_bit(path):
-    content = bytearray(path.read_bytes())
-    content[300_000] ^= 1
-    path.write_bytes(content)
+def weights_as(dtype):
+    return {name: tensor.to(dtype) for name, tensor in WEIGHTS.items()}
 
 
 DANGER = "holds more than plain weights and was not opened, for it could run code"
@@ -163,42 +122,59 @@ MISSING = (
 GOOD = "give weights of SimpleCNN as `mnist-helpers train` saves them, with their own card or none."
 
 
-@pytest.mark.parametrize(
-    ("spoil", "complaint"),
-    [
-        (os.unlink, "does not exist"),
-        (truncate, "is no PyTorch file, or only part of one"),
-        (empty, "is no PyTorch file, or only part of one"),
-        (foreign_file, "is no PyTorch file, or only part of one"),
-        (foreign_network, MISSING),
-        (another_width, r"is not SimpleCNN's: fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
-        (one_layer_more, r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be absent"),
-        (no_state_dict, MISSING),
-        (malicious, DANGER),
-        (malicious_pickle, DANGER),
-        (whole_model, DANGER),
-        (other_weights, r"is not the file that model\.json describes \(sha256 \w{12}…\)"),
-        (whole_numbers, r"has torch\.int64 in conv1\.weight, not torch\.float32"),
-        (complex_numbers, r"has torch\.complex64 in conv1\.weight, not torch\.float32"),
-        (many_disks, r"is damaged or cut short \(.*multiple disks.*\)"),
-        (a_folder, r"can't be read \(it is no regular file\)"),
-        (a_flipped_bit, r"is damaged or cut short \(.*\)|is not the file that .*"),
-    ],
-)
+NO_FILE = "is no PyTorch file, or only part of one"
+BAD = {
+    "missing": (os.unlink, "does not exist"),
+    "truncated": (edited(lambda content: content[:100_000]), NO_FILE),
+    "empty": (edited(lambda content: b""), NO_FILE),
+    "foreign file": (edited(lambda content: b"no weights here"), NO_FILE),
+    "foreign network": (saved_by_torch(torch.nn.Linear(3, 4).state_dict()), MISSING),
+    "another width": (
+        saved_by_torch(WEIGHTS | {"fc2.weight": torch.zeros(11, 128)}),
+        r"is not SimpleCNN's: fc2\.weight is \(11, 128\), but must be \(10, 128\)",
+    ),
+    "one layer more": (
+        saved_by_torch(WEIGHTS | {"fc3.weight": torch.zeros(2)}),
+        r"is not SimpleCNN's: fc3\.weight is \(2,\), but must be absent",
+    ),
+    "no state dict": (saved_by_torch(torch.zeros(3)), MISSING),
+    "malicious": (malicious, DANGER),
+    "malicious pickle": (malicious_pickle, DANGER),
+    "whole model": (saved_by_torch(make_model()), DANGER),
+    "other weights": (
+        saved_by_torch(make_model(99).state_dict()),
+        r"is not the file that model\.json describes \(sha256 \w{12}…\)",
+    ),
+    "whole numbers": (
+        saved_by_torch(weights_as(torch.int64)),
+        r"has torch\.int64 in conv1\.weight, not torch\.float32",
+    ),
+    "complex numbers": (
+        saved_by_torch(weights_as(torch.complex64)),
+        r"has torch\.complex64 in conv1\.weight, not torch\.float32",
+    ),
+    "many disks": (edited(of_many_disks), r"is damaged or cut short \(.*multiple disks.*\)"),
+    "a folder": (a_folder, r"can't be read \(it is no regular file\)"),
+    "a flipped bit": (
+        edited(with_a_flipped_bit),
+        r"is damaged or cut short \(.*\)|is not the file that .*",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "complaint"), BAD.values(), ids=BAD)
 def test_a_bad_file_gives_one_sentence_with_its_name_and_the_remedy(saved, spoil, complaint):
     spoil(saved)
-    before = sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir())
-    with pytest.raises(InputError) as error:
-        load_checkpoint(saved)
+    before = {path: path.stat().st_mtime_ns for path in saved.parent.iterdir()}
     wanted = f"{re.escape(str(saved))} ({complaint}); {re.escape(GOOD)}"
-    assert re.fullmatch(wanted, str(error.value)), error.value
-    assert sorted((path.name, path.stat().st_mtime_ns) for path in saved.parent.iterdir()) == before
+    with pytest.raises(InputError, match=rf"^{wanted}\Z"):
+        load_checkpoint(saved)
+    assert {path: path.stat().st_mtime_ns for path in saved.parent.iterdir()} == before
     assert not (saved.parent / "harm").exists()
 
 
 def test_safetensors_without_metadata_load(tmp_path):
-    weights = make_model(5).state_dict()
-    content = safetensors.torch.save(weights)
+    content = safetensors.torch.save(WEIGHTS)
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     for name, more in (("none", {}), ("null", {"__metadata__": None})):
@@ -207,36 +183,32 @@ def test_safetensors_without_metadata_load(tmp_path):
         path.write_bytes(struct.pack("<Q", len(text)) + text + content[end:])
         model, card = load_checkpoint(path)
         assert card == {}
-        assert torch.equal(model.fc2.weight, weights["fc2.weight"])
+        assert_same(model.state_dict(), WEIGHTS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_safetensors_whose_name_is_no_text_load(tmp_path):
-    weights = make_model(5).state_dict()
     path = tmp_path / os.fsdecode(b"\xff.safetensors")
-    path.write_bytes(safetensors.torch.save(weights))
-    model, _ = load_checkpoint(path)
-    assert torch.equal(model.fc2.weight, weights["fc2.weight"])
+    path.write_bytes(safetensors.torch.save(WEIGHTS))
+    assert_same(load_checkpoint(path)[0].state_dict(), WEIGHTS)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"x"'])
 def test_a_broken_card_is_named(saved, content):
     path = saved.with_suffix(".json")
     path.write_text(content)
-    with pytest.raises(InputError) as error:
+    wanted = rf"^{re.escape(str(path))} is no card in JSON \(.+\); {re.escape(GOOD)}\Z"
+    with pytest.raises(InputError, match=wanted):
         load_checkpoint(saved)
-    wanted = rf"{re.escape(str(path))} is no card in JSON \(.+\); {re.escape(GOOD)}"
-    assert re.fullmatch(wanted, str(error.value))
 
 
 def test_an_unwritable_place_is_named_and_nothing_is_lost(saved, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    said = r"can't be written \(.+\); choose another model_save_path\.$"
-    with pytest.raises(InputError, match=rf"model\.pth {said}"):
-        save_checkpoint(make_model(), tmp_path / "file" / "model.pth", Config(), {})
     (tmp_path / "folder.pth").mkdir()
-    with pytest.raises(InputError, match=rf"folder\.pth {said}"):
-        save_checkpoint(make_model(), tmp_path / "folder.pth", Config(), {})
+    said = r"can't be written \(.+\); choose another model_save_path\.$"
+    for path in (tmp_path / "file" / "model.pth", tmp_path / "folder.pth"):
+        with pytest.raises(InputError, match=rf"{path.name} {said}"):
+            save_checkpoint(make_model(), path, Config(), {})
     load_checkpoint(saved)
 
 

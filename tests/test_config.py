@@ -39,9 +39,8 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
     ],
 )
 def test_an_impossible_value_is_refused_by_its_name(field, value):
-    with pytest.raises(InputError, match=rf"^{field} is .*{value}") as error:
+    with pytest.raises(InputError, match=rf"^{field} is .*{value}.*\Z"):
         Config(**{field: value})
-    assert str(error.value).count("\n") == 0
 
 
 def test_a_sentence_is_one_line_whatever_stands_in_a_name():
@@ -52,9 +51,8 @@ def test_a_sentence_is_one_line_whatever_stands_in_a_name():
 
 def test_a_run_keeps_no_more_moments_than_can_be_read():
     assert Config(epochs=250, snapshots=True).snapshots
-    with pytest.raises(
-        InputError, match=r"^snapshots is True, but must be False where there are mo"
-    ):
+    rule = "^snapshots is True, but must be False where there are more"
+    with pytest.raises(InputError, match=rule):
         Config(epochs=251, snapshots=True)
 
 
@@ -81,10 +79,8 @@ def test_the_quick_preset_is_the_default_and_the_best_one_augments():
 
 
 def test_auto_picks_the_accelerator_or_the_cpu():
-    expected = (
-        torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
-    )
-    assert select_device("auto").type == expected
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    assert select_device("auto").type == (accelerator or torch.device("cpu")).type
 
 
 def test_an_accelerator_that_can_not_add_up_is_told(caplog, monkeypatch):
@@ -133,12 +129,12 @@ def test_parameters_of_a_notebook_have_the_types_that_it_declares(cell, complain
     )
     shell.run_cell(cell, silent=True)  # as papermill puts it in
     monkeypatch.setitem(sys.modules, "__main__", shell.user_module)
-    if not complaint:
+    told = ""
+    try:
         config.check_parameters()
-        return
-    with pytest.raises(InputError) as caught:
-        config.check_parameters()
-    assert str(caught.value) == complaint
+    except InputError as error:
+        told = str(error)
+    assert told == complaint
 
 
 def test_a_notebook_shows_the_sentence_alone_and_keeps_the_whole_traceback(capsys, monkeypatch):

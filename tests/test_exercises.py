@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from conftest import HANG
 from networks import drawn
 from PIL import Image
+from test_notebooks import make_notebook, outputs
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
 from mnist_helpers.config import NOTEBOOKS_DIR
@@ -39,6 +40,11 @@ def replay(splits):
     return Subject(make_model(), *splits.val.tensors, runs=runs)
 
 
+def text_of(path) -> str:
+    """All that a notebook has printed."""
+    return "".join(output.get("text", "") for output in outputs(nbformat.read(path, as_version=4)))
+
+
 @pytest.fixture
 def printed(tmp_path):
     """Runs a notebook by papermill with other parameters; gives all that it prints."""
@@ -47,10 +53,7 @@ def printed(tmp_path):
         target = tmp_path / f"{name}.ipynb"
         result = execute(NOTEBOOKS_DIR / f"{name}.ipynb", target, parameters, HANG)
         assert result == ""
-        notebook = nbformat.read(target, as_version=4)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        outputs = [output for cell in cells for output in cell.outputs]
-        return "".join(output.get("text", "") for output in outputs)
+        return text_of(target)
 
     return run
 
@@ -133,9 +136,7 @@ def test_checks_say_right_or_why_not(tmp_path):
             assert old in answer
             cells.append(f"{answer.replace(old, new)}\n{asked}")
             wanted.append(f"Not yet. {sentence}")
-    source = tmp_path / "checks.ipynb"
-    code_cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+    source = make_notebook(tmp_path / "checks.ipynb", *cells)
     assert execute(source, tmp_path / "out.ipynb", {}, HANG) == ""
     executed = nbformat.read(tmp_path / "out.ipynb", 4).cells[1:]
     printed = ["".join(output.text for output in cell.outputs) for cell in executed]
@@ -156,7 +157,6 @@ def test_a_function_may_change_its_inputs(capsys):
 
 
 class TestConvolutionByHand:
-    @pytest.mark.slow
     def test_top_and_bottom_of_a_zero_stay_white(self, printed, subject):
         assert "conv2d at row 16, column 15" in printed("convolution_by_hand", image=3)
         assert subject.labels[3] == 0
@@ -181,18 +181,12 @@ class TestClassifier:
         found = re.findall(losses + r" +accuracy ≈ [\d.]+% \(val ≈ ([\d.]+)%", text)
         return [tuple(map(float, numbers)) for numbers in found]
 
-    @pytest.mark.slow
     def test_the_first_epoch_brings_most(self, printed):
         (one,) = self.figures(printed("MNIST-classifier", epochs=1))
-        saved = json.loads((NOTEBOOKS_DIR / "MNIST-classifier.ipynb").read_text())
-        both = self.figures("".join(
-            "".join(output.get("text", ""))
-            for cell in saved["cells"] for output in cell.get("outputs", ())
-        ))  # fmt: skip
+        both = self.figures(text_of(NOTEBOOKS_DIR / "MNIST-classifier.ipynb"))
         assert one[2] > 98
         assert 0 < both[1][2] - one[2] < 1
 
-    @pytest.mark.slow
     def test_too_high_a_rate_is_worse_than_guessing_and_says_so(self, printed):
         text = printed("MNIST-classifier", learning_rate=10, epochs=1)
         assert "no better than guessing" in text
@@ -239,17 +233,14 @@ class TestLoadModel:
         assert f"{confidence[0]:.0%}" == "75%"
         assert preds[0] == subject.labels[115] == 4
 
-    @pytest.mark.slow
-    def test_a_card_that_is_not_the_weights_own_is_refused(self, printed, tmp_path):
+    def test_a_card_that_is_not_the_weights_own_is_refused(self, tmp_path):
         copy = tmp_path / "copy.pth"
         shutil.copy(CHECKPOINT_PATH, copy)
         card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
         card["sha256"] = "0" + card["sha256"][1:]
         copy.with_suffix(".json").write_text(json.dumps(card))
-        result = execute(
-            NOTEBOOKS_DIR / "load_model.ipynb", tmp_path / "out.ipynb",
-            {"checkpoint": str(copy)}, HANG,
-        )  # fmt: skip
+        source, given = NOTEBOOKS_DIR / "load_model.ipynb", {"checkpoint": str(copy)}
+        result = execute(source, tmp_path / "out.ipynb", given, HANG)
         assert "is not the file that copy.json describes" in result
 
 
@@ -280,7 +271,6 @@ class TestConvVisualization:
         assert sizes.amax(dim=0).argmax() == 3
         assert sizes[27].max() < 0.1 * sizes.max()
 
-    @pytest.mark.slow
     def test_another_image_and_other_random_kernels(self, printed, splits):
         text = printed("conv_visualization", image=2, seed=1)
         model, _ = load_checkpoint()
@@ -292,7 +282,6 @@ class TestConvVisualization:
         assert "conv1      random:  16.71% right" not in text  # of the other seed
         assert accuracy < 0.7
 
-    @pytest.mark.slow
     def test_the_lines_for_another_network_open_it(self, tmp_path):
         cells = nbformat.read(NOTEBOOKS_DIR / "conv_visualization.ipynb", 4).cells
         (told,) = [cell.source for cell in cells if "resnet18" in cell.source]
@@ -303,9 +292,8 @@ class TestConvVisualization:
             "from mnist_helpers.explorer import explore\n"
             "test_set = load_idx_part(DATA_DIR, 'test')"
         )
-        code_cells = [nbformat.v4.new_code_cell(source) for source in (before, lines)]
-        source, target = tmp_path / "own.ipynb", tmp_path / "out.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=code_cells), source)
+        source = make_notebook(tmp_path / "own.ipynb", before, lines)
+        target = tmp_path / "out.ipynb"
         assert execute(source, target, {}, HANG) == ""
         picture, call = nbformat.read(target, 4).cells[-1].outputs
         assert re.match(r"Image 0, label 7, read as \d ", picture.data["text/plain"])
@@ -314,7 +302,6 @@ class TestConvVisualization:
 
 
 class TestDrawDigit:
-    @pytest.mark.slow
     def test_smaller_digits(self, printed):
         text = printed("draw_digit", side=20)
         shares = dict(re.findall(r"^(\w[\w ]*?) +([\d.]+)% right", text, re.MULTILINE))

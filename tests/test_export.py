@@ -2,11 +2,13 @@ import copy
 import hashlib
 import json
 import shutil
+import struct
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from test_checkpoint import edited
 from test_cli import run
 
 from mnist_helpers import (
@@ -23,7 +25,7 @@ from mnist_helpers.metrics import evaluate
 
 pytestmark = pytest.mark.slow
 FORMATS = ("onnx", "safetensors", "pt2")
-CARD = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+CARD = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +62,14 @@ def safetensors_logits(path, images):
     return model(images).detach().numpy()
 
 
+LOGITS = {"onnx": onnx_logits, "safetensors": safetensors_logits, "pt2": pt2_logits}
+
+
 @pytest.mark.parametrize("count", [1, 7])
-@pytest.mark.parametrize(
-    ("kind", "logits"),
-    [("onnx", onnx_logits), ("safetensors", safetensors_logits), ("pt2", pt2_logits)],
-)
-def test_a_file_gives_the_logits_of_the_network(files, plain, splits, kind, logits, count):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_gives_the_logits_of_the_network(files, plain, splits, kind, count):
     images = splits.test.tensors[0][100 : 100 + count]
-    found = logits(files / f"published.{kind}", images)
+    found = LOGITS[kind](files / f"published.{kind}", images)
     assert found.shape == (count, 10)
     np.testing.assert_allclose(found, plain(images).detach().numpy(), rtol=0, atol=2e-5)
 
@@ -115,9 +117,9 @@ def test_the_metadata_say_what_goes_in_what_comes_out_and_where_from(files, kind
         "std": "0.3081",
         "input": "(pixel / 255 - mean) / std, of grey pixels from 0 to 255, light ink on dark",
         "output": "logits",
-        "class_names": json.dumps([str(digit) for digit in range(10)]),
+        "class_names": json.dumps(list("0123456789")),
         "no_digit": str(load_checkpoint()[0].no_digit),
-        "card": json.dumps(json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text("utf-8"))),
+        "card": json.dumps(CARD),
     }
 
 
@@ -162,11 +164,7 @@ def test_no_file_tells_of_this_machine_or_holds_images(files, kind):
 
 
 def test_nothing_else_is_left(files):
-    assert sorted(path.name for path in files.iterdir()) == [
-        "published.onnx",
-        "published.pt2",
-        "published.safetensors",
-    ]
+    assert {path.name for path in files.iterdir()} == {f"published.{kind}" for kind in FORMATS}
 
 
 def perturb_state(monkeypatch):
@@ -216,9 +214,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, splits, monkeypatch
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_command_says_what_it_wrote_and_no_more(capfd, small_data_dir, tmp_path, kind):
     out = tmp_path / "deep" / f"mine.{kind}"
-    code, said, err = run(
-        capfd, "export", "--format", kind, "--out", out, "--data-dir", small_data_dir
-    )
+    options = ("--format", kind, "--out", out, "--data-dir", small_data_dir)
+    code, said, err = run(capfd, "export", *options)
     assert (code, err) == (0, "")
     first, second = said.splitlines()
     assert first == f"saved {out} as {kind}, {out.stat().st_size:,} bytes"
@@ -238,14 +235,14 @@ def test_without_a_name_it_goes_into_outputs(capsys, small_data_dir, tmp_path, m
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("onnx", "--out", "x.pth"), "out is x.pth, but must be a file name ending in .onnx"),
-        (("pt2", "--out", "/dev/null/x.pt2"), "choose another out."),
-        (("pt2", "--checkpoint", "/nowhere.pth", "--out", "{}/x.pt2"), "nowhere.pth does not"),
-        (("torchscript",), "'pt2'"),
+        ("onnx --out x.pth", "out is x.pth, but must be a file name ending in .onnx"),
+        ("pt2 --out /dev/null/x.pt2", "choose another out."),
+        ("pt2 --checkpoint /nowhere.pth --out {}/x.pt2", "nowhere.pth does not"),
+        ("torchscript", "'pt2'"),
     ],
 )
 def test_what_can_not_be_exported(capsys, small_data_dir, tmp_path, options, complaint):
-    options = [option.format(tmp_path) for option in options]
+    options = options.format(tmp_path).split()
     code, _, err = run(capsys, "export", "--data-dir", small_data_dir, "--format", *options)
     assert code == 2
     assert complaint in err
@@ -271,66 +268,49 @@ def test_the_card_beside_is_that_of_the_checkpoint(beside_card):
     assert load_checkpoint(beside_card)[1] == CARD
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:100_000])
+def with_header(text, body=b""):
+    """Puts a file of safetensors with this header in the place of another."""
+    return edited(lambda content: struct.pack("<Q", len(text)) + text + body)
 
 
-def empty(path):
-    path.write_bytes(b"")
+def saved_by_safetensors(weights, about=None):
+    return lambda path: safetensors.torch.save_file(weights, path, about)
 
 
-def giant_header(path):
-    path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
+WEIGHTS = make_model(9).state_dict()
+NO_FILE = "is no safetensors file"
+BAD = {
+    "cut": (edited(lambda content: content[:100_000]), "only part of one"),
+    "empty": (edited(lambda content: b""), NO_FILE),
+    "giant header": (edited(lambda content: struct.pack("<Q", 2**62) + content[8:]), NO_FILE),
+    "pickle": (edited(lambda content: CHECKPOINT_PATH.read_bytes()), NO_FILE),
+    "unknown type": (
+        with_header(b'{"fc2.bias":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[0,1]}}', b"\0"),
+        NO_FILE,
+    ),
+    "impossible size": (
+        with_header(
+            b'{"fc2.bias":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}'
+        ),
+        NO_FILE,
+    ),
+    "another width": (
+        saved_by_safetensors(WEIGHTS | {"fc2.weight": torch.zeros(11, 128)}),
+        r"fc2\.weight is \(11, 128\), but must be \(10, 128\)",
+    ),
+    "one name less": (
+        saved_by_safetensors({name: WEIGHTS[name] for name in WEIGHTS if name != "fc2.bias"}),
+        r"fc2\.bias is missing",
+    ),
+    "other weights": (
+        saved_by_safetensors(WEIGHTS, {"sha256": "0" * 64}),
+        r"not the file that x\.json describes",
+    ),
+    "no metadata": (saved_by_safetensors(WEIGHTS), r"not the file that x\.json describes"),
+}
 
 
-def a_pickle(path):
-    shutil.copy(CHECKPOINT_PATH, path)
-
-
-def unknown_type(path):
-    header = b'{"fc2.bias":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[0,1]}}'
-    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
-
-
-def impossible_size(path):
-    header = b'{"fc2.bias":{"dtype":"F32","shape":[0,%d],"data_offsets":[0,0]}}' % (2**64 - 1)
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
-
-
-def another_width(path):
-    weights = make_model().state_dict() | {"fc2.weight": torch.zeros(11, 128)}
-    safetensors.torch.save_file(weights, path)
-
-
-def one_name_less(path):
-    weights = make_model().state_dict()
-    del weights["fc2.bias"]
-    safetensors.torch.save_file(weights, path)
-
-
-def other_weights(path):
-    safetensors.torch.save_file(make_model(9).state_dict(), path, {"sha256": "0" * 64})
-
-
-def no_metadata(path):
-    safetensors.torch.save_file(make_model(9).state_dict(), path)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "complaint"),
-    [
-        (cut, "only part of one"),
-        (empty, "is no safetensors file"),
-        (giant_header, "is no safetensors file"),
-        (a_pickle, "is no safetensors file"),
-        (unknown_type, "is no safetensors file"),
-        (impossible_size, "is no safetensors file"),
-        (another_width, r"fc2\.weight is \(11, 128\), but must be \(10, 128\)"),
-        (one_name_less, r"fc2\.bias is missing"),
-        (other_weights, r"not the file that x\.json describes"),
-        (no_metadata, r"not the file that x\.json describes"),
-    ],
-)
+@pytest.mark.parametrize(("spoil", "complaint"), BAD.values(), ids=BAD)
 def test_bad_safetensors_give_one_sentence_with_their_name(beside_card, spoil, complaint):
     spoil(beside_card)
     with pytest.raises(InputError, match=complaint) as error:

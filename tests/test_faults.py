@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -14,19 +13,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing import Process
 from pathlib import Path
 
-import nbformat
-import numpy as np
 import pytest
 import torch
-from conftest import HANG, no_bar, sentences
+from conftest import HANG, assert_same, forked, no_bar, sentences, slow, soak
 from PIL import Image
 from test_cli import options_for, run
+from test_notebooks import make_notebook
 from torch.utils.data import TensorDataset, get_worker_info
 
 from mnist_helpers import (
@@ -53,18 +52,6 @@ from mnist_helpers.training import Trainer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-
-
-def slow(*values) -> object:
-    """Values of a parameter that only make test-all tries."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def forked(work, *args) -> Process:
-    """Starts `work(*args)` in a fork of this warm process."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=args)
-    process.start()
-    return process
 
 
 def ended(process: Process) -> int:
@@ -100,14 +87,19 @@ def start(
     return forked(speak, out, limits or {}, spoil, args)
 
 
-def command(out: Path, *args, limits: dict | None = None) -> tuple[int, str, str]:
+def command(*args, limits: dict | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command, run in a fork under `limits` of the system."""
-    code = ended(start(out, *args, limits=limits))
-    return code, out.read_text(), out.with_suffix(".err").read_text()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out"
+        code = ended(start(out, *args, limits=limits))
+        return code, out.read_text(), out.with_suffix(".err").read_text()
 
 
-def assert_one_sentence(code: int, err: str, *parts: str) -> None:
+def assert_one_sentence(done: tuple[int, str, str], *parts: str) -> None:
+    """A command ended with exit code 2 and one sentence."""
+    code, out, err = done
     err = sentences(err)
+    assert "Traceback" not in out
     assert (code, err.count("\n")) == (2, 1), err
     assert err.startswith("mnist-helpers: ")
     assert "Traceback" not in err
@@ -200,68 +192,72 @@ def torn(begun, tmp_path):
 @pytest.fixture(scope="module")
 def whole(begun, tmp_path_factory):
     """The weights with which such a run ends where nothing disturbs it."""
-    place = tmp_path_factory.mktemp("undisturbed")
-    folder = torn_run(begun, place / "runs")
-    assert command(place / "said", "train", "--resume", folder)[0] == 0
+    folder = torn_run(begun, tmp_path_factory.mktemp("undisturbed"))
+    assert command("train", "--resume", folder)[0] == 0
     return load_run(folder)[1]["model"]
 
 
-def assert_goes_on(folder: Path, whole: dict, out: Path) -> None:
+def assert_goes_on(folder: Path, whole: dict) -> None:
     """The run is resumed, and ends with the same bits as one that nothing disturbed."""
-    assert command(out, "train", "--resume", folder)[0] == 0
+    assert command("train", "--resume", folder)[0] == 0
     state = load_run(folder)[1]
     assert len(state["history"]) == 3
-    assert all(torch.equal(state["model"][name], tensor) for name, tensor in whole.items())
+    assert_same(state["model"], whole)
     assert "test" in load_checkpoint(folder / "model.pth")[1]
 
 
 # kills
 
 
-def dying(owner: object, name: str, at: int, done: bool) -> None:
-    """Lets this process kill itself as call `at` of a function begins, or when it is `done`."""
+def signalling(owner: object, name: str, at: int, *signals: int, done: bool = False) -> Callable:
+    """A function that signals to this process as its call `at` begins, or when it is `done`."""
     real = getattr(owner, name)
     calls = itertools.count(1)
 
+    def signal_at(moment):
+        if moment == (at, done):
+            for number in signals:
+                os.kill(os.getpid(), number)
+
     def call(*args, **options):
-        last = next(calls) == at
-        if last and not done:
-            os.kill(os.getpid(), signal.SIGKILL)
+        count = next(calls)
+        signal_at((count, False))
         result = real(*args, **options)
-        if last:
-            os.kill(os.getpid(), signal.SIGKILL)
+        signal_at((count, True))
         return result
 
-    setattr(owner, name, call)
+    return call
 
 
-def save_and_die(path: Path, *point) -> None:
-    dying(*point)
+def save_and_die(path: Path, owner: object, name: str, at: int, done: bool) -> None:
+    setattr(owner, name, signalling(owner, name, at, signal.SIGKILL, done=done))
     save_checkpoint(make_model(2), path, Config(seed=2), {"epochs_run": 2})
 
 
 PTH, CARD = ".model.pth.{}.part", ".model.json.{}.part"
+ALONE = ["model.pth"]
+BOTH = ["model.json", "model.pth"]
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "at", "done", "seed", "carded", "left"),
+    ("owner", "name", "at", "done", "seed", "visible", "left"),
     [
-        (Path, "write_bytes", 1, False, 1, True, []),
-        (Path, "write_bytes", 1, True, 1, True, [PTH]),
-        (Path, "write_bytes", 2, False, 1, True, [PTH]),
-        (Path, "write_bytes", 2, True, 1, True, [CARD, PTH]),
-        (Path, "unlink", 1, False, 1, True, [CARD, PTH]),
-        (Path, "unlink", 1, True, 1, False, [CARD, PTH]),
-        (os, "replace", 1, False, 1, False, [CARD, PTH]),
-        (os, "replace", 1, True, 2, False, [CARD]),
-        (os, "replace", 2, False, 2, False, [CARD]),
-        (os, "replace", 2, True, 2, True, []),
-        (Path, "unlink", 2, False, 2, True, []),
-        (Path, "unlink", 3, True, 2, True, []),
+        (Path, "write_bytes", 1, False, 1, BOTH, []),
+        (Path, "write_bytes", 1, True, 1, BOTH, [PTH]),
+        (Path, "write_bytes", 2, False, 1, BOTH, [PTH]),
+        (Path, "write_bytes", 2, True, 1, BOTH, [CARD, PTH]),
+        (Path, "unlink", 1, False, 1, BOTH, [CARD, PTH]),
+        (Path, "unlink", 1, True, 1, ALONE, [CARD, PTH]),
+        (os, "replace", 1, False, 1, ALONE, [CARD, PTH]),
+        (os, "replace", 1, True, 2, ALONE, [CARD]),
+        (os, "replace", 2, False, 2, ALONE, [CARD]),
+        (os, "replace", 2, True, 2, BOTH, []),
+        (Path, "unlink", 2, False, 2, BOTH, []),
+        (Path, "unlink", 3, True, 2, BOTH, []),
     ],
 )
 def test_killed_at_each_point_of_a_save_the_old_or_the_new_file_loads(
-    tmp_path, owner, name, at, done, seed, carded, left
+    tmp_path, owner, name, at, done, seed, visible, left
 ):
     """Old or new weights have their own card, or none; what was half written is hidden."""
     path = tmp_path / "model.pth"
@@ -269,10 +265,8 @@ def test_killed_at_each_point_of_a_save_the_old_or_the_new_file_loads(
     saver = forked(save_and_die, path, owner, name, at, done)
     assert ended(saver) == -signal.SIGKILL
     model, card = load_checkpoint(path)
-    for saved, kept in zip(model.parameters(), make_model(seed).parameters(), strict=True):
-        assert torch.equal(saved, kept)
-    assert card.get("epochs_run") == (seed if carded else None)
-    visible = ["model.json", "model.pth"] if carded else ["model.pth"]
+    assert_same(model.state_dict(), make_model(seed).state_dict())
+    assert card.get("epochs_run") == (seed if visible == BOTH else None)
     assert names(tmp_path) == [part.format(saver.pid) for part in left] + visible
 
 
@@ -281,10 +275,7 @@ def save_for_ever(path: Path) -> None:
         save_checkpoint(make_model(seed), path, Config(seed=seed), {"epochs_run": seed})
 
 
-@pytest.mark.parametrize(
-    "kills",
-    [pytest.param(25, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.soak)],
-)
+@pytest.mark.parametrize("kills", [slow(25), soak(100)])
 def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
     path = tmp_path / "model.pth"
     moments = random.Random(0)
@@ -296,13 +287,10 @@ def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
         process.kill()
         assert ended(process) == -signal.SIGKILL
         model, card = load_checkpoint(path)
-        found = model.state_dict()
-        seeds = [card["epochs_run"]] if card else [1, 2]
-        same = [
-            all(torch.equal(found[name], tensor) for name, tensor in expected[seed].items())
-            for seed in seeds
-        ]
-        assert any(same)
+        seed = int(torch.equal(model.fc2.weight, expected[2]["fc2.weight"])) + 1
+        assert_same(model.state_dict(), expected[seed])
+        if card:
+            assert card["epochs_run"] == seed
     visible = {name for name in names(tmp_path) if not name.startswith(".")}
     assert {"model.pth"} <= visible <= {"model.pth", "model.json"}
 
@@ -310,23 +298,22 @@ def test_killed_at_any_moment_the_old_or_the_new_file_loads(tmp_path, kills):
 # a full disk
 
 
-def work_of(kind: str, folder: Path, small_data_dir: Path) -> list:
+def work_of(kind: str, folder: Path, small_data_dir: Path) -> list[str]:
     """A command that writes into `folder`."""
-    data = ("--data-dir", small_data_dir)
-    train = ["train", *data, "--val-size", 100, "--batch-size", 50, "--device", "cpu"]
-    train += ["--epochs", 2, "--runs-dir", folder.parent / "runs"]
-    return {
-        "model": [*train, "--model-save-path", folder / "old.pth"],
-        "tensorboard": [*train, "--tensorboard", folder],
-        "run": [*train, "--runs-dir", folder],
-        "visualize": ["visualize", *data, "--views", "answer", "--out", folder],
-        "analyze": ["analyze", "--out", folder],
-        "safetensors": ["export", "--format", "safetensors", "--out", folder / "x.safetensors"],
-        "onnx": ["export", "--format", "onnx", "--out", folder / "x.onnx"],
-        "pt2": ["export", "--format", "pt2", "--out", folder / "x.pt2"],
-        "site": ["site", *data, "--out", folder],
-        "notebooks": ["notebooks", "load_model", "--output-dir", folder],
-    }[kind]
+    data = f"--data-dir {small_data_dir}"
+    train = f"train {data} --val-size 100 --batch-size 50 --device cpu --epochs 2"
+    train += f" --runs-dir {folder.parent}/runs"
+    lines = {
+        "model": f"{train} --model-save-path {folder}/old.pth",
+        "tensorboard": f"{train} --tensorboard {folder}",
+        "run": f"{train} --runs-dir {folder}",
+        "visualize": f"visualize {data} --views answer --out {folder}",
+        "analyze": f"analyze --out {folder}",
+        "site": f"site {data} --out {folder}",
+        "notebooks": f"notebooks load_model --output-dir {folder}",
+    }
+    export = f"export --format {kind} --out {folder}/x.{kind}"
+    return lines.get(kind, export).split()
 
 
 OLD = {  # what is there before, of the kind that is written
@@ -334,17 +321,13 @@ OLD = {  # what is there before, of the kind that is written
     "safetensors": "x.safetensors", "onnx": "x.onnx", "pt2": "x.pt2", "site": "lab.html",
 }  # fmt: skip
 KINDS = ["run", slow("model"), slow("visualize"), slow("safetensors")]
-KINDS += [
-    pytest.param(kind, marks=pytest.mark.soak)
-    for kind in ("analyze", "onnx", "pt2", "site", "notebooks")
-]
+KINDS += map(soak, ("analyze", "onnx", "pt2", "site", "notebooks"))
 
 
 def check_full(kind: str, folder: Path, done: tuple[int, str, str]) -> None:
     """A sentence, and no file that isn't whole; the old one is as it was."""
-    code, out, err = done
-    assert_one_sentence(code, err)
-    assert "Traceback" not in out
+    _, out, err = done
+    assert_one_sentence(done)
     told = out if kind == "notebooks" else err
     assert "No space left on device" in told or "File too large" in told
     if kind in OLD:
@@ -366,7 +349,7 @@ def test_a_file_too_large_is_one_sentence_and_the_old_one_stays(kind, small_data
     if kind in OLD:
         (folder / OLD[kind]).write_text("old")
     limits = {resource.RLIMIT_FSIZE: 4000 if kind == "visualize" else 60_000}
-    done = command(tmp_path / "said", *work_of(kind, folder, small_data_dir), limits=limits)
+    done = command(*work_of(kind, folder, small_data_dir), limits=limits)
     check_full(kind, folder, done)
 
 
@@ -382,13 +365,13 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(
         file.truncate(max(filler.stat().st_size - 8192, 0))  # a little is written, then no more
     if kind == "visualize":
         fill(folder)
-    done = command(tmp_path / "said", *work_of(kind, folder, small_data_dir))
+    done = command(*work_of(kind, folder, small_data_dir))
     check_full(kind, folder, done)
     if kind == "tensorboard":  # what was reached is there all the same, and goes on with room
         (saved,) = (tmp_path / "runs").iterdir()
         assert load_checkpoint(saved / "model.pth")[1]["epochs_run"] == 1
         subprocess.run(["mount", "-o", "remount,size=9m", folder], check=True)
-        assert command(tmp_path / "said", "train", "--resume", saved)[0] == 0
+        assert command("train", "--resume", saved)[0] == 0
         assert len(load_run(saved)[1]["history"]) == 2
 
 
@@ -397,13 +380,13 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(torn, whole, mounted, t
     folder = torn(runs_dir=disk)
     before = contents(folder)
     filler = fill(disk)
-    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
-    assert_one_sentence(code, err, f"{folder}/", "No space left on device")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, f"{folder}/", "No space left on device")
     after = contents(folder)
     assert {path: after[path] for path in before} == before
     assert {path.name for path in after.keys() - before.keys()} <= {".lock", "log.txt"}
     filler.unlink()
-    assert_goes_on(folder, whole, tmp_path / "out")
+    assert_goes_on(folder, whole)
 
 
 @pytest.mark.slow
@@ -411,8 +394,7 @@ def test_weights_have_a_place_of_their_own_where_the_run_has_no_room(torn, mount
     disk, path = mounted("size=9m"), tmp_path / "elsewhere.pth"
     folder = torn(runs_dir=disk, model_save_path=path)
     fill(disk)
-    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
-    assert_one_sentence(code, err, "No space left on device")
+    assert_one_sentence(command("train", "--resume", folder), "No space left on device")
     assert load_checkpoint(path)[1]["epochs_run"] >= 1
     assert not (folder / "model.pth").exists()
 
@@ -437,9 +419,8 @@ def test_snapshots_on_a_full_disk_leave_the_old_ones(torn, tmp_path):
 
 @pytest.mark.slow
 def test_a_notebook_that_has_no_room_is_reported(tmp_path):
-    source, target = tmp_path / "a.ipynb", tmp_path / "there" / "a.ipynb"
-    cells = [nbformat.v4.new_code_cell(code) for code in ("1", "print('x' * 200_000)", "2")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    source = make_notebook(tmp_path / "a.ipynb", "1", "print('x' * 200_000)", "2")
+    target = tmp_path / "there" / "a.ipynb"
     target.parent.mkdir()
 
     def work():
@@ -454,14 +435,16 @@ def test_a_notebook_that_has_no_room_is_reported(tmp_path):
 
 
 PLACES = ["/dev/null/x", "/proc/x", "file", "circle", "read-only"]
-WRITERS = {
-    "train": ["--epochs", 1, "--runs-dir"],
-    "train ": ["--epochs", 1, "--tensorboard"],
-    "visualize": ["--views", "answer", "--out"],
-    "analyze": ["--out"],
-    "site": ["--out"],
-    "notebooks": ["load_model", "--output-dir"],
-}
+WRITERS = [
+    "train --epochs 1 {data} {run} --runs-dir {folder}/deep",
+    "train --epochs 1 {data} {run} --tensorboard {folder}/deep",
+    "train --epochs 1 {data} {run} --model-save-path {folder}/model.pth",
+    "visualize {data} --views answer --out {folder}/deep",
+    "analyze {data} --out {folder}/deep",
+    "site {data} --out {folder}/deep",
+    "notebooks load_model --output-dir {folder}/deep",
+    "export {data} --format onnx --out {folder}/model.onnx",
+]
 
 
 WORK = [  # what takes long in each command
@@ -500,15 +483,11 @@ def test_a_place_that_cannot_be_written_is_named_before_the_work(
         folder = request.getfixturevalue("mounted")("size=64k,ro")
     elif place == "/proc/x" and not Path("/proc").exists():
         pytest.skip("no /proc")
-    calls = [[name.strip(), *options, folder / "deep"] for name, options in WRITERS.items()]
-    calls += [["train", "--epochs", 1, "--model-save-path", folder / "model.pth"]]
-    calls += [["export", "--format", "onnx", "--out", folder / "model.onnx"]]
-    for call in calls:
-        data = ["--data-dir", small_data_dir]
-        data += ["--val-size", 100, "--runs-dir", tmp_path] if call[0] == "train" else []
-        code, _, err = run(capsys, call[0], *([] if call[0] == "notebooks" else data), *call[1:])
-        assert_one_sentence(code, err, str(folder))
-        assert "can't" in err
+    options = {"data": f"--data-dir {small_data_dir}", "folder": folder}
+    options["run"] = f"--val-size 100 --runs-dir {tmp_path}"
+    for line in WRITERS:
+        done = run(capsys, *line.format(**options).split())
+        assert_one_sentence(done, str(folder), "can't")
     if place == "file":
         assert folder.read_text() == "in the way"
 
@@ -518,8 +497,8 @@ def test_a_run_in_a_read_only_folder_is_one_sentence(torn, mounted, tmp_path):
     folder = torn(runs_dir=disk)
     before = contents(folder)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
-    assert_one_sentence(code, err, str(folder), "Read-only file system")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, str(folder), "Read-only file system")
     assert contents(folder) == before
 
 
@@ -545,12 +524,12 @@ def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_p
     wait_for(tmp_path / "held")
     (folder / ".state.pt.1.part").write_text("being written")
     before = contents(folder)
-    code, _, err = command(tmp_path / "said", "train", "--resume", folder)
-    assert_one_sentence(code, err, f"{folder} is in use by another process; wait until it ends")
+    done = command("train", "--resume", folder)
+    assert_one_sentence(done, f"{folder} is in use by another process; wait until it ends")
     assert contents(folder) == before
     other.kill()
     ended(other)
-    assert_goes_on(folder, whole, tmp_path / "out")
+    assert_goes_on(folder, whole)
 
 
 # the clock
@@ -599,15 +578,11 @@ def worker_dies(sign: Path) -> None:
 def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp_path):
     out = tmp_path / "said"
     runs = tmp_path / "runs"
-    process = start(
-        out, *options_for(short, runs), "--epochs", 4, "--num-workers", 2,
-        spoil=lambda: worker_dies(tmp_path / "sign"),
-    )  # fmt: skip
-    assert_one_sentence(
-        ended(process), out.with_suffix(".err").read_text(),
-        "a process that loads batches failed (DataLoader worker",
-        "lower num_workers (0 starts no process)",
-    )  # fmt: skip
+    options = [*options_for(short, runs), "--epochs", 4, "--num-workers", 2]
+    process = start(out, *options, spoil=lambda: worker_dies(tmp_path / "sign"))
+    done = ended(process), out.read_text(), out.with_suffix(".err").read_text()
+    failed = "a process that loads batches failed (DataLoader worker"
+    assert_one_sentence(done, failed, "lower num_workers (0 starts no process)")
     (folder,) = runs.iterdir()
     config, state = load_run(folder)
     model, card = load_checkpoint(folder / "model.pth")
@@ -634,9 +609,9 @@ def test_a_limit_on_processes_is_one_sentence(error, short, capsys, tmp_path, mo
         raise error
 
     monkeypatch.setattr(os, "fork", refuse)
-    code, _, err = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
-    assert_one_sentence(code, err, f"a process that loads batches failed ({error.strerror})")
-    assert "lower num_workers" in err
+    done = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
+    failed = f"a process that loads batches failed ({error.strerror})"
+    assert_one_sentence(done, failed, "lower num_workers")
 
 
 @pytest.mark.soak
@@ -680,9 +655,7 @@ def finished(config, damage, epoch: int, monkeypatch) -> tuple[Path, Trainer, st
     return folder, trainer, str(error.value)
 
 
-@pytest.mark.parametrize(
-    "damage", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("damage", [float("nan"), slow(float("inf"))])
 def test_a_loss_that_is_no_number_keeps_the_last_good_weights(short, tmp_path, monkeypatch, damage):
     config = dataclasses.replace(
         short, epochs=5, runs_dir=tmp_path / "runs", model_save_path=None, snapshots=damage > 0
@@ -695,8 +668,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_weights(short, tmp_path, m
     assert "test" not in card
     if config.snapshots:  # the third epoch has no numbers, nor its seventh step
         assert load_snapshots(folder / "snapshots.npz").epochs[-1] == 2
-    for saved, kept in zip(model.parameters(), trainer.model.parameters(), strict=True):
-        assert torch.equal(saved, kept)
+    assert_same(model.state_dict(), trainer.model.state_dict())
     assert torch.isfinite(model.fc1.weight).all()
     assert len(load_run(folder)[1]["history"]) == 2
     assert not trainer.interrupted
@@ -711,10 +683,7 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 
 
 @needs_linux
-@pytest.mark.parametrize(
-    "workers",
-    [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)],
-)
+@pytest.mark.parametrize("workers", [slow(0), soak(1)])
 def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     options = [*options_for(short, tmp_path / "runs"), "--rotation", 5, "--num-workers", workers]
     # in a process of its own: in a fork of this one is memory that other tests have left
@@ -732,7 +701,7 @@ main({[str(each) for each in [*options, "--batch-size", 900]]})
         [sys.executable, "-c", begin], capture_output=True, text=True, timeout=HANG, check=False
     )
     said = "batch_size is 900, and such a batch needs too much memory"
-    assert_one_sentence(done.returncode, done.stderr, said)
+    assert_one_sentence((done.returncode, "", done.stderr), said)
     assert done.stderr.endswith("; lower batch_size.\n")
 
 
@@ -766,14 +735,8 @@ def test_a_fault_that_is_not_of_too_little_memory_keeps_its_name():
 
 def interrupting(monkeypatch, owner, name: str, at: int, times: int = 1) -> None:
     """Interrupts `times` times as call number `at` of a function begins."""
-    real, calls = getattr(owner, name), itertools.count(1)
-
-    def call(*args, **options):
-        for _ in range(times if next(calls) == at else 0):
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(*args, **options)
-
-    monkeypatch.setattr(owner, name, call)
+    signals = [signal.SIGINT] * times
+    monkeypatch.setattr(owner, name, signalling(owner, name, at, *signals))
 
 
 @pytest.mark.parametrize(
@@ -816,7 +779,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(again, torn, whole, capsys, tmp
     assert card["epochs_run"] == 2
     assert "test" not in card
     assert "epoch  2" in (folder / "log.txt").read_text()
-    assert_goes_on(folder, whole, tmp_path / "out")
+    assert_goes_on(folder, whole)
 
 
 @pytest.mark.parametrize(
@@ -874,8 +837,7 @@ def test_interrupted_notebooks_end_at_once_with_their_kernels(tmp_path):
 import os, pathlib, time
 pathlib.Path({str(sign)!r}).write_text(f"{{os.getpid()}}.")
 time.sleep({10 * HANG})"""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-        nbformat.write(notebook, sources / f"{sign.name}.ipynb")
+        make_notebook(sources / f"{sign.name}.ipynb", code)
 
     def elsewhere():
         notebooks.NOTEBOOKS_DIR = sources
@@ -898,45 +860,32 @@ time.sleep({10 * HANG})"""
 # an output that nobody reads, or that has no room
 
 
-@pytest.fixture
-def digit(few, tmp_path) -> Path:
-    pixels = (few.test.tensors[0][0, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-    Image.fromarray(np.asarray(pixels)).save(tmp_path / "digit.png")
-    return tmp_path / "digit.png"
-
-
 def shell(line: str) -> subprocess.CompletedProcess:
     line = f"set -o pipefail; {line.replace('mnist-helpers', f'{sys.executable} -m mnist_helpers')}"
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("args", [slow("predict {}"), "--help"])
-def test_an_output_closed_early_is_no_error(args, digit):
-    done = shell(f"mnist-helpers {args.format(digit)} | head -c 0")
+def test_an_output_closed_early_is_no_error(args, seven):
+    done = shell(f"mnist-helpers {args.format(seven)} | head -c 0")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("args", ["predict {}", "--help"])
-def test_an_answer_that_has_no_room_is_told(args, digit):
-    done = shell(f"mnist-helpers {args.format(digit)} > /dev/full")
-    assert_one_sentence(done.returncode, done.stderr, "No space left on device")
+def test_an_answer_that_has_no_room_is_told(args, seven):
+    done = shell(f"mnist-helpers {args.format(seven)} > /dev/full")
+    assert_one_sentence((done.returncode, "", done.stderr), "No space left on device")
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        pytest.param("| head -c 0", marks=pytest.mark.soak),
-        pytest.param("> /dev/full", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.parametrize("output", [soak("| head -c 0"), soak("> /dev/full")])
 def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
     folder = torn()
     done = shell(f"mnist-helpers train --resume {folder} {output}")
     assert (done.returncode, done.stderr) == (0, "")
     assert "epoch  3" in (folder / "log.txt").read_text()
     assert "test" in load_checkpoint(folder / "model.pth")[1]
-    assert_goes_on(folder, whole, tmp_path / "out")
+    assert_goes_on(folder, whole)
 
 
 def test_several_files_are_moved_only_when_all_are_written(tmp_path):
@@ -965,7 +914,7 @@ def test_the_real_command_line_killed_a_hundred_times(short, tmp_path):
             load_checkpoint(folder / "model.pth")
             shutil.rmtree(folder)
             folder = None
-    done = command(tmp_path / "said", *(["train", "--resume", folder] if folder else options))
+    done = command(*(["train", "--resume", folder] if folder else options))
     assert done[0] == 0, done
     for each in (tmp_path / "runs").glob("*/model.pth"):
         assert load_checkpoint(each)[1]["epochs_run"] == 40

@@ -16,11 +16,12 @@ from mnist_helpers.network.tracing import Network
 
 IMAGES = images_of(3, 3, 64, 64)
 GREY = images_of(3, 1, 28, 28)
+LABELS = torch.tensor([1, 2, 3])
 
 
 @pytest.fixture(scope="module")
 def large():
-    return Subject(build_resnet(), IMAGES, torch.tensor([1, 2, 3]))
+    return Subject(build_resnet(), IMAGES, LABELS)
 
 
 def ask(subject, question):
@@ -66,13 +67,13 @@ def test_slow_views_of_a_large_network_wait_with_progress(large, view):
 
 @pytest.mark.parametrize("view", ["attribution", "ablation", "confusion"])
 def test_those_of_a_small_one_are_there_at_once(view):
-    small = Subject(build("simple"), GREY, torch.tensor([1, 2, 3]))
+    small = Subject(build("simple"), GREY, LABELS)
     assert ask(small, lambda: draw(small, Selection(view=view))) is None
 
 
 def test_a_filter_that_asks_for_all_answers_has_them_at_once():
     async def work():
-        explorer = Explorer(Subject(build_resnet(), IMAGES, torch.tensor([1, 2, 3])), Selection())
+        explorer = Explorer(Subject(build_resnet(), IMAGES, LABELS), Selection())
         explorer.receive({"select": {"read": "wrong"}})
         assert explorer.page.state["error"] == ""
         assert explorer.task is None

@@ -23,6 +23,13 @@ def live(few):
     return LiveCurves(few, CONFIG)
 
 
+def steps(live, model, losses) -> None:
+    """A run whose steps have these losses."""
+    with live.watch(model):
+        for loss in losses:
+            live.on_step(torch.tensor(loss))
+
+
 def told(live) -> str:
     """What stands beside the bar."""
     return live.bar.container.children[-1].value.replace("\u2007", " ")
@@ -50,18 +57,14 @@ def test_it_shows_a_real_run(live, few):
 def test_a_look_is_the_loss_of_the_validation_images(live, few, undrawn):
     model = make_model(3)
     images, labels = few.val.tensors
-    with live.watch(model):
-        for _ in range(4):
-            live.on_step(torch.tensor(1.0))
+    steps(live, model, [1.0] * 4)
     with torch.no_grad():
         expected = F.cross_entropy(model(images), labels, label_smoothing=0.1).item()
     assert live.val_losses == {3: pytest.approx(expected, rel=1e-5)}
 
 
 def test_the_figure_has_losses_and_looks(live, undrawn):
-    with live.watch(make_model(3)):
-        for loss in np.linspace(2, 1, 28):
-            live.on_step(torch.tensor(loss))
+    steps(live, make_model(), np.linspace(2, 1, 28))
     (ax,) = live.figure.axes
     each, smooth, val = ax.lines
     assert ax.get_xlim() == (0, 2)  # the whole run
@@ -76,8 +79,7 @@ def test_the_figure_has_losses_and_looks(live, undrawn):
 
 def test_a_second_run_begins_afresh(live):
     for _ in range(2):
-        with live.watch(make_model()):
-            live.on_step(torch.tensor(1.0))
+        steps(live, make_model(), [1.0])
         assert len(live.losses) == 1
         assert live.bar.n == 1
         assert "1/28" in told(live)
@@ -97,9 +99,7 @@ def test_an_interrupted_run_leaves_no_half_drawn_picture(live, undrawn):
 
 
 def test_the_bar_tells_the_accuracy_of_the_last_look(live, few, undrawn):
-    with live.watch(make_model()):
-        for _ in range(27):
-            live.on_step(torch.tensor(1.0))
+    steps(live, make_model(), [1.0] * 27)
     images, labels = few.val.tensors
     right = (make_model()(images).argmax(1) == labels).double().mean()
     assert "27/28" in told(live)

@@ -4,6 +4,7 @@ What a process is told before it begins needs one of its own; each here runs sev
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import HANG, sentences
-from PIL import Image
 
 import mnist_helpers
 from mnist_helpers.config import PROJECT_DIR
@@ -36,18 +36,17 @@ FOLDER = "ein Ordner – 数字 é"
 
 
 @pytest.fixture
-def folder(small_data_dir, few, tmp_path) -> Path:
+def folder(small_data_dir, seven, tmp_path) -> Path:
     """One whose name has spaces and letters outside ASCII, with data and the picture of a seven."""
     made = tmp_path / FOLDER
     shutil.copytree(small_data_dir, made / "dåta")
-    pixels = (few.test.tensors[0][0, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-    Image.fromarray(255 - pixels).resize((112, 112)).save(made / "sièben.png")
+    shutil.copy(seven, made / "sièben.png")
     return made
 
 
-def run(*commands: list, cwd: Path, **environment: str) -> tuple[list[str], list[str]]:
+def run(*commands: str, cwd: Path, **environment: str) -> tuple[list[str], list[str]]:
     """The lines on stdout and on stderr of commands in a process of their own."""
-    line = [str(arg) for command in commands for arg in (",", *command)][1:]
+    line = shlex.split(" , ".join(commands))
     inherited = dict(os.environ)
     for name in ("CI", "MPLCONFIGDIR"):  # onnxruntime keeps still where CI is set
         inherited.pop(name, None)
@@ -64,13 +63,14 @@ def run(*commands: list, cwd: Path, **environment: str) -> tuple[list[str], list
     return done.stdout.splitlines(), sentences(done.stderr).splitlines()
 
 
-TRAIN = ["train", "--epochs", 1, "--val-size", 100, "--batch-size", 50]
-PLACES = ["--data-dir", "dåta", "--checkpoint", "böst.pth"]
+TRAIN = "train --epochs 1 --val-size 100 --batch-size 50"
+OWN = f"{TRAIN} --data-dir dåta --runs-dir läufe --model-save-path böst.pth --snapshots"
+PLACES = "--data-dir dåta --checkpoint böst.pth"
 ALL = [
-    [*TRAIN, *PLACES[:2], "--runs-dir", "läufe", "--model-save-path", "böst.pth", "--snapshots"],
-    ["evaluate", *PLACES],
-    ["predict", *PLACES[2:], "sièben.png"],
-    ["visualize", "--views", "kernels", *PLACES, "--out", "bîlder"],
+    OWN,
+    f"evaluate {PLACES}",
+    "predict --checkpoint böst.pth sièben.png",
+    f"visualize --views kernels {PLACES} --out bîlder",
 ]
 
 
@@ -95,20 +95,20 @@ def test_without_the_collection_the_current_folder_is_in_its_place(folder, tmp_p
     notebooks = f"in {empty / 'notebooks'}; the repository of the collection has 00_start_here"
     needs = [
         (TRAIN, f"{empty / 'MNIST-Data'} can't be searched (No such file"),
-        (["export", "--format", "onnx"], data),
-        (["evaluate"], checkpoint),
-        (["predict", "x.png"], checkpoint),
-        (["visualize"], checkpoint),
-        (["analyze"], notebooks),
-        (["notebooks"], notebooks),
-        (["site"], notebooks),
+        ("export --format onnx", data),
+        ("evaluate", checkpoint),
+        ("predict x.png", checkpoint),
+        ("visualize", checkpoint),
+        ("analyze", notebooks),
+        ("notebooks", notebooks),
+        ("site", notebooks),
     ]
     works = [
-        ["copy", folder / "dåta", "MNIST-Data"],
-        [*TRAIN, "--model-save-path", "best_mnist_cnn.pth"],
-        ["evaluate"],
-        ["predict", folder / "sièben.png"],
-        ["export", "--format", "safetensors"],
+        f"copy '{folder}/dåta' MNIST-Data",
+        f"{TRAIN} --model-save-path best_mnist_cnn.pth",
+        "evaluate",
+        f"predict '{folder}/sièben.png'",
+        "export --format safetensors",
     ]
     lib = str(tmp_path / "lib")
     out, err = run(*[command for command, _ in needs], *works, cwd=empty, PYTHONPATH=lib)
@@ -135,10 +135,8 @@ def test_every_warning_an_error_and_nothing_is_left_at_home(folder, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows takes its locale from elsewhere")
 def test_a_locale_that_is_not_utf_8_and_a_home_that_cannot_be_written(folder):
-    others = [
-        ["export", "--format", kind, *PLACES, "--out", f"dås.{kind}"] for kind in ("onnx", "pt2")
-    ]
-    refused = [["predict", "nïcht da.png"], [*ALL[0], "--tensorboard", "böard"]]
+    others = [f"export --format {kind} {PLACES} --out dås.{kind}" for kind in ("onnx", "pt2")]
+    refused = ["predict 'nïcht da.png'", f"{OWN} --tensorboard böard"]
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/dev/null"}
     out, err = run(*ALL, *others, *refused, cwd=folder, **plain)
     sentences = [line for line in err if "atplotlib" not in line and "mkdir" not in line]

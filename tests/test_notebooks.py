@@ -43,6 +43,10 @@ def code_cells(notebook) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def outputs(notebook) -> list[nbformat.NotebookNode]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
 def texts(cell) -> list[str]:
     """The outputs that nbval compares: streams, and data that is no PNG, JPEG or widget view."""
     kinds = [output.get("data", {"text/plain": output.get("text", "")}) for output in cell.outputs]
@@ -54,7 +58,7 @@ class TestSaved:
     def test_executed_from_top_to_bottom_without_error(self, name):
         cells = code_cells(read(name))
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-        assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+        assert not any(output.output_type == "error" for output in outputs(read(name)))
 
     def test_cells_that_nbval_compares(self, name):
         source = without_pictures(name)
@@ -85,6 +89,13 @@ class TestSaved:
                     assert said.endswith(".")
                     assert not (of_view and said.startswith("Picture of the part “"))
 
+    def test_printed_lines_fit_a_narrow_window(self, name):
+        printed = [
+            output.get("text") or output.get("data", {}).get("text/plain", "")
+            for output in outputs(read(name))
+        ]
+        assert max(len(line) for text in printed for line in text.splitlines()) <= 80
+
     def test_links_lead_somewhere(self, name):
         text = "\n".join(cell.source for cell in read(name).cells)
         links = re.findall(r"\]\(([^)]+)\)", text)
@@ -104,11 +115,10 @@ class TestTold:
         notebook = read(name)
         sources = [cell.source for cell in code_cells(notebook)]
         assert 15 <= len(notebook.cells) <= 45
-        assert sum(len(source.splitlines()) for source in sources) <= 120
         assert max(len(source.splitlines()) for source in sources) <= 15
-        assert (
-            max(len(line) for source in sources for line in source.splitlines()) <= 95
-        )  # no sideways scrolling
+        lines = "\n".join(sources).splitlines()
+        assert len(lines) <= 120
+        assert max(map(len, lines)) <= 95  # no sideways scrolling
         assert not re.search(r"^\s*class ", "\n".join(sources), re.MULTILINE)
         (empty,) = [source for source in sources if re.search(r"^\s*def ", source, re.MULTILINE)]
         assert re.fullmatch(r'def .+:\n(    """[^"]+"""\n)    \.\.\.  # your lines here', empty)
@@ -117,20 +127,16 @@ class TestTold:
         assert notebook.cells[0].source.startswith("# ")
         assert "## What we saw" in notebook.cells[-4].source
 
+    def test_parameters_are_literals_with_help(self, name):
+        (cell,) = [cell for cell in code_cells(read(name)) if cell.metadata.get("tags")]
+        for line in cell.source.splitlines():
+            assert re.fullmatch(r"[a-z_]+: (int|float|str|bool) = \S+  # .+", line)
+
     def test_parameters_are_checked_before_they_are_used(self, name):
-        codes = [cell for cell in read(name).cells if cell.cell_type == "code"]
+        codes = code_cells(read(name))
         tags = [cell.metadata.get("tags") for cell in codes]
         after = codes[tags.index(["parameters"]) + 1].source
         assert re.match(r"(from mnist_helpers.config import \w+\n\n)?check_parameters\(\)", after)
-
-    def test_parameters_are_literals_with_help(self, name):
-        (cell,) = (
-            cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", [])
-        )
-        assert all(
-            re.fullmatch(r"[a-z_]+: (int|float|str|bool) = \S+  # .+", line)
-            for line in cell.source.splitlines()
-        )
 
 
 def make_notebook(path: Path, *sources: str) -> Path:
@@ -146,7 +152,7 @@ def test_a_notebook_runs_in_its_folder_and_moves_no_other(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "chdir", moves.append)
     target = tmp_path / "executed" / "where.ipynb"
     assert execute(notebook, target, {}, 60) == ""
-    (output,) = nbformat.read(target, as_version=4).cells[0].outputs
+    (output,) = outputs(nbformat.read(target, as_version=4))
     assert output.text == f"{tmp_path}\n"
     assert set(moves) <= {os.getcwd()}  # papermill goes to where it is
 
@@ -154,8 +160,7 @@ def test_a_notebook_runs_in_its_folder_and_moves_no_other(tmp_path, monkeypatch)
 def test_a_complaint_in_a_notebook_is_one_sentence(tmp_path):
     source = "from mnist_helpers import Config; Config(epochs=0)"
     line = execute(make_notebook(tmp_path / "a.ipynb", source), tmp_path / "b.ipynb", {}, HANG)
-    executed = nbformat.read(tmp_path / "b.ipynb", as_version=4)
-    (error,) = (o for c in code_cells(executed) for o in c.outputs if o.output_type == "error")
+    (error,) = outputs(nbformat.read(tmp_path / "b.ipynb", as_version=4))
     assert error.ename == "InputError"
     assert error.traceback == [f"InputError: {error.evalue}"]
     assert error.evalue.startswith("epochs is 0, but must be")
@@ -192,8 +197,8 @@ def test_without_the_published_checkpoint_everything_says_random(tmp_path, monke
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     source, target = tmp_path / "notebooks" / "conv_visualization.ipynb", tmp_path / "out.ipynb"
     assert execute(source, target, {}, HANG) == ""
-    cells = nbformat.read(target, as_version=4).cells
-    printed = "\n".join(text for cell in cells if cell.cell_type == "code" for text in texts(cell))
+    cells = code_cells(nbformat.read(target, as_version=4))
+    printed = "\n".join(text for cell in cells for text in texts(cell))
     assert "weights: random, no checkpoint" in printed
     assert "random, no checkpoint weights" in printed  # in the captions
     assert "trained weights" not in printed
@@ -213,54 +218,38 @@ def test_equal_runs_give_equal_bytes(tmp_path):
 
 def test_what_was_printed_in_parts_is_one_text():
     parts = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]
-    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in parts]
+    streams = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in parts]
     picture = nbformat.v4.new_output("display_data", data={"text/plain": "e"})
-    outputs[3:3] = [picture, picture]
-    cell = nbformat.v4.new_code_cell("print()", outputs=outputs)
-    made = normalise(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
-    texts = [output.get("text", "picture") for output in made]
-    assert texts == ["a\nb\n", "c\n", "picture", "picture", "d\n"]
+    streams[3:3] = [picture, picture]
+    cell = nbformat.v4.new_code_cell("print()", outputs=streams)
+    made = outputs(normalise(nbformat.v4.new_notebook(cells=[cell])))
+    assert [output.get("text", "picture") for output in made] == [
+        "a\nb\n",
+        "c\n",
+        "picture",
+        "picture",
+        "d\n",
+    ]
 
 
 @pytest.mark.slow
 def test_nbval_notices_every_changed_text(tmp_path):
     """Every text output is changed in a copy; nbval must fail each of those cells and no other."""
     notebook = read("load_model")
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            if "text" in output:
-                output.text = output.text.replace("e", "E", 1) + "changed"
-            elif "text/plain" in output.data:
-                output.data["text/plain"] += " changed"
+    for output in outputs(notebook):
+        if "text" in output:
+            output.text = output.text.replace("e", "E", 1) + "changed"
+        elif "text/plain" in output.data:
+            output.data["text/plain"] += " changed"
     nbformat.write(notebook, tmp_path / "load_model.ipynb")
-    sanitise = PROJECT_DIR / "tests" / "nbval.cfg"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--nbval",
-        "--nbval-sanitize-with",
-        sanitise,
-        "-p",
-        "no:cacheprovider",
-    ]
+    sanitise = ["--nbval", "--nbval-sanitize-with", PROJECT_DIR / "tests" / "nbval.cfg"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sanitise]
     done = subprocess.run(
         [*command, "load_model.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    count = len(code_cells(notebook))
-    expected = f"{COMPARED['load_model']} failed, {count - COMPARED['load_model']} passed"
+    failed = COMPARED["load_model"]
+    expected = f"{failed} failed, {len(code_cells(notebook)) - failed} passed"
     assert expected in done.stdout.splitlines()[-1]
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_printed_lines_fit_a_narrow_window(name):
-    notebook = nbformat.read(NOTEBOOKS_DIR / f"{name}.ipynb", 4)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    texts = [
-        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
-    ]
-    assert max(len(line) for text in texts for line in text.splitlines()) <= 80
 
 
 def test_a_picture_is_told_by_its_heading_unless_it_says_what_it_shows():
@@ -273,9 +262,7 @@ def test_a_picture_is_told_by_its_heading_unless_it_says_what_it_shows():
     told = picture(**{"image/png": {"alt": "A seven."}, "text/plain": {}})
     cells = [text("# All\n\n## First\nwords"), picture(), told, text("no heading"), picture()]
     cells += [text("### Second"), picture()]
-    made = [
-        cell.outputs[0] for cell in code_cells(normalise(nbformat.v4.new_notebook(cells=cells)))
-    ]
+    made = outputs(normalise(nbformat.v4.new_notebook(cells=cells)))
     first, second = "Picture of the part “First”.", "Picture of the part “Second”."
     wanted = [first, "A seven.", first, second]
     assert [output.metadata for output in made] == [{"image/png": {"alt": each}} for each in wanted]

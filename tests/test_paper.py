@@ -1,6 +1,5 @@
 """Scenes on paper: what each mark draws, read back from matplotlib's artists."""
 
-import io
 
 import matplotlib
 import numpy as np
@@ -61,8 +60,56 @@ def drawn(item, kind):
     return Still(Scene(item, "a sentence")).figure.findobj(kind)
 
 
+def extents(fig, kind=OffsetImage):
+    """Where the artists of a kind lie."""
+    fig.canvas.draw()
+    return [artist.get_window_extent(fig.canvas.get_renderer()) for artist in fig.findobj(kind)]
+
+
+def words(artists):
+    return [text.get_text() for text in artists]
+
+
 def texts(item):
-    return [text.get_text() for text in drawn(item, Letters) if text.get_text()]
+    return [word for word in words(drawn(item, Letters)) if word]
+
+
+def faces(bars):
+    return [bar.get_facecolor() for bar in bars]
+
+
+def assert_apart(ax, *more):
+    """No text of a chart lies over another."""
+    ax.figure.draw_without_rendering()
+    titles = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().texts]
+    texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *more, *titles]
+    boxes = [text.get_window_extent() for text in texts]
+    for index, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[index + 1 :]) == 0
+    return boxes
+
+
+def counted(chart, *colours):
+    """How many pixels of a chart on paper have each colour."""
+    (picture,) = drawn(chart, OffsetImage)
+    pixels = np.asarray(picture.get_data()) / 255
+    return [np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() for colour in colours]
+
+
+def make_maps(**fields):
+    return Maps(**{"values": VALUES, "limits": [(-2, 2)]} | fields)
+
+
+def cells_of(table):
+    """The cells of a drawn table."""
+    return [text for text in drawn(table, Letters) if text.get_bbox_patch()]
+
+
+def orange(image):
+    """Which pixels of an image are orange, and their ends: top, bottom, left, right."""
+    pixels = np.isclose(image.get_data(), ORANGE).all(axis=2)
+    rows, columns = pixels.nonzero()
+    return pixels, (rows.min(), rows.max(), columns.min(), columns.max())
 
 
 def pixels(image, zoom):
@@ -73,7 +120,7 @@ def pixels(image, zoom):
 class TestMaps:
     @pytest.mark.parametrize(("palette", "name"), [("signed", "RdBu_r"), ("unsigned", "viridis")])
     def test_values_have_the_colours_of_the_scale(self, palette, name):
-        maps = Maps(values=VALUES, limits=[(-2, 2)], palette=palette, zoom=5)
+        maps = make_maps(palette=palette, zoom=5)
         for image, values in zip(drawn(maps, OffsetImage), VALUES, strict=True):
             wanted = matplotlib.colormaps[name]((values + 2) / 4)
             known = ~np.isnan(values)
@@ -93,26 +140,19 @@ class TestMaps:
 
     def test_frames_lie_on_their_map_and_place(self):
         frames = {1: (0, 1, 2, 3)}
-        plain, framed = drawn(
-            Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames=frames), OffsetImage
-        )
-        orange = np.isclose(framed.get_data(), ORANGE).all(axis=2)
+        plain, framed = drawn(make_maps(zoom=8, frames=frames), OffsetImage)
+        pixels, ends = orange(framed)
         assert not np.isclose(plain.get_data(), ORANGE).all(axis=2).any()
-        rows, columns = orange.nonzero()
-        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 15, 8, 23)
-        assert not orange[2:14, 10:22].any()
+        assert ends == (0, 15, 8, 23)
+        assert not pixels[2:14, 10:22].any()
         assert (framed.get_data()[:, 7] == 1).all()  # white beside it
 
     def test_a_value_is_framed_around_in_any_colour(self):
         values = np.full((1, 5, 5), 0.6)
         values[0, 2, 3] = 1.5  # red, in which an orange frame would not be seen
-        maps = Maps(
-            values=values, limits=[(-2, 2)], palette="signed", zoom=8, frames={0: (2, 3, 3, 4)}
-        )
+        maps = make_maps(values=values, palette="signed", zoom=8, frames={0: (2, 3, 3, 4)})
         (image,) = drawn(maps, OffsetImage)
-        orange = np.isclose(image.get_data(), ORANGE).all(axis=2)
-        rows, columns = orange.nonzero()
-        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 25, 22, 33)
+        assert orange(image)[1] == (14, 25, 22, 33)
         red = matplotlib.colormaps["RdBu_r"]((1.5 + 2) / 4)
         inside = image.get_data()[16:24, 24:32]
         assert inside == pytest.approx(np.broadcast_to(red, inside.shape), abs=0.01)
@@ -121,45 +161,30 @@ class TestMaps:
         assert white[13:27, [21, 34]].all()
 
     def test_a_value_at_the_edge_is_framed_inside_the_map(self):
-        maps = Maps(values=np.zeros((1, 4, 4)), limits=[(-2, 2)], zoom=4, frames={0: (0, 3, 1, 4)})
+        maps = make_maps(values=np.zeros((1, 4, 4)), zoom=4, frames={0: (0, 3, 1, 4)})
         (image,) = drawn(maps, OffsetImage)
-        rows, columns = np.isclose(image.get_data(), ORANGE).all(axis=2).nonzero()
-        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 5, 10, 15)
+        assert orange(image)[1] == (0, 5, 10, 15)
 
     def test_maps_have_an_edge_that_is_orange_at_the_chosen_of_several(self):
-        maps = Maps(values=VALUES, limits=[(-2, 2)], zoom=8, frames={1: None})
+        maps = make_maps(zoom=8, frames={1: None})
         plain, chosen = (box.patch for box in drawn(maps, PaddedBox))
         assert to_rgba(plain.get_edgecolor()) == GREY
         assert to_rgba(chosen.get_edgecolor()) == ORANGE
         assert chosen.get_linewidth() > plain.get_linewidth() > 0
-        single = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=8, frames={0: (0, 0, 2, 2)})
+        single = make_maps(values=VALUES[:1], zoom=8, frames={0: (0, 0, 2, 2)})
         (box,) = drawn(single, PaddedBox)
         assert to_rgba(box.patch.get_edgecolor()) == GREY
 
     def test_labels_axes_title_and_notes_are_written(self):
-        maps = Maps(
-            values=VALUES,
-            limits=[(-2, 2)],
-            labels=["a", "b"],
-            axes=("out", "in"),
-            title="conv",
-            notes=["x"],
-        )
+        maps = make_maps(labels=["a", "b"], axes=("out", "in"), title="conv", notes=["x"])
         assert texts(maps) == ["conv", "a", "b", "columns: out, rows: in", "x", "a sentence"]
 
     def test_heads_stand_over_their_column_and_beside_their_row(self):
-        maps = Maps(
-            values=VALUES.repeat(2, 0),
-            limits=[(-2, 2)],
-            zoom=10,
-            columns=2,
-            heads=(["a", "b"], ["c", "d"]),
-        )
+        heads = (["a", "b"], ["c", "d"])
+        maps = make_maps(values=VALUES.repeat(2, 0), zoom=10, columns=2, heads=heads)
         fig = Still(Scene(maps, "a sentence")).figure
-        fig.canvas.draw()
-        renderer = fig.canvas.get_renderer()
+        tiles = extents(fig)
         heads = {text.get_text().strip(): text.get_window_extent() for text in fig.findobj(Letters)}
-        tiles = [image.get_window_extent(renderer) for image in fig.findobj(OffsetImage)]
         for head, tile in zip("ab", tiles, strict=False):
             assert tile.x0 < (heads[head].x0 + heads[head].x1) / 2 < tile.x1
             assert heads[head].y0 >= tile.y1
@@ -169,30 +194,24 @@ class TestMaps:
 
     def test_of_many_heads_as_many_are_written_as_can_be_told_apart(self):
         heads = ([str(place) for place in range(32)], [])
-        maps = Maps(values=VALUES.repeat(16, 0), limits=[(-2, 2)], zoom=4, columns=32, heads=heads)
+        maps = make_maps(values=VALUES.repeat(16, 0), zoom=4, columns=32, heads=heads)
         assert texts(maps) == ["0", "4", "8", "12", "16", "20", "24", "28", "a sentence"]
 
     def test_the_label_of_a_framed_map_stands_out(self):
-        maps = Maps(values=VALUES, limits=[(-2, 2)], labels=["a", "b"], frames={1: (0, 0, 1, 1)})
+        maps = make_maps(labels=["a", "b"], frames={1: (0, 0, 1, 1)})
         labels = {text.get_text(): to_rgba(text.get_color()) for text in drawn(maps, Letters)}
         assert labels["b"] == to_rgba("#AD4600") != labels["a"]
 
     def test_the_colour_bar_runs_from_its_highest_end_down(self):
-        maps = Maps(values=VALUES, limits=[(-2, 2)], palette="signed", colour_bar=True)
+        maps = make_maps(palette="signed", colour_bar=True)
         bar = drawn(maps, OffsetImage)[-1].get_data()
         colours = matplotlib.colormaps["RdBu_r"]([1.0, 0.0])
         assert bar[[0, -1], 0] == pytest.approx(colours, abs=0.01)
         assert texts(maps)[:2] == ["2", "−2"]
 
     def test_rows_have_as_many_as_columns_says(self):
-        fig = Still(
-            Scene(Maps(values=VALUES.repeat(3, 0), limits=[(-2, 2)], zoom=4, columns=4), "x")
-        ).figure
-        fig.canvas.draw()
-        heights = {
-            round(image.get_window_extent(fig.canvas.get_renderer()).y0)
-            for image in fig.findobj(OffsetImage)
-        }
+        maps = make_maps(values=VALUES.repeat(3, 0), zoom=4, columns=4)
+        heights = {round(box.y0) for box in extents(Still(Scene(maps, "x")).figure)}
         assert len(heights) == 2
 
 
@@ -201,33 +220,22 @@ class TestTable:
         table = Table(
             values=np.array([[1.0, -2.5], [np.nan, -np.inf]]), rows=["a", "b"], columns=["p", "q"]
         )
-        assert [text.strip() for text in texts(table) if text.strip()] == [
-            "p",
-            "q",
-            "a",
-            "1.000",
-            "−2.500",
-            "b",
-            "none",
-            "a sentence",
-        ]
+        written = [word.strip() for word in texts(table) if word.strip()]
+        assert written == ["p", "q", "a", "1.000", "−2.500", "b", "none", "a sentence"]
 
     def test_tints_tell_sign_and_size_and_the_frame_its_cell(self):
         table = Table(values=np.array([[2.0, -1.0]]), framed_cell=1)
-        cells = [text for text in drawn(table, Letters) if text.get_bbox_patch()]
-        fills = [cell.get_bbox_patch().get_facecolor()[:3] for cell in cells]
-        assert np.array(fills) == pytest.approx(
-            matplotlib.colormaps["RdBu_r"]([1.0, 0.25])[:, :3], abs=0.01
-        )
-        edges = [cell.get_bbox_patch().get_edgecolor() for cell in cells]
-        assert [edge == ORANGE for edge in edges] == [False, True]
+        patches = [cell.get_bbox_patch() for cell in cells_of(table)]
+        wanted = matplotlib.colormaps["RdBu_r"]([1.0, 0.25])[:, :3]
+        assert np.array(faces(patches))[:, :3] == pytest.approx(wanted, abs=0.01)
+        assert [patch.get_edgecolor() == ORANGE for patch in patches] == [False, True]
 
 
 class TestBars:
     def bars(self, **fields):
         series = {"first": np.array([0.5, 1.0, np.nan])}
         plain = {"ticks": ["a", "b", "c"], "axis": {"low": 0, "high": 1}, "axes": ("", "")}
-        return Bars(**(plain | {"series": series} | fields))
+        return Bars(**plain | {"series": series} | fields)
 
     def heights(self, item):
         bars = bar_chart(item).patches
@@ -241,7 +249,7 @@ class TestBars:
         assert [bar.get_y() for bar in ax.patches] == [0, 0, 0]
         centres = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
         assert centres == pytest.approx([0, 1, 2])
-        assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b", "c"]
+        assert words(ax.get_xticklabels()) == ["a", "b", "c"]
         assert ax.get_xticks().tolist() == [0, 1, 2]
         ends = {text.get_text(): text.get_position()[1] for text in ax.get_yticklabels()}
         assert ends == {"low": 0, "high": 1}
@@ -269,39 +277,35 @@ class TestBars:
     def test_series_and_emphasis_have_their_colours(self):
         series = {"first": np.ones(3), "second": np.ones(3) / 2}
         bars, heights = self.heights(self.bars(series=series))
-        assert [bar.get_facecolor() for bar in bars] == [BLUE] * 3 + [GREY] * 3
+        assert faces(bars) == [BLUE] * 3 + [GREY] * 3
         assert heights.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
         for left, right in zip(bars[:3], bars[3:], strict=True):
             assert left.get_x() + left.get_width() == pytest.approx(right.get_x())
         legend = bar_chart(self.bars(series=series)).get_legend()
-        assert [text.get_text() for text in legend.texts] == ["first", "second"]
-        assert [handle.get_facecolor() for handle in legend.legend_handles] == [BLUE, GREY]
+        assert words(legend.texts) == ["first", "second"]
+        assert faces(legend.legend_handles) == [BLUE, GREY]
         emphasised = bar_chart(self.bars(emphasis=[1]))
-        assert [bar.get_facecolor() for bar in emphasised.patches] == [BLUE, ORANGE, BLUE]
+        assert faces(emphasised.patches) == [BLUE, ORANGE, BLUE]
         weights = [text.get_weight() for text in emphasised.get_xticklabels()]
         assert weights == ["normal", "bold", "normal"]
         emphasised, _ = self.heights(self.bars(series=series, emphasis=[1]))
-        assert [bar.get_facecolor() for bar in emphasised] == [BLUE] * 3 + [GREY] * 3  # its own
+        assert faces(emphasised) == [BLUE] * 3 + [GREY] * 3  # its own
         ablated = bar_chart(self.bars(emphasis=[1], select={"ablate": ["a", "b", "c"]}))
-        assert [bar.get_facecolor() for bar in ablated.patches] == [BLUE, GREY, BLUE]
+        assert faces(ablated.patches) == [BLUE, GREY, BLUE]
         legend = ablated.get_legend()
-        assert [text.get_text() for text in legend.get_texts()] == ["ablated"]
-        assert [handle.get_facecolor() for handle in legend.legend_handles] == [GREY]
+        assert words(legend.texts) == ["ablated"]
+        assert faces(legend.legend_handles) == [GREY]
 
     @pytest.mark.parametrize("tick", ["a", "Ankle boot", "$\\frac{1}{0}$"])
     def test_no_text_lies_over_another_or_out_of_the_chart(self, tick):
         numbers = ["100.0%"] * 10
         series = {"first": np.ones(10), "second": np.zeros(10)}
         axes = ("Epoch, at first each about √2 times the one before", "Probability")
+        axis = {"100%": 1.0}
         ax = bar_chart(
-            Bars(ticks=[tick] * 10, series=series, numbers=numbers, axes=axes, axis={"100%": 1.0})
+            self.bars(ticks=[tick] * 10, series=series, numbers=numbers, axes=axes, axis=axis)
         )
-        ax.figure.draw_without_rendering()
-        titles = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().texts]
-        texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts, *titles]
-        boxes = [text.get_window_extent() for text in texts]
-        for index, box in enumerate(boxes):
-            assert box.count_overlaps(boxes[index + 1 :]) == 0
+        for box in assert_apart(ax, *ax.texts):
             assert ax.figure.bbox.contains(box.x0, box.y0)
             assert ax.figure.bbox.contains(box.x1, box.y1)
         lowest = min(text.get_window_extent().y0 for text in ax.texts)
@@ -309,23 +313,17 @@ class TestBars:
         assert not any(text.get_parse_math() for text in ax.get_xticklabels())
 
     def test_on_paper_they_are_the_chart(self):
-        (picture,) = drawn(self.bars(emphasis=[1]), OffsetImage)
-        pixels = np.asarray(picture.get_data()) / 255
-        counts = [
-            np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() for colour in (BLUE, ORANGE)
-        ]
-        assert counts[0] * 2 == pytest.approx(counts[1], rel=0.1)  # half as high
-        assert counts[1] > 1000
+        blue, orange = counted(self.bars(emphasis=[1]), BLUE, ORANGE)
+        assert blue * 2 == pytest.approx(orange, rel=0.1)  # half as high
+        assert orange > 1000
 
 
 class TestLines:
     def lines(self, **fields):
         series = {"first": np.array([1.0, 0.1, 0.0]), "second": np.array([1.0, 0.5, 0.02])}
         plain = {"ticks": ["0", "1", "2"], "series": series, "limits": (0.01, 1.0)}
-        axis = {"100%": 1.0, "10%": 0.1}
-        return Lines(
-            **(plain | {"axis": axis, "axes": ("Epoch", "Error"), "emphasis": [1]} | fields)
-        )
+        plain |= {"axis": {"100%": 1.0, "10%": 0.1}, "axes": ("Epoch", "Error"), "emphasis": [1]}
+        return Lines(**plain | fields)
 
     def test_they_go_through_their_values_on_a_logarithmic_axis(self):
         ax = bar_chart(self.lines())
@@ -338,7 +336,7 @@ class TestLines:
         assert len(ax.patches) == 0
         ends = {text.get_text(): text.get_position()[1] for text in ax.get_yticklabels()}
         assert ends == {"100%": 1, "10%": 0.1}
-        assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2"]
+        assert words(ax.get_xticklabels()) == ["0", "1", "2"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Error")
         assert ax.get_yticks(minor=True).tolist() == []
 
@@ -348,48 +346,31 @@ class TestLines:
         assert [to_rgba(line.get_color()) for line in (first, second)] == [BLUE, GREY]
         assert first.get_linestyle() != second.get_linestyle()
         assert first.get_marker() != second.get_marker()
-        assert [text.get_text() for text in ax.get_legend().texts] == ["first", "second"]
+        assert words(ax.get_legend().texts) == ["first", "second"]
 
     def test_no_text_lies_over_another(self):
         ticks = [f".{place:03}" for place in range(101, 123)]
         series = {"first": np.linspace(1, 0.01, 22)}
         axis = {"100%": 1.0, "30%": 0.3, "10%": 0.1, "3%": 0.03, "1%": 0.01}
         ax = bar_chart(self.lines(ticks=ticks, series=series, axis=axis))
-        ax.figure.draw_without_rendering()
-        titles = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().texts]
-        texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *titles]
-        boxes = [text.get_window_extent() for text in texts]
-        for index, box in enumerate(boxes):
-            assert box.count_overlaps(boxes[index + 1 :]) == 0
+        assert_apart(ax)
 
     def test_on_paper_they_are_the_chart(self):
-        (picture,) = drawn(self.lines(), OffsetImage)
-        pixels = np.asarray(picture.get_data()) / 255
-        for colour in (BLUE, GREY):
-            assert np.isclose(pixels, colour, atol=0.01).all(axis=2).sum() > 100
+        assert min(counted(self.lines(), BLUE, GREY)) > 100
 
 
 class TestStill:
     def test_rows_lie_side_by_side_and_columns_below_one_another(self):
-        maps = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=10)
-        for kind, axis in ((Row, "x0"), (Column, "y0")):
-            fig = Still(Scene(kind([maps, maps]), "x")).figure
-            fig.canvas.draw()
-            boxes = [
-                each.get_window_extent(fig.canvas.get_renderer())
-                for each in fig.findobj(OffsetImage)
-            ]
-            other = {"x0": "y0", "y0": "x0"}[axis]
-            assert getattr(boxes[0], axis) != getattr(boxes[1], axis)
-            assert getattr(boxes[0], other) == pytest.approx(getattr(boxes[1], other))
+        maps = make_maps(values=VALUES[:1], zoom=10)
+        for kind, axis, other in ((Row, "x0", "y0"), (Column, "y0", "x0")):
+            first, second = extents(Still(Scene(kind([maps, maps]), "x")).figure)
+            assert getattr(first, axis) != getattr(second, axis)
+            assert getattr(first, other) == pytest.approx(getattr(second, other))
 
     def test_a_row_that_is_too_long_wraps(self):
-        one = Maps(values=VALUES[:1], limits=[(-2, 2)], zoom=100)  # 300 pixels wide, 200 high
+        one = make_maps(values=VALUES[:1], zoom=100)  # 300 pixels wide, 200 high
         fig = Still(Scene(Row([one] * 7), "x")).figure
-        fig.canvas.draw()
-        boxes = [
-            image.get_window_extent(fig.canvas.get_renderer()) for image in fig.findobj(OffsetImage)
-        ]
+        boxes = extents(fig)
         assert fig.bbox.width < 1020
         lefts, bottoms = (np.round([getattr(box, side) for box in boxes]) for side in ("x0", "y0"))
         assert list(lefts[:3]) == list(lefts[3:6]) == sorted(set(lefts))
@@ -397,41 +378,32 @@ class TestStill:
         assert [list(bottoms).count(line) for line in sorted(set(bottoms))] == [1, 3, 3]
 
     def test_the_picture_says_its_caption_and_buttons_are_left_out(self, tmp_path):
-        scene = Scene(
-            Column(
-                [
-                    Text(text="Go", select={"image": 1}),
-                    Text(text="Click", size="hint"),
-                    Text(text="large", size="large"),
-                ]
-            ),
-            "What it is.",
+        button, hint = Text(text="Go", select={"image": 1}), Text(text="Click", size="hint")
+        still = Still(
+            Scene(Column([button, hint, Text(text="large", size="large")]), "What it is.")
         )
-        written = [text.get_text() for text in Still(scene).figure.findobj(Letters)]
-        assert not {"Go", "Click"} & {*written}
-        assert {"large", "What it is."} <= set(written)
-        data, metadata = DisplayFormatter().format(Still(scene))
-        assert (data["text/plain"], metadata["image/png"]["alt"]) == ("What it is.", "What it is.")
-        Still(scene).save(str(tmp_path / "still.png"))
-        assert (tmp_path / "still.png").read_bytes() == data["image/png"]
-        with Image.open(io.BytesIO(data["image/png"])) as picture:
+        written = set(words(still.figure.findobj(Letters)))
+        assert written - {""} == {"large", "What it is."}
+        data, metadata = DisplayFormatter().format(still)
+        assert data["text/plain"] == metadata["image/png"]["alt"] == "What it is."
+        path = tmp_path / "still.png"
+        still.save(str(path))
+        assert path.read_bytes() == data["image/png"]
+        with Image.open(path) as picture:
             assert picture.width > 50
 
     def test_everything_drawn_lies_on_the_paper(self):
-        maps = Maps(values=VALUES, limits=[(-2, 2)], zoom=10, labels=["a", "b"], colour_bar=True)
-        fig = Still(
-            Scene(Row([maps, Text(text="some words", size="strong")]), "What it is.")
-        ).figure
-        fig.canvas.draw()
-        for artist in (*fig.findobj(OffsetImage), *fig.findobj(Letters)):
-            box = artist.get_window_extent(fig.canvas.get_renderer())
+        maps = make_maps(zoom=10, labels=["a", "b"], colour_bar=True)
+        some = Text(text="some words", size="strong")
+        fig = Still(Scene(Row([maps, some]), "What it is.")).figure
+        for box in extents(fig) + extents(fig, Letters):
             assert box.x0 >= 0
             assert box.y0 >= 0
             assert box.x1 <= fig.bbox.x1 + 1
             assert box.y1 <= fig.bbox.y1 + 1
 
     def test_nothing_enters_pyplot(self):
-        Still(Scene(Maps(values=VALUES, limits=[(-2, 2)]), "x")).png()
+        Still(Scene(make_maps(), "x")).png()
         assert pyplot.get_fignums() == []
 
 
@@ -481,7 +453,7 @@ class TestScatter:
     def test_a_key_of_the_colours(self, names, key):
         mark = self.scatter(names=names)
         written = [text for text in drawn(mark, Letters) if text.get_text()]
-        assert [text.get_text() for text in written] == [*key, "a sentence"]
+        assert words(written) == [*key, "a sentence"]
         assert [text.get_color() for text in written[:2]] == LETTERS[:2]
 
     def test_they_can_be_read_on_white_and_told_apart_by_the_colour_blind(self):
@@ -502,8 +474,8 @@ class TestScatter:
 def test_shades_tint_a_table_and_counts_are_whole():
     shades = np.array([[0.0, 1.0, 0.0]])
     table = Table(values=np.array([[1980.0, 1, 0]]), shades=shades, counts=True)
-    cells = [text for text in drawn(table, Letters) if text.get_bbox_patch() is not None]
-    assert [cell.get_text().strip() for cell in cells] == ["1,980", "1", "·"]
-    tints = [cell.get_bbox_patch().get_facecolor()[:3] for cell in cells]
-    assert tints[0] == pytest.approx(matplotlib.colormaps["RdBu_r"](0.5)[:3])
-    assert tints[1] == pytest.approx(matplotlib.colormaps["RdBu_r"](1.0)[:3])
+    cells = cells_of(table)
+    assert [word.strip() for word in words(cells)] == ["1,980", "1", "·"]
+    tints = faces(cell.get_bbox_patch() for cell in cells)
+    wanted = matplotlib.colormaps["RdBu_r"]([0.5, 1.0])[:, :3]
+    assert np.array(tints)[:2, :3] == pytest.approx(wanted)

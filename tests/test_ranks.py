@@ -1,7 +1,6 @@
 """Several processes around the Trainer: what each takes, and that all end where one would."""
 
 import dataclasses
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import HANG
+from conftest import HANG, assert_same, forked
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.data import Splits
@@ -43,12 +42,7 @@ def work(rank: int, ranks: int, splits: Splits, folder: Path) -> None:
 
 def together(ranks: int, splits: Splits, folder: Path) -> list[dict]:
     """What so many processes end with."""
-    context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=work, args=(rank, ranks, splits, folder)) for rank in range(ranks)
-    ]
-    for process in processes:
-        process.start()
+    processes = [forked(work, rank, ranks, splits, folder) for rank in range(ranks)]
     for process in processes:
         process.join(HANG)
     assert [process.exitcode for process in processes] == [0] * ranks
@@ -64,9 +58,8 @@ def alone(few) -> dict:
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_two_ranks_take_the_steps_of_one_process(few, alone, tmp_path):
     first, second = together(2, few, tmp_path)
-    for name, tensor in alone["weights"].items():
-        assert torch.equal(first["weights"][name], second["weights"][name])
-        assert torch.allclose(first["weights"][name], tensor, rtol=0, atol=1e-5)
+    assert_same(first["weights"], second["weights"])
+    torch.testing.assert_close(first["weights"], alone["weights"], rtol=0, atol=1e-5)
     assert first["history"] == second["history"]  # to the bit: both stop, and choose, alike
     for one, two in zip(alone["history"], first["history"], strict=True):
         assert dataclasses.astuple(two) == pytest.approx(dataclasses.astuple(one), rel=1e-5)
@@ -78,8 +71,7 @@ def test_two_ranks_take_the_steps_of_one_process(few, alone, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_one_rank_is_one_process_to_the_bit(few, alone, tmp_path):
     (only,) = together(1, few, tmp_path)
-    for name, tensor in alone["weights"].items():
-        assert torch.equal(only["weights"][name], tensor)
+    assert_same(only["weights"], alone["weights"])
 
 
 def test_without_torchrun_there_is_no_group(monkeypatch):

@@ -4,14 +4,14 @@ import json
 import re
 
 import nbformat
-import numpy as np
 import page as pages
 import pytest
 import torch
 import torch.nn.functional as F
 from browser import chromium
-from conftest import sentences, write_data_set, write_idx
+from conftest import assert_same, grey, sentences, write_data_set, write_idx
 from test_cli import run
+from test_security import watched
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
 from mnist_helpers.commands import analyze
@@ -49,6 +49,8 @@ def numbers(answers, tmp_path_factory):
 
 
 def test_the_numbers(numbers, answers):
+    from sklearn import metrics  # here, for every worker would wait for it above
+
     logits, labels = answers[0].logits, answers[0].labels
     probs = logits.softmax(1)
     preds = logits.argmax(1)
@@ -60,10 +62,9 @@ def test_the_numbers(numbers, answers):
     calibrated = F.cross_entropy(logits / numbers["temperature"], labels).item()
     assert numbers["calibrated_loss"] == pytest.approx(calibrated, abs=1e-5)
     assert numbers["calibrated_calibration_error"] < numbers["calibration_error"] / 10
-    matrix = np.zeros((10, 10), int)
-    np.add.at(matrix, (labels.numpy(), preds.numpy()), 1)
+    matrix = metrics.confusion_matrix(labels, preds)
     assert numbers["confusion_matrix"] == matrix.tolist()
-    recall = matrix.diagonal() / matrix.sum(axis=1)
+    recall = metrics.recall_score(labels, preds, average=None)
     assert numbers["classes"]["recall"] == pytest.approx(recall.tolist())
     surest = probs.amax(1).argsort(descending=True, stable=True)[:9800]
     wrong = (~right[surest]).double().mean().item()
@@ -129,11 +130,8 @@ def test_of_the_own_data_set_the_notebook_is_told_nothing(instead, tmp_path, cap
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        ("1 // 0", "the notebook analysis failed: ZeroDivisionError: "),
-        (
-            "from mnist_helpers import checked_names; checked_names('a,b', 10)",
-            "the notebook analysis failed: class_names has 2 names",
-        ),
+        ("1 // 0", "ZeroDivisionError: "),
+        ("from mnist_helpers import checked_names; checked_names('a,b', 10)", "class_names has 2 "),
     ],
 )
 def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(
@@ -143,7 +141,7 @@ def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(
     (tmp_path / "report.html").write_text("old")
     code, out, err = run(capsys, "analyze", "--out", tmp_path)
     assert (code, out, sentences(err).count("\n")) == (2, "", 1)
-    assert told in sentences(err)
+    assert f"the notebook analysis failed: {told}" in err
     assert (tmp_path / "report.html").read_text() == "old"
     assert not (tmp_path / "metrics.json").exists()
 
@@ -190,10 +188,9 @@ def test_without_a_split_nothing_is_fitted(card, small_data_dir, caplog):
 def test_training_images_are_those_that_the_run_has_seen(small_data_dir):
     card = {"config": {"val_size": 100, "seed": 0, "train_size": 50}}
     train = load_splits(small_data_dir, 100, 0).train
-    few, every = train[:50], train[:]
-    assert torch.equal(load_parts(small_data_dir, card).train.tensors[0], few[0])
+    assert_same(load_parts(small_data_dir, card).train.tensors, train[:50])
     del card["config"]["train_size"]
-    assert torch.equal(load_parts(small_data_dir, card).train.tensors[0], every[0])
+    assert_same(load_parts(small_data_dir, card).train.tensors, train[:])
 
 
 def test_another_data_set_is_told(small_data_dir, caplog):
@@ -209,8 +206,7 @@ def test_a_thousand_images_of_two_digits(splits, tmp_path, caplog):
     for part, stem in ((splits.train, "train"), (splits.test, "t10k")):
         images, labels = part.tensors
         chosen = ((labels == 3) | (labels == 7)).nonzero().flatten()[:1000]
-        pixels = (images[chosen, 0] * 0.3081 + 0.1307).mul(255).round().byte().numpy()
-        write_idx(tmp_path / f"{stem}-images-idx3-ubyte.gz", pixels)
+        write_idx(tmp_path / f"{stem}-images-idx3-ubyte.gz", grey(images[chosen]))
         write_idx(tmp_path / f"{stem}-labels-idx1-ubyte.gz", labels[chosen].numpy())
     model, card = load_checkpoint()
     parts = load_parts(tmp_path, card)
@@ -259,9 +255,7 @@ def test_the_page_names_nothing_that_is_fetched(folder):
 def test_the_page_lives_without_a_network(folder):
     with chromium() as browser:
         page = pages.new_page(browser, offline=True)
-        heard = page.errors
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("request", lambda request: heard.append(request.url))
+        heard = watched(page)
         address = (folder / "report.html").as_uri()
         page.goto(address)
         assert page.locator("h1").inner_text() == "Where is it wrong, and does it know?"

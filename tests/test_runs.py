@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HANG, no_bar
+from conftest import HANG, assert_same, forked, no_bar, slow
 
 from mnist_helpers import Config, InputError, load_splits, make_model, training
 from mnist_helpers.checkpoint import load_tensors
@@ -31,10 +30,6 @@ from mnist_helpers.runs.snapshots import in_steps, load_snapshots
 from mnist_helpers.training import Trainer
 
 RECIPE = {"epochs": 4, "rotation": 10, "snapshots": True}
-
-
-def weights(trainer) -> torch.Tensor:
-    return torch.cat([tensor.flatten() for tensor in trainer.model.state_dict().values()])
 
 
 @pytest.fixture
@@ -57,9 +52,7 @@ def whole(small_data_dir) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize(
-    "stop", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("stop", [slow(1), 2, slow(3)])
 def test_a_resumed_run_ends_with_the_same_bits(config, whole, stop):
     folder, first = new_run(config), start(config)
 
@@ -75,7 +68,7 @@ def test_a_resumed_run_ends_with_the_same_bits(config, whole, stop):
     second = start(again)
     second.load_state_dict(state)
     second.run(lambda record: save_run(folder, second), on_step=no_bar)
-    assert torch.equal(weights(whole), weights(second))
+    assert_same(second.model.state_dict(), whole.model.state_dict())
     untimed = [
         [dataclasses.replace(record, seconds=0) for record in t.history] for t in (whole, second)
     ]
@@ -111,9 +104,8 @@ def test_the_folder_tells_the_run(config):
     config = dataclasses.replace(config, epochs=2, snapshots=False)
     folder, trainer = new_run(config), start(config)
     trainer.run(lambda record: save_run(folder, trainer), on_step=no_bar)
-    assert json.loads((folder / "history.json").read_text()) == [
-        dataclasses.asdict(r) for r in trainer.history
-    ]
+    wanted = [dataclasses.asdict(record) for record in trainer.history]
+    assert json.loads((folder / "history.json").read_text()) == wanted
 
 
 def test_snapshots_are_kept_small_and_nearly_exact(config, monkeypatch):
@@ -239,8 +231,8 @@ def train_in(folder, last: int | None = None) -> None:
     ("epochs", "last_events"),
     [
         # in the first epoch, as state.pt is to be moved, after history.json of the second epoch
-        pytest.param(3, [7, EVENTS - 1, EVENTS + STEPS + 2], marks=pytest.mark.slow),
-        pytest.param(12, random.Random(0).choices(range(1, 50), k=30), marks=pytest.mark.slow),
+        slow(3, [7, EVENTS - 1, EVENTS + STEPS + 2]),
+        slow(12, random.Random(0).choices(range(1, 50), k=30)),
     ],
 )
 def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
@@ -250,17 +242,14 @@ def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
     config = dataclasses.replace(config, epochs=epochs, patience=epochs)
 
     def train(folder, last=None) -> Process:
-        process = multiprocessing.get_context("fork").Process(target=train_in, args=(folder, last))
-        process.start()
+        process = forked(train_in, folder, last)
         process.join(HANG)
         return process
 
-    def ends_as_expected(folder) -> bool:
+    def assert_at_its_end(folder) -> None:
         final = load_run(folder)[1]
-        same = (
-            torch.equal(final["model"][name], tensor) for name, tensor in expected["model"].items()
-        )
-        return len(final["history"]) == epochs and all(same)
+        assert len(final["history"]) == epochs
+        assert_same(final["model"], expected["model"])
 
     whole, folder = new_run(config), new_run(config)
     assert train(whole).exitcode == 0
@@ -269,7 +258,7 @@ def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
     for last in last_events:
         process = train(folder, last)
         if process.exitcode == 0:  # its end came first
-            assert ends_as_expected(folder)
+            assert_at_its_end(folder)
             folder = new_run(config)
             process = train(folder, last)
         assert process.exitcode == -signal.SIGKILL
@@ -286,4 +275,4 @@ def test_killed_again_and_again_it_always_loads_and_ends_with_the_same_bits(
             json.loads((folder / "history.json").read_text())
     assert min(fell.values()) >= 1
     assert train(folder).exitcode == 0
-    assert ends_as_expected(folder)
+    assert_at_its_end(folder)

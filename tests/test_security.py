@@ -118,17 +118,19 @@ class TestPages:
         assert heard == [pages.ADDRESS]
 
 
+def assert_no_name_is_typeset(figure):
+    texts = [text for text in figure.findobj(Letters) if "$" in text.get_text()]
+    assert not any(text.get_parse_math() for text in texts)
+
+
 @pytest.mark.slow
 class TestFigures:
     @pytest.mark.parametrize("view", some_slow([name for name in VIEWS if name != "training"]))
     def test_stills_typeset_no_name(self, subject, view):
         picture = still(subject, view=view)
-        figure = picture.figure
-        figure.canvas.draw()
+        picture.figure.canvas.draw()
         assert picture.png().startswith(b"\x89PNG")
-        assert not any(
-            text.get_parse_math() for text in figure.findobj(Letters) if "$" in text.get_text()
-        )
+        assert_no_name_is_typeset(picture.figure)
 
     def test_a_cloud_of_strange_letters_is_drawn(self, few):
         subject = Subject(load_checkpoint()[0], *few.test.tensors, class_names=LETTERS)
@@ -137,9 +139,8 @@ class TestFigures:
     def test_plots_typeset_no_name(self):
         figure = plots.plot_images(np.zeros((10, 1, 28, 28)), NAMES, 5)
         assert figure_png(figure).startswith(b"\x89PNG")
-        texts = {text.get_text(): text for text in figure.findobj(Letters)}
-        assert set(NAMES) <= set(texts)
-        assert not any(text.get_parse_math() for name, text in texts.items() if "$" in name)
+        assert set(NAMES) <= {text.get_text() for text in figure.findobj(Letters)}
+        assert_no_name_is_typeset(figure)
 
     @pytest.mark.parametrize(
         "name", ["two\nlines", "\x1b[31m", "\u2028", "\u202eevil", "\udce9", "\0"]
@@ -190,15 +191,15 @@ def test_no_message_breaks_the_explorer(few):
             assert explorer.page.state["shown"] == state["shown"], message
         else:
             assert explorer.page.state["view"] == explorer.selection.view
-        sent = {name: value for name, value in explorer.page.state.items() if name != "numbers"}
-        json.dumps(sent)
-        assert isinstance(explorer.page.state["serial"], int)
-        assert isinstance(explorer.page.state["error"], str)
+        answer = explorer.page.state
+        json.dumps({name: value for name, value in answer.items() if name != "numbers"})
+        assert isinstance(answer["serial"], int)
+        assert isinstance(answer["error"], str)
     assert kept >= 800
     explorer.receive({"select": {"reset": True}, "serial": 1000})
     explorer.receive({"select": {"view": "pipeline", "image": 7, "drawing": None}, "serial": 1001})
-    assert explorer.page.state["error"] == ""
-    assert explorer.page.state["serial"] == 1001
+    answer = explorer.page.state
+    assert (answer["error"], answer["serial"]) == ("", 1001)
     assert explorer.scene.caption.startswith("Image 7, label 9")
 
 

@@ -18,11 +18,10 @@ from mnist_helpers.config import PROJECT_DIR
 
 SETTINGS = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
 PROJECT = SETTINGS["project"]
-LINES = [
-    line
-    for line in (PROJECT_DIR / "requirements.txt").read_text().splitlines()
-    if not line.startswith("#")
-]
+PINNED = (PROJECT_DIR / "requirements.txt").read_text()
+LINES = [line for line in PINNED.splitlines() if not line.startswith("#")]
+GROUPS = [*PROJECT["optional-dependencies"].values(), *SETTINGS["dependency-groups"].values()]
+EXTRAS = [line for group in GROUPS for line in group if isinstance(line, str)]
 
 
 def test_every_dependency_is_pinned_within_its_range():
@@ -31,36 +30,30 @@ def test_every_dependency_is_pinned_within_its_range():
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="
         pins.setdefault(canonicalize_name(requirement.name), []).append(specifier.version)
-    groups = [*PROJECT["optional-dependencies"].values(), *SETTINGS["dependency-groups"].values()]
-    lines = [line for group in groups for line in group if isinstance(line, str)]
-    others = [line for line in lines if not line.startswith("mnist-helpers")]
+    others = [line for line in EXTRAS if not line.startswith("mnist-helpers")]
     for requirement in map(Requirement, PROJECT["dependencies"] + others):
-        assert all(
-            requirement.specifier.contains(version)
-            for version in pins[canonicalize_name(requirement.name)]
-        )
+        for version in pins[canonicalize_name(requirement.name)]:
+            assert requirement.specifier.contains(version)
 
 
 def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    groups += SETTINGS["dependency-groups"].values()
-    names = [Requirement(line).name for group in groups for line in group if isinstance(line, str)]
+    names = [Requirement(line).name for line in PROJECT["dependencies"] + EXTRAS]
     assert len(names) == len(set(names))
     core = {Requirement(line).name for line in PROJECT["dependencies"]}
     assert not core & {"pytest", "nbval", "papermill", "jupyterlab", "onnx", "ruff", "playwright"}
 
 
 @pytest.mark.parametrize(
-    ("args", "module"),
+    ("line", "module"),
     [
-        (["notebooks", "load_model"], "papermill"),
-        (["site"], "nbconvert"),
-        (["analyze"], "papermill"),
-        (["export", "--format", "onnx", "--out", "x.onnx"], "onnxscript"),
-        (["train", "--tensorboard", "board", "--runs-dir", "runs"], "tensorboard"),
+        ("notebooks load_model", "papermill"),
+        ("site", "nbconvert"),
+        ("analyze", "papermill"),
+        ("export --format onnx --out x.onnx", "onnxscript"),
+        ("train --tensorboard board --runs-dir runs", "tensorboard"),
     ],
 )
-def test_a_command_that_lacks_an_extra_says_so(args, module, tmp_path, capsys, monkeypatch):
+def test_a_command_that_lacks_an_extra_says_so(line, module, tmp_path, capsys, monkeypatch):
     commands = ("commands.analyze", "commands.notebooks", "commands.site")
     for name in ("notebooks", "site.build", *commands):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
@@ -69,7 +62,7 @@ def test_a_command_that_lacks_an_extra_says_so(args, module, tmp_path, capsys, m
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
-        main(args)
+        main(line.split())
     remedy = f"{module} is not installed; pip install 'mnist-helpers[all]'"
     told = capsys.readouterr().err.removeprefix("loading PyTorch\n")  # where no test has before
     assert told == f"mnist-helpers: {remedy}.\n"
@@ -77,8 +70,7 @@ def test_a_command_that_lacks_an_extra_says_so(args, module, tmp_path, capsys, m
 
 
 def test_requirements_name_no_registry():
-    text = (PROJECT_DIR / "requirements.txt").read_text()
-    assert "://" not in text
+    assert "://" not in PINNED
     assert "index" not in "\n".join(LINES)
 
 
@@ -97,13 +89,10 @@ def test_no_unpacked_data_and_no_large_file_is_tracked():
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True
     )
-    files = [
-        PROJECT_DIR / name for name in tracked.stdout.splitlines() if (PROJECT_DIR / name).is_file()
-    ]
-    assert not [file.name for file in files if file.name.endswith("-ubyte")]
-    assert not [
-        file.name for file in files if file.stat().st_size > 2_000_000 and file.suffix != ".gz"
-    ]
+    files = [PROJECT_DIR / name for name in tracked.stdout.splitlines()]
+    packed = [file for file in files if file.is_file() and file.suffix != ".gz"]
+    assert not [file for file in packed if file.name.endswith("-ubyte")]
+    assert not [file for file in packed if file.stat().st_size > 2_000_000]
 
 
 def test_links_in_the_documentation_lead_somewhere():

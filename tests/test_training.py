@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import no_bar
+from conftest import assert_same, no_bar
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.config import computes_bfloat16
@@ -27,6 +27,26 @@ from mnist_helpers.training import Trainer, lr_find, train
 QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
 
 
+def started(splits, **changes: object) -> Trainer:
+    """A trainer of a new network, whose configuration is QUICK with some changes."""
+    return Trainer(make_model(), splits, dataclasses.replace(QUICK, **changes))
+
+
+def trained(splits, **changes: object) -> Trainer:
+    """The same after its run."""
+    trainer = started(splits, **changes)
+    trainer.run(on_step=no_bar)
+    return trainer
+
+
+def standing(splits, **changes: object) -> Trainer:
+    """One whose weights stay as they are."""
+    trainer = started(splits, **changes)
+    trainer.optimizer.param_groups[0]["lr"] = 0
+    trainer.schedule.step = lambda: None
+    return trainer
+
+
 def weights(model) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
 
@@ -35,10 +55,8 @@ def weights(model) -> torch.Tensor:
     ("anneal", "quarter"), [("linear", 0.75), ("cos", (1 + math.cos(math.pi / 4)) / 2)]
 )
 def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal, quarter):
-    config = dataclasses.replace(
-        QUICK, epochs=1, batch_size=7, learning_rate=0.01, warm_up=0.2, anneal=anneal
-    )
-    trainer, rates = Trainer(make_model(0), few, config), []
+    trainer = started(few, epochs=1, batch_size=7, learning_rate=0.01, warm_up=0.2, anneal=anneal)
+    rates = []
     for _ in range(100):  # 700 images in batches of 7
         rates.append(trainer.optimizer.param_groups[0]["lr"])
         trainer.optimizer.step()
@@ -53,52 +71,42 @@ def test_the_learning_rate_rises_for_its_share_and_falls_to_nothing(few, anneal,
 def test_five_steps_in_all_train(few, epochs):
     """A fifth of them is one step of rise, for which PyTorch divides by zero."""
     size = -(-len(few.train) * epochs // 5)
-    config = Config(epochs=epochs, batch_size=size, device="cpu")
-    trainer = Trainer(make_model(), few, config)
-    trainer.run()
+    trainer = trained(few, epochs=epochs, batch_size=size)
     assert trainer.epoch_steps * epochs == 5
     assert len(trainer.history) == epochs
 
 
 def test_the_rate_of_an_epoch_is_that_of_its_last_step(few):
-    config = dataclasses.replace(QUICK, learning_rate=0.01, warm_up=0.5, anneal="linear")
-    peak, end = train(make_model(0), few, config, on_step=no_bar)  # the 11th and the 22nd step
+    trainer = trained(few, learning_rate=0.01, warm_up=0.5, anneal="linear")
+    peak, end = trainer.history  # the 11th and the 22nd step
     assert peak.learning_rate == pytest.approx(0.01)
     assert end.learning_rate == pytest.approx(0.01 / 25 / 1e4)  # PyTorch's own factors
 
 
 def test_training_figures_are_means_over_images_not_over_batches(few):
-    uneven = dataclasses.replace(
-        QUICK, batch_size=600
-    )  # 600 and 100: a mean of batch means would weigh 100 as 600
-    trainer = Trainer(make_model(), few, uneven)
-    trainer.optimizer.param_groups[0]["lr"] = 0  # the weights stay as they are
-    trainer.schedule.step = lambda: None
+    # 600 and 100: a mean of batch means would weigh 100 as 600
+    trainer = standing(few, batch_size=600)
     loss, accuracy = trainer.train_pass(1, no_bar)
     images, labels = few.train.tensors
     logits = trainer.model(images)
-    assert loss == pytest.approx(
-        F.cross_entropy(logits, labels, label_smoothing=0.1).item(), rel=1e-5
-    )
+    expected = F.cross_entropy(logits, labels, label_smoothing=0.1).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
     assert accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
 
 
 def test_a_seed_gives_the_same_weights_bit_for_bit(few):
-    config = dataclasses.replace(QUICK, rotation=10, translation=1)
-    first, second, other = (make_model(0) for _ in range(3))
-    history = train(first, few, config, on_step=no_bar)
-    again = train(second, few, config, on_step=no_bar)
-    train(other, few, dataclasses.replace(config, seed=1), on_step=no_bar)
-    assert torch.equal(weights(first), weights(second))
-    assert [r.val_loss for r in history] == [r.val_loss for r in again]
-    assert not torch.equal(weights(first), weights(other))
+    first, second, other = (
+        trained(few, rotation=10, translation=1, seed=seed) for seed in (0, 0, 1)
+    )
+    assert_same(first.model.state_dict(), second.model.state_dict())
+    assert [r.val_loss for r in first.history] == [r.val_loss for r in second.history]
+    assert not torch.equal(weights(first.model), weights(other.model))
 
 
 def test_it_learns(few):
-    model = make_model()
-    history = train(model, few, dataclasses.replace(QUICK, epochs=6), on_step=no_bar)
-    assert history[-1].train_loss < history[0].train_loss
-    assert evaluate(model, few.test).accuracy > 0.85
+    trainer = trained(few, epochs=6)
+    assert trainer.history[-1].train_loss < trainer.history[0].train_loss
+    assert evaluate(trainer.model, few.test).accuracy > 0.85
 
 
 def validating(trainer: Trainer, *losses: float) -> list[torch.Tensor]:
@@ -115,7 +123,7 @@ def validating(trainer: Trainer, *losses: float) -> list[torch.Tensor]:
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(few):
-    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9, patience=2))
+    trainer = started(few, epochs=9, patience=2)
     seen = validating(trainer, 0.6, 0.5, 0.8, 0.4, 0.41, 0.7)
     trainer.run(on_step=no_bar)
     assert [record.val_loss for record in trainer.history] == [0.6, 0.5, 0.8, 0.4, 0.41, 0.7]
@@ -132,19 +140,20 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
                 pass
 
     steps, handler = itertools.count(1), signal.getsignal(signal.SIGINT)
-    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=9))
-    trainer.run(
-        on_step=lambda _: (
-            Interrupting() and None if next(steps) == trainer.epoch_steps + 1 else None
-        )
-    )
+    trainer = started(few, epochs=9)
+
+    def interrupt(loss):
+        if next(steps) == trainer.epoch_steps + 1:
+            Interrupting()
+
+    trainer.run(on_step=interrupt)
     assert trainer.interrupted
     assert [record.epoch for record in trainer.history] == [1]
     assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_the_first_interrupt_waits_and_the_second_does_not():
-    passed = []
+    passed, handler = [], signal.getsignal(signal.SIGINT)
 
     def interrupt_twice():
         with delayed_interrupts() as interrupt:
@@ -156,12 +165,6 @@ def test_the_first_interrupt_waits_and_the_second_does_not():
     with pytest.raises(KeyboardInterrupt):
         interrupt_twice()
     assert passed == [True]
-
-
-def test_afterwards_interrupts_are_what_they_were():
-    handler = signal.getsignal(signal.SIGINT)
-    with delayed_interrupts():
-        assert signal.getsignal(signal.SIGINT) is not handler
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -170,7 +173,7 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_trainer_goes_on(few):
         if record.epoch == 2:
             raise KeyboardInterrupt
 
-    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, epochs=3))
+    trainer = started(few, epochs=3)
     trainer.run(stop)
     assert trainer.interrupted
     assert [record.epoch for record in trainer.history] == [1, 2]
@@ -186,15 +189,13 @@ def test_an_interrupt_in_the_first_epoch_says_that_nothing_can_be_resumed(few, c
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Trainer(make_model(), few, QUICK).run(on_step=stop)
+        started(few).run(on_step=stop)
     assert caplog.messages == ["interrupted in the first epoch: nothing can be resumed yet"]
 
 
 def test_each_step_tells_the_mean_loss_of_its_batch(few):
-    trainer, told = Trainer(make_model(), few, QUICK), []
-    trainer.optimizer.param_groups[0]["lr"] = 0  # the weights stay as they are
-    trainer.schedule.step = lambda: None
-    trainer.train_pass(1, told.append)
+    told = []
+    standing(few).train_pass(1, told.append)
     order = torch.randperm(700, generator=torch.Generator().manual_seed(QUICK.seed))
     images, labels = few.train.tensors
     batches = [(images[i], labels[i]) for i in order.split(QUICK.batch_size)]
@@ -250,27 +251,21 @@ def test_auto_multiplies_in_bfloat16_where_the_processor_has_instructions_for_it
     if not cpuinfo.exists():
         pytest.skip("no list of the processor's flags")
     has_bfloat16 = re.search(r"^(flags|Features).*bf16", cpuinfo.read_text(), re.MULTILINE)
-    config = dataclasses.replace(QUICK, autocast="auto")
-    assert Trainer(make_model(), few, config).config.autocast is bool(has_bfloat16)
-    for choice in (True, False):
-        config = dataclasses.replace(QUICK, autocast=choice)
-        assert Trainer(make_model(), few, config).config.autocast is choice
+    for choice, wanted in (("auto", bool(has_bfloat16)), (True, True), (False, False)):
+        assert started(few, autocast=choice).config.autocast is wanted
     assert not computes_bfloat16(torch.device("cuda"))
 
 
 def test_a_part_of_the_images_is_the_first_of_them(few):
-    trainer = Trainer(make_model(), few, dataclasses.replace(QUICK, train_size=300))
-    images, labels = trainer.loader.dataset.tensors
-    assert torch.equal(images, few.train.tensors[0][:300])
-    assert torch.equal(labels, few.train.tensors[1][:300])
+    trainer = started(few, train_size=300)
+    assert_same(trainer.loader.dataset.tensors, few.train[:300])
     assert trainer.epoch_steps == 5  # 4 of 64 and one of 44
     assert trainer.images == len(few.train) + len(few.val)
 
 
 def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
     """With AdamW and the one-cycle schedule by the book; the last batch are 60 of 700 images."""
-    config = dataclasses.replace(QUICK, epochs=2, batch_size=320)
-    trainer = Trainer(make_model(), few, config)
+    trainer = started(few, batch_size=320)
     eps = 1e-3  # AdamW's own 1e-8 makes steps of the rounding of gradients that are almost 0
     trainer.optimizer.param_groups[0]["eps"] = eps
     trainer.train_pass(1, no_bar)
@@ -280,7 +275,7 @@ def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
         adam, 0.01, total_steps=6, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
     )
     images, labels = few.train.tensors
-    order = torch.randperm(700, generator=torch.Generator().manual_seed(config.seed))
+    order = torch.randperm(700, generator=torch.Generator().manual_seed(QUICK.seed))
     for indices in order.split(320):
         adam.zero_grad()
         F.cross_entropy(model(images[indices]), labels[indices], label_smoothing=0.1).backward()
@@ -290,33 +285,24 @@ def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
 
 
 def test_a_run_no_better_than_guessing_says_so(few, caplog):
-    trainer = Trainer(make_model(), few, QUICK)
-    validating(trainer, 2.35, 2.31)
-    trainer.run(on_step=no_bar)
+    for loss in (2.29, 2.31):
+        assert caplog.text == ""
+        trainer = started(few)
+        validating(trainer, 2.35, loss)
+        trainer.run(on_step=no_bar)
     assert "no better than guessing (loss 2.30); lower learning_rate" in caplog.text
-    caplog.clear()
-    trainer = Trainer(make_model(), few, QUICK)
-    validating(trainer, 2.35, 2.29)
-    trainer.run(on_step=no_bar)
-    assert caplog.text == ""
 
 
 def test_the_test_images_are_never_touched(few):
-    config = dataclasses.replace(QUICK, epochs=1)
-    without = few._replace(test=None)
-    model = make_model()
-    assert len(train(model, without, config, on_step=no_bar)) == 1
+    assert len(train(make_model(), few._replace(test=None), QUICK, on_step=no_bar)) == 2
 
 
 def test_bfloat16_is_coarser_and_learns_all_the_same(few):
-    config = dataclasses.replace(QUICK, epochs=2)
-    plain = make_model()
-    coarse = make_model()
-    history = train(plain, few, config, on_step=no_bar)
-    again = train(coarse, few, dataclasses.replace(config, autocast=True), on_step=no_bar)
-    assert coarse.fc1.weight.dtype == torch.float32
-    assert not torch.equal(plain.fc1.weight, coarse.fc1.weight)
-    assert again[-1].train_loss == pytest.approx(history[-1].train_loss, abs=0.05)
+    plain, coarse = (trained(few, autocast=autocast) for autocast in (False, True))
+    assert coarse.model.fc1.weight.dtype == torch.float32
+    assert not torch.equal(plain.model.fc1.weight, coarse.model.fc1.weight)
+    expected = pytest.approx(plain.history[-1].train_loss, abs=0.05)
+    assert coarse.history[-1].train_loss == expected
 
 
 def test_a_bar_counts_the_steps(few, monkeypatch):
@@ -362,17 +348,12 @@ def test_lr_find_tries_growing_rates_on_a_copy(few):
 
 
 def test_snapshots_are_taken_early_and_after_each_epoch(few):
-    trainer = Trainer(
-        make_model(), few, dataclasses.replace(QUICK, batch_size=20, snapshots=True)
-    )  # 35 steps
-    trainer.run(on_step=no_bar)
+    trainer = trained(few, batch_size=20, snapshots=True)  # 35 steps an epoch
     steps = [0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 35, 45, 64, 70]  # each √2 times the one before
     assert [epoch for epoch, _ in trainer.snapshots] == pytest.approx([step / 35 for step in steps])
-    started = make_model().state_dict()["fc2.weight"].half()
-    assert torch.equal(trainer.snapshots[0][1]["fc2.weight"], started)
-    assert torch.equal(
-        trainer.snapshots[-1][1]["fc2.weight"], trainer.model.fc2.weight.detach().half()
-    )
+    for place, model in ((0, make_model()), (-1, trainer.model)):
+        expected = model.fc2.weight.detach().half()
+        assert torch.equal(trainer.snapshots[place][1]["fc2.weight"], expected)
 
 
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
