@@ -940,7 +940,8 @@ class TestSlowWork:
             while not slow.scene.caption.startswith("fc1 by PCA"):
                 await asyncio.sleep(0)
             slow.controls["projection"].value = "t-SNE"
-            assert slow.task_text.value.endswith(" images by t-SNE, in three rounds")
+            while not slow.task_text.value.endswith(" images by t-SNE, in three rounds"):
+                await asyncio.sleep(0)
             slow.waiting.children[-1].click()
             assert slow.controls["projection"].value == slow.selection.projection == "PCA"
             assert slow.scene.caption.startswith("fc1 by PCA")
