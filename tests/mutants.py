@@ -186,6 +186,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/paper.py", "head.rjust(3)", '""'),
     ("explorer/paper.py", "words(over[place], 6), tiles[place]", "tiles[place], words(over[place], 6)"),
     ("explorer/paper.py", "sides[2] - sides[0] < 16", "sides[2] - sides[0] < 0"),
+    ("runs/live.py", "splits.train[: config.train_size][1]", "splits.train[:][1]"),
     ("runs/live.py", "self.steps / self.epoch_steps)  # how", "1)  # how"),
     ("runs/live.py", "predictions.accuracy:.1%", "1:.1%"),
     ("runs/live.py", "        self.bar.reset()\n", ""),

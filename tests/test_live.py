@@ -1,5 +1,7 @@
 """The picture of a run that is under way, driven without a browser."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,11 @@ def test_it_shows_a_real_run(live, few):
     assert live.picture.layout.display == "none"  # the figure stays
     assert "28/28" in told(live)
     assert live.children == (live.bar.container, live.picture)
+
+
+def test_the_steps_are_those_of_the_images_that_are_trained_on(few):
+    live = LiveCurves(few, dataclasses.replace(CONFIG, train_size=120))
+    assert (live.epoch_steps, live.steps, live.bar.total) == (3, 6, 6)  # 50, 50 and 20 images
 
 
 def test_a_look_is_the_loss_of_the_validation_images(live, few, undrawn):

@@ -1,6 +1,5 @@
 """Scenes on paper: what each mark draws, read back from matplotlib's artists."""
 
-
 import matplotlib
 import numpy as np
 import pytest
