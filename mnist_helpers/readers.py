@@ -237,7 +237,7 @@ def read_table(source: Source, part: str) -> Arrays:
         raise ValueError("its first column holds no labels but zeros")
     images = table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
     if path.name.startswith("emnist"):
-        images = images.swapaxes(1, 2)  # as in its IDX files
+        images = np.swapaxes(images, 1, 2)  # as in its IDX files
     return images, table[:, 0]
 
 
