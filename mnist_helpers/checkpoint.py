@@ -209,8 +209,8 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
 def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tensor]:
     """The weights of `model` in what a file holds, if there is one reading of it.
 
-    They may be wrapped in dicts, beside other things, and all names may begin with _orig_mod.,
-    module. or the like. The best weights of a run's state are preferred to its last.
+    They may be wrapped in dicts and lists, beside other things, and all names may begin with
+    _orig_mod., module. or the like. The best weights of a run's state are preferred to its last.
 
     Raises:
         InputError: there are none, or several.
@@ -226,7 +226,7 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     if ".best_weights." in fitting:
         fitting = [".best_weights."]
     if len(fitting) > 1:
-        names = ", ".join(fitting)
+        names = ", ".join(start.strip(".") or "on top" for start in fitting)
         raise InputError(
             f"{path} holds several such networks ({names}); "
             "save the one that you mean in a file of its own, by torch.save."
@@ -240,12 +240,14 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
 
 
 def flat_tensors(value: object) -> dict[str, Tensor]:
-    """The tensors in dicts in dicts, by the names that lead there, each after a dot."""
+    """The tensors in dicts, lists and tuples, by the names that lead there, each after a dot."""
     tensors = {}
     parts = [("", value)]
     for place, part in parts:  # which grow, but not for ever
         if torch.is_tensor(part) and not place.endswith(".n_averaged"):  # a counter of swa_utils
             tensors[place] = part
+        if isinstance(part, list | tuple):
+            part = dict(enumerate(part))
         if isinstance(part, dict) and len(parts) < 10_000:
             parts += [(f"{place}.{name}"[:999], inner) for name, inner in part.items()]
     return tensors

@@ -64,6 +64,7 @@ CLASSES = {  # names of the classes
     "FashionMNIST": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
     "KMNIST": "o,ki,su,tsu,na,ha,ma,ya,re,wo",
 }
+WORDS = "zero one two three four five six seven eight nine"
 TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole numbers of 32 bits
     b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
 }  # fmt: skip
@@ -148,11 +149,20 @@ def find_source(data_dir: Path) -> Source:
 
 def class_names(source: Source) -> list[str]:
     """The names of the classes, by label: digits, or what the folders of pictures are called."""
-    names = sorted({path.parent.name for path in source.train + source.test})
+    names = sorted(set(map(class_of, source.train + source.test)))
     digits = list("0123456789")
     if source.kind != "pictures" or set(names).issubset(digits):
         return digits
     return names
+
+
+def class_of(path: Path) -> str:
+    """The class of a picture: what its folder is called, or the digit of an English word."""
+    name = path.parent.name
+    words = WORDS.split()
+    if name.lower() in words:
+        return str(words.index(name.lower()))
+    return name
 
 
 def read_idx_files(source: Source, part: str) -> Arrays:
@@ -218,13 +228,17 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = table_content(getattr(source, part)[0])
+    path = getattr(source, part)[0]
+    content = table_content(path)
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
     if not table[:, 0].any():
         raise ValueError("its first column holds no labels but zeros")
-    return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
+    images = table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+    if path.name.startswith("emnist"):
+        images = np.swapaxes(images, 1, 2)  # as in its IDX files
+    return images, table[:, 0]
 
 
 def table_content(path: Path) -> bytes:
@@ -267,7 +281,7 @@ def read_pictures(source: Source, part: str) -> Arrays:
             if grey.min() == 255:
                 grey = values[..., 1]  # such as white ink on nothing
             images.append(grey.astype(np.uint8))
-            labels.append(names.index(path.parent.name))
+            labels.append(names.index(class_of(path)))
     return np.stack(images), np.array(labels)
 
 

@@ -167,7 +167,8 @@ def test_visualize_writes_every_view(capsys, small_data_dir, tmp_path):
     assert (lines[0], lines[-1]) == ("views: 0 of 12", "views: 12 of 12")
     assert (sentences(err), "\r" in err) == ("", False)
     written = sorted(tmp_path.glob("*.png"))
-    assert sorted(line.split(": ")[0] for line in out.splitlines()) == list(map(str, written))
+    told = [line for line in out.splitlines() if ".png: " in line]
+    assert sorted(line.split(": ")[0] for line in told) == list(map(str, written))
     assert {path.stem for path in written} == set(VIEWS) - {"training"}
     for path in written:
         with Image.open(path) as picture:
@@ -188,6 +189,7 @@ def test_visualize_writes_some_views_and_ranks_where_asked(
     names = sorted(path.name for path in tmp_path.iterdir())
     assert (code, names) == (0, ["ablation.png", "answer.png"])
     assert "Ablated: conv1 3, conv2 7." in out
+    assert out.startswith(f"data set {small_data_dir.name}, in {small_data_dir}\n")
     assert bool(ranked) == bool(rank)
 
 

@@ -164,14 +164,45 @@ def test_a_photo_shows_the_stroke_alone(tmp_path, name):
 
 EMPTY = draw_sheet(ground=230)
 ON_DESK = np.pad(EMPTY[30:-30, 40:-40], DESK, constant_values=40)
+SQUARED = EMPTY.copy()
+SQUARED[10::20] = SQUARED[:, 10::20] = 120
+SCANNED = np.pad(EMPTY[10:-10, 15:-15], ((10, 10), (15, 15), (0, 0)))  # 5 % of it are black
 
 
 @pytest.mark.parametrize(
-    "sheet", [EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE, ON_DESK]
+    "sheet",
+    [
+        *(EMPTY, EMPTY * SHADE, EMPTY * LAMP, EMPTY + NOISE, 128 + 3 * NOISE, ON_DESK),
+        *(SQUARED, 255 - SQUARED, SQUARED * SHADE, SCANNED, EMPTY * np.where(SHADE < 0.6, 0.5, 1)),
+    ],
 )
 def test_an_empty_sheet_is_refused_however_it_is_lit(tmp_path, sheet):
-    with pytest.raises(InputError, match="shows no digit: it is nearly all one colour"):
+    with pytest.raises(InputError, match="shows no digit: nothing written stands out in it"):
         found(sheet, tmp_path / "empty.png")
+
+
+ACROSS = np.add.outer(np.arange(200), np.arange(300))[..., None]  # from one corner to the other
+
+
+@pytest.mark.parametrize("is_dark", [ACROSS > 250, ACROSS < 250, ACROSS % 300 < 150])
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_the_edge_of_a_shadow_or_another_paper_is_no_ink(tmp_path, is_dark, share):
+    paper = 230 * np.where(is_dark, share, 1)
+    for sheet in (np.minimum(paper, draw_sheet(ONE, ink=25)), 255 - paper * (draw_sheet(ONE) > 0)):
+        (digit,) = found(sheet, tmp_path / "shadow.png")
+        assert digit.box == pytest.approx(ONE, abs=1)
+
+
+def test_a_scan_with_a_broad_edge_shows_the_stroke(tmp_path):
+    (digit,) = found(np.minimum(SCANNED, draw_sheet(ONE)), tmp_path / "scan.png")
+    assert digit.box == pytest.approx(ONE, abs=1)
+
+
+def test_a_line_of_two_pixels_is_found(tmp_path):
+    sheet = np.full((500, 500, 3), 255.0)
+    sheet[100:400, 252:254] = 0  # between the places that are looked at for a sheet
+    (digit,) = found(sheet, tmp_path / "one.png")
+    assert digit.box == pytest.approx((251, 99, 255, 401), abs=2)
 
 
 @pytest.mark.parametrize("angle", [7, 20, 45])
@@ -270,7 +301,7 @@ def test_an_empty_sheet_is_named(tmp_path, ink, seen):
     with pytest.raises(InputError) as caught:
         read(stroke(240, ink, 240), path)
     assert str(caught.value) == (
-        f"{path} shows no digit: it is nearly all one colour; give a picture with dark ink on "
+        f"{path} shows no digit: nothing written stands out in it; give a picture with dark ink on "
         "a light ground, or the reverse."
     )
 

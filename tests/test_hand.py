@@ -79,13 +79,12 @@ def sheet(splits, tmp_path):
 
 
 def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_path, monkeypatch):
-    asked = []
-    answers = iter(["", "n", "4"])
-    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or next(answers))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\nn\n4\n"))
     folder = tmp_path / "my-digits"
     code, out, err = run(capsys, "predict", sheet, "--keep", folder)
-    assert (code, err) == (0, "")
-    assert [text.partition("sheet.png: ")[2][:2] for text in asked] == ["7?", "2?", "1?"]
+    assert code == 0
+    question = "? Enter, its digit, or n: "
+    assert err == "".join(f"{sheet}: {digit}{question}" for digit in (7, 2, 1))
     kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert kept == ["4/0001.png", "7/0001.png"]
     assert out.count("kept as") == 2
@@ -96,10 +95,20 @@ def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_
     assert set("".join(rows[:14])) == set(" ░▒▓█")
 
 
+def test_with_json_it_is_asked_beside_the_lines_of_json(capsys, sheet, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\nn\n4\n"))
+    code, out, err = run(capsys, "predict", sheet, "--json", "--keep", tmp_path / "my-digits")
+    assert code == 0
+    assert json.loads(out) == {"file": str(sheet), "digits": [], "error": None}  # one line
+    assert "7? Enter, its digit, or n: " in err
+    assert err.count("kept as") == 2
+
+
 def test_where_nobody_answers_nothing_is_kept(capsys, sheet, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     code, _, err = run(capsys, "predict", sheet, "--keep", tmp_path / "my-digits")
-    assert (code, err) == (2, "mnist-helpers: nobody answers; use --keep in a terminal.\n")
+    assert code == 2
+    assert err.endswith("mnist-helpers: nobody answers; use --keep in a terminal.\n")
     assert not (tmp_path / "my-digits").exists()
 
 

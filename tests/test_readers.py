@@ -206,6 +206,12 @@ class TestTables:
         with pytest.raises(InputError, match="its first column holds no labels but zeros"):
             load_idx_part(tmp_path, "test")
 
+    def test_emnists_images_stand_upright(self, tmp_path):
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            path = tmp_path / f"emnist-digits-{part}.csv"
+            write_csv(path, PIXELS[rows].swapaxes(1, 2), LABELS[rows], header=False)
+        check(tmp_path)
+
     @pytest.mark.parametrize("text", ["label,pixel0\n3,5\n", "a,b\nx,y\n", "", "3,256\n"])
     def test_another_table_is_named(self, tmp_path, text):
         (tmp_path / "mnist_train.csv").write_text(text)
@@ -273,6 +279,21 @@ class TestArrays:
 
 
 # pictures
+
+
+def test_folders_called_by_english_words_are_digits(tmp_path):
+    for label, word in ((2, "two"), (8, "Eight"), (9, "nine")):
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            for index, image in enumerate(PIXELS[rows][LABELS[rows] == label]):
+                path = tmp_path / part / word / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
+    for part in ("train", "test"):
+        images, labels = read(tmp_path, part)
+        of_image = dict(zip(map(bytes, PIXELS), LABELS.tolist(), strict=True))
+        assert [of_image[bytes(image)] for image in images] == labels
+        assert sorted(set(labels)) == [2, 8, 9]
+    assert about_data(tmp_path, "train")["class_names"] == list("0123456789")
 
 
 def write_pictures(folder: Path, names: list[str], rows: range, kind: str = "png") -> None:
@@ -526,9 +547,16 @@ class TestCheckpoints:
         state = torch.load(folder / "state.pt", weights_only=True)
         assert torch.equal(model.fc1.weight, state["best_weights"]["fc1.weight"])
 
+    @pytest.mark.parametrize("value", [[WEIGHTS, 3], ({"lr": 0.1}, WEIGHTS), {"all": [WEIGHTS]}])
+    def test_lists_and_tuples(self, tmp_path, value):
+        torch.save(value, tmp_path / "listed.pth")
+        model, _ = load_checkpoint(tmp_path / "listed.pth")
+        assert all(torch.equal(model.state_dict()[name], WEIGHTS[name]) for name in WEIGHTS)
+
     @pytest.mark.parametrize(
         ("value", "reason"),
         [
+            ([WEIGHTS, WEIGHTS], r"holds several such networks \(0, 1\); save"),
             (
                 {"model": WEIGHTS, "ema": prefixed("module.")},
                 r"holds several such networks \(.*model.*, .*ema\.module.*\); save the one that",

@@ -78,8 +78,9 @@ def keep_parts(path: Path, model: nn.Module, folder: Path) -> None:
         for row in (5 * (image[0, ::2] * STD + MEAN)).clamp(0, 4).int().tolist():
             log.info("%s", "".join(map(" ░▒▓█".__getitem__, row)))
         guess = model(image[None].to(next(model.parameters()).device)).argmax().item()
+        print(f"{path}: {guess}? Enter, its digit, or n: ", end="", file=sys.stderr, flush=True)
         try:
-            answer = input(f"{path}: {guess}? Enter, its digit, or n: ")
+            answer = input()
         except EOFError as error:
             raise InputError("nobody answers; use --keep in a terminal.") from error
         digit = answer.strip() or str(guess)

@@ -15,11 +15,13 @@ from mnist_helpers.explorer.views import VIEW_NAMES, views_of
 from mnist_helpers.files import require_writable
 from mnist_helpers.model import make_model
 from mnist_helpers.progress import bar_options
+from mnist_helpers.readers import tell_data
 
 
 def run(options: Visualize) -> None:
     """Draws each view and writes it."""
-    model, _ = load_checkpoint(options.checkpoint)
+    model, card = load_checkpoint(options.checkpoint)
+    tell_data(options.data_dir, card)
     subject = Subject(
         model,
         *load_idx_part(options.data_dir, "test").tensors,
