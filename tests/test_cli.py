@@ -216,7 +216,8 @@ def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(small_data_dir, tmp
     command = [sys.executable, "-m", "mnist_helpers", *options.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["loading PyTorch", "views: 0 of 1", "views: 1 of 1"]
-    assert done.stdout.startswith(f"{tmp_path / 'answer.png'}: Image 0")
+    picture = done.stdout.splitlines()[-1]
+    assert picture.startswith(f"{tmp_path / 'answer.png'}: Image 0")
     master, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
     with open(master, errors="replace") as screen:

@@ -21,7 +21,6 @@ from mnist_helpers.readers import tell_data
 def run(options: Visualize) -> None:
     """Draws each view and writes it."""
     model, card = load_checkpoint(options.checkpoint)
-    tell_data(options.data_dir, card)
     subject = Subject(
         model,
         *load_idx_part(options.data_dir, "test").tensors,
@@ -32,6 +31,7 @@ def run(options: Visualize) -> None:
     for view in views:
         require({"view": view}, VIEW_NAMES)
         require_writable(options.out / f"{view}.png", "out")
+    tell_data(options.data_dir, card)
     with logging_redirect_tqdm():
         for view in tqdm(views, **bar_options("views")):
             path = options.out / f"{view}.png"
