@@ -1,8 +1,6 @@
 """MNIST and its relatives as tensors: the three parts, batches, augmentation."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
@@ -160,28 +158,13 @@ def joined(images: TensorDataset, drawings: TensorDataset, count: int) -> Tensor
     return TensorDataset(*map(torch.cat, pairs))
 
 
-@dataclass
-class BatchIndices:
-    """The indices of one batch after another, as tensors, in a new order for each pass.
-
-    They lie where `shuffle` does, so a data set on an accelerator is indexed there.
-    """
-
-    count: int
-    batch_size: int
-    shuffle: torch.Generator
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(self.count, generator=self.shuffle, device=self.shuffle.device)
-        yield from order.split(self.batch_size)  # drawn once, though worker processes ask twice
-
-
 def make_loader(
     dataset: TensorDataset, batch_size: int, shuffle: torch.Generator, num_workers: int = 0
 ) -> DataLoader:
     """Batches of `dataset` as (images, labels), in an order that `shuffle` draws for each pass."""
-    # batch_size=None: the sampler's whole tensor of indices goes to the data set at once
-    indices = BatchIndices(len(dataset), batch_size, shuffle)
+    order = RandomSampler(dataset, generator=shuffle)
+    # batch_size=None: all indices of a batch go to the data set at once
+    indices = BatchSampler(order, batch_size, drop_last=False)
     return DataLoader(dataset, sampler=indices, batch_size=None, num_workers=num_workers)
 
 

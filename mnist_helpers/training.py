@@ -47,11 +47,11 @@ class Trainer:
         self.network = pooled_first(self.model)  # what batches go through
         self.images = len(splits.train) + len(splits.val)
         self.val = splits.val
-        self.shuffle = torch.Generator(self.device).manual_seed(config.seed)
+        self.shuffle = torch.Generator().manual_seed(config.seed)
         self.augment = torch.Generator(self.device).manual_seed(config.seed)
         tensors = splits.train[: config.train_size]
         train = TensorDataset(*(tensor.to(self.device) for tensor in tensors))
-        self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
+        self.loader = make_loader(train, config.batch_size, self.shuffle)
         self.epoch_steps = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

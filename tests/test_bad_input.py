@@ -794,7 +794,7 @@ ANY = (
     | st.sampled_from(["auto", "cpu", "cpu:0", "cuda", "cuda:99", "cos", "x.pth", "a" * 5000])
 )
 RANGES = {  # whole numbers, and others
-    "batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0, "num_workers": 0,
+    "batch_size": 1, "epochs": 1, "patience": 1, "val_size": 10, "seed": 0,
 }  # fmt: skip
 FRACTIONS = ["warm_up", "label_smoothing", "scaling"]
 

@@ -195,10 +195,9 @@ def ablation(look: Look) -> Scene:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)
     full_answers = subject.without((), look.weights)
-    full_probs = subject.probs_without((), look.weights, look.image_or_ink)
     answers = subject.without(look.ablated, look.weights)
     probs = subject.probs_without(look.ablated, look.weights, look.image_or_ink)
-    chances = paired(look, "Probability", "for this image", full_probs, probs)
+    chances = paired(look, "Probability", "for this image", look.probs, probs)
     classes = paired(
         look, "Accuracy", "by class", by_class(look, full_answers), by_class(look, answers)
     )
