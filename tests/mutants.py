@@ -50,7 +50,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
         "test_views.py",
         "test_scene.py",
     ],
-    "ink": ["test_digits.py"],
+    "ink": ["test_digits.py", "test_drawing.py", "test_found.py"],
     "digits": ["test_hand.py", "test_drawing.py", "test_digits.py", "test_found.py"],
     "faults": ["test_faults.py", "test_training.py"],
     "runs/ranks": ["test_ranks.py"],

@@ -198,11 +198,17 @@ def test_a_scan_with_a_broad_edge_shows_the_stroke(tmp_path):
     assert digit.box == pytest.approx(ONE, abs=1)
 
 
-def test_a_line_of_two_pixels_is_found(tmp_path):
+def test_a_line_of_one_pixel_is_found(tmp_path):
     sheet = np.full((500, 500, 3), 255.0)
-    sheet[100:400, 252:254] = 0  # between the places that are looked at for a sheet
+    sheet[100:400, 255] = 0  # smoothed to 5, between the places that are looked at for a sheet
     (digit,) = found(sheet, tmp_path / "one.png")
-    assert digit.box == pytest.approx((251, 99, 255, 401), abs=2)
+    assert digit.box == pytest.approx((253, 98, 258, 402), abs=1)
+
+
+def test_a_seven_that_fills_its_picture_keeps_its_bar(tmp_path):
+    seven = draw_sheet((0, 0, 100, 25), (60, 25, 85, 120))[:140, :100]
+    (digit,) = found(seven, tmp_path / "seven.png")
+    assert digit.box == pytest.approx([0, 0, 100, 120], abs=1)
 
 
 @pytest.mark.parametrize("angle", [7, 20, 45])
