@@ -96,7 +96,7 @@ def trained(
 
 def runs_of(splits: Splits, seed: int) -> dict[str, Callable[[], dict[str, float]]]:
     """What is trained with one seed, by name."""
-    quick = Config(seed=seed, device="cpu")
+    quick = Config(seed=seed, device="cpu", num_workers=0)
     few = splits._replace(train=TensorDataset(*splits.train[:FEW]))
     plain = dataclasses.replace(quick, **LONG, label_smoothing=0.0, weight_decay=0.0)
 

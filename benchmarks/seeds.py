@@ -23,7 +23,7 @@ SEEDS = range(10)
 
 def measure(seed: int) -> dict[str, object]:
     """Trains with one seed; gives its mistakes by the number of the test image."""
-    config = Config(seed=seed, device="cpu")
+    config = Config(seed=seed, device="cpu", num_workers=0)
     splits = load_splits(config.data_dir, config.val_size, seed)
     model = make_model(seed)
     train(model, splits, config)

@@ -194,6 +194,8 @@ class Config:
     """Images held out of the training file to choose the best epoch."""
     train_size: Annotated[Count | None, Meta(description="a whole number above 0")] = None
     """Images to train on, the first of the others; by default all of them."""
+    num_workers: Annotated[int, whole(0, 64)] = 0
+    """Processes that load batches; 0 is fastest, because the images are in memory."""
     betas: Annotated[tuple[Decay, Decay], Meta(description="two numbers in [0, 1)")] = (0.8, 0.95)
     """AdamW's decay rates for the mean and the square of the gradient."""
     weight_decay: Annotated[float, up_to(10)] = 0.1
@@ -221,6 +223,11 @@ class Config:
         if self.snapshots and self.epochs > 250:
             raise InputError(
                 "snapshots is True, but must be False where there are more than 250 epochs."
+            )
+        if self.num_workers and select_device(self.device).type != "cpu":
+            raise InputError(
+                f"num_workers is {self.num_workers}, but must be 0 on an accelerator, because the "
+                "images are there already."
             )
         if self.device not in ("auto", "cpu"):  # which every machine has
             select_device(self.device)

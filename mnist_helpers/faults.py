@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from mnist_helpers.config import Config, InputError
+from mnist_helpers.files import reason
 
 NO_ROOM = (  # what is said of too little memory; "illegal memory access" is another fault
     "out of memory", "allocate memory", "memoryerror", "bad_alloc", "create a primitive",
@@ -41,6 +42,11 @@ def explaining_faults(config: Config) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:  # torch tells of memory in many ways
+        if config.num_workers and (isinstance(error, OSError) or "worker" in str(error)):
+            raise InputError(
+                f"a process that loads batches failed ({reason(error)}); "
+                "lower num_workers (0 starts no process)."
+            ) from error
         if any(word in repr(error).lower() for word in NO_ROOM):
             raise InputError(
                 f"batch_size is {config.batch_size}, and such a batch needs too much memory; "

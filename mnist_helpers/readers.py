@@ -159,10 +159,8 @@ def class_names(source: Source) -> list[str]:
 def class_of(path: Path) -> str:
     """The class of a picture: what its folder is called, or the digit of an English word."""
     name = path.parent.name
-    words = WORDS.split()
-    if name.lower() in words:
-        return str(words.index(name.lower()))
-    return name
+    digits = dict(zip(WORDS.split(), "0123456789", strict=True))
+    return digits.get(name.lower(), name)
 
 
 def read_idx_files(source: Source, part: str) -> Arrays:

@@ -51,7 +51,7 @@ class Trainer:
         self.augment = torch.Generator(self.device).manual_seed(config.seed)
         tensors = splits.train[: config.train_size]
         train = TensorDataset(*(tensor.to(self.device) for tensor in tensors))
-        self.loader = make_loader(train, config.batch_size, self.shuffle)
+        self.loader = make_loader(train, config.batch_size, self.shuffle, config.num_workers)
         self.epoch_steps = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

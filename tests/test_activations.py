@@ -8,7 +8,6 @@ from networks import BUILDERS, build, images_of
 
 from mnist_helpers.network.activations import (
     activation_stats,
-    kernel_gradients,
     kernels,
     maximize_activation,
 )
@@ -128,17 +127,3 @@ def test_kernels():
     assert torch.equal(found["wide"], other.wide.weight)
     assert torch.equal(kernels(network)["stem"], model.stem.weight)
     assert not found["stem"].requires_grad
-
-
-def test_a_layer_that_is_not_used_has_no_part_in_the_gradients():
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2 * 26 * 26, 3)
-    )
-    model[0].aside = torch.nn.Linear(2, 2)
-    images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([0, 1, 2, 0])
-    loss = torch.nn.functional.cross_entropy(model(images), labels)
-    (wanted,) = torch.autograd.grad(loss, model[0].weight)
-    gradients = kernel_gradients(Network(model, images), images, labels)
-    assert list(gradients) == ["0", "2"]
-    torch.testing.assert_close(gradients["0"], wanted)

@@ -355,8 +355,8 @@ def test_choices(desk):
     desk.choose("Weights", "random")
     desk.shows(view="feature_maps", compare="difference", limits="robust", weights="random")
     desk.open("kernels")
-    desk.choose("Show", "gradient")
-    desk.shows(view="kernels", limits="robust", weights="random", quantity="gradient")
+    desk.choose("Show", "change")
+    desk.shows(view="kernels", limits="robust", weights="random", quantity="change")
 
 
 def test_filters_index_and_an_empty_filter(desk, subject):

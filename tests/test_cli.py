@@ -479,3 +479,18 @@ def test_two_processes_end_where_one_does(short, tmp_path):
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)  # 4e-6 was seen
     assert first["validation"]["loss"] == pytest.approx(second["validation"]["loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_spawned_workers_as_on_windows(short, tmp_path, monkeypatch):
+    """Spawned workers import the main module again: without its guard this would never end."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing; multiprocessing.set_start_method('spawn')"
+    )
+    options = [*options_for(short, tmp_path / "runs"), "--epochs", 1, "--num-workers", 2]
+    options += ["--model-save-path", tmp_path / "m.pth"]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with launch("mnist_helpers", *options) as process:
+        out = process.communicate(timeout=HANG)[0]
+    assert process.returncode == 0, out
+    assert load_checkpoint(tmp_path / "m.pth")[1]["config"]["num_workers"] == 2

@@ -20,7 +20,7 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
         ("patience", 0),
         ("val_size", 9),
         ("seed", -1),
-        ("mix", -1),
+        ("num_workers", -1),
         ("learning_rate", 11),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
@@ -99,6 +99,15 @@ def test_an_accelerator_that_can_not_add_up_is_told(caplog, monkeypatch):
         select_device("cuda")
 
 
+def test_worker_processes_are_for_the_cpu(monkeypatch):
+    monkeypatch.setattr("mnist_helpers.config.select_device", torch.device)
+    rule = r"^num_workers is 2, but must be 0 on an accelerator, because"
+    with pytest.raises(InputError, match=rule):
+        Config(num_workers=2, device="cuda")
+    assert Config(num_workers=2, device="cpu").num_workers == 2
+    assert Config(device="cuda").num_workers == 0
+
+
 @pytest.mark.parametrize(
     ("cell", "complaint"),
     [
@@ -169,8 +178,8 @@ def test_the_sentence_names_field_value_and_rule(field, value, told, rule):
 
 
 def test_the_largest_and_the_smallest_that_can_be():
-    config = Config(epochs=100_000, mix=60_000, warm_up=0.999, anneal="cos", betas=(0, 0.5))
-    assert (config.mix, config.betas) == (60_000, (0, 0.5))
+    config = Config(epochs=100_000, num_workers=64, warm_up=0.999, anneal="cos", betas=(0, 0.5))
+    assert (config.num_workers, config.betas) == (64, (0, 0.5))
     assert Config(tensorboard="events").tensorboard == Path("events")
 
 

@@ -1,4 +1,4 @@
-"""Faults, each really injected: kills, full disks, read-only folders, interrupts."""
+"""Faults, each really injected: kills, full disks, read-only folders, dead workers, interrupts."""
 
 import contextlib
 import copy
@@ -26,6 +26,7 @@ from conftest import HANG, assert_same, forked, no_bar, sentences, slow, soak
 from PIL import Image
 from test_cli import options_for, run
 from test_notebooks import make_notebook
+from torch.utils.data import TensorDataset, get_worker_info
 
 from mnist_helpers import (
     Config,
@@ -551,6 +552,88 @@ def test_a_clock_that_jumps_back_harms_nothing(short, capsys, tmp_path, monkeypa
         assert all(0 <= record["seconds"] < HANG for record in load_run(folder)[1]["history"])
 
 
+# processes that load batches
+
+
+def worker_dies(sign: Path) -> None:
+    """Lets the processes that load batches kill themselves, after the second epoch is saved."""
+    save, get, saves = train.save_run, TensorDataset.__getitem__, itertools.count(1)
+
+    def keep(folder, trainer):
+        save(folder, trainer)
+        if next(saves) == 2:
+            sign.touch()
+
+    def look_up(dataset, indices):
+        if get_worker_info() and sign.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return get(dataset, indices)
+
+    train.save_run = keep
+    TensorDataset.__getitem__ = look_up
+
+
+@needs_linux
+@pytest.mark.slow
+def test_a_killed_worker_is_one_sentence_and_the_best_so_far_is_saved(short, tmp_path):
+    out = tmp_path / "said"
+    runs = tmp_path / "runs"
+    options = [*options_for(short, runs), "--epochs", 4, "--num-workers", 2]
+    process = start(out, *options, spoil=lambda: worker_dies(tmp_path / "sign"))
+    done = ended(process), out.read_text(), out.with_suffix(".err").read_text()
+    failed = "a process that loads batches failed (DataLoader worker"
+    assert_one_sentence(done, failed, "lower num_workers (0 starts no process)")
+    (folder,) = runs.iterdir()
+    config, state = load_run(folder)
+    model, card = load_checkpoint(folder / "model.pth")
+    assert card["epochs_run"] == len(state["history"]) == 2
+    assert "test" not in card
+    trainer = Trainer(make_model(), load_splits(config.data_dir, 100), config)
+    trainer.load_state_dict(state)
+    assert torch.equal(trainer.best_weights["fc1.weight"], model.fc1.weight)
+    steps = itertools.count()
+
+    def stop_soon(loss):
+        if next(steps) == 20:  # 18 steps are an epoch
+            raise KeyboardInterrupt
+
+    trainer.run(on_step=stop_soon)
+    assert len(trainer.history) == len(state["history"]) + 1
+
+
+@pytest.mark.parametrize(
+    "error", [BlockingIOError(11, "Resource busy"), OSError(12, "Cannot allocate memory")]
+)
+def test_a_limit_on_processes_is_one_sentence(error, short, capsys, tmp_path, monkeypatch):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(os, "fork", refuse)
+    done = run(capsys, *options_for(short, tmp_path / "runs"), "--num-workers", 1)
+    failed = f"a process that loads batches failed ({error.strerror})"
+    assert_one_sentence(done, failed, "lower num_workers")
+
+
+@pytest.mark.soak
+@needs_linux
+def test_workers_of_a_killed_run_hold_it_for_seconds_only(short, tmp_path):
+    out, runs = tmp_path / "said", tmp_path / "runs"
+    process = start(out, *options_for(short, runs), "--epochs", 500, "--num-workers", 2)
+    wait_for(out, "epoch  1")
+    process.kill()
+    ended(process)
+    (folder,) = runs.iterdir()
+    began = time.monotonic()
+    while True:
+        try:
+            with owned(folder):
+                break
+        except InputError:
+            assert time.monotonic() < began + HANG
+            time.sleep(0.1)
+    print(f"the lock was free after {time.monotonic() - began:.1f} s")
+
+
 # numbers
 
 
@@ -600,9 +683,9 @@ def test_a_loss_that_is_no_number_at_once_saves_nothing(short, tmp_path, monkeyp
 
 
 @needs_linux
-@pytest.mark.slow
-def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path):
-    options = [*options_for(short, tmp_path / "runs"), "--rotation", 5]
+@pytest.mark.parametrize("workers", [slow(0), soak(1)])
+def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
+    options = [*options_for(short, tmp_path / "runs"), "--rotation", 5, "--num-workers", workers]
     # in a process of its own: in a fork of this one is memory that other tests have left
     # the first run imports what is imported late, and takes the memory that every run takes
     begin = f"""

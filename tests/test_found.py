@@ -554,8 +554,8 @@ def test_names_of_files_in_the_log(short, tmp_path, capsys):
     ("args", "complaint"),
     [
         (
-            ["train", "--mix", 100_000],
-            "mix is 100000, but must be a whole",
+            ["train", "--num-workers", 1000],
+            "num_workers is 1000, but must be a whole",
         ),
         (["train", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must"),
         (["train", "--seed", -1], "seed is -1, but must be"),

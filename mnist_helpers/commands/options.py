@@ -63,6 +63,7 @@ class Predict:
     keep: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Show each digit with the answer, ask which it is, and keep it in this folder for train."""
     checkpoint: Checkpoint = CHECKPOINT_PATH
+    device: Device = Config.device
 
 
 @dataclass(frozen=True)

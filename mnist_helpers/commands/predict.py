@@ -26,7 +26,7 @@ def run(options: Predict) -> None:
         raise InputError("predict needs at least one picture; give the paths of PNG or JPEG files.")
     if options.json:  # stdout is for its lines alone
         logging.root.handlers[0].setStream(sys.stderr)
-    model, card = load_checkpoint(options.checkpoint)
+    model, card = load_checkpoint(options.checkpoint, options.device)
     data_set = card.get("data_set", {"name": "MNIST"})
     if data_set.get("class_names", DIGITS) != DIGITS:
         raise InputError(
@@ -77,7 +77,7 @@ def keep_parts(path: Path, model: nn.Module, folder: Path) -> None:
     for image, _ in load_digits(path):
         for row in (5 * (image[0, ::2] * STD + MEAN)).clamp(0, 4).int().tolist():
             log.info("%s", "".join(map(" ░▒▓█".__getitem__, row)))
-        guess = model(image[None]).argmax().item()
+        guess = model(image[None].to(next(model.parameters()).device)).argmax().item()
         print(f"{path}: {guess}? Enter, its digit, or n: ", end="", file=sys.stderr, flush=True)
         try:
             answer = input()
@@ -98,7 +98,8 @@ def read(path: Path, model: nn.Module, digits: list[dict], texts: list[str]) -> 
         InputError: it can't be read, or a part of it is no digit that the network knows.
     """
     parts = load_digits(path)
-    probs = model(torch.stack([digit.image for digit in parts])).softmax(dim=1)
+    batch = torch.stack([digit.image for digit in parts])
+    probs = model(batch.to(next(model.parameters()).device)).softmax(dim=1).cpu()
     strange = []
     for (_, box), (first, second), (digit, other) in zip(parts, *probs.topk(2), strict=True):
         if first < model.no_digit:

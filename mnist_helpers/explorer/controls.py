@@ -61,7 +61,7 @@ GROUPS = (
         "speed": "Speed: How fast does it play?",
         "compare": "Compare: These weights alone, beside others, or the difference?",
         "target": "Class: For which class?",
-        "quantity": "Show: The weights, their gradient, or their change?",
+        "quantity": "Show: The weights, or how they differ from the other ones?",
         "limits": "Colours: One scale for the layer, with or without outliers, or for each map?",
         "projection": "Arrange: How are many numbers reduced to two?",
         "padding": "Padding: How many zeros around the image?",
@@ -147,7 +147,7 @@ class Controls(VBox):
             names.remove("weights")
             names.update(("moment", "run", "speed"))
         if len(look.subject.networks) == 1:
-            names -= {"weights", "compare"}
+            names -= {"weights", "compare", "quantity"}
         for box, group in zip(self.children, GROUPS, strict=True):
             children = tuple(self.shown[name] for name in group if name in names)
             set_changed(box, {"children": children})
@@ -228,8 +228,6 @@ def list_traits(look: Look, name: str) -> Traits:
     """What a list of values is set to; those that may be left open begin with `ANY`."""
     subject = look.subject
     values = list(subject.known[name])
-    if name == "quantity" and len(subject.networks) == 1:
-        values.remove("change")
     names = PLAIN.get(name, map(str, values))
     if name in CLASSES:
         names = subject.digits

@@ -65,7 +65,7 @@ class Selection(ImageFilter):
     """Name of the network's weights; the model's own by default."""
     compare: Literal["alone", "beside", "difference"] = "alone"
     """Whether other weights are shown as well."""
-    quantity: Literal["weights", "gradient", "change"] = "weights"
+    quantity: Literal["weights", "change"] = "weights"
     """What is drawn of the kernels."""
     limits: Literal["robust", "layer", "each"] = "robust"
     """Ends of the colour scale: 99th percentile of the layer, of the whole layer, of each map."""

@@ -18,7 +18,7 @@ from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.inputs import checked_images, checked_labels, checked_names
 from mnist_helpers.explorer.jobs import Jobs, cached
 from mnist_helpers.explorer.look import Look, largest, require
-from mnist_helpers.explorer.replay import FEW, moments, replay_job, weights_of
+from mnist_helpers.explorer.replay import moments, replay_job, weights_of
 from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
@@ -54,8 +54,6 @@ class Subject:
     Raises:
         InputError: one of them doesn't fit.
     """
-
-    few = FEW  # images for the gradient of kernels; of a large network as many as go through it
 
     def __init__(
         self,
@@ -96,7 +94,6 @@ class Subject:
         self.jobs = Jobs()
         if self.network.is_large:
             self.jobs.at_once = ()
-            self.few = self.network.batch_size
 
     @cached_property
     def known(self) -> dict[str, Sequence]:
@@ -168,12 +165,8 @@ class Subject:
 
     @cached(2)
     def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
-        """The kernels of every convolution, (out, in, height, width), their gradient or change."""
-        network = self.networks[weights]
-        kernels = activations.kernels(network)
-        if quantity == "gradient":
-            few = slice(self.few)
-            kernels = activations.kernel_gradients(network, self.images[few], self.labels[few])
+        """The kernels of every convolution, (out, in, height, width), or their change."""
+        kernels = activations.kernels(self.networks[weights])
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}

@@ -208,6 +208,7 @@ def _part(place: Place) -> Arithmetic | None:
     return None
 
 
+COPIES = "Dropout Dropout2d Identity Flatten flatten view reshape cat"
 RULES = {  # by the op of a layer
     "Conv2d": "sum",
     "Linear": "sum",
@@ -219,16 +220,9 @@ RULES = {  # by the op of a layer
     "AdaptiveAvgPool2d": "mean",
     "mean": "mean",
     "ReLU": "relu",
-    "Dropout": "copy",
-    "Dropout2d": "copy",
-    "Identity": "copy",
-    "Flatten": "copy",
-    "flatten": "copy",
-    "view": "copy",
-    "reshape": "copy",
-    "cat": "copy",
     "add": "add",
     "Softmax": "softmax",
+    **dict.fromkeys(COPIES.split(), "copy"),
 }
 READERS = {  # of all others: _same_value
     "Conv2d": _convolution,

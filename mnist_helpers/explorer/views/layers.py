@@ -29,7 +29,6 @@ MOST_KERNELS = 2048  # that are drawn at once
 SMALLEST = 6  # side of a map in the pipeline, in pixels
 QUANTITIES = {
     "weights": "{weights} weights",
-    "gradient": "gradient of the loss of the first {count:,} images",
     "change": "change from {other} to {weights}",
 }
 
@@ -110,9 +109,7 @@ def kernels(look: Look) -> Scene:
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(look, name, weights, limits))
     quantity = QUANTITIES[look.quantity].format(
-        weights=look.weights,
-        other=look.subject.other(look.weights),
-        count=len(look.subject.images[: look.subject.few]),
+        weights=look.weights, other=look.subject.other(look.weights)
     )
     caption = (
         f"{look.titles[name]}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
