@@ -191,7 +191,7 @@ class Config:
     patience: Count = 5
     """Epochs without a lower validation loss before training stops."""
     val_size: Annotated[int, whole(10, 2**31)] = 5_000
-    """Images held out of the training file to choose the best epoch."""
+    """Images held out of the training file to choose the best epoch; of a small one a fifth."""
     train_size: Annotated[Count | None, Meta(description="a whole number above 0")] = None
     """Images to train on, the first of the others; by default all of them."""
     num_workers: Annotated[int, whole(0, 64)] = 0

@@ -98,14 +98,15 @@ def load_splits(
 ) -> Splits:
     """Loads the training file, split by `seed` into train and validation, and the test file.
 
+    Of fewer images than `val_size` a fifth is held out.
+
     Raises:
-        InputError: as `load_idx_part`, or `val_size` leaves no image to train on.
+        InputError: as `load_idx_part`.
     """
     images = load_idx_part(data_dir, "train")
     if val_size >= len(images):
-        raise InputError(
-            f"val_size is {val_size}, but {data_dir} has only {len(images)} training images."
-        )
+        val_size = len(images) // 5 or 1
+        log.warning("a fifth of the %d training images is for validation", len(images))
     train, val = split_indices(images.tensors[1], val_size, torch.Generator().manual_seed(seed))
     return Splits(
         TensorDataset(*images[train]),

@@ -28,12 +28,9 @@ def finished(job: Generator) -> object:
 
 def bar_options(text: str) -> dict[str, object]:
     """Options of a tqdm bar that is called `text`, or of lines at least five seconds apart."""
-    if sys.stderr.isatty():
-        return {"desc": text}
-    return {
-        "desc": text,
-        "bar_format": "{desc}: {n_fmt} of {total_fmt}",
-        "file": Lines(),
-        "mininterval": 5,
-        "position": 0,
-    }
+    options = {"desc": text}
+    if not sys.stderr.isatty():
+        options.update(
+            bar_format="{desc}: {n_fmt} of {total_fmt}", file=Lines(), mininterval=5, position=0
+        )
+    return options

@@ -254,9 +254,14 @@ class TestBadFiles:
         with pytest.raises(InputError, match=complaint):
             load_idx_part(tmp_path, "train")
 
-    def test_validation_must_leave_something(self, small_data_dir):
-        with pytest.raises(InputError, match="val_size is 1000"):
-            load_splits(small_data_dir, val_size=1000)
+    @pytest.mark.parametrize(("val_size", "count"), [(999, 999), (1000, 200), (5000, 200)])
+    def test_of_a_small_set_a_fifth_is_for_validation(
+        self, small_data_dir, val_size, count, caplog
+    ):
+        splits = load_splits(small_data_dir, val_size)
+        assert (len(splits.train), len(splits.val)) == (1000 - count, count)
+        told = "a fifth of the 1000 training images is for validation"
+        assert (told in caplog.text) == (count == 200)
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])

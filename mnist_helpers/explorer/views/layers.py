@@ -27,10 +27,6 @@ from mnist_helpers.network.tracing import IMAGE, SOFTMAX
 
 MOST_KERNELS = 2048  # that are drawn at once
 SMALLEST = 6  # side of a map in the pipeline, in pixels
-QUANTITIES = {
-    "weights": "{weights} weights",
-    "change": "change from {other} to {weights}",
-}
 
 
 def pipeline(look: Look) -> Scene:
@@ -108,9 +104,9 @@ def kernels(look: Look) -> Scene:
     marks = [large_kernels(look, name, weights, limits)]
     if ins > 1 and outs * ins <= MOST_KERNELS:
         marks.append(all_kernels(look, name, weights, limits))
-    quantity = QUANTITIES[look.quantity].format(
-        weights=look.weights, other=look.subject.other(look.weights)
-    )
+    quantity = f"{look.weights} weights"
+    if look.quantity == "change":
+        quantity = f"change from {look.subject.other(look.weights)} to {look.weights}"
     caption = (
         f"{look.titles[name]}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
         f"{limits_text(limits, look.limits)}. Output channel {look.channel} is chosen."
