@@ -1,6 +1,7 @@
 """MNIST and its relatives as tensors: the three parts, batches, augmentation."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
@@ -163,10 +164,16 @@ def make_loader(
     dataset: TensorDataset, batch_size: int, shuffle: torch.Generator, num_workers: int = 0
 ) -> DataLoader:
     """Batches of `dataset` as (images, labels), in an order that `shuffle` draws for each pass."""
-    order = RandomSampler(dataset, generator=shuffle)
-    # batch_size=None: all indices of a batch go to the data set at once
-    indices = BatchSampler(order, batch_size, drop_last=False)
-    return DataLoader(dataset, sampler=indices, batch_size=None, num_workers=num_workers)
+
+    class Batches:
+        """The indices of one batch after another, as tensors: PyTorch's samplers make lists."""
+
+        def __iter__(self) -> Iterator[Tensor]:
+            order = torch.randperm(len(dataset), generator=shuffle)
+            yield from order.split(batch_size)  # drawn once, though worker processes ask twice
+
+    # batch_size=None: the whole tensor of indices goes to the data set at once
+    return DataLoader(dataset, sampler=Batches(), batch_size=None, num_workers=num_workers)
 
 
 def random_affine(images: Tensor, amounts: Tensor, config: Config) -> Tensor:

@@ -298,8 +298,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/ranks.py", "        dist.all_reduce(sums)\n", ""),
     ("runs/ranks.py", "return self.mean_of_ranks(super().train_pass(epoch, on_step))", "return super().train_pass(epoch, on_step)"),
     ("runs/ranks.py", "or dist.get_rank() == 0", "or True"),
-    ("data.py", "RandomSampler(dataset, generator=shuffle)", "range(len(dataset))"),
-    ("data.py", "drop_last=False", "drop_last=True"),
+    ("data.py", "yield from order.split(batch_size)", "return iter(order.split(batch_size))"),
+    ("data.py", "torch.randperm(len(dataset), generator=shuffle)", "torch.arange(len(dataset))"),
     ("training.py", ".val_loss > GUESSING", ".val_loss > 9e9"),
     # a checkpoint in another format
     ("commands/export.py", 'node.meta.pop("stack_trace", None)', "pass"),

@@ -108,7 +108,6 @@ def tell_turned(before: dict[str, Predictions], predictions: dict[str, Predictio
         turned = compare(answers.correct, after)
         low, high = accuracy_interval(after)
         log.info(
-            "%s",
             f"{part}: {answers.correct.sum():,} of {len(after):,} right before, "
             f"{after.sum():,} after (95 % interval {low:.1%} to {high:.1%}); "
             f"{len(turned.second_only)} turned right, {len(turned.first_only)} wrong",
