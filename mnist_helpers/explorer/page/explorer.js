@@ -230,7 +230,7 @@ function makeParts() {
     caption: give(make("p", "caption", make("span"), ""), { ariaLive: "polite" }),
     readout: make("div", "readout"),
     top: make("div", "top", make("div", "header"), trail),
-    scene: give(make("div", "scene"), { role: "group", tabIndex: -1 }),
+    scene: Object.assign(make("div", "scene"), { role: "group", tabIndex: -1 }), // said, or it takes no focus
     reset: give(smallButton("Back to start"), { title: "Image, place and settings as at first; this view stays open" }),
     copy: smallButton("Copy"),
     tip: make("div", "tip"),
