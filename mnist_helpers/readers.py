@@ -66,7 +66,7 @@ CLASSES = {  # names of the classes
 }
 WORDS = "zero one two three four five six seven eight nine"
 TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole numbers of 32 bits
-    b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
+    b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4"
 }  # fmt: skip
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 OTHER = (
