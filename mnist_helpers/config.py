@@ -244,11 +244,11 @@ class Config:
 
 BEST = Config(
     batch_size=64, learning_rate=0.003, warm_up=0.3, anneal="cos", epochs=40, patience=40,
-    rotation=10, scaling=0.1, translation=1.5, shear=0.15
+    rotation=10, scaling=0.1, translation=1.5, shear=0.15,
 )  # fmt: skip
 HAND = replace(
-    BEST, learning_rate=0.001, warm_up=0.2, anneal="linear", epochs=3, patience=3, val_size=1_000
+    BEST, learning_rate=0.001, warm_up=0.2, anneal="linear", epochs=3, patience=3, val_size=1_000,
 )  # fmt: skip
 PRESETS = {
-    "sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST, "hand": HAND
+    "sprint": Config(epochs=1, train_size=38_400), "quick": Config(), "best": BEST, "hand": HAND,
 }  # fmt: skip

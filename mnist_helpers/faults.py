@@ -10,7 +10,7 @@ from mnist_helpers.config import Config, InputError
 from mnist_helpers.files import reason
 
 NO_ROOM = (  # what is said of too little memory; "illegal memory access" is another fault
-    "out of memory", "allocate memory", "memoryerror", "bad_alloc", "create a primitive"
+    "out of memory", "allocate memory", "memoryerror", "bad_alloc", "create a primitive",
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ CLASSES = {  # names of the classes
 }
 WORDS = "zero one two three four five six seven eight nine"
 TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole numbers of 32 bits
-    b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4"
+    b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
 }  # fmt: skip
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
 OTHER = (
@@ -164,13 +164,10 @@ def class_of(path: Path) -> str:
 
 
 def read_idx_files(source: Source, part: str) -> Arrays:
-    """MNIST, Fashion-MNIST, KMNIST, QMNIST, and EMNIST, whose images are stored transposed."""
+    """MNIST, Fashion-MNIST, KMNIST, QMNIST and EMNIST."""
     files = getattr(source, part)  # packed ones are last: they can be checked
     paths = {re.search("images|labels", path.name)[0]: path for path in files}
-    images = read_idx(paths["images"])
-    if paths["images"].name.startswith("emnist"):
-        images = images.swapaxes(1, 2)
-    return images, read_idx(paths["labels"])
+    return read_idx(paths["images"]), read_idx(paths["labels"])
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -226,17 +223,13 @@ def checksum(content: bytes) -> str:
 
 def read_table(source: Source, part: str) -> Arrays:
     """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    path = getattr(source, part)[0]
-    content = table_content(path)
+    content = table_content(getattr(source, part)[0])
     content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
     header = ["l", "L", '"']  # taken as a comment
     table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
     if not table[:, 0].any():
         raise ValueError("its first column holds no labels but zeros")
-    images = table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
-    if path.name.startswith("emnist"):
-        images = np.swapaxes(images, 1, 2)  # as in its IDX files
-    return images, table[:, 0]
+    return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
 
 
 def table_content(path: Path) -> bytes:

@@ -41,7 +41,7 @@ PAPER = 1000  # its width before a row wraps, in pixels
 # of classes, which their letters tell as well: 4.5 : 1 on paper, apart for the colour-blind
 LETTERS = [
     "#001eff", "#783c00", "#3c785a", "#d7195a", "#691e87",
-    "#5a1e00", "#c800a5", "#4b3c4b", "#786900", "#002d3c"
+    "#5a1e00", "#c800a5", "#4b3c4b", "#786900", "#002d3c",
 ]  # fmt: skip
 FONTS = {"normal": (8, "normal"), "strong": (9, "bold"), "large": (15, "bold")}  # of texts
 

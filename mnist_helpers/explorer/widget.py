@@ -47,7 +47,7 @@ from mnist_helpers.files import reason
 
 PAGE = files("mnist_helpers.explorer").joinpath("page")
 SCRIPTS = (
-    "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js"
+    "marks.js", "maps.js", "tables.js", "charts.js", "pad.js", "pictures.js", "explorer.js",
 )  # fmt: skip
 MORE = "more"  # a tab that brings all others
 
