@@ -16,6 +16,7 @@ from browser import CHROMIUM, FLAGS
 from playwright.sync_api import sync_playwright
 
 from mnist_helpers import load_checkpoint
+from mnist_helpers.commands.execution import notebook_paths
 from mnist_helpers.config import DATA_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject
@@ -49,7 +50,7 @@ def main() -> None:
     with torch.inference_mode():
         logits = torch.cat([model(batch) for batch in images.split(1000)]).numpy()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        write_site(Subject(model, images[:100], labels[:100]), Path(folder))
+        write_site(Subject(model, images[:100], labels[:100]), notebook_paths(()), Path(folder))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(f"{Path(folder).as_uri()}/lab.html")

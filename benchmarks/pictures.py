@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Locator
 
 from mnist_helpers import load_checkpoint
+from mnist_helpers.commands.execution import notebook_paths
 from mnist_helpers.config import DATA_DIR, NOTEBOOKS_DIR, PROJECT_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject
@@ -54,7 +55,7 @@ def take_lab() -> None:
     model, _ = load_checkpoint()
     images, labels = load_idx_part(DATA_DIR, "test").tensors
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
-        write_site(Subject(model, images[:100], labels[:100]), Path(folder))
+        write_site(Subject(model, images[:100], labels[:100]), notebook_paths(()), Path(folder))
         page = chromium.new_page(viewport={"width": WIDTH, "height": 2400}, device_scale_factor=1.5)
         page.goto(f"{Path(folder).as_uri()}/lab.html#layer=conv2")
         pad = page.locator(".sheet-of-pad").bounding_box()

@@ -28,10 +28,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist_helpers import load_checkpoint, load_splits
+from mnist_helpers.commands.execution import execute
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.controls import PLAYED, changes_of
-from mnist_helpers.notebooks import execute
 from mnist_helpers.runs.snapshots import load_snapshots
 
 SELECTIONS, WARM, MOST_MB = 10_000, 2_000, 50  # what memory may grow by after the warm ones

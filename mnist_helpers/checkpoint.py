@@ -36,8 +36,8 @@ from mnist_helpers.files import (
     require_writable,
     write_files,
 )  # fmt: skip
+from mnist_helpers.foreign.readers import about_data
 from mnist_helpers.model import SimpleCNN
-from mnist_helpers.readers import about_data
 
 SAFETENSORS = ".safetensors"
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
-from mnist_helpers.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
+from mnist_helpers.foreign.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
 
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same

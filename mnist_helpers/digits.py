@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_helpers.config import DRAWINGS_DIR, InputError
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD, normalise
 from mnist_helpers.files import decoding, file_kind, read_file, require_writable, write_files
-from mnist_helpers.ink import LEAST, find_ink, split_ink
+from mnist_helpers.foreign.ink import LEAST, find_ink, split_ink
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit

@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import Config, InputError, computes_bfloat16, log, select_device
 from mnist_helpers.data import Splits, make_loader, random_affine
-from mnist_helpers.faults import delayed_interrupts, explaining_faults, keep_memory
 from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
+from mnist_helpers.work import delayed_interrupts, explaining_faults, keep_memory
 
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch

@@ -15,7 +15,7 @@ from mnist_helpers.data import load_idx_part
 from mnist_helpers.metrics import evaluate
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import Network
-from mnist_helpers.progress import finished
+from mnist_helpers.work import finished
 
 RECORD = Path(__file__).with_name("predictions.txt")
 A_LINE = 100

@@ -36,9 +36,9 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mnist_helpers.commands.execution import ORDER
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer.stills import Still
-from mnist_helpers.notebooks import ORDER
 
 AMOUNT = 1e-5  # of each number: logits then differ several times as much as between processors
 POOL = 2**22

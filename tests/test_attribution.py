@@ -8,7 +8,7 @@ from networks import BUILDERS, build
 
 from mnist_helpers.network.attribution import METHODS, attributions
 from mnist_helpers.network.tracing import Network
-from mnist_helpers.progress import finished
+from mnist_helpers.work import finished
 
 TARGET = 2
 

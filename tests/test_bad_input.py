@@ -40,16 +40,16 @@ from mnist_helpers import (
     load_splits,
 )
 from mnist_helpers.checkpoint import read_card
-from mnist_helpers.cli import main, parse
+from mnist_helpers.commands.cli import main, parse
+from mnist_helpers.commands.execution import parse_parameters
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.data import DATA_DIR, load_idx_part
 from mnist_helpers.digits import load_digits
 from mnist_helpers.explorer import Selection, Subject, still
 from mnist_helpers.explorer.selection import FIELDS
 from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.foreign.readers import read_idx
 from mnist_helpers.model import make_model
-from mnist_helpers.notebooks import parse_parameters
-from mnist_helpers.readers import read_idx
 from mnist_helpers.runs.folder import new_run, read_config, save_run
 from mnist_helpers.runs.snapshots import Snapshots, load_snapshots, save_snapshots
 from mnist_helpers.training import Trainer

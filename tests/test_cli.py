@@ -17,13 +17,13 @@ from conftest import HANG, sentences
 from PIL import Image, ImageDraw
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
-from mnist_helpers.cli import main, parse
+from mnist_helpers.commands.cli import main, parse
+from mnist_helpers.commands.execution import parse_value
 from mnist_helpers.commands.options import COMMANDS
 from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.views import VIEWS
-from mnist_helpers.notebooks import parse_value
-from mnist_helpers.progress import Lines
+from mnist_helpers.work import Lines
 
 
 def run(capsys, *args) -> tuple[int, str, str]:
@@ -347,7 +347,7 @@ LIGHT = """
 import contextlib, io, sys
 def tell():
     print(*sorted({name.partition(".")[0] for name in sys.modules}))
-from mnist_helpers import cli
+from mnist_helpers.commands import cli
 for args in (["--help"], ["visualize", "--help"], ["train", "--epoch", "3"]):
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
         cli.main(args)

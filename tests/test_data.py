@@ -16,7 +16,7 @@ from mnist_helpers.data import (
     random_affine,
     split_indices,
 )
-from mnist_helpers.readers import ORIGINALS, read_idx
+from mnist_helpers.foreign.readers import ORIGINALS, read_idx
 
 RAW = DATA_DIR / "MNIST" / "raw"
 BLANK = np.zeros((3, 28, 28))

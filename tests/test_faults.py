@@ -31,24 +31,22 @@ from torch.utils.data import TensorDataset, get_worker_info
 from mnist_helpers import (
     Config,
     InputError,
-    cli,
     load_checkpoint,
     load_splits,
     make_model,
-    notebooks,
     save_checkpoint,
     training,
 )
-from mnist_helpers.commands import train, visualize
+from mnist_helpers.commands import cli, execution, train, visualize
+from mnist_helpers.commands.execution import execute
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.stills import Still
-from mnist_helpers.faults import explaining_faults
 from mnist_helpers.files import reason, write_files
 from mnist_helpers.metrics import EpochRecord
-from mnist_helpers.notebooks import execute
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.training import Trainer
+from mnist_helpers.work import explaining_faults
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="faults of POSIX")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -690,7 +688,7 @@ def test_a_batch_too_large_for_the_memory_is_named(short, tmp_path, workers):
     # the first run imports what is imported late, and takes the memory that every run takes
     begin = f"""
 import contextlib, io, resource
-from mnist_helpers.cli import main
+from mnist_helpers.commands.cli import main
 with contextlib.redirect_stdout(io.StringIO()):
     main({[str(each) for each in [*options, "--batch-size", 100, "--epochs", 1]]})
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -840,7 +838,7 @@ time.sleep({10 * HANG})"""
         make_notebook(sources / f"{sign.name}.ipynb", code)
 
     def elsewhere():
-        notebooks.NOTEBOOKS_DIR = sources
+        execution.NOTEBOOKS_DIR = sources
 
     call = ["notebooks", *[sign.name for sign in signs], "--output-dir", folder]
     process = start(out, *call, "--timeout", 20 * HANG, spoil=elsewhere)

@@ -30,11 +30,11 @@ from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, Config, InputError, commands, load_checkpoint, make_model
 from mnist_helpers.checkpoint import load_tensors, read_card
-from mnist_helpers.cli import main
+from mnist_helpers.commands.cli import main
 from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.explorer import Subject, still
+from mnist_helpers.foreign.readers import read_idx
 from mnist_helpers.metrics import EpochRecord
-from mnist_helpers.readers import read_idx
 from mnist_helpers.runs.folder import read_config
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.training import Trainer, train

@@ -14,12 +14,12 @@ from PIL import Image
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, InputError, load_checkpoint
-from mnist_helpers.cli import parse
+from mnist_helpers.commands.cli import parse
 from mnist_helpers.config import DATA_DIR, HAND
 from mnist_helpers.data import load_mixed
 from mnist_helpers.digits import keep
+from mnist_helpers.foreign.readers import find_source, read_pictures
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.readers import find_source, read_pictures
 
 
 def keep_all(folder, images, digits):

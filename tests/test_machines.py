@@ -20,7 +20,7 @@ from mnist_helpers.config import PROJECT_DIR
 pytestmark = pytest.mark.slow
 COMMANDS = """
 import shutil, sys
-from mnist_helpers.cli import main
+from mnist_helpers.commands.cli import main
 line = []
 for arg in [*sys.argv[1:], ","]:
     if arg != ",":

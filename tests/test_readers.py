@@ -22,7 +22,7 @@ from test_cli import run
 from mnist_helpers import CHECKPOINT_PATH, DATA_DIR, InputError, load_checkpoint, make_model
 from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.files import file_kind
-from mnist_helpers.readers import CLASSES, about_data
+from mnist_helpers.foreign.readers import CLASSES, about_data
 
 RAW = DATA_DIR / "MNIST" / "raw"
 PIXELS = np.random.default_rng(5).integers(0, 256, (70, 28, 28), np.uint8)

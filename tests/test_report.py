@@ -13,11 +13,11 @@ from conftest import assert_same, grey, sentences, write_data_set, write_idx
 from test_cli import run
 from test_security import watched
 
-from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, notebooks, training
-from mnist_helpers.commands import analyze
+from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, training
+from mnist_helpers.analysis.report import load_parts, save_metrics
+from mnist_helpers.commands import analyze, execution
 from mnist_helpers.data import BACKGROUND, load_splits, make_loader
 from mnist_helpers.metrics import evaluate
-from mnist_helpers.report import load_parts, save_metrics
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "$7", "<b>8</b>", "</script>nine"]
 PARAMETERS = """checkpoint: str = None
@@ -91,7 +91,7 @@ def instead(tmp_path, monkeypatch):
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, tmp_path / "analysis.ipynb")
-        monkeypatch.setattr(notebooks, "NOTEBOOKS_DIR", tmp_path)
+        monkeypatch.setattr(execution, "NOTEBOOKS_DIR", tmp_path)
 
     return put
 

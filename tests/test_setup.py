@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import mnist_helpers
-from mnist_helpers.cli import main
+from mnist_helpers.commands.cli import main
 from mnist_helpers.config import PROJECT_DIR
 
 SETTINGS = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save
 
 from mnist_helpers import load_checkpoint, make_model
-from mnist_helpers.cli import main
+from mnist_helpers.commands.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
@@ -27,7 +27,7 @@ from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text, encode
 from mnist_helpers.explorer.views import draw, header
 from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
-from mnist_helpers.readers import find_source, read_pictures
+from mnist_helpers.foreign.readers import find_source, read_pictures
 from mnist_helpers.runs.snapshots import load_snapshots
 from mnist_helpers.site.build import RUN
 

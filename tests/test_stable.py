@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from stable import in_a_process
 
+from mnist_helpers.commands.execution import ORDER
 from mnist_helpers.config import NOTEBOOKS_DIR
-from mnist_helpers.notebooks import ORDER
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 QUICK = ("convolution_by_hand",)

@@ -18,11 +18,11 @@ from conftest import assert_same, no_bar
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.config import computes_bfloat16
-from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import best_record, evaluate
 from mnist_helpers.model import pooled_first
 from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, train
+from mnist_helpers.work import delayed_interrupts
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
 
@@ -223,7 +223,7 @@ def test_pooling_before_relu_changes_no_bit():
 KEPT = """
 import torch
 from pathlib import Path
-from mnist_helpers.faults import keep_memory
+from mnist_helpers.work import keep_memory
 {}
 def resident():  # in MB
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

@@ -4,8 +4,8 @@ from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Evaluate
 from mnist_helpers.data import load_idx_part
+from mnist_helpers.foreign.readers import tell_data
 from mnist_helpers.metrics import Predictions, evaluate
-from mnist_helpers.readers import tell_data
 
 
 def run(options: Evaluate) -> None:

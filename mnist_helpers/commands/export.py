@@ -17,8 +17,8 @@ from mnist_helpers.commands.options import Export
 from mnist_helpers.config import PROJECT_DIR, Format, InputError
 from mnist_helpers.data import MEAN, STD, load_idx_part
 from mnist_helpers.files import require_writable, write_files
+from mnist_helpers.foreign.readers import CLASSES
 from mnist_helpers.model import SimpleCNN
-from mnist_helpers.readers import CLASSES
 
 OPSET = 18  # in which torch.onnx writes; another would be converted from it
 TOLERANCE = 1e-4  # the most by which a logit may differ from PyTorch's

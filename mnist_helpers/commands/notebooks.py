@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from mnist_helpers import notebooks
+from mnist_helpers.commands import execution
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Notebooks
 from mnist_helpers.config import InputError
@@ -20,8 +20,8 @@ def run(options: Notebooks) -> None:
         raise InputError(
             "saved outputs come from the parameters in the notebook: use either save or parameters."
         )
-    paths = notebooks.notebook_paths(options.names)
-    values = notebooks.parse_parameters(paths, options.parameters)
+    paths = execution.notebook_paths(options.names)
+    values = execution.parse_parameters(paths, options.parameters)
     jobs = max(1, min(options.jobs, len(paths)))
     # each kernel on its own cores
     os.environ.setdefault("OMP_NUM_THREADS", f"{max(os.cpu_count() // jobs, 1)}")
@@ -29,10 +29,10 @@ def run(options: Notebooks) -> None:
     def execute(path: Path) -> str:
         started = time.perf_counter()
         target = options.output_dir / path.name
-        error = notebooks.execute(path, target, values, options.timeout)
+        error = execution.execute(path, target, values, options.timeout)
         seconds = time.perf_counter() - started
         if options.save and not error:
-            notebooks.refresh(path, target)
+            execution.refresh(path, target)
         log.info("%-20s %6.1f s  %s", path.stem, seconds, error or "ok")
         return error
 

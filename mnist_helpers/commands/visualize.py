@@ -13,9 +13,9 @@ from mnist_helpers.explorer import Subject, still
 from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.views import VIEW_NAMES, views_of
 from mnist_helpers.files import require_writable
+from mnist_helpers.foreign.readers import tell_data
 from mnist_helpers.model import make_model
-from mnist_helpers.progress import bar_options
-from mnist_helpers.readers import tell_data
+from mnist_helpers.work import bar_options
 
 
 def run(options: Visualize) -> None:

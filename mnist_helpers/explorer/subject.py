@@ -25,8 +25,8 @@ from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
 from mnist_helpers.network.tracing import Network, as_maps
-from mnist_helpers.progress import finished
 from mnist_helpers.runs.snapshots import Snapshots
+from mnist_helpers.work import finished
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network.tracing import Network
-from mnist_helpers.progress import finished
+from mnist_helpers.work import finished
 
 # modules that keep the channels apart and a channel of zeros at zero
 KEEPS_ZERO = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Dropout | nn.Identity

@@ -18,7 +18,7 @@ from mnist_helpers.files import reason
 from mnist_helpers.metrics import as_logits, evaluating
 from mnist_helpers.network.receptive_field import Field, Shape, map_shape, own_places, reads
 from mnist_helpers.network.steps import plain, trace
-from mnist_helpers.progress import finished
+from mnist_helpers.work import finished
 
 IMAGE = "image"
 SOFTMAX = "softmax"

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -22,8 +23,7 @@ from mnist_helpers.explorer.scene import Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.files import write_files
-from mnist_helpers.notebooks import notebook_paths
-from mnist_helpers.progress import bar_options
+from mnist_helpers.work import bar_options
 
 PAGES = Path(__file__).parent  # with the folder `page`, which is a template of nbconvert's
 DOCS = PROJECT_DIR / "docs"
@@ -48,19 +48,19 @@ SHOWN = re.compile(
 )
 
 
-def write_site(subject: Subject, out: Path) -> None:
+def write_site(subject: Subject, paths: Sequence[Path], out: Path) -> None:
     """Writes all pages and their pictures into a folder.
 
     Args:
         subject: a `SimpleCNN` and the images that the lab shows.
+        paths: the notebooks; the first tells the ways through them.
         out: the folder, which exists.
     """
-    paths = notebook_paths(())  # without the collection there is nothing to build
     files = {"lab.html": lab_page(subject).encode()}
     for path in (*paths, *DOCS.glob("*.png")):
         files[path.name] = path.read_bytes()
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    ways = notebooks["00_start_here"].cells[0].source.partition("\n")[2].partition("Terms are")[0]
+    ways = notebooks[paths[0].stem].cells[0].source.partition("\n")[2].partition("Terms are")[0]
     notebooks["index"] = document((PAGES / "page" / "start.html").read_text("utf-8") + ways)
     for path in DOCS.glob("*.md"):
         notebooks[path.stem] = document(path.read_text("utf-8"))

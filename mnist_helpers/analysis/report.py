@@ -14,8 +14,8 @@ from mnist_helpers.checkpoint import Card
 from mnist_helpers.config import InputError, log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_json
+from mnist_helpers.foreign.readers import tell_data
 from mnist_helpers.metrics import Predictions, class_report, confusion_matrix
-from mnist_helpers.readers import tell_data
 
 COVERAGE = (1.0, 0.99, 0.98, 0.95)
 

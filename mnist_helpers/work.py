@@ -1,10 +1,11 @@
-"""What can befall a long run: an interrupt, a machine that can't do it, memory that churns."""
+"""Work that takes long: how far it is, what interrupts it, what a machine can't do."""
 
 import contextlib
 import ctypes
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from mnist_helpers.config import Config, InputError
 from mnist_helpers.files import reason
@@ -12,6 +13,38 @@ from mnist_helpers.files import reason
 NO_ROOM = (  # what is said of too little memory; "illegal memory access" is another fault
     "out of memory", "allocate memory", "memoryerror", "bad_alloc", "create a primitive",
 )  # fmt: skip
+
+
+class Lines:
+    """A file for tqdm, in which the states of a bar are lines without control characters."""
+
+    latest = ""
+
+    def write(self, text: str) -> None:
+        """Writes what is more than a move of the cursor, and no state twice."""
+        line = text.strip()
+        if line not in ("", self.latest):
+            self.latest = line
+            print(line, file=sys.stderr)
+
+
+def finished(job: Generator) -> object:
+    """What a job that yields the fraction done returns in the end."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
+
+
+def bar_options(text: str) -> dict[str, object]:
+    """Options of a tqdm bar that is called `text`, or of lines at least five seconds apart."""
+    options = {"desc": text}
+    if not sys.stderr.isatty():
+        options.update(
+            bar_format="{desc}: {n_fmt} of {total_fmt}", file=Lines(), mininterval=5, position=0
+        )
+    return options
 
 
 @contextlib.contextmanager

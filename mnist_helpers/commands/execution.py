@@ -14,7 +14,7 @@ from papermill.exceptions import PapermillException
 
 from mnist_helpers.config import NOTEBOOKS_DIR, InputError
 from mnist_helpers.files import require_writable, write_files
-from mnist_helpers.progress import bar_options
+from mnist_helpers.work import bar_options
 
 ORDER = (
     "00_start_here",

@@ -1,0 +1,1 @@
+"""What people bring: data sets as they have them, photos as they take them."""
