@@ -49,6 +49,7 @@ class Layer(NamedTuple):
         parameters: how many numbers it has learnt.
         inputs: the layers that it reads, in the order of its arguments.
         receptive_field: what its values see of the image; None: not known.
+        sees: how much that is at most, in words.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Layer(NamedTuple):
     parameters: int
     inputs: tuple[str, ...]
     receptive_field: Field | None
+    sees: str
 
     @property
     def title(self) -> str:
@@ -64,16 +66,6 @@ class Layer(NamedTuple):
         if self.name.rpartition(".")[2][0].isdigit():
             return f"{self.name} {self.op}"
         return self.name
-
-    @property
-    def sees(self) -> str:
-        """How much of the image a value sees."""
-        field = self.receptive_field
-        if field is None:
-            return "unknown"
-        if field.whole:
-            return "all"
-        return " × ".join(map(str, field.size))
 
 
 class Network:
@@ -264,8 +256,18 @@ class Network:
             field = own_places(shape)
         elif layer_reads and None not in fields:
             field = functools.reduce(Field.join, map(Field.through, fields, layer_reads))
-        self.layers[name] = Layer(name, op, shape, parameters, tuple(inputs), field)
+        sees = _extent(field)  # once, for it takes a while
+        self.layers[name] = Layer(name, op, shape, parameters, tuple(inputs), field, sees)
         self.reads[name] = layer_reads
+
+
+def _extent(field: Field | None) -> str:
+    """How much of the image values see, in words."""
+    if field is None:
+        return "unknown"
+    if field.whole:
+        return "all"
+    return " × ".join(map(str, field.size))
 
 
 def _carriers(graph: fx.Graph, values: Values) -> list[fx.Node]:
