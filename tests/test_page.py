@@ -326,6 +326,11 @@ class TestMaps:
         assert read_out(page).startswith("output channel 9 · input channel 4 · row 0 · column 4: ")
         hover(scene.locator(".map canvas").nth(0), 0.01, 0.01)
         assert read_out(page).startswith("image 582 · row 0 · column 0: ")
+        chosen = dataclasses.replace(labelled, select={"image": [0, 40, 7, 9]})
+        scene = open_page(page, chosen)  # where a click leads to an image, by its number, too
+        for index, said in enumerate(["image 0 · 582", "image 40 · 7"]):
+            hover(scene.locator(".map canvas").nth(index), 0.01, 0.01)
+            assert read_out(page).startswith(f"{said} · row 0 · column 0: ")
 
     def test_what_is_pointed_at_is_followed_to_its_new_value(self, page):
         scene = open_page(page, make_maps(values=np.full((1, 2, 2), 0.5)))
@@ -469,6 +474,13 @@ class TestTable:
         assert selections(page) == []
         cells.nth(1).click()
         assert selections(page) == [{"cell": 1}]
+
+    def test_a_count_is_told_in_words(self, page):
+        values = np.array([[980.0, 2.0], [5, 1032]])
+        classes = {"rows": ["4", "9"], "columns": ["4", "9"], "title": "rows: true"}
+        scene = open_page(page, Table(values=values, counts=True, **classes))
+        scene.locator("td:not(.corner)").nth(2).hover()
+        assert read_out(page) == "9 read as 4, images: 5"
 
     def test_without_select_it_is_no_tab_stop_but_is_read(self, page):
         values = np.array([[0.123456]])
@@ -632,6 +644,15 @@ class TestBars:
         np.testing.assert_allclose(
             self.heights(scene), [[0.25, 0.75], [0.25, 0], [0.25, 0]], atol=0.01
         )
+
+    def test_the_smallest_bar_stands_on_its_axis_a_pixel_high(self, page):
+        series = {"share": np.array([1.0, 0.001, 0.0])}
+        scene = open_page(page, make_bars(series=series, limits=(0.0, 1.0)))
+        script = "b => [b.getBoundingClientRect().height, getComputedStyle(b).bottom]"
+        bars = [bar.evaluate(script) for bar in scene.locator(".bars-of b").all()]
+        assert bars[1:] == [[1, "0px"], [0, "0px"]]
+        axis = "e => getComputedStyle(e, '::before').translate"
+        assert scene.locator(".bars-of").first.evaluate(axis) == "0px 100%"  # wholly below it
 
     def test_axes_ticks_and_numbers_stand_where_they_belong(self, page):
         axis = {"none": -1.0, "half": 1.0, "all": 3.0}

@@ -19,12 +19,11 @@ function imageOf({ drawing, image }) {
 
 /** The network at a selection, with what that leaves open filled in. */
 function lookAt(selection) {
-  const { layer } = selection;
   const image = imageOf(selection);
   const weights = networks.get(selection.weights);
   const outputs = outputsOf(image, weights);
   const maps = (name) => ({ data: outputs[name], shape: LAYERS[name].shape });
-  const values = maps(layer);
+  const values = maps(selection.layer);
   const { value, ...place } = largestAt(values, selection);
   const at = { ...selection, ...place };
   const probs = maps(SOFTMAX).data;
