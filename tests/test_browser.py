@@ -484,6 +484,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
         assert tabs["y"] + tabs["height"] < stop.bounding_box()["y"] < scene["y"]
         stop.click()
         stop.wait_for(state="hidden")
+        assert slow.locator(".scene").evaluate("e => e === document.activeElement")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
         slow.get_by_text("Stopped. When you ask again, it goes on").wait_for()
     desk.press("Image", "ArrowRight")  # the kernel has time again

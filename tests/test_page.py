@@ -402,7 +402,11 @@ class TestMaps:
         assert option.get_attribute("aria-posinset") == "2"
         assert option.get_attribute("aria-setsize") == "4"
         active = "box => box.ariaActiveDescendantElement.getAttribute('aria-label')"
-        assert scene.get_by_role("listbox").evaluate(active) == read_out(page)
+        assert scene.get_by_role("listbox", name="conv2", exact=True).evaluate(active) == read_out(
+            page
+        )
+        pages.show(page, make_maps(unit="image"), serial=1)
+        assert scene.get_by_role("listbox", name="image", exact=True).count() == 1
 
     def test_hover_and_focus_are_seen(self, page):
         scene = open_page(page, make_maps(select=EVERYWHERE))
@@ -471,9 +475,20 @@ class TestTable:
         counts = Table(values=np.array([[0.0, 2.0]]), counts=True, select={"cell": INDEX})
         cells = open_page(page, counts).locator("td")
         cells.nth(0).click()
+        cells.nth(0).focus()
+        page.keyboard.press("Enter")
         assert selections(page) == []
         cells.nth(1).click()
         assert selections(page) == [{"cell": 1}]
+
+    def test_a_title_that_selects_is_no_tab_stop_beside_its_cells(self, page):
+        select = {"layer": "fc2", "channel": INDEX}
+        table = Table(values=np.ones((2, 1)), title="fc2", select=select)
+        scene = open_page(page, Row([table, Text("All images", select={"digit": None})]))
+        scene.locator("figcaption").get_by_role("button", name="fc2").click()
+        assert selections(page) == [{"layer": "fc2"}]
+        stops = scene.locator("button, td").evaluate_all("all => all.map((one) => one.tabIndex)")
+        assert stops == [-1, 0, -1, 0]
 
     def test_a_count_is_told_in_words(self, page):
         values = np.array([[980.0, 2.0], [5, 1032]])
@@ -1180,8 +1195,8 @@ class TestExplorer:
             seen += 1
             suppressed = "document.activeElement.dataset.lmSuppressShortcuts"
             assert page.evaluate(suppressed) == "true"
-        # title, maps, table, bars, text, back, copy
-        assert seen == 7
+        # maps, table, bars, text, back, copy; the title "a" leads nowhere else than its map
+        assert seen == 6
         page.evaluate("keys.length = 0")
         for selector in (".grid", "td[tabindex='0']", ".group"):
             page.locator(selector).first.focus()

@@ -16,7 +16,7 @@ function drawMaps(view, mark) {
     view.grid.style.setProperty("--side", `${Math.ceil(side)}px`);
     labels.forEach((label, i) => write(view.grid.children[i].firstChild, label));
   }
-  view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
+  view.grid.ariaLabel = mark.title || mark.unit;
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
   view.grid.querySelectorAll(".frame").forEach((frame) => frame.remove());
   for (const index in mark.frames) putBox(view, make("div", "frame"), index, mark.frames[index]);
@@ -187,8 +187,10 @@ function describeMaps(view, { index, row, column }) {
   if (index >= count || row >= height || column >= width) return "";
   const [over, beside] = mark.heads;
   const names = [mark.title];
-  const line = Math.floor(index / columns);
-  if (over.length) names.push(`${mark.axes[0]} ${over[index % columns]}`, `${mark.axes[1]} ${beside[line]}`);
+  if (over.length) names.push(
+    `${mark.axes[0]} ${over[index % columns]}`,
+    `${mark.axes[1]} ${beside[Math.floor(index / columns)]}`
+  );
   const label = mark.labels[index];
   const image = mark.select.image?.[index];
   if (image >= 0) names.push(`image ${image}`, label);

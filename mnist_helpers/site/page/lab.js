@@ -197,8 +197,7 @@ async function takeFile([file]) {
 
 /** Puts everything on the page. */
 async function start() {
-  const levels = new Uint8Array(await bytesOf("pixels"));
-  const pixels = Float32Array.from(levels, (level) => LAB.levels[level]);
+  const pixels = Float32Array.from(new Uint8Array(await bytesOf("pixels")), (level) => LAB.levels[level]);
   LAB.labels.forEach((_, i) => IMAGES.push(pixels.subarray(784 * i, 784 * (i + 1))));
   addChanges(new Int16Array(await bytesOf("changes")), networks);
   published = readSafetensors(await bytesOf("weights"));

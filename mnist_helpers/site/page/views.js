@@ -127,14 +127,12 @@ function classTable({ maps }, layer, fields) {
 
 /** A bar for the probability of each digit. */
 function probabilityBars(probs, fields) {
-  return {
-    kind: "bars",
-    ...LAB.bars,
+  return markOf("bars", {
     series: { probability: array(probs, 10) },
     numbers: Array.from(probs, percent),
     select: { layer: SOFTMAX, channel: "@index" },
     ...fields,
-  };
+  });
 }
 
 const valueBox = ({ at }) => boxAt(at.row, at.column);
@@ -220,8 +218,7 @@ function sentence({ at, value }, { patch, sums, bias }) {
   const { op, name } = LAYERS[at.layer];
   if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
-  const total = number(sumOf(sums));
-  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)} (rounded)`;
+  const rule = `sum of all products ${number(sumOf(sums))} + bias ${number(bias)} = ${number(value)} (rounded)`;
   const next = Object.values(LAYERS).find((layer) => layer.before === name);
   if (next?.op !== "ReLU") return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
@@ -270,8 +267,8 @@ function patchTable({ layer, first, rows, columns }, numbers, source, fields) {
 function productsRow(place, source) {
   const tableOf = (title) => patchTable(place, place[title][source], source, { title });
   const sign = (letter) => text(letter, "large");
-  const products = { ...tableOf("products"), notes: [`sum ${number(place.sums[source])}`] };
-  return row(tableOf("patch"), sign("×"), tableOf("kernel"), row(sign("="), products));
+  const notes = [`sum ${number(place.sums[source])}`];
+  return row(tableOf("patch"), sign("×"), tableOf("kernel"), row(sign("="), { ...tableOf("products"), notes }));
 }
 
 /** The sum of the products of each input channel. */
