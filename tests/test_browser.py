@@ -82,6 +82,9 @@ CUT = """root => [...root.querySelectorAll(
     }).map(e => e.innerText)"""
 TITLES = """([root, titles]) => JSON.stringify(titles) === JSON.stringify(
     [...root.querySelectorAll(".scene figcaption")].map((e) => e.innerText).filter(Boolean))"""
+WIDER = (
+    """parts => parts.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.innerText)"""
+)
 SMALLEST_TEXT = """root => Math.min(...[...root.querySelectorAll('*')]
     .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
     .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
@@ -481,6 +484,7 @@ def test_slow_work_tells_its_progress_and_can_be_stopped(page, desk):
         assert tabs["y"] + tabs["height"] < stop.bounding_box()["y"] < scene["y"]
         stop.click()
         stop.wait_for(state="hidden")
+        assert slow.locator(".scene").evaluate("e => e === document.activeElement")
         assert slow.locator(".scene .bars").first.evaluate(OPACITY) == "1"
         slow.get_by_text("Stopped. When you ask again, it goes on").wait_for()
     desk.press("Image", "ArrowRight")  # the kernel has time again
@@ -572,6 +576,24 @@ def test_controls_and_picture_fit_the_screen(desk, width):
                 controls = desk.root.locator(".mnist-controls").bounding_box()
                 assert desk.root.bounding_box()["height"] <= 700, view
                 assert controls["height"] <= 120, view
+        # three tables of 7 × 7, 128 sums, three times 32 maps
+        for view, layer in (
+            ("arithmetic", "fc1"),
+            ("arithmetic", "fc2"),
+            ("feature_maps", "conv2"),
+        ):
+            desk.open(view)
+            desk.root.locator(".trail").get_by_role("button", name=layer, exact=True).click()
+            compare = "alone"
+            if view == "feature_maps":
+                compare = "difference"
+                desk.choose("Compare", compare)
+            desk.says(
+                draw(desk.subject, Selection(view=view, layer=layer, compare=compare)).caption
+            )
+            assert desk.root.locator(".scene .table .body").evaluate_all(WIDER) == []
+            if width == 1400:
+                assert desk.root.bounding_box()["height"] <= 700, (view, layer)
     finally:
         desk.page.set_viewport_size({"width": 1300, "height": 1200})
         desk.page.evaluate(bar)

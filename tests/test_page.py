@@ -326,6 +326,11 @@ class TestMaps:
         assert read_out(page).startswith("output channel 9 · input channel 4 · row 0 · column 4: ")
         hover(scene.locator(".map canvas").nth(0), 0.01, 0.01)
         assert read_out(page).startswith("image 582 · row 0 · column 0: ")
+        chosen = dataclasses.replace(labelled, select={"image": [0, 40, 7, 9]})
+        scene = open_page(page, chosen)  # where a click leads to an image, by its number, too
+        for index, said in enumerate(["image 0 · 582", "image 40 · 7"]):
+            hover(scene.locator(".map canvas").nth(index), 0.01, 0.01)
+            assert read_out(page).startswith(f"{said} · row 0 · column 0: ")
 
     def test_what_is_pointed_at_is_followed_to_its_new_value(self, page):
         scene = open_page(page, make_maps(values=np.full((1, 2, 2), 0.5)))
@@ -397,7 +402,11 @@ class TestMaps:
         assert option.get_attribute("aria-posinset") == "2"
         assert option.get_attribute("aria-setsize") == "4"
         active = "box => box.ariaActiveDescendantElement.getAttribute('aria-label')"
-        assert scene.get_by_role("listbox").evaluate(active) == read_out(page)
+        assert scene.get_by_role("listbox", name="conv2", exact=True).evaluate(active) == read_out(
+            page
+        )
+        pages.show(page, make_maps(unit="image"), serial=1)
+        assert scene.get_by_role("listbox", name="image", exact=True).count() == 1
 
     def test_hover_and_focus_are_seen(self, page):
         scene = open_page(page, make_maps(select=EVERYWHERE))
@@ -466,9 +475,27 @@ class TestTable:
         counts = Table(values=np.array([[0.0, 2.0]]), counts=True, select={"cell": INDEX})
         cells = open_page(page, counts).locator("td")
         cells.nth(0).click()
+        cells.nth(0).focus()
+        page.keyboard.press("Enter")
         assert selections(page) == []
         cells.nth(1).click()
         assert selections(page) == [{"cell": 1}]
+
+    def test_a_title_that_selects_is_no_tab_stop_beside_its_cells(self, page):
+        select = {"layer": "fc2", "channel": INDEX}
+        table = Table(values=np.ones((2, 1)), title="fc2", select=select)
+        scene = open_page(page, Row([table, Text("All images", select={"digit": None})]))
+        scene.locator("figcaption").get_by_role("button", name="fc2").click()
+        assert selections(page) == [{"layer": "fc2"}]
+        stops = scene.locator("button, td").evaluate_all("all => all.map((one) => one.tabIndex)")
+        assert stops == [-1, 0, -1, 0]
+
+    def test_a_count_is_told_in_words(self, page):
+        values = np.array([[980.0, 2.0], [5, 1032]])
+        classes = {"rows": ["4", "9"], "columns": ["4", "9"], "title": "rows: true"}
+        scene = open_page(page, Table(values=values, counts=True, **classes))
+        scene.locator("td:not(.corner)").nth(2).hover()
+        assert read_out(page) == "9 read as 4, images: 5"
 
     def test_without_select_it_is_no_tab_stop_but_is_read(self, page):
         values = np.array([[0.123456]])
@@ -632,6 +659,15 @@ class TestBars:
         np.testing.assert_allclose(
             self.heights(scene), [[0.25, 0.75], [0.25, 0], [0.25, 0]], atol=0.01
         )
+
+    def test_the_smallest_bar_stands_on_its_axis_a_pixel_high(self, page):
+        series = {"share": np.array([1.0, 0.001, 0.0])}
+        scene = open_page(page, make_bars(series=series, limits=(0.0, 1.0)))
+        script = "b => [b.getBoundingClientRect().height, getComputedStyle(b).bottom]"
+        bars = [bar.evaluate(script) for bar in scene.locator(".bars-of b").all()]
+        assert bars[1:] == [[1, "0px"], [0, "0px"]]
+        axis = "e => getComputedStyle(e, '::before').translate"
+        assert scene.locator(".bars-of").first.evaluate(axis) == "0px 100%"  # wholly below it
 
     def test_axes_ticks_and_numbers_stand_where_they_belong(self, page):
         axis = {"none": -1.0, "half": 1.0, "all": 3.0}
@@ -1159,8 +1195,8 @@ class TestExplorer:
             seen += 1
             suppressed = "document.activeElement.dataset.lmSuppressShortcuts"
             assert page.evaluate(suppressed) == "true"
-        # title, maps, table, bars, text, back, copy
-        assert seen == 7
+        # maps, table, bars, text, back, copy; the title "a" leads nowhere else than its map
+        assert seen == 6
         page.evaluate("keys.length = 0")
         for selector in (".grid", "td[tabindex='0']", ".group"):
             page.locator(selector).first.focus()

@@ -241,7 +241,13 @@ class TestFeatureMaps:
             == found["relu2, given"].limits
             == [pytest.approx((0, top))]
         )
+        assert found["relu2, other"].columns == 8
         found, _, _ = show(grey, compare="difference", **selection)
+        # three times 32 maps, each under its number, fit 900 × 500 pixels
+        side = 14 * found["relu2, difference"].zoom
+        columns = found["relu2, difference"].columns
+        assert 3 * columns * (side + 6) < 900
+        assert -(-32 // columns) * (side + 18) < 500
         assert np.array_equal(found["relu2, difference"].values, mine - other)
         assert all(
             found[f"relu2, {n}"].limits == [pytest.approx((-top, top))]
@@ -302,6 +308,7 @@ class TestArithmetic:
         assert np.array_equal(found["patch"].values, patch)
         assert np.array_equal(found["kernel"].values, kernel)
         assert found["products"].values == pytest.approx((patch * kernel).numpy())
+        assert found["products"].notes == [f"sum {number((patch * kernel).sum().item())}"]
         sums = F.conv2d(
             outputs["pool1"], grey.network.model.conv2.weight[21, :, None], padding=1, groups=16
         )
@@ -885,7 +892,11 @@ class TestConfusion:
         gallery = found[-1]
         order = losses.argsort(descending=True)[:24].tolist()
         clicks = [selected(gallery, place) for place in range(24)]
-        assert clicks == [{"image": image, "view": "pipeline"} for image in order]
+        # with the weights whose answers are shown, whatever others are chosen
+        clicks_there = {"view": "pipeline", "weights": "given"}
+        assert clicks == [{"image": image, **clicks_there} for image in order]
+        _, _, found = show(grey, view="confusion", weights="other")
+        assert selected(found[-1], 0)["weights"] == "given"
         np.testing.assert_allclose(gallery.values, grey.images[order, 0], atol=1e-6)
         for image, label in zip(order, gallery.labels, strict=True):
             said = f"{labels[image]}"
@@ -1000,6 +1011,7 @@ class TestNeighbours:
         near = found["most similar by these features"]
         np.testing.assert_allclose(near.values, images[nearest, 0], atol=1e-6)
         assert near.labels == [str(label) for label in labels[nearest].tolist()]
+        assert near.unit == "label"
         assert not near.select  # their numbers are those of another set
 
     def test_names_of_classes_stand_everywhere(self, few):

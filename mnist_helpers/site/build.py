@@ -113,8 +113,7 @@ def lab_page(subject: Subject) -> str:
         )
     del layers["flatten"]
     facts = {
-        "marks": MARKS,
-        "bars": vars(probability_bars(look)),
+        "marks": dict(MARKS, bars=vars(probability_bars(look))),
         "layers": layers,
         "reads": subject.network.reads,
         "shapes": {name: values.shape for name, values in sorted(weights.items())},

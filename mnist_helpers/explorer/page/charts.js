@@ -19,7 +19,7 @@ function drawBars(view, mark) {
   });
   view.scale.replaceChildren(...heights);
   view.items.forEach((group, i) => {
-    const shares = view.series.map((values) => (Number.isNaN(values[i]) ? zero : share(values[i])));
+    const shares = view.series.map((values) => (isNaN(values[i]) ? zero : share(values[i])));
     const isEmphasised = mark.emphasis.includes(i);
     group.classList.toggle("emphasised", isEmphasised);
     group.querySelectorAll("b").forEach((bar, k) => (bar.style = `--share: ${shares[k]}%`));
@@ -76,7 +76,7 @@ function layBars(view, mark, names) {
 function describeBars({ mark, series }, { index }) {
   if (index >= mark.ticks.length) return "";
   const tick = `${mark.axes[0]} ${mark.ticks[index]}`.trim();
-  const name = [mark.title, tick].filter(Boolean).join(" · ");
+  const name = dotted([mark.title, tick]);
   const texts = series.map((values) => valuesText(values.subarray(index, index + 1)));
   if (texts.length === 1) return `${name}: ${mark.numbers[index] || texts[0]}`;
   const named = Object.keys(mark.series).map((seriesName, i) => `${seriesName} ${texts[i]}`);

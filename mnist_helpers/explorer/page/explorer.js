@@ -156,7 +156,10 @@ function attend(el, host, sender) {
     const { key, target, type, buttons } = event;
     if (el.contains(target) || !el.firstChild) return;
     if (type === "pointermove" && !buttons) return; // nothing is dragged
-    if (type === "click" && target.type === "number") target.select(); // what is typed takes its place
+    if (type === "click") {
+      if (target.type === "number") target.select(); // what is typed takes its place
+      if (target.textContent === "Stop") el.querySelector(".scene").focus(); // for it will be gone
+    }
     if (key === "End" && target.role === "slider") {
       const { noUiSlider } = target.closest(".slider"); // it would go to the end that it had at the start
       noUiSlider.set(noUiSlider.options.range.max);
@@ -193,7 +196,7 @@ function nameControls(box) {
   }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
-      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
+      give(icon.parentElement, { title: ICONS[kind] });
     }
   }
   for (const fold of box.querySelectorAll(".mnist-fold")) {

@@ -16,7 +16,7 @@ function drawMaps(view, mark) {
     view.grid.style.setProperty("--side", `${Math.ceil(side)}px`);
     labels.forEach((label, i) => write(view.grid.children[i].firstChild, label));
   }
-  view.grid.ariaLabel = [mark.title, mark.unit].filter(Boolean).join(", ");
+  view.grid.ariaLabel = mark.title || mark.unit;
   view.sheets.forEach((sheet, i) => paintSheet(view, sheet.firstChild, i));
   view.grid.querySelectorAll(".frame").forEach((frame) => frame.remove());
   for (const index in mark.frames) putBox(view, make("div", "frame"), index, mark.frames[index]);
@@ -27,8 +27,7 @@ function drawMaps(view, mark) {
 /** Lays out the canvases of maps, their labels, heads and axis names. */
 function layMaps(view, mark) {
   const [count, height, width] = mark.values.shape;
-  const hasHeads = mark.heads.some((texts) => texts.length);
-  const joined = !mark.labels.length || hasHeads || count > SPLIT_AT_MOST;
+  const joined = !mark.labels.length || mark.heads[0].length > 0 || count > SPLIT_AT_MOST;
   const columns = Math.min(mark.columns, count);
   const gap = joined && height * width > 1 ? 1 : 0;
   view.layout = { count, height, width, joined, columns, gap };
@@ -188,9 +187,14 @@ function describeMaps(view, { index, row, column }) {
   if (index >= count || row >= height || column >= width) return "";
   const [over, beside] = mark.heads;
   const names = [mark.title];
-  if (over.length) names.push(`${mark.axes[0]} ${over[index % columns]}`);
-  if (beside.length) names.push(`${mark.axes[1]} ${beside[Math.floor(index / columns)]}`);
-  if (names.length === 1 && count > 1) names.push(`${mark.unit} ${mark.labels[index] ?? index}`);
+  if (over.length) names.push(
+    `${mark.axes[0]} ${over[index % columns]}`,
+    `${mark.axes[1]} ${beside[Math.floor(index / columns)]}`
+  );
+  const label = mark.labels[index];
+  const image = mark.select.image?.[index];
+  if (image >= 0) names.push(`image ${image}`, label);
+  else if (names.length === 1 && count > 1) names.push(`${mark.unit} ${label ?? index}`);
   const depth = mark.values.shape[3] ?? 1;
   let numbers = numbersIn(view, index);
   if (row !== undefined && numbers.length > depth) {
@@ -198,7 +202,7 @@ function describeMaps(view, { index, row, column }) {
     numbers = numbers.subarray(start, start + depth);
     names.push(`row ${mark.step * row}`, `column ${mark.step * column}`);
   }
-  return `${names.filter(Boolean).join(" · ")}: ${valuesText(numbers, depth)}`;
+  return `${dotted(names)}: ${valuesText(numbers, depth)}`;
 }
 
 /** One value or colour as text, or the range of many; nan is no value. */

@@ -121,7 +121,8 @@ function showNumber(cell, value, context) {
 /** The name and the value of a cell. */
 function describeTable({ mark, values }, { index, row, column }) {
   const value = values[index];
-  if (value === undefined || Number.isNaN(value)) return "";
+  if (isNaN(value)) return ""; // or undefined
+  if (mark.counts) return `${mark.rows[row]} read as ${mark.columns[column]}, images: ${value}`;
   const names = [
     mark.title,
     mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : ""),
@@ -129,5 +130,5 @@ function describeTable({ mark, values }, { index, row, column }) {
   ];
   const isExact = Number.isFinite(value) && !mark.percent;
   const text = isExact ? numberText(value, digitsOf(values)) : mark.texts[row][column];
-  return `${names.filter(Boolean).join(" · ")}: ${text}`;
+  return `${dotted(names)}: ${text}`;
 }

@@ -27,6 +27,8 @@ def confusion(look: Look) -> Scene:
     images = images[order[:GALLERY]].tolist()
     pictures = Text(f"No image matches: {filter_text(look)}.", size="strong")
     if images:
+        select = {"image": images, "view": ["pipeline"] * len(images)}
+        select["weights"] = [subject.own] * len(images)  # that give these answers
         pictures = gallery(
             subject.images,
             images,
@@ -35,7 +37,8 @@ def confusion(look: Look) -> Scene:
             title=title,
             labels=[answer_text(look, image) for image in images],
             frames={place: None for place, image in enumerate(images) if image == look.image},
-            select={"image": images, "view": ["pipeline"] * len(images)},
+            select=select,
+            unit="image",
         )
     framed_cell = None
     if look.digit is not None and look.predicted is not None:
@@ -89,16 +92,13 @@ def by_confidence(look: Look) -> Bars:
     answers = look.subject.predictions
     bins = reliability(answers.confidence, answers.correct, 10)
     count = np.where(bins.counts, bins.counts, np.nan)
-    emphasis = []
-    if look.tenth is not None:
-        emphasis = [look.tenth]
     return Bars(
         ticks=[f"{percent}%" for percent in range(10, 101, 10)],
         series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
         axis=FRACTIONS,
         axes=("Confidence up to", "Share"),
         numbers=[f"{images:,}" for images in bins.counts.tolist()],
-        emphasis=emphasis,
+        emphasis=[tenth for tenth in range(10) if tenth == look.tenth],
         title="accuracy by confidence; above: number of images",
         select={"tenth": INDEX},
     )
@@ -163,4 +163,5 @@ def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:
         title="most similar by these features",
         labels=[subject.digits[label] for label in labels[places]],
         select=select,
+        unit="label",
     )

@@ -115,10 +115,11 @@ def products(
     """Patch times kernel, both (height, width), and the sum; `edit`: the kernel can be changed."""
     read = Table(patch, title="patch", select=select)
     weights = Table(kernel, title="kernel", select=select, edit=edit)
-    terms = Table(patch * kernel, title="products", select=select)
-    total = Text(f"sum {number(np.nansum(terms.values))}", size="strong")
-    sums = Row([Text("=", size="large"), terms, total])  # a line ends before the =
-    return Row([read, Text("×", size="large"), weights, sums])
+    values = patch * kernel
+    notes = [f"sum {number(np.nansum(values))}"]
+    terms = Table(values, title="products", notes=notes, select=select)
+    # a line ends before the =
+    return Row([read, Text("×", size="large"), weights, Row([Text("=", size="large"), terms])])
 
 
 def partial_sums(look: Look) -> Table:

@@ -30,8 +30,12 @@ def convolve(look: Look) -> Scene:
     top = row * look.stride
     left = column * look.stride
     zoom = SIDE / pixels.shape[1]  # the same for both
-    frames = {0: (top, left, top + 3, left + 3)}
-    image = picture(padded[None], zoom * padded.shape[1], title="image", frames=frames)
+    image = picture(
+        padded[None],
+        zoom * padded.shape[1],
+        title="image",
+        frames={0: (top, left, top + 3, left + 3)},
+    )
     result = grid(
         output[None],
         zoom * width,

@@ -46,7 +46,6 @@ def top_images(look: Look) -> Scene:
     mask = look.image_mask
     means = subject.class_means(look.layer, look.weights)[:, look.channel]
     subset = ""
-    emphasis = []
     strongest = int(np.nanargmax(means))
     digit = strongest
     if look.target is not None:
@@ -54,7 +53,6 @@ def top_images(look: Look) -> Scene:
         name = subject.digits[digit]
         mask = mask & (subject.labels == digit)
         subset = f" of class {name}"
-        emphasis = [digit]
         if not mask.any():
             raise InputError(f"No image that fits is of class {name}; choose another class.")
     images = look.stats.top_images(look.channel, TOP, mask).tolist()
@@ -74,11 +72,11 @@ def top_images(look: Look) -> Scene:
         caption += f" Its mean is highest for {subject.digits[strongest]}."
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(look)}."
-    bars = [class_mean_bars(look, means, emphasis), excited_channels(look, digit)]
+    bars = [class_mean_bars(look, means), excited_channels(look, digit)]
     return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
 
 
-def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
+def class_mean_bars(look: Look, means: np.ndarray) -> Bars:
     """The mean activation of a channel over each class, (classes,)."""
     low = min(0, np.nanmin(means))
     high = max(0, np.nanmax(means)) or low == 0  # 1 where all are 0
@@ -89,7 +87,7 @@ def class_mean_bars(look: Look, means: np.ndarray, emphasis: list[int]) -> Bars:
         axis={"0": 0.0},
         limits=(float(low), float(high)),
         axes=(f"True {look.noun}", "Mean activation"),
-        emphasis=emphasis,
+        emphasis=[digit for digit in range(len(means)) if digit == look.target],
         title="mean activation by class",
         select={"target": INDEX},
     )
@@ -155,11 +153,10 @@ def attribution(look: Look) -> Scene:
         f"{look.title}. What counts for class {name}: each map from −1 (blue, against it) to 1 "
         "(red, for it); saliency and Grad-CAM have no sign."
     )
-    sides = {}
-    for weights in look.compared:
-        sides[weights] = look.subject.attributions(
-            look.image_or_ink, target, weights, *look.disturbed
-        )
+    sides = {
+        weights: look.subject.attributions(look.image_or_ink, target, weights, *look.disturbed)
+        for weights in look.compared
+    }
     width = 168
     if len(sides) > 1:
         width = 112

@@ -186,15 +186,13 @@ def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> M
 
 def feature_maps(look: Look) -> Scene:
     """All channels of a layer, with one network's weights or two, on one colour scale."""
-    sides = {}
-    for name in look.compared:
-        sides[name] = replace(look, weights=name).values
+    sides = {name: replace(look, weights=name).values for name in look.compared}
     limits = feature_limits(look, list(sides.values()))
     if look.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
         limits = [(-high, high) for _, high in limits]
-    width = 56
-    columns = 4
+    width = 42  # 32 maps three times over are whole on one screen
+    columns = 16 // len(sides)
     if look.compare == "alone":
         width = SMALL
         columns = 8
@@ -221,8 +219,8 @@ def feature_maps(look: Look) -> Scene:
             )
         )
     shape = " × ".join(map(str, look.values.shape))
-    scale = limits_text(limits, look.limits)
-    return Scene(Row(marks), f"{look.title}. {shape}, {scale}. Framed: {selected_value(look)}.")
+    caption = f"{look.title}. {shape}, {limits_text(limits, look.limits)}."
+    return Scene(Row(marks), f"{caption} Framed: {selected_value(look)}.")
 
 
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:

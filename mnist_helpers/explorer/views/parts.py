@@ -92,7 +92,7 @@ def picture(image: np.ndarray, side: float, **fields: object) -> Maps:
 def gallery(images: Tensor, places: Sequence[int], side: int, **fields: object) -> Maps:
     """Some of many images (N, C, H, W), in grey on the scale of all."""
     limits = [(images.min().item(), images.max().item())]
-    return grid(images[places].mean(dim=1).numpy(), side, limits, "ink", unit="image", **fields)
+    return grid(images[places].mean(dim=1).numpy(), side, limits, "ink", **fields)
 
 
 def input_picture(look: Look, side: int) -> Maps:
@@ -138,15 +138,13 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
     if is_vector(values):
         frames = {0: vector_box(channel, len(values))}
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
-    select = value_select(layer, channel)
-    values = values[channel][None]
     return grid(
-        values,
+        values[channel][None],
         side,
         limits,
         title=title,
         frames={0: box},
-        select=select,
+        select=value_select(layer, channel),
         colour_bar=side == LARGE,  # which has room for it
     )
 

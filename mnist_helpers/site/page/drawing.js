@@ -16,8 +16,7 @@ const preparedOf = keeping((ink) => {
 /** The pad, and beside it what is read and the answer to it; the pad stays in its place. */
 function readingRow(look) {
   const { at, image, name, probs, title } = look;
-  const example = inkOf(IMAGES[at.image]);
-  const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(example, 28, 28) });
+  const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(inkOf(IMAGES[at.image]), 28, 28) });
   if (at.drawing !== null) {
     const bars = probabilityBars(probs, { title, emphasis: [indexOfLargest(probs)] });
     return row(pad, column(bars, preparationRow(look)));

@@ -19,12 +19,11 @@ function imageOf({ drawing, image }) {
 
 /** The network at a selection, with what that leaves open filled in. */
 function lookAt(selection) {
-  const { layer } = selection;
   const image = imageOf(selection);
   const weights = networks.get(selection.weights);
   const outputs = outputsOf(image, weights);
   const maps = (name) => ({ data: outputs[name], shape: LAYERS[name].shape });
-  const values = maps(layer);
+  const values = maps(selection.layer);
   const { value, ...place } = largestAt(values, selection);
   const at = { ...selection, ...place };
   const probs = maps(SOFTMAX).data;
@@ -198,8 +197,7 @@ async function takeFile([file]) {
 
 /** Puts everything on the page. */
 async function start() {
-  const levels = new Uint8Array(await bytesOf("pixels"));
-  const pixels = Float32Array.from(levels, (level) => LAB.levels[level]);
+  const pixels = Float32Array.from(new Uint8Array(await bytesOf("pixels")), (level) => LAB.levels[level]);
   LAB.labels.forEach((_, i) => IMAGES.push(pixels.subarray(784 * i, 784 * (i + 1))));
   addChanges(new Int16Array(await bytesOf("changes")), networks);
   published = readSafetensors(await bytesOf("weights"));

@@ -3,7 +3,6 @@
 const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
 const SHAPES = LAB.shapes; // of the weights, by name
 const LARGEST = 1e6; // of a weight, as in Python: what is made of those can be reckoned with
-const sizeOf = (shape) => shape.reduce((a, b) => a * b);
 
 /** A function that keeps its last answer until it is asked for another. */
 function keeping(make) {

@@ -1,6 +1,5 @@
 // The page's scenes: a look at a selection in, marks in rows and columns out, as Python's views do it.
 
-const IMAGE = "image";
 const SOFTMAX = "softmax";
 const ROBUST = 0.99; // of the values lie inside a robust colour scale
 const SMALL = 84; // sides of a picture, in pixels
@@ -19,7 +18,7 @@ const indexOfLargest = (values) => values.indexOf(largestOf(values));
 
 /** A number as text, with a true minus and without a negative zero; nothing for nan. */
 function number(value, digits = 3) {
-  if (Number.isNaN(value)) return "";
+  if (isNaN(value)) return "";
   const rounded = Number(value.toFixed(digits)) + 0; // -0 + 0 is 0
   return rounded.toFixed(digits).replace("-", "−");
 }
@@ -48,7 +47,7 @@ function pictureOf(values, side, fields) {
 
 /** An image; a click on a pixel selects it. */
 function picture(image, side, fields) {
-  return pictureOf(array(image, 1, 28, 28), side, { select: { layer: IMAGE, ...VALUE, channel: 0 }, ...fields });
+  return pictureOf(array(image, 1, 28, 28), side, { select: { layer: "image", ...VALUE, channel: 0 }, ...fields });
 }
 
 /** The image, with what the selected value sees of it framed. */
@@ -83,8 +82,8 @@ function singleMap({ maps }, layer, channel, box, side) {
   const { data, shape: [, height, width] } = values;
   const start = channel * height * width;
   const map = array(data.subarray(start, start + height * width), 1, height, width);
-  const fields = { title, frames: { 0: box }, select: { layer, ...VALUE, channel } };
-  return grid(map, side, colourLimits(values), { ...fields, colour_bar: side === LARGE });
+  const select = { layer, ...VALUE, channel };
+  return grid(map, side, colourLimits(values), { title, frames: { 0: box }, select, colour_bar: side === LARGE });
 }
 
 /** Where the value of a channel stands in the one map of a vector. */
@@ -128,14 +127,12 @@ function classTable({ maps }, layer, fields) {
 
 /** A bar for the probability of each digit. */
 function probabilityBars(probs, fields) {
-  return {
-    kind: "bars",
-    ...LAB.bars,
+  return markOf("bars", {
     series: { probability: array(probs, 10) },
     numbers: Array.from(probs, percent),
     select: { layer: SOFTMAX, channel: "@index" },
     ...fields,
-  };
+  });
 }
 
 const valueBox = ({ at }) => boxAt(at.row, at.column);
@@ -185,7 +182,7 @@ function placesRead({ name, op, before }, { channel, row, column }) {
 /** What a value reads and, for a weighted sum, the kernel, the bias and each channel's sum. */
 function explained({ at, maps, weights }) {
   const { name, shape, before } = LAYERS[at.layer];
-  if (name === IMAGE) return { patch: [] };
+  if (name === "image") return { patch: [] };
   const [channels, rows, columns] = placesRead(LAYERS[name], at);
   const read = readerOf(maps(before).data, LAYERS[before].shape);
   const patch = channels.map((map) => rows.flatMap((i) => columns.map((j) => read(map, i, j))));
@@ -221,8 +218,7 @@ function sentence({ at, value }, { patch, sums, bias }) {
   const { op, name } = LAYERS[at.layer];
   if (!patch.length) return `${op} gives ${number(value)}`;
   if (!sums) return RULES[op](number(value), number(patch[0][0]), at);
-  const total = number(sumOf(sums));
-  const rule = `sum of all products ${total} + bias ${number(bias)} = ${number(value)} (rounded)`;
+  const rule = `sum of all products ${number(sumOf(sums))} + bias ${number(bias)} = ${number(value)} (rounded)`;
   const next = Object.values(LAYERS).find((layer) => layer.before === name);
   if (next?.op !== "ReLU") return rule;
   return `${rule}; ReLU makes it ${number(Math.max(value, 0))}`;
@@ -271,8 +267,8 @@ function patchTable({ layer, first, rows, columns }, numbers, source, fields) {
 function productsRow(place, source) {
   const tableOf = (title) => patchTable(place, place[title][source], source, { title });
   const sign = (letter) => text(letter, "large");
-  const total = text(`sum ${number(place.sums[source])}`, "strong");
-  return row(tableOf("patch"), sign("×"), tableOf("kernel"), row(sign("="), tableOf("products"), total));
+  const notes = [`sum ${number(place.sums[source])}`];
+  return row(tableOf("patch"), sign("×"), tableOf("kernel"), row(sign("="), { ...tableOf("products"), notes }));
 }
 
 /** The sum of the products of each input channel. */
