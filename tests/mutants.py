@@ -775,6 +775,8 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("data.py", ".issubset(range(10))", ".issubset(range(256))"),
     ("data.py", "right[:1], np.uint8)", "right[:1], images.dtype)"),
     ("files.py", "if re.match(beginning, content):", "if re.search(beginning, content):"),
+    ("checkpoint.py", "if not re.search(OURS", "if re.search(OURS"),
+    ("checkpoint.py", r'|\A{\s*"architecture": "\w+",\s*"parameters"', ""),
     ("checkpoint.py", 'fitting = [".best_weights."]', "pass"),
     ("checkpoint.py", "if len(fitting) > 1:", "if False:"),
     ("checkpoint.py", ' and not place.endswith(".n_averaged")', ""),

@@ -744,7 +744,7 @@ class TestCheckpoints:
         path = tmp_path / "published.pth"
         monkeypatch.setattr("mnist_helpers.checkpoint.CHECKPOINT_PATH", path)
         path.write_text("spoilt")
-        path.with_suffix(".json").write_text("spoilt")
+        path.with_suffix(".json").write_text('{"sha256": spoilt')
         with pytest.raises(InputError, match=r"; `git restore published\.pth` or `mnist-helpers"):
             load_checkpoint(path)
         shutil.copy(CHECKPOINT_PATH, path)
