@@ -14,7 +14,7 @@ ROUNDS = 10
 OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 NARROW = 7  # a 7th of the longer side: what is less wide has no part in a ground with edges
 STEP = 0.65  # of all contrast is what its edges make at most, or they are ink
-LINES = 6  # ends of ink around the border: more are those of squared paper
+LINES = 8  # ends of ink around the border: more are those of squared paper
 FRAME = 0.65  # of the sheet's sides: what is larger may be a frame
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
@@ -104,9 +104,7 @@ def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.nd
     return np.where(is_digit | near & (ink <= LEAST), ink, 0).astype(np.float32), is_sure
 
 
-def _measure_parts(
-    is_ink: np.ndarray, inner: tuple[slice, slice]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _measure_parts(is_ink: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.ndarray, ...]:
     """The number of the part of each pixel, the parts' areas, and of those off the border.
 
     A frame, which is nearly as large as the sheet and has no part in its middle, counts nothing.

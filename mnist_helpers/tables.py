@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,7 @@ from mnist_helpers.files import read_file, require_small
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 TEST = "(?i)test|t10k"  # in the names of arrays
-SHAPES = [(784,), (28, 28), (28, 28, 1), (1, 28, 28)]  # of an image in an array
-LABEL = ["label", "class", "target", "y", "digit"]  # what a column of labels is called
+LABEL = "label|class|target|y|digit"  # what a column of labels is called
 OTHER = (
     "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir (a zip archive "
     "unpacked), or get MNIST by `mnist-helpers download` (in the collection, git restore "
@@ -59,7 +59,7 @@ def read_table(source: Source, part: str) -> Arrays:
     if names[0] in ("", "id"):  # the number of a line
         names = names[1:]
         table = table[:, 1:]
-    columns = [names.index(name) for name in LABEL if name in names]
+    columns = [column for column, name in enumerate(names) if re.fullmatch(LABEL, name)]
     columns = columns or [column for column in (0, -1) if is_label(table[:, column])]
     if len(columns) != 1:
         raise ValueError("which column holds the labels isn't plain; call it label in a first line")
@@ -90,19 +90,19 @@ def is_labelled(path: Path) -> bool:
 
 
 def read_arrays(source: Source, part: str) -> Arrays:
-    """NumPy's arrays: that of images is told by its shape, that of labels by its length."""
+    """NumPy's arrays: that of images has 784 pixels for each, that of labels a value."""
     arrays = {}
     for path in getattr(source, part):
         arrays.update(load_arrays(path))
     names = [name for name in arrays if re.search(TEST, name)]
     if part == "train" or not names:
         names = [name for name in arrays if not re.search(f"{TEST}|val", name)]
-    images = [arrays[name] for name in names if arrays[name].shape[1:] in SHAPES]
-    labels = [arrays[name].ravel() for name in names if arrays[name].size in map(len, images)]
+    images = [arrays[name] for name in names if math.prod(arrays[name].shape[1:]) == IMAGE_SIZE**2]
+    labels = [arrays[name] for name in names if arrays[name].size in map(len, images)]
     if len(images) != 1 or len(labels) != 1:
         shapes = ", ".join(f"{name} {arrays[name].shape}" for name in names)
         raise ValueError(f"not one array of images and one of labels for {part}, but {shapes}")
-    return to_bytes(images[0]), labels[0].astype(float)
+    return to_bytes(images[0]), labels[0].ravel().astype(float)
 
 
 def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
