@@ -14,7 +14,7 @@ ROUNDS = 10
 OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 NARROW = 7  # a 7th of the longer side: what is less wide has no part in a ground with edges
 STEP = 0.65  # of all contrast is what its edges make at most, or they are ink
-LINES = 8  # ends of ink around the border: more are those of squared paper
+LINES = 6  # ends of ink around the border: more are those of squared paper
 FRAME = 0.65  # of the sheet's sides: what is larger may be a frame
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
@@ -89,7 +89,11 @@ def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.nd
     is_ink = ink > LEAST
     labels, areas, inside = _measure_parts(is_ink, inner)
     breadth = 1
-    while 2 * inside.max() < areas.max() and np.diff(_border(is_ink)).sum() > LINES:
+    while (
+        breadth < max(ink.shape) // RIM
+        and 2 * inside.max() < areas.max()
+        and np.diff(_border(is_ink)).sum() > LINES
+    ):
         breadth += 2  # squared or ruled paper: what is broader than its lines
         is_ink = ndimage.binary_opening(is_ink, np.ones((breadth, breadth)))
         labels, areas, inside = _measure_parts(is_ink, inner)
