@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import platform
+import re
 from pathlib import Path
 from typing import Annotated, TypedDict
 from zipfile import ZipFile, is_zipfile
@@ -28,6 +29,7 @@ from mnist_helpers.config import (
     up_to,
 )
 from mnist_helpers.files import (
+    MOST_JSON,
     decoding,
     file_kind,
     read_file,
@@ -42,6 +44,7 @@ from mnist_helpers.model import SimpleCNN
 SAFETENSORS = ".safetensors"
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
+OURS = rb'"sha256"|\A{\s*"architecture": "\w+",\s*"parameters"'  # how a card ends, and begins
 INERT = (  # what often lies beside weights: read as nothing, so that nothing is executed
     "argparse.Namespace types.SimpleNamespace pathlib.PosixPath pathlib.WindowsPath "
     "pathlib._local.PosixPath pathlib._local.WindowsPath datetime.datetime numpy.dtype "
@@ -295,14 +298,18 @@ def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
 
 
 def read_card(path: Path) -> Card:
-    """The card of a checkpoint; none is an empty one.
+    """The card of a checkpoint; none, or another's file of that name, is an empty one.
 
     Raises:
         InputError: it isn't what `Card` says.
     """
     if not os.path.exists(path):
         return {}
-    return read_json(path, Card, "is no card in JSON", remedy_for(path))
+    remedy = remedy_for(path)
+    if not re.search(OURS, read_file(path, MOST_JSON, remedy)):
+        log.warning("%s is no card of ours, and is ignored", path)
+        return {}
+    return read_json(path, Card, "is no card in JSON", remedy)
 
 
 def require_fit(what: object, weights: object, model: nn.Module, remedy: str) -> None:

@@ -121,7 +121,7 @@ def load_digits(path: Path) -> list[Digit]:
     if ink is None:
         raise InputError(
             f"{path} shows no digit: nothing written stands out in it; give a picture with dark "
-            "ink on a light ground, or the reverse."
+            "ink on a light ground, or the reverse, and no lines as dark and broad as it."
         )
     digits = []
     for part in split_ink(ink):

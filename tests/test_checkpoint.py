@@ -193,9 +193,34 @@ def test_safetensors_whose_name_is_no_text_load(tmp_path):
     assert_same(load_checkpoint(path)[0].state_dict(), WEIGHTS)
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '"x"'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[1]",
+        '"x"',
+        "",
+        '{"architecture": "resnet", "num_labels": 10}',
+        '[{"epoch": 1, "loss": 2}]',
+    ],
+)
+def test_a_file_of_others_beside_the_weights_is_ignored_and_that_is_said(saved, caplog, content):
+    """Such as a model's configuration, a log of training, or what an editor left."""
+    path = saved.with_suffix(".json")
+    path.write_text(content)
+    model, card = load_checkpoint(saved)
+    assert card == {}
+    assert_same(model.state_dict(), torch.load(saved, weights_only=True))
+    assert [record.message for record in caplog.records] == [
+        f"{path} is no card of ours, and is ignored"
+    ]
+
+
+@pytest.mark.parametrize("content", [700, '{"sha256": ', '["sha256"]', '"sha256"', '{"sha256": 5}'])
 def test_a_broken_card_is_named(saved, content):
     path = saved.with_suffix(".json")
+    if content == 700:
+        content = path.read_text()[:700]  # sha256 is what it ends with
     path.write_text(content)
     wanted = rf"^{re.escape(str(path))} is no card in JSON \(.+\); {re.escape(GOOD)}\Z"
     with pytest.raises(InputError, match=wanted):

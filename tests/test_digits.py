@@ -198,6 +198,47 @@ def test_a_scan_with_a_broad_edge_shows_the_stroke(tmp_path):
     assert digit.box == pytest.approx(ONE, abs=1)
 
 
+def lines(distance: int, breadth: int, squared: bool) -> np.ndarray:
+    """Where a paper of 200 × 300 has lines."""
+    is_line = np.zeros((200, 300), bool)
+    for row in range(breadth):
+        is_line[distance // 2 + row :: distance] = True
+        is_line[:, distance // 2 + row :: distance] |= squared
+    return is_line
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("distance", [20, 40, 90])
+@pytest.mark.parametrize("breadth", [1, 2, 3])
+def test_what_is_broader_than_lines_as_dark_is_read_over_them(tmp_path, distance, breadth, squared):
+    is_line = np.dstack([lines(distance, breadth, squared)] * 3)
+    for sheet in (np.where(is_line, 25, 230), np.where(is_line, 230, 40)):
+        ink = sheet[distance // 2, 0]
+        written = np.where(draw_sheet(ONE) == 0, ink, sheet)
+        (digit,) = found(written, tmp_path / "lined.png")
+        assert digit.box == pytest.approx(ONE, abs=6)  # where a line touches it, a little more
+        with pytest.raises(InputError, match=r"nothing written stands out in it; .* no lines as"):
+            found(sheet, tmp_path / "lined.png")
+
+
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.15])
+@pytest.mark.parametrize("breadth", [2, 6])
+def test_a_frame_is_no_digit_and_one_within_it_is_read(tmp_path, share, breadth):
+    """Printed around the sheet, or its dark edge."""
+    noise = np.random.default_rng(2).normal(0, 6, (200, 300, 3))
+    margin = round(share * 200)
+    inner = np.s_[margin + breadth : -margin - breadth, margin + breadth : -margin - breadth]
+    for outside in (230, 30):
+        sheet = np.full((200, 300, 3), 230.0)
+        sheet[margin:-margin, margin:-margin] = 30
+        sheet[:margin] = sheet[-margin:] = sheet[:, :margin] = sheet[:, -margin:] = outside
+        sheet[inner] = 230
+        with pytest.raises(InputError, match="shows no digit: nothing written stands out in it"):
+            found(sheet + noise, tmp_path / "framed.png")
+        (digit,) = found(np.minimum(sheet, draw_sheet(ONE)) + noise, tmp_path / "framed.png")
+        assert digit.box == pytest.approx(ONE, abs=2)
+
+
 def test_a_line_of_one_pixel_is_found(tmp_path):
     sheet = np.full((500, 500, 3), 255.0)
     sheet[100:400, 255] = 0  # smoothed to 5, between the places that are looked at for a sheet
@@ -310,7 +351,7 @@ def test_an_empty_sheet_is_named(tmp_path, ink, seen):
         read(stroke(240, ink, 240), path)
     assert str(caught.value) == (
         f"{path} shows no digit: nothing written stands out in it; give a picture with dark ink on "
-        "a light ground, or the reverse."
+        "a light ground, or the reverse, and no lines as dark and broad as it."
     )
 
 

@@ -446,7 +446,7 @@ def pictures():
     bad["drawing.svg"] = (svg.encode(), unreadable)
     bad["float.tif"] = (saved(Image.new("F", (9, 9)), "TIFF"), unreadable)
     bad["wide.png"] = (png_header(20_000, 20_000), unreadable)
-    faint = "shows no digit: it is nearly all one colour."
+    faint = "shows no digit: nothing written stands out in it."
     bad["dot.png"] = (saved(Image.new("L", (1, 1)), "PNG"), faint)
     bad["white\n<b>.png"] = (saved(Image.new("RGB", (90, 50), "white"), "PNG"), faint)
     bad["clear.png"] = (saved(Image.new("RGBA", (90, 50), (0, 0, 0, 0)), "PNG"), faint)

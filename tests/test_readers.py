@@ -167,6 +167,48 @@ def write_csv(path: Path, pixels: np.ndarray, labels: np.ndarray | None, header:
         csv.writer(file).writerows([names, *rows] if header else rows)
 
 
+BORDERED = PIXELS.copy()  # as MNIST's are
+BORDERED[:, 0] = BORDERED[:, -1] = 0
+HEADER = [f"pixel{index}" for index in range(784)]
+
+
+def flat(pixels: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """Images in rows, and columns behind them."""
+    return np.c_[pixels.reshape(len(pixels), -1), *columns]
+
+
+TABLES = {  # header, table, how a number is written, what stands between
+    "last": lambda images, labels: ([], flat(images, labels), "%d", ","),
+    **{
+        f"last, a header with {name}": (
+            lambda images, labels, name=name: (
+                [",".join([*HEADER, name])], flat(images, labels), "%d", ",",
+            )
+        )
+        for name in ("label", "Class", "target", "y", '"class"')
+    },
+    "in the middle": lambda images, labels: (
+        [",".join([*HEADER[:9], "class", *HEADER[9:]])],
+        np.c_[flat(images)[:, :9], labels, flat(images)[:, 9:]], "%d", ",",
+    ),
+    "a number of the line, as of pandas": lambda images, labels: (
+        [",".join(["", "label", *HEADER])],
+        np.c_[np.arange(len(images)), labels, flat(images)], "%d", ",",
+    ),
+    "a header of numbers": lambda images, labels: (
+        [",".join(map(str, range(785)))], flat(images, labels), "%d", ",",
+    ),
+    "decimals": lambda images, labels: ([], flat(images, labels), "%.1f", ","),
+    "from 0 to 1": lambda images, labels: ([], flat(images / 255, labels), "%.6f", ","),
+    "exponents": lambda images, labels: ([], flat(images / 255, labels), "%.8e", ","),
+    "quoted": lambda images, labels: ([], flat(images, labels), '"%d"', ","),
+    "semicolons": lambda images, labels: (
+        [";".join(["label", *HEADER])], np.c_[labels, flat(images)], "%d", ";",
+    ),
+    "tabs": lambda images, labels: ([], np.c_[labels, flat(images)], "%d", "\t"),
+}  # fmt: skip
+
+
 class TestTables:
     @pytest.mark.parametrize("header", [True, False])
     @pytest.mark.parametrize("stem", ["", "mnist_", "fashion-mnist_"])
@@ -201,9 +243,57 @@ class TestTables:
         Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
         check(tmp_path)
-        pixels = np.zeros((3, 784), int)
-        np.savetxt(path, np.c_[pixels, [1, 2, 3]], "%d", ",")
-        with pytest.raises(InputError, match="its first column holds no labels but zeros"):
+
+    @pytest.mark.parametrize("layout", TABLES)
+    def test_labels_and_pixels_are_found_in_it(self, tmp_path, layout):
+        for name, rows in (("train", slice(50)), ("test", slice(50, None))):
+            header, table, form, separator = TABLES[layout](BORDERED[rows], LABELS[rows])
+            path = tmp_path / f"{name}.csv"
+            lines = [separator.join(form % value for value in row) for row in table]
+            path.write_text("\n".join([*header, *lines]) + "\n")
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            images, labels = read(tmp_path, part)
+            np.testing.assert_array_equal(images, BORDERED[rows])
+            assert labels == LABELS[rows].tolist()
+
+    @pytest.mark.parametrize("name", ["mnist_784.csv", "mine.csv.gz"])
+    def test_of_any_name_where_there_is_nothing_else(self, tmp_path, caplog, name):
+        write_csv(tmp_path / "x.csv", PIXELS, LABELS, header=True)
+        content = (tmp_path / "x.csv").read_bytes()
+        (tmp_path / "x.csv").unlink()
+        (tmp_path / name).write_bytes(gzip.compress(content) if "gz" in name else content)
+        check_held_out(tmp_path, caplog)
+
+    @pytest.mark.parametrize(
+        ("labels", "corner"), [(LABELS, LABELS), (LABELS, LABELS // 2), (LABELS + 10, LABELS + 11)]
+    )
+    def test_where_the_labels_may_stand_twice_or_nowhere_a_header_is_asked_for(
+        self, tmp_path, labels, corner
+    ):
+        path = tmp_path / "train.csv"
+        table = np.c_[labels, BORDERED.reshape(70, -1)[:, 1:], corner]
+        np.savetxt(path, table, "%d", ",")
+        with pytest.raises(InputError, match="which column holds the labels isn't plain; call it"):
+            load_idx_part(tmp_path, "train")
+
+    @pytest.mark.parametrize(
+        ("pixels", "limits"),
+        [
+            (BORDERED / 255.0 - 0.5, "-0.5 to 0.5"),
+            (BORDERED * 257.0, "0.0 to 65535.0"),
+            (BORDERED // 16, "0.0 to 15.0"),
+        ],
+    )
+    def test_pixels_of_another_range_are_refused(self, tmp_path, pixels, limits):
+        table = np.c_[LABELS, pixels.reshape(70, -1)]
+        np.savetxt(tmp_path / "train.csv", table, "%.6f", ",")
+        with pytest.raises(InputError, match=rf"pixels are from {limits}, but must be from 0 to"):
+            load_idx_part(tmp_path, "train")
+
+    def test_a_damaged_one_ends_in_a_sentence(self, tmp_path):
+        (tmp_path / "train.csv").write_text("")
+        (tmp_path / "test.csv.gz").write_bytes(gzip.compress(b"1,2,3")[:-9])
+        with pytest.raises(InputError, match=r"can't be read .*; give images"):
             load_idx_part(tmp_path, "test")
 
     def test_emnists_images_stand_upright(self, tmp_path):
@@ -235,7 +325,72 @@ def check_held_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     np.testing.assert_array_equal(again, parts["test"][0])
 
 
+FORMS = {  # of arrays in which people keep images
+    "flat": lambda images: images.reshape(-1, 784),
+    "channels last": lambda images: images[..., None],
+    "channels first": lambda images: images[:, None],
+    "decimals": lambda images: images.astype(np.float64),
+    "from 0 to 1": lambda images: (images / 255).astype(np.float32),
+    "whole numbers": lambda images: images.astype(np.int64),
+}
+CALLED = [  # images and labels of both parts
+    ("x_{}", "y_{}", "train", "test"),
+    ("{}_images", "{}_labels", "train", "test"),
+    ("X_{}", "target_{}", "TRAIN", "TEST"),
+    ("{}/data", "{}/label", "train", "t10k"),
+]
+ONE_OF_EACH = "not one array of images and one of labels for train, but"
+
+
 class TestArrays:
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("names", CALLED)
+    def test_images_are_told_by_their_shape_and_labels_by_their_number(self, tmp_path, form, names):
+        arrays = {"about": np.array("mine"), "val_x": PIXELS[:3], "val_y": LABELS[:3]}
+        for part, rows in zip(names[2:], (slice(50), slice(50, None)), strict=True):
+            arrays[names[1].format(part)] = LABELS[rows].astype(np.int64)
+            arrays[names[0].format(part)] = FORMS[form](PIXELS[rows])
+        np.savez(tmp_path / "digits.npz", **arrays)
+        check(tmp_path)
+
+    @pytest.mark.parametrize("names", [("X", "y"), ("images", "labels"), ("data", "target")])
+    @pytest.mark.parametrize("kind", [float, "U1", "column"])
+    def test_without_a_test_part_a_seventh_is_held_out(self, tmp_path, caplog, names, kind):
+        labels = LABELS[:, None] if kind == "column" else LABELS.astype(kind)
+        np.savez(tmp_path / "mine.npz", **dict(zip(names, (PIXELS, labels), strict=True)))
+        check_held_out(tmp_path / "mine.npz", caplog)
+
+    def test_as_scikit_learn_hands_them_over(self, tmp_path, caplog):
+        from sklearn.utils import Bunch  # here, for it takes seconds
+
+        openml = Bunch(data=PIXELS.reshape(70, -1).astype(float), target=LABELS.astype(str))
+        np.savez_compressed(tmp_path / "openml.npz", **openml)
+        check_held_out(tmp_path, caplog)
+
+    def test_ones_and_zeros_are_black_and_white(self, tmp_path):
+        np.savez(tmp_path / "mine.npz", X=BORDERED > 127, y=LABELS, X_test=PIXELS, y_test=LABELS)
+        images, _ = read(tmp_path, "train")
+        np.testing.assert_array_equal(images, 255 * (BORDERED > 127))
+
+    def test_a_file_a_part(self, tmp_path):
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            np.savez(tmp_path / f"digits-{part}.npz", images=PIXELS[rows], labels=LABELS[rows])
+        check(tmp_path)
+        check(tmp_path / "digits")
+
+    def test_a_file_an_array(self, tmp_path):
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            np.save(tmp_path / f"X_{part}.npy", PIXELS[rows])
+            np.save(tmp_path / f"y_{part}.npy", LABELS[rows])
+        check(tmp_path)
+
+    def test_a_damaged_one_ends_in_a_sentence(self, tmp_path):
+        np.savez(tmp_path / "mine.npz", X=PIXELS, y=LABELS)
+        content = (tmp_path / "mine.npz").read_bytes()
+        (tmp_path / "mine.npz").write_bytes(content[:999])
+        with pytest.raises(InputError, match=r"can't be read .*; give images"):
+            load_idx_part(tmp_path, "train")
+
     def test_keras_archive(self, tmp_path):
         arrays = {"x_train": PIXELS[:50], "y_train": LABELS[:50]}
         arrays |= {"x_test": PIXELS[50:], "y_test": LABELS[50:]}
@@ -244,7 +399,7 @@ class TestArrays:
         check(tmp_path / "mnist.npz")
 
     def test_two_archives_are_named_and_one_chosen(self, tmp_path):
-        arrays = {"x_train": PIXELS, "y_train": LABELS}
+        arrays = {"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS, "y_test": LABELS}
         np.savez(tmp_path / "mnist.npz", **arrays)
         np.savez(tmp_path / "fashion_mnist.npz", x_train=PIXELS[::-1], y_train=LABELS)
         with pytest.raises(InputError, match=f"2 data sets; .*: {tmp_path}/fashion_mnist.npz, "):
@@ -257,12 +412,16 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("arrays", "reason"),
         [
-            ({"x_train": PIXELS / 255, "y_train": LABELS}, "of float64"),
+            ({"x_train": PIXELS / 255 - 1, "y_train": LABELS}, r"pixels are from -1\.0 to 0\.0"),
             ({"x_train": PIXELS, "y_train": LABELS + 3}, "up to 12"),
-            ({"x_train": PIXELS, "y_train": LABELS[:-1]}, r"labels \(69,\)"),
-            ({"x_train": PIXELS}, "y_train is not a file in the archive"),
+            ({"x_train": PIXELS, "y_train": LABELS + 0.5}, r"labels \(70,\) up to 9\.5"),
+            ({"x_train": PIXELS, "y_train": LABELS[:-1]}, rf"{ONE_OF_EACH} .*y_train \(69,\)"),
+            ({"x_train": PIXELS}, rf"{ONE_OF_EACH} x_train \(70, 28, 28\)\)"),
+            ({"a": PIXELS, "b": PIXELS, "y": LABELS}, rf"{ONE_OF_EACH} a \(.*, b \("),
+            ({"a": PIXELS, "ids": np.arange(70), "y": LABELS}, rf"{ONE_OF_EACH} a .*ids.* y"),
+            ({"X": PIXELS[:, ::3], "y": LABELS}, rf"{ONE_OF_EACH} X \(70, 10, 28\), y"),
             ({"x_train": PIXELS, "y_train": np.array([{}] * 70)}, "allow_pickle=False"),
-            ({"x_train": PIXELS, "y_train": np.array(["3"] * 70)}, "ufunc"),
+            ({"x_train": PIXELS, "y_train": np.array(["a"] * 70)}, "could not convert string"),
         ],
     )
     def test_arrays_that_do_not_fit(self, tmp_path, arrays, reason):
@@ -585,7 +744,7 @@ class TestCheckpoints:
         path = tmp_path / "published.pth"
         monkeypatch.setattr("mnist_helpers.checkpoint.CHECKPOINT_PATH", path)
         path.write_text("spoilt")
-        path.with_suffix(".json").write_text("spoilt")
+        path.with_suffix(".json").write_text('{"sha256": spoilt')
         with pytest.raises(InputError, match=r"; `git restore published\.pth` or `mnist-helpers"):
             load_checkpoint(path)
         shutil.copy(CHECKPOINT_PATH, path)

@@ -14,7 +14,8 @@ ROUNDS = 10
 OUTLYING = 10  # deviation in 255 from which a value of the grid counts less
 NARROW = 7  # a 7th of the longer side: what is less wide has no part in a ground with edges
 STEP = 0.65  # of all contrast is what its edges make at most, or they are ink
-LINES = 16  # ends of ink around the border: more are those of squared paper
+LINES = 6  # ends of ink around the border: more are those of squared paper
+FRAME = 0.65  # of the sheet's sides: what is larger may be a frame
 LEAST = 0.3  # of the highest contrast: what is surely ink
 SPECK = 0.02  # of the largest part's area
 GAP = 0.4  # of the tallest part's height: what may lie between the parts of a digit
@@ -86,20 +87,45 @@ def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.nd
         return None, height[best] < FAINT  # a scan's edge can hide ink, by its contrast
     ink = (ink / height[best]).clip(0, 1)
     is_ink = ink > LEAST
-    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
-    areas = np.bincount(labels[inner].ravel(), minlength=count + 1)
-    areas[0] = 0
-    inside = areas.copy()
-    inside[_border(labels)] = 0
+    labels, areas, inside = _measure_parts(is_ink, inner)
+    breadth = 1
+    while (
+        breadth < max(ink.shape) // RIM
+        and 2 * inside.max() < areas.max()
+        and np.diff(_border(is_ink)).sum() > LINES
+    ):
+        breadth += 2  # squared or ruled paper: what is broader than its lines
+        is_ink = ndimage.binary_opening(is_ink, np.ones((breadth, breadth)))
+        labels, areas, inside = _measure_parts(is_ink, inner)
+    if not areas.any() or (breadth > 1 and np.median(ink[is_ink]) < 0.5):
+        return None, False  # but for lines and a frame there is nothing, or a shade
     # what hangs on the border may be a shadow or another paper
     is_sure = areas[_border(labels)].max() <= SPECK * inside.max()
     if 2 * inside.max() >= areas.max():
         areas = inside  # what touches the border is no digit, unless there is no other
-    elif np.diff(_border(is_ink)).sum() > LINES:
-        return None, False  # squared or ruled paper
     is_digit = (areas >= SPECK * areas.max())[labels]
     near = ndimage.maximum_filter(is_digit, max(1, max(ink.shape) // 20) * 2 + 1)
-    return np.where(is_digit | near & ~is_ink, ink, 0).astype(np.float32), is_sure
+    return np.where(is_digit | near & (ink <= LEAST), ink, 0).astype(np.float32), is_sure
+
+
+def _measure_parts(is_ink: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.ndarray, ...]:
+    """The number of the part of each pixel, the parts' areas, and of those off the border.
+
+    A frame, which is nearly as large as the sheet and has no part in its middle, counts nothing.
+    """
+    from scipy import ndimage
+
+    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
+    areas = np.bincount(labels[inner].ravel(), minlength=count + 1)
+    areas[0] = 0
+    for part, box in enumerate(ndimage.find_objects(labels), start=1):
+        height, width = labels[box].shape
+        middle = labels[box][height // 10 : -height // 10, width // 10 : -width // 10]
+        if min(np.divide(labels[box].shape, labels.shape)) > FRAME and part not in middle:
+            areas[part] = 0
+    inside = areas.copy()
+    inside[_border(labels)] = 0
+    return labels, areas, inside
 
 
 def _border(values: np.ndarray) -> np.ndarray:

@@ -1,21 +1,29 @@
 """Data sets in the forms in which people keep them: found in a folder, and read as arrays."""
 
 import glob
-import gzip
 import hashlib
 import io
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mnist_helpers.config import InputError, log, path_text
-from mnist_helpers.files import decoding, file_kind, read_file, require_small
+from mnist_helpers.files import decoding, file_kind, read_file
+from mnist_helpers.foreign.tables import (
+    IMAGE_SIZE,
+    MOST_BYTES,
+    OTHER,
+    Arrays,
+    Source,
+    has_test,
+    is_labelled,
+    read_arrays,
+    read_table,
+    unpacked,
+)
 
-IMAGE_SIZE = 28
-MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is no folder
 # parts of the names of files, as patterns in which spaces count only after a \\
 SET = r"(?sx) (?P<set> .*? ) [-_./]*"  # how the names of a data set begin
@@ -27,14 +35,17 @@ NAMES = {  # by what reads them, one of READERS
         (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?  # in a folder called so
         {COPY} (?i: \.gz )* {COPY}""",
     "table": rf"{SET} {PART} {COPY} \.csv (?: \.gz )? {COPY}",
-    "arrays": r"(?sx) (?P<set> .* mnist\.npz )",
+    "arrays": rf"(?sx) (?P<set> .* mnist\.npz | .*? (?= [-_./]* {PART} {COPY} \.npz )) .*",
     "pictures": rf"""{SET}
         (?: {PART} (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+  # training_set/3
           | (?<=/) \d ) / {PICTURE}""",
 }
-# of pictures, where there is no such file: in folders of any name, each a class
-CLASS_FOLDERS = rf"""{SET} /
-    (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE}"""
+OTHERS = {  # where there is no such file: of any name, and pictures in a folder a class
+    "pictures": rf"""{SET} /
+        (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE}""",
+    "table": r"(?sx) (?P<set> .* \.csv (?: \.gz )? )",
+    "arrays": r"(?sx) (?P<set> .* \.npz | .*/ (?= [^/]* \.npy )) [^/]*",
+}
 # of the files that torchvision.datasets has, and then of what they unpack to, as md5sum writes them
 SUMS = """\
 f68b3c2dcbeaaa9fbdd348bbdeb94873  MNIST/train-images-idx3-ubyte.gz
@@ -69,26 +80,6 @@ TYPES = {  # of IDX files, by their first four bytes; QMNIST's labels are whole 
     b"\0\0\x08\x01": "u1", b"\0\0\x08\x03": "u1", b"\0\0\x0c\x02": ">i4",
 }  # fmt: skip
 REMEDY = "put the original back (MNIST's: `mnist-helpers download` or git restore MNIST-Data)"
-OTHER = (
-    "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir (a zip archive "
-    "unpacked), or get MNIST by `mnist-helpers download` (in the collection, git restore "
-    "MNIST-Data)"
-)
-Arrays = tuple[np.ndarray, np.ndarray]  # images and labels, unchecked
-
-
-class Source(NamedTuple):
-    """A data set on disk.
-
-    Attributes:
-        kind: what reads it, one of READERS.
-        train: the files of its training part.
-        test: those of its test part; the same, where all images lie in one place.
-    """
-
-    kind: str
-    train: list[Path]
-    test: list[Path]
 
 
 def find_sets(folder: Path) -> dict[str, Source]:
@@ -97,7 +88,7 @@ def find_sets(folder: Path) -> dict[str, Source]:
     paths = []
     for place in PLACES[folder.is_dir() :]:
         paths += sorted(glob.glob(start + place))
-    sets = sort_files(paths, NAMES) or sort_files(paths, {"pictures": CLASS_FOLDERS})
+    sets = sort_files(paths, NAMES) or sort_files(paths, OTHERS)
     if not sets:
         folder.stat()  # an error, where there is nothing of that name
     return sets
@@ -140,8 +131,11 @@ def find_source(data_dir: Path) -> Source:
         )
     source = sets.get(start) or sets.popitem()[1]
     test = source.test
-    if source.kind == "table":
-        test = list(filter(is_labelled, test))  # Kaggle's isn't
+    with decoding(data_dir, "can't be read", OTHER):
+        if source.kind == "table":
+            test = list(filter(is_labelled, test))  # Kaggle's isn't
+        if source.kind == "arrays":
+            test = test or list(filter(has_test, source.train))
     if source.kind != "idx":
         test = test or source.train
     return source._replace(test=test)
@@ -205,49 +199,9 @@ def read_idx(path: Path) -> np.ndarray:
         return values
 
 
-def unpacked(content: bytes) -> list[bytes]:
-    """The content of a file, and what it unpacks to, twice at most and whatever its name says."""
-    contents = [content]
-    while contents[-1].startswith(b"\x1f\x8b") and len(contents) < 3:
-        file = gzip.GzipFile(fileobj=io.BytesIO(contents[-1]))
-        # a MiB at a time, no more than may be read, and a header: as much memory as it has
-        parts = [file.read(2**20) for _ in range(257)]
-        contents.append(b"".join(parts))
-    return contents
-
-
 def checksum(content: bytes) -> str:
     """The md5 sum that is published with data."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def read_table(source: Source, part: str) -> Arrays:
-    """Kaggle's CSV: in a line a label and 784 pixels; a header begins with label."""
-    content = table_content(getattr(source, part)[0])
-    content = io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))  # a mark of UTF-8
-    header = ["l", "L", '"']  # taken as a comment
-    table = np.loadtxt(content, np.uint8, comments=header, delimiter=",", ndmin=2)
-    if not table[:, 0].any():
-        raise ValueError("its first column holds no labels but zeros")
-    return table[:, 1:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, 0]
-
-
-def table_content(path: Path) -> bytes:
-    """The content of a CSV, packed or not."""
-    return unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
-
-
-def is_labelled(path: Path) -> bool:
-    """Whether a CSV has a column more than there are pixels."""
-    return table_content(path).partition(b"\n")[0].count(b",") == IMAGE_SIZE**2
-
-
-def read_arrays(source: Source, part: str) -> Arrays:
-    """Keras' mnist.npz: x_train, y_train, x_test and y_test."""
-    content = io.BytesIO(read_file(source.train[0], MOST_BYTES, OTHER))
-    require_small(content, MOST_BYTES)
-    with np.load(content, allow_pickle=False) as arrays:
-        return arrays[f"x_{part}"], arrays[f"y_{part}"]
 
 
 def read_pictures(source: Source, part: str) -> Arrays:

@@ -29,7 +29,7 @@ async function loadPicture(pad, file) {
   pen.drawImage(picture, -rim, -rim, width, height);
   if (hasKernel) return pick({ picture: pen.canvas.toDataURL() });
   const ink = inkCanvas(pen);
-  if (!ink) return complain(`${name} shows no digit: it is nearly all one colour.`);
+  if (!ink) return complain(`${name} shows no digit: nothing written stands out in it.`);
   change(pad, [pictureItem(ink)]);
 }
 
