@@ -15,9 +15,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import assert_same, no_bar
+from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.config import computes_bfloat16
+from mnist_helpers.data import BACKGROUND
 from mnist_helpers.faults import delayed_interrupts
 from mnist_helpers.metrics import best_record, evaluate
 from mnist_helpers.model import pooled_first
@@ -261,6 +263,20 @@ def test_a_part_of_the_images_is_the_first_of_them(few):
     assert_same(trainer.loader.dataset.tensors, few.train[:300])
     assert trainer.epoch_steps == 5  # 4 of 64 and one of 44
     assert trainer.images == len(few.train) + len(few.val)
+
+
+def test_each_image_is_moved_by_an_amount_of_its_own_to_either_side(few):
+    spots = torch.full((700, 1, 28, 28), BACKGROUND)
+    spots[..., 14, 14] += 1  # whose mass and place are told by sums
+    spotted = few._replace(train=TensorDataset(spots, few.train.tensors[1]))
+    ((images, _, _),) = started(spotted, batch_size=700, translation=3).batches()
+    ink = images[:, 0] - BACKGROUND
+    moves = torch.stack([ink.sum(1), ink.sum(2)]) @ torch.arange(28.0) - 14  # across, down
+    assert moves.abs().max() <= 3.001
+    assert moves.amin(1).max() < -2.9
+    assert moves.amax(1).min() > 2.9
+    assert moves.mean(1).abs().max() < 0.3
+    assert moves.corrcoef()[0, 1].abs() < 0.15
 
 
 def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
