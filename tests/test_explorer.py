@@ -99,6 +99,7 @@ def decoded(explorer, array):
     [
         (-1.5, ".2f", "−1.50"),
         (-0.001, ".2f", "0.00"),
+        (2.0, ".2f", "2.00"),
         (float("nan"), ".2f", ""),
         (0.5, ".1%", "50.0%"),
     ],
@@ -208,6 +209,8 @@ class TestSubject:
             ({"kernel": [float("nan")] * 9}, "kernel is .*, but must be nine numbers"),
             ({"kernel": "abcdefghi"}, "kernel is 'abcdefghi', but must be nine numbers"),
             ({"padding": 2}, "padding is 2, but must be one of: 0, 1"),
+            ({"disturbance": "rain"}, "disturbance is 'rain', but must be one of: none, "),
+            ({"disturbance": "blur", "amount": 7.0}, "amount is 7.0, but must be one of: "),
             ({"stride": 0}, "stride is 0, but must be one of: 1, 2"),
         ],
     )
@@ -983,10 +986,6 @@ class TestSlowWork:
         assert slow.waiting.layout.display == "none"
         assert slow.subject.jobs.results == {}
         assert not slow.selection.rank
-
-    def test_without_a_loop_it_is_done_at_once(self, slow):
-        send(slow, view="top_images")
-        assert shown(slow)["scene"]["caption"].startswith("conv1, channel")
 
 
 def test_a_network_of_colour_images(capsys):

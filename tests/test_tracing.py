@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import assert_same
-from networks import BUILDERS, COLOUR, build, images_of
+from networks import BUILDERS, COLOUR, build, hooked, images_of
 from torch import nn
 from torch.nn.utils.prune import l1_unstructured
 from torch.optim.swa_utils import AveragedModel
@@ -23,21 +23,6 @@ def case(request):
     """The name of a network, the network, and its images."""
     images = BUILDERS[request.param][1]
     return request.param, Network(build(request.param), images), images
-
-
-def hooked(model: nn.Module, images: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-    """What every module of a model puts out at each use, by hooks."""
-    model, seen = copy.deepcopy(model), {}
-    for name, module in model.named_modules():
-        module.inplace = False
-
-        def keep(_, inputs, output, name=name):
-            seen.setdefault(name, []).append(output.clone())  # before it is overwritten
-
-        module.register_forward_hook(keep)
-    with torch.no_grad():
-        model(images)
-    return seen
 
 
 def logits(network: Network, images: torch.Tensor = COLOUR) -> torch.Tensor:
