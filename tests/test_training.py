@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,10 +22,10 @@ from mnist_helpers import Config, make_model
 from mnist_helpers.config import computes_bfloat16
 from mnist_helpers.data import BACKGROUND
 from mnist_helpers.faults import delayed_interrupts
-from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import Trainer, lr_find, train
+from mnist_helpers.training import Trainer, lr_find, run_figures, train
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
 
@@ -328,6 +329,28 @@ def test_a_bar_counts_the_steps(few, monkeypatch):
     train(make_model(), few, dataclasses.replace(QUICK, epochs=1))
     steps = -(-len(few.train) // QUICK.batch_size)
     assert f"{steps}/{steps}" in out.getvalue()
+
+
+def test_what_the_card_says_of_a_run_by_numpy():
+    logits = np.random.default_rng(0).normal(0, 3, (500, 10))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.arange(500) % 10
+    answers = Predictions(torch.tensor(logits), torch.tensor(labels))
+    history = [
+        EpochRecord(1, 2, 0.5, 1.5, 0.6, 0.01, 3.04),
+        EpochRecord(2, 1, 0.7, 1.6, 0, 0, 4.03),
+    ]
+    figures = run_figures(history, validation=answers)
+    assert (figures["epochs_run"], figures["best_epoch"], figures["train_seconds"]) == (2, 1, 7.1)
+    assert figures["history"]["train_loss"] == [2, 1]
+    assert figures["history"]["val_loss"] == [1.5, 1.6]
+    loss = -np.log(probs[np.arange(500), labels]).mean()
+    accuracy = (logits.argmax(axis=1) == labels).mean()
+    assert figures["validation"] == pytest.approx({"accuracy": accuracy, "loss": loss}, abs=1e-6)
+    least_sure = np.sort(probs.max(axis=1))[4:6]  # of 500 the hundredth part lies between these
+    limit = least_sure @ [0.01, 0.99]
+    assert figures["no_digit"]["limit"] == pytest.approx(limit, abs=5e-5)
+    assert "no_digit" not in run_figures(history, test=answers)
 
 
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
