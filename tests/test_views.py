@@ -50,7 +50,7 @@ def outputs_at(subject, image):
 
 
 def of_kind(kind, every):
-    return of_kind(kind, every)
+    return [mark for mark in every if isinstance(mark, kind)]
 
 
 def show(subject, **selection):
