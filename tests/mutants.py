@@ -97,6 +97,7 @@ TESTS = {  # which tests are asked, by the beginning of a file's path
     "progress": ["test_ablation.py", "test_cli.py", "test_report.py"],
     "commands": [
         "test_hand.py",
+        "test_readers.py",
         "test_setup.py",
         "test_cli.py",
         "test_export.py",

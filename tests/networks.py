@@ -159,6 +159,22 @@ def hooked(model: nn.Module, images: Tensor) -> dict[str, list[Tensor]]:
     return seen
 
 
+def logits_without(model: nn.Module, images: Tensor, *ablated: tuple[str, int]) -> Tensor:
+    """What a model answers with zeros in some channels that convolutions put out, by hooks."""
+    handles = []
+    for name, channel in ablated:
+
+        def put_zeros(_, inputs, output, channel=channel):
+            return output.index_fill(1, torch.tensor([channel]), 0)
+
+        handles.append(model.get_submodule(name).register_forward_hook(put_zeros))
+    with torch.no_grad():
+        logits = model(images)
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
 def positive(model: nn.Module) -> nn.Module:
     """A copy in which nothing cancels and all of a pool counts: gradients show what is seen."""
     model = copy.deepcopy(model).double()

@@ -190,11 +190,6 @@ def test_a_folder_10_is_no_class(drawings):
         load_mixed(config_for(drawings, mix=20))
 
 
-def test_no_drawings_at_all(tmp_path):
-    with pytest.raises(InputError, match="holds no data set"):
-        load_mixed(config_for(tmp_path, mix=20))
-
-
 def test_start_brings_the_recipe_unless_another_is_named():
     assert parse(["train", "--start", "a.pth"]).config == dataclasses.replace(HAND, start="a.pth")
     other = parse(["train", "--preset", "best", "--start=a.pth"]).config

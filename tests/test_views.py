@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import marks
-from networks import build, drawn, hooked, images_of
+from networks import build, drawn, hooked, images_of, logits_without
 from torch import nn
 
 from mnist_helpers import InputError, load_checkpoint, make_model
@@ -652,13 +652,8 @@ class TestAttribution:
 
 class TestAblation:
     def test_what_is_lost(self, grey):
-        model = make_model(0)
-        handle = model.conv1.register_forward_hook(
-            lambda _, inputs, out: out.index_fill(1, torch.tensor([3]), 0)
-        )
-        with torch.no_grad():
-            whole, left = (m(grey.images) for m in (make_model(0), model))
-        handle.remove()
+        whole = logits_without(make_model(0), grey.images)
+        left = logits_without(make_model(0), grey.images, ("conv1", 3))
         found, caption, everything = show(grey, view="ablation", image=2, ablated=(("conv1", 3),))
         probs = found["probability for this image"]
         assert list(probs.series) == ["all channels", "ablated"]
@@ -678,11 +673,8 @@ class TestAblation:
         assert {"ablate": None} in [mark.select for mark in of_kind(Text, everything)]
 
     def test_only_what_the_filter_leaves_is_counted(self, grey):
-        with torch.no_grad():
-            before = make_model(0)(grey.images).argmax(1)
-            model = make_model(0)
-            model.conv1.weight[3], model.conv1.bias[3] = 0, 0
-            after = model(grey.images).argmax(1)
+        before = logits_without(make_model(0), grey.images).argmax(1)
+        after = logits_without(make_model(0), grey.images, ("conv1", 3)).argmax(1)
         chosen = (grey.labels == 7) & (before != 7)
         found, caption, _ = show(
             grey, view="ablation", ablated=(("conv1", 3),), digit=7, read="wrong", image=0
@@ -727,15 +719,10 @@ class TestAblation:
         empty = found["conv2: images lost without one channel (not measured)"]
         assert np.isnan(empty.series["lost"]).all()
         assert (empty.axis, empty.limits) == (bars.axis, bars.limits)  # so that nothing jumps
-        model = make_model(0)
-        model.conv2.register_forward_hook(
-            lambda _, inputs, out: out.index_fill(1, torch.tensor([7]), 0)
-        )
-        with torch.no_grad():
-            answers = [
-                (m(images[:60]).argmax(1) == labels[:60]).sum().item()
-                for m in (make_model(0), model)
-            ]
+        answers = [
+            (logits_without(make_model(0), images[:60], *ablated).argmax(1) == labels[:60]).sum()
+            for ablated in ([], [("conv2", 7)])
+        ]
         assert lost[7] == answers[0] - answers[1]
 
 
