@@ -832,6 +832,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/replay.py", "digits += 1", "break"),
     ("explorer/widget.py", "= partial(self.handle, widget.comm.handle_msg)", "= widget.comm.handle_msg"),
     ("training.py", "moment[0] <= epoch - 1]", "moment[0] < epoch]"),
+    ("training.py", "quantile(0.01)", "quantile(0.02)"),
     ("analysis/calibration.py", "confidence.numpy(), bins))", "correct.numpy(), bins))"),
     ("analysis/disturbance.py", ".clamp(min=1e-9)", ""),
     ("network/steps.py", 'node.target == "view"', 'node.target == "views"'),
