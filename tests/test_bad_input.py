@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import no_bar, peak, write_idx
+from conftest import no_bar, peak, write_data_set, write_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import load_digit
@@ -508,13 +508,10 @@ def test_cards(folder, content):
 
 
 @pytest.fixture(scope="module")
-def tiny_data(tmp_path_factory):
+def tiny_data(splits, tmp_path_factory):
     """Twenty images of each part."""
     folder = tmp_path_factory.mktemp("tiny")
-    for stem in ("train", "t10k"):
-        pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28))
-        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels)
-        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", np.arange(20) % 10)
+    write_data_set(folder, splits, 20, 20)
     return folder
 
 
