@@ -756,7 +756,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("checkpoint.py", 'fitting = [".best_weights."]', "pass"),
     ("checkpoint.py", "if len(fitting) > 1:", "if False:"),
     ("checkpoint.py", ' and not place.endswith(".n_averaged")', ""),
-    ("checkpoint.py", " and len(parts) < 10_000", ""),
+    ("checkpoint.py", "len(parts) < 10_000", "len(parts) < 10"),  # without it memory is filled
     ("checkpoint.py", "if os.path.abspath(path) in", "if path.name in str(path) or path in"),
     ("files.py", "enc_hook=plain", "enc_hook=str"),
     ("checkpoint.py", '("model.pth", "state.pt")', '("state.pt", "model.pth")'),
