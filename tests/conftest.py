@@ -89,6 +89,18 @@ def assert_same(actual: object, expected: object) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
+def marks(item: object) -> list:
+    """All marks in a part of a scene."""
+    if hasattr(item, "items"):
+        return [mark for part in item.items for mark in marks(part)]
+    return [item]
+
+
+def rows(images: torch.Tensor) -> set[bytes]:
+    """Images that can be looked up."""
+    return {image.numpy().tobytes() for image in images}
+
+
 def grey(images: torch.Tensor) -> np.ndarray:
     """Images (…, 1, 28, 28) as the bytes that MNIST's files hold, (…, 28, 28)."""
     return (images[..., 0, :, :] * 0.3081 + 0.1307).mul(255).round().byte().numpy()

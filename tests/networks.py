@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from conftest import grey
 from torch import Tensor, nn
 
 from mnist_helpers import SimpleCNN
@@ -143,6 +144,37 @@ def build_resnet() -> nn.Module:
         return torchvision.models.resnet18(weights=None, num_classes=10).eval()
 
 
+def hooked(model: nn.Module, images: Tensor) -> dict[str, list[Tensor]]:
+    """What every module of a model puts out at each use, by hooks."""
+    model, seen = copy.deepcopy(model), {}
+    for name, module in model.named_modules():
+        module.inplace = False
+
+        def keep(_, inputs, output, name=name):
+            seen.setdefault(name, []).append(output.clone())  # before it is overwritten
+
+        module.register_forward_hook(keep)
+    with torch.no_grad():
+        model(images)
+    return seen
+
+
+def logits_without(model: nn.Module, images: Tensor, *ablated: tuple[str, int]) -> Tensor:
+    """What a model answers with zeros in some channels that convolutions put out, by hooks."""
+    handles = []
+    for name, channel in ablated:
+
+        def put_zeros(_, inputs, output, channel=channel):
+            return output.index_fill(1, torch.tensor([channel]), 0)
+
+        handles.append(model.get_submodule(name).register_forward_hook(put_zeros))
+    with torch.no_grad():
+        logits = model(images)
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
 def positive(model: nn.Module) -> nn.Module:
     """A copy in which nothing cancels and all of a pool counts: gradients show what is seen."""
     model = copy.deepcopy(model).double()
@@ -172,8 +204,8 @@ def drawn_cross() -> str:
 
 def drawn(image: Tensor) -> str:
     """An image (1, 28, 28) of MNIST as a drawing: five times as large, its ink as base64."""
-    ink = ((image[0] * 0.3081 + 0.1307) * 255).round().clamp(0, 255).numpy().astype(np.uint8)
-    return base64.b64encode(np.kron(ink, np.ones((5, 5), np.uint8)).tobytes()).decode()
+    ink = np.kron(grey(image), np.ones((5, 5), np.uint8))
+    return base64.b64encode(ink.tobytes()).decode()
 
 
 def load_digit(path: Path) -> Tensor:

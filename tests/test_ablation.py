@@ -4,32 +4,13 @@ from unittest import mock
 
 import pytest
 import torch
-from networks import BUILDERS, build, images_of
+from networks import BUILDERS, build, images_of, logits_without
 from test_activations import finish
 
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.tracing import Network
 
 # what networks.py asks of PyTorch on purpose
-
-
-def expected_logits(model, convolutions, images, ablated):
-    """The answers with zeros put into what convolutions put out."""
-    handles = []
-    for name in convolutions:
-        channels = [channel for layer, channel in ablated if layer == name]
-
-        def put_zeros(_, inputs, output, channels=channels):
-            output = output.clone()
-            output[:, channels] = 0
-            return output
-
-        handles.append(model.get_submodule(name).register_forward_hook(put_zeros))
-    with torch.no_grad():
-        logits = model(images)
-    for handle in handles:
-        handle.remove()
-    return logits
 
 
 @pytest.mark.parametrize("seed", [None, 9])
@@ -51,7 +32,7 @@ def test_the_same_as_zeros_in_the_convolutions_output(name, seed):
         [(first, 1), (last, 0), (last, 2)],
         [(last, 1)],
     ):
-        expected = expected_logits(model, network.convolutions, images, channels)
+        expected = logits_without(model, images, *channels)
         fractions, predictions = finish(ablation.predictions(channels))
         assert fractions == pytest.approx([1 / 2, 1])
         assert torch.allclose(predictions.logits, expected, atol=1e-5), channels
@@ -77,7 +58,7 @@ def test_the_ranking_counts_images():
     # where two answers are nearly the same, a last bit of another batch decides
     sure = torch.ones(40, dtype=torch.bool)
     for ablated in ([], *([("conv1", channel)] for channel in range(16))):
-        first, second = expected_logits(model, ["conv1"], images, ablated).topk(2).values.T
+        first, second = logits_without(model, images, *ablated).topk(2).values.T
         sure &= first - second > 1e-5
     images, labels = images[sure], labels[sure]
     right = sure[7:].sum().item()
@@ -86,6 +67,6 @@ def test_the_ranking_counts_images():
     fractions, losses = finish(ablation.lost_without_each("conv1"))
     assert fractions == pytest.approx([(channel + 1) / 16 for channel in range(16)])
     for channel, loss in enumerate(losses):
-        logits = expected_logits(model, ["conv1"], images, [("conv1", channel)])
+        logits = logits_without(model, images, ("conv1", channel))
         assert loss == right - (logits.argmax(1) == labels).sum().item()
     assert any(losses)

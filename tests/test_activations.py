@@ -13,6 +13,9 @@ from mnist_helpers.network.activations import (
 )
 from mnist_helpers.network.tracing import Network
 
+IMAGES = images_of(50, 1, 28, 28)
+LABELS = torch.arange(50) % 9
+
 
 def finish(generator):
     """The fractions that a generator yields, and what it returns."""
@@ -26,16 +29,12 @@ def finish(generator):
 
 @pytest.fixture(scope="module")
 def network():
-    return Network(build("simple"), images_of(1, 1, 28, 28))
+    return Network(build("simple"), IMAGES)
 
 
 def measured(network, images):
     """What drives the channels of a network."""
     return finish(activation_stats(network, images))[1]
-
-
-IMAGES = images_of(50, 1, 28, 28)
-LABELS = torch.arange(50) % 9
 
 
 def test_stats_are_those_of_the_maps(network):

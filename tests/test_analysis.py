@@ -261,7 +261,8 @@ def test_a_replay_does_not_depend_on_the_number_of_threads():
 
 def test_what_lies_outside_the_last_frame_of_a_replay_is_put_at_its_edge():
     last = torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
-    wide, end = replayed([10 * last, last])
+    wide, moved, end = replayed([10 * last, last + 3, last])
+    np.testing.assert_allclose(moved, end, atol=1e-5)  # each lies around its own mean
     for points in (wide, end):
         assert points.min() == 0
         assert points.max() == 1

@@ -24,6 +24,7 @@ from mnist_helpers.config import PRESETS, PROJECT_DIR, select_device
         ("learning_rate", 11),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
+        ("weight_decay", 11),
         ("label_smoothing", 1),
         ("scaling", 1.0),
         ("rotation", -5),

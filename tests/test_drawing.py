@@ -8,7 +8,8 @@ import numpy as np
 import page as pages
 import pytest
 import torch
-from networks import build, drawn, drawn_cross, images_of
+from conftest import grey, marks
+from networks import build, drawn, drawn_cross, hooked, images_of, logits_without
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -27,25 +28,25 @@ def subject(few):
 
 
 def pixels(image: torch.Tensor) -> np.ndarray:
-    """An image (1, 28, 28) in whole numbers from 0 to 255."""
-    return ((image[0] * 0.3081 + 0.1307) * 255).round().int().numpy()
+    """Its bytes as numbers that can be subtracted."""
+    return grey(image).astype(int)
 
 
+GIVE = """(pad, [bytes, way]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(bytes)], "one.png", {type: "image/png"}));
+    const made = { dataTransfer: data, clipboardData: data, bubbles: true };
+    pad.dispatchEvent(way === "drop" ? new DragEvent(way, made) : new ClipboardEvent(way, made));
+}"""
 BLANK = base64.b64encode(bytes(19_600)).decode()
 
 
 def on_sheet(image: torch.Tensor, side: int, top: int, left: int) -> np.ndarray:
     """An image, `side` pixels high, somewhere on an empty sheet of 140 × 140, in [0, 1]."""
     sheet = Image.new("L", (140, 140))
-    digit = Image.fromarray(pixels(image).astype(np.uint8))
+    digit = Image.fromarray(grey(image))
     sheet.paste(digit.resize((side, side), Image.Resampling.BICUBIC), (left, top))
     return np.asarray(sheet, np.float32) / 255
-
-
-def marks(item):
-    if hasattr(item, "items"):
-        return [mark for part in item.items for mark in marks(part)]
-    return [item]
 
 
 def named(scene):
@@ -138,10 +139,10 @@ class TestView:
         found = named(scene)
         ready = prepare(pad_ink(drawn(image)))
         model = subject.network.model
-        with torch.no_grad():
-            probs = model(ready.image[None]).softmax(1)[0]
-            features = model.fc1(model.flatten(outputs(model, ready.image[None])))
-            known = model.fc1(model.flatten(outputs(model, subject.known_images[0])))
+        outputs = hooked(model, ready.image[None])
+        probs = outputs["fc2"][0].softmax(1)[0]
+        features = outputs["fc1"][0]
+        known = hooked(model, subject.known_images[0])["fc1"][0]
         assert isinstance(found["pad"], Pad)
         assert found["pad"].ink == drawn(image)
         np.testing.assert_allclose(found["3. centred by mass"].values[0], ready.centred)
@@ -192,9 +193,8 @@ class TestView:
     def test_an_empty_pad_invites(self, subject):
         scene = draw(subject, Selection(view="drawing", image=3))
         assert "Draw a digit on the pad" in scene.caption
-        assert (named(scene)["pad"].example * 255).round().astype(int).tolist() == pixels(
-            subject.images[3]
-        ).tolist()
+        example = (named(scene)["pad"].example * 255).round()
+        assert np.array_equal(example, grey(subject.images[3]))
 
     def test_the_pad_stays_in_its_place(self, subject, few):
         ink = drawn(few.test.tensors[0][4])
@@ -206,8 +206,7 @@ class TestView:
     def test_all_views_of_an_image_show_the_drawing(self, subject, few):
         image = few.test.tensors[0][7]
         ready = prepare(pad_ink(drawn(image))).image
-        with torch.no_grad():
-            maps = subject.network.model.conv1(ready[None])[0].numpy()
+        maps = hooked(subject.network.model, ready[None])["conv1"][0][0]
         at = {"drawing": drawn(image), "layer": "conv1"}
         found = named(draw(subject, Selection(view="feature_maps", **at)))
         np.testing.assert_allclose(found["conv1"].values, maps, atol=1e-4)
@@ -220,10 +219,8 @@ class TestView:
 
     def test_a_channel_is_taken_from_the_drawing(self, subject, few):
         image = few.test.tensors[0][7]
-        model, _ = load_checkpoint()
-        with torch.no_grad():
-            model.conv1.weight[3], model.conv1.bias[3] = 0, 0
-            probs = model(prepare(pad_ink(drawn(image))).image[None]).softmax(1)[0].numpy()
+        ready = prepare(pad_ink(drawn(image))).image[None]
+        probs = logits_without(load_checkpoint()[0], ready, ("conv1", 3)).softmax(1)[0].numpy()
         at = Selection(view="ablation", drawing=drawn(image), ablated=(("conv1", 3),))
         bars = named(draw(subject, at))["probability for this image"]
         assert bars.series["ablated"] == pytest.approx(probs, abs=1e-5)
@@ -242,12 +239,6 @@ class TestView:
         assert "needs a network that reads grey images" in explorer.scene.caption
         with pytest.raises(InputError, match="a drawing is for networks that read grey images"):
             explorer.selection = Selection(drawing=drawn(torch.rand(1, 28, 28)))
-
-
-def outputs(model, images):
-    """What SimpleCNN's second pooling puts out."""
-    once = model.pool1(model.relu1(model.conv1(images)))
-    return model.pool2(model.relu2(model.conv2(once)))
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +304,13 @@ class TestPad:
                 page.mouse.down()
         page.mouse.up()
 
+    def click(self, page, name):
+        page.get_by_role("button", name=name).click()
+
+    def press(self, page, key, times=1):
+        for _ in range(times):
+            page.locator(".sheet-of-pad").press(key)
+
     def test_the_pointer_leaves_ink_as_wide_as_the_pen(self, page):
         page.get_by_label("Width of the line").fill("20")
         self.stroke(page, (40, 100), (140, 100), (240, 100))
@@ -327,25 +325,25 @@ class TestPad:
         one = self.ink(page)
         self.stroke(page, (200, 200), (220, 240))
         assert self.ink(page).sum() > one.sum()
-        page.get_by_role("button", name="Undo").click()
+        self.click(page, "Undo")
         np.testing.assert_array_equal(self.ink(page), one)
-        page.get_by_role("button", name="Clear").click()
+        self.click(page, "Clear")
         assert self.ink(page) is None
-        page.locator(".sheet-of-pad").press("z")
+        self.press(page, "z")
         np.testing.assert_array_equal(self.ink(page), one)
 
     def test_keys_move_scale_and_turn(self, page):
         self.stroke(page, (100, 140), (180, 140))
         before = self.ink(page)
-        page.get_by_role("button", name="Move").click()
-        page.locator(".sheet-of-pad").press("ArrowDown")
+        self.click(page, "Move")
+        self.press(page, "ArrowDown")
         np.testing.assert_array_equal(self.ink(page)[5:], before[:-5])  # 10 of 280 pixels
-        page.locator(".sheet-of-pad").press("ArrowUp")
+        self.press(page, "ArrowUp")
         wide = np.ptp(np.nonzero(before > 128)[1])
-        page.locator(".sheet-of-pad").press("+")
+        self.press(page, "+")
         assert np.ptp(np.nonzero(self.ink(page) > 128)[1]) == pytest.approx(1.1 * wide, abs=2)
         for _ in range(3):
-            page.locator(".sheet-of-pad").press("]")
+            self.press(page, "]")
         rows, columns = np.nonzero(self.ink(page) > 128)
         slope = np.polyfit(columns, rows, 1)[0]
         assert slope == pytest.approx(np.tan(np.deg2rad(30)), abs=0.1)  # clockwise
@@ -353,18 +351,14 @@ class TestPad:
     def test_the_pointer_moves_what_is_drawn(self, page):
         self.stroke(page, (60, 60), (90, 60))
         before = self.ink(page)
-        page.get_by_role("button", name="Move").click()
+        self.click(page, "Move")
         self.stroke(page, (10, 10), (50, 30))
         np.testing.assert_array_equal(self.ink(page)[10:, 20:], before[:-10, :-20])
-
-    def press(self, page, key, times):
-        for _ in range(times):
-            page.locator(".sheet-of-pad").press(key)
 
     def test_what_left_the_sheet_comes_back_as_it_was(self, page):
         self.stroke(page, (30, 60), (90, 200), (250, 140))
         before = self.ink(page)
-        page.get_by_role("button", name="Move").click()
+        self.click(page, "Move")
         for away, back in (("ArrowLeft", "ArrowRight"), ("ArrowDown", "ArrowUp")):
             self.press(page, away, 29)  # all of it: 290 of 280 pixels
             assert self.ink(page) is None
@@ -379,20 +373,20 @@ class TestPad:
     def test_what_was_dragged_off_the_sheet_comes_back_as_it_was(self, page):
         self.stroke(page, (30, 60), (90, 200), (250, 140))
         before = self.ink(page)
-        page.get_by_role("button", name="Move").click()
+        self.click(page, "Move")
         self.stroke(page, (20, 140), (150, 140), (220, 140))
         assert 0 < (self.ink(page) > 128).sum() < 0.4 * (before > 128).sum()
         self.stroke(page, (220, 140), (20, 140))
         np.testing.assert_array_equal(self.ink(page), before)
 
     def test_all_changes_are_taken_back_one_by_one(self, page):
-        page.get_by_role("button", name="Use image").click()
+        self.click(page, "Use image")
         self.stroke(page, (60, 60), (90, 60))
         self.press(page, "]", 50)
-        page.get_by_role("button", name="Clear").click()
+        self.click(page, "Clear")
         sheets = []
         for _ in range(53):
-            self.press(page, "z", 1)
+            self.press(page, "z")
             sheets.append(self.ink(page))
         assert sheets.pop() is None  # as it began
         diagonal = np.diag(sheets.pop())
@@ -401,7 +395,7 @@ class TestPad:
         assert min(amount) > diagonal.sum()
         turned = [np.abs(sheet - sheets[-1].astype(int)).sum() for sheet in sheets]
         assert turned[-1] == 0 < min(turned[-10:-1])
-        self.press(page, "z", 1)
+        self.press(page, "z")
         assert self.ink(page) is None
 
     def leave(self, page):
@@ -423,12 +417,12 @@ class TestPad:
         np.testing.assert_array_equal(self.ink(page), two)
         assert not back.is_visible()
         self.leave(page)
-        self.press(page, "z", 1)  # takes the image back, not the stroke
+        self.press(page, "z")  # takes the image back, not the stroke
         np.testing.assert_array_equal(self.ink(page), two)
-        self.press(page, "z", 1)
+        self.press(page, "z")
         np.testing.assert_array_equal(self.ink(page), one)
         assert page.get_by_label("Width of the line").input_value() == "30"
-        self.press(page, "z", 1)
+        self.press(page, "z")
         assert self.ink(page) is None
         self.leave(page)
         assert not back.is_visible()  # for nothing is drawn
@@ -447,23 +441,23 @@ class TestPad:
             self.stroke(page, (x, 40), (x, 200))
             sheets.append(self.ink(page))
         for key, wanted in (("z", 2), ("z", 1), ("z", 0), ("y", 1), ("y", 2), ("y", 3), ("y", 3)):
-            self.press(page, key, 1)
+            self.press(page, key)
             np.testing.assert_array_equal(self.ink(page), sheets[wanted])
-        page.get_by_role("button", name="Undo").click()
-        page.get_by_role("button", name="Clear").click()  # there is nothing to do again
-        page.get_by_role("button", name="Redo").click()
+        self.click(page, "Undo")
+        self.click(page, "Clear")  # there is nothing to do again
+        self.click(page, "Redo")
         assert self.ink(page) is None
 
     def test_the_eraser_takes_ink_away_as_wide_as_the_pen(self, page):
         page.get_by_label("Width of the line").fill("40")
         self.stroke(page, (40, 100), (240, 100))
-        page.get_by_role("button", name="Eraser").click()
+        self.click(page, "Eraser")
         page.get_by_label("Width of the line").fill("20")
         self.stroke(page, (140, 20), (140, 260))
         rows, columns = np.nonzero(self.ink(page)[:, 30:110] < 128)
         gone = columns[rows == 50] + 30
         assert (gone.min(), gone.max()) == pytest.approx((65, 74), abs=1)
-        page.get_by_role("button", name="Pen").click()
+        self.click(page, "Pen")
         self.stroke(page, (140, 100))
         assert self.ink(page)[50, 70] == 255
 
@@ -545,18 +539,24 @@ class TestPad:
         assert len(rows) == pytest.approx(np.pi * (18 / 2 / 2) ** 2, rel=0.15)
 
     def test_the_chosen_image_is_laid_on_it(self, page):
-        page.get_by_role("button", name="Use image").click()
+        self.click(page, "Use image")
         ink = self.ink(page).astype(int)
         assert np.diag(ink)[10:-10].min() > 120
         assert ink[100, 20] == 0
 
-    @pytest.mark.parametrize("dark", [True, False])
-    def test_a_picture_becomes_ink(self, page, tmp_path, dark):
-        ground, pen = (20, 230) if dark else (230, 20)
+    @pytest.mark.parametrize(
+        ("way", "ground", "pen"),
+        [("file", 20, 230), ("file", 230, 20), ("drop", 230, 20), ("paste", 230, 20)],
+    )
+    def test_a_picture_becomes_ink(self, page, tmp_path, way, ground, pen):
         picture = Image.new("RGB", (420, 420), (ground,) * 3)
         ImageDraw.Draw(picture).rectangle([180, 60, 239, 359], fill=(pen,) * 3)
-        picture.save(tmp_path / "one.png")
-        page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
+        path = tmp_path / "one.png"
+        picture.save(path)
+        if way == "file":
+            page.get_by_label("Picture of a digit").set_input_files(path)
+        else:
+            page.locator(".sheet-of-pad").evaluate(GIVE, [list(path.read_bytes()), way])
         page.wait_for_function("() => host.sent.length")
         rows, columns = np.nonzero(self.ink(page) > 128)
         assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)  # as large as fits
@@ -567,8 +567,8 @@ class TestPad:
         ["grey", "red", "white on nothing", "black on nothing", "frame", "shaded", "lamp", "noise"],
     )
     def test_a_picture_is_prepared_as_predict_does(self, page, tmp_path, few, kind):
-        pen = pixels(few.test.tensors[0][0]).astype(np.uint8)
-        ink = np.asarray(Image.fromarray(pen).resize((200, 200), 2), float)[..., None] / 255
+        pen = Image.fromarray(grey(few.test.tensors[0][0])).resize((200, 200), 2)
+        ink = np.asarray(pen, float)[..., None] / 255
         ground = {"grey": 100, "red": (255, 0, 0), "frame": 230}.get(kind, 255)
         sheet = np.full((280, 280, 3), float(1)) * ground
         sheet[40:240, 40:240] -= ink * (sheet[40:240, 40:240] - 20) * (kind != "white on nothing")
@@ -599,7 +599,7 @@ class TestPad:
 
     def test_a_kernel_gets_the_picture_and_finds_in_it_what_predict_does(self, page, tmp_path, few):
         pages.mount(page, pages.make_state(self.pad()))
-        pen = Image.fromarray(pixels(few.test.tensors[0][0]).astype(np.uint8)).resize((300, 300), 2)
+        pen = Image.fromarray(grey(few.test.tensors[0][0])).resize((300, 300), 2)
         light = np.linspace(230, 140, 1000)  # from one side
         sheet = np.broadcast_to(light, (800, 1000)).copy()
         sheet[80:380, 600:900] *= 1 - 0.9 * np.asarray(pen) / 255
@@ -615,27 +615,6 @@ class TestPad:
         (digit,) = load_digits(tmp_path / "seven.png")
         assert np.abs(pixels(drawn) - pixels(digit.image)).mean() < 4
         assert load_checkpoint()[0](drawn[None]).argmax() == few.test.tensors[1][0]
-
-    @pytest.mark.parametrize("way", ["drop", "paste"])
-    def test_a_picture_that_is_dropped_or_pasted_becomes_ink(self, page, way):
-        picture = Image.new("L", (280, 280), 255)
-        ImageDraw.Draw(picture).rectangle([100, 40, 139, 239], fill=0)
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        page.locator(".sheet-of-pad").evaluate(
-            """(pad, [bytes, way]) => {
-                const data = new DataTransfer();
-                data.items.add(new File([Uint8Array.from(bytes)], "one.png", {type: "image/png"}));
-                const made = { dataTransfer: data, clipboardData: data, bubbles: true };
-                pad.dispatchEvent(way === "drop" ? new DragEvent(way, made)
-                                                 : new ClipboardEvent(way, made));
-            }""",
-            [list(file.getvalue()), way],
-        )
-        page.wait_for_function("() => host.sent.length")
-        rows, columns = np.nonzero(self.ink(page) > 128)
-        assert (rows.min(), rows.max()) == pytest.approx((14, 125), abs=1)
-        assert (columns.min(), columns.max()) == pytest.approx((58.8, 80.2), abs=1.5)
 
     def test_what_is_no_picture_is_said(self, page, tmp_path):
         (tmp_path / "no.png").write_bytes(b"nothing")
@@ -655,8 +634,8 @@ class TestPad:
         ink = np.zeros((140, 140), np.uint8)
         ink[20:40, 50:60] = 255
         pages.show(page, self.pad(base64.b64encode(ink.tobytes()).decode()))
-        page.get_by_role("button", name="Move").click()
-        page.locator(".sheet-of-pad").press("ArrowRight")
+        self.click(page, "Move")
+        self.press(page, "ArrowRight")
         np.testing.assert_array_equal(self.ink(page)[22:38, 57:63] > 250, True)
 
     def test_what_is_drawn_stays_while_the_host_answers(self, page):
@@ -664,8 +643,8 @@ class TestPad:
         first = pages.sent(page)[-1]
         self.stroke(page, (200, 200), (220, 200))  # before the answer to the first
         pages.show(page, self.pad(first["select"]["drawing"]), serial=first["serial"])
-        page.get_by_role("button", name="Move").click()
-        page.locator(".sheet-of-pad").press("ArrowRight")  # sends what stands on the pad
+        self.click(page, "Move")
+        self.press(page, "ArrowRight")  # sends what stands on the pad
         ink = self.ink(page)
         assert min(ink[30, 40], ink[100, 110]) == 255
 

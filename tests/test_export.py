@@ -25,6 +25,7 @@ from mnist_helpers.metrics import evaluate
 
 pytestmark = pytest.mark.slow
 FORMATS = ("onnx", "safetensors", "pt2")
+BLANK = torch.zeros(1, 1, 28, 28)
 CARD = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text("utf-8"))
 
 
@@ -128,7 +129,7 @@ def test_class_names_are_those_of_the_card_and_a_runs_folder_is_exported(tmp_pat
     figures = {"data_set": {"name": "mine", "class_names": names}}
     save_checkpoint(make_model(3), tmp_path / "run" / "model.pth", Config(), figures)
     out = tmp_path / "x.safetensors"
-    export_checkpoint(tmp_path / "run", "safetensors", out, torch.zeros(1, 1, 28, 28))
+    export_checkpoint(tmp_path / "run", "safetensors", out, BLANK)
     found = safetensors_metadata(out)
     assert json.loads(found["class_names"]) == names
     content = (tmp_path / "run" / "model.pth").read_bytes()
@@ -143,11 +144,11 @@ def test_safetensors_alone_have_their_card_within(tmp_path):
     saved = save_checkpoint(make_model(3), tmp_path / "m.pth", Config(), figures)
     out = tmp_path / "alone" / "x.safetensors"
     out.parent.mkdir()
-    export_checkpoint(tmp_path / "m.pth", "safetensors", out, torch.zeros(1, 1, 28, 28))
+    export_checkpoint(tmp_path / "m.pth", "safetensors", out, BLANK)
     model, card = load_checkpoint(out)
     assert (card, model.no_digit) == (json.loads(json.dumps(saved)), 0.25)
     again = out.with_name("again.safetensors")
-    export_checkpoint(out, "safetensors", again, torch.zeros(1, 1, 28, 28))
+    export_checkpoint(out, "safetensors", again, BLANK)
     assert load_checkpoint(again)[1] == card
     weights = safetensors.torch.load_file(out)
     safetensors.torch.save_file(weights, again, {"card": '{"best_epoch": "x"}'})

@@ -21,7 +21,6 @@ from mnist_helpers.explorer.scene import (
     Scene,
     Table,
     Text,
-    number,
 )
 from mnist_helpers.explorer.stills import Still
 
@@ -404,10 +403,6 @@ class TestStill:
     def test_nothing_enters_pyplot(self):
         Still(Scene(make_maps(), "x")).png()
         assert pyplot.get_fignums() == []
-
-
-def test_numbers_have_a_true_minus_and_no_negative_zero():
-    assert [number(value, ".2f") for value in (-1.5, -0.001, 2.0)] == ["−1.50", "0.00", "2.00"]
 
 
 class TestScatter:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import chromium
-from conftest import assert_same, grey, sentences, write_data_set, write_idx
+from conftest import assert_same, grey, rows, sentences, write_data_set, write_idx
 from test_cli import run
 from test_security import watched
 
@@ -144,11 +144,6 @@ def test_a_cell_that_fails_is_one_sentence_and_the_old_report_stays(
     assert f"the notebook analysis failed: {told}" in err
     assert (tmp_path / "report.html").read_text() == "old"
     assert not (tmp_path / "metrics.json").exists()
-
-
-def rows(images):
-    """Images that can be looked up."""
-    return {image.numpy().tobytes() for image in images}
 
 
 def test_validation_is_what_the_run_was_not_trained_on(splits, tmp_path, capsys, monkeypatch):

@@ -258,18 +258,23 @@ def test_what_is_copied_is_the_address(opened):
     assert page.url.endswith("lab.html#layer=conv2&channel=5")
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_logits_are_those_of_pytorch(lab, splits, count):
-    model, images = load_checkpoint()[0], splits.test.tensors[0][-count:]
-    with torch.inference_mode():
-        logits = model(images).numpy()
-    found = np.array(lab.evaluate(LOGITS, [text_of(images), None]))
-    assert np.abs(found - logits).max() <= 1e-4
-    assert (found.argmax(1) == logits.argmax(1)).all()
-
-
 def text_of(images):
     return base64.b64encode(images.numpy().tobytes()).decode()
+
+
+def same_logits(page, model, images, moment=None):
+    """What a model answers to images, which the lab answers with the weights of a moment."""
+    with torch.inference_mode():
+        logits = model(images)
+    found = torch.tensor(page.evaluate(LOGITS, [text_of(images), moment]))
+    assert (found - logits).abs().max() <= 1e-4
+    assert torch.equal(found.argmax(1), logits.argmax(1))
+    return logits
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_logits_are_those_of_pytorch(lab, splits, count):
+    same_logits(lab, load_checkpoint()[0], splits.test.tensors[0][-count:])
 
 
 def test_the_weights_of_every_moment_are_those_of_the_run_bit_for_bit(lab, run):
@@ -285,14 +290,10 @@ def test_the_answers_at_a_moment_are_those_of_pytorch(lab, splits, run):
     names = list(run)
     for moment in (names[0], names[1], names[9], names[-1]):
         model.load_state_dict(run[moment])
-        with torch.inference_mode():
-            logits = model(images).numpy()
-        found = np.array(lab.evaluate(LOGITS, [text_of(images), moment]))
-        assert np.abs(found - logits).max() <= 1e-4
-        assert (found.argmax(1) == logits.argmax(1)).all()
+        logits = same_logits(lab, model, images, moment)
         for i in (0, 6, 33):
             lab.evaluate(GO, {"image": 3 * i, "weights": moment})
-            share = torch.tensor(logits[i]).softmax(0).max()
+            share = logits[i].softmax(0).max()
             told = f", read as {logits[i].argmax()} with {share:.1%}."
             assert told in lab.locator(".caption").inner_text()
 
@@ -424,12 +425,17 @@ def test_another_layer_takes_the_place_along_as_far_as_it_goes(lab):
     lab.wait_for_function("location.hash === '#layer=image&channel=0&row=6&column=6'")
 
 
+def weights_of(model):
+    """The weights of a model as they can be saved."""
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
 def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path):
     page = opened("lab.html#image=3")
     said, caption = page.locator("#said"), page.locator(".caption")
     before = caption.inner_text()
     model = make_model(1).eval()
-    weights = {name: each.contiguous() for name, each in model.state_dict().items()}
+    weights = weights_of(model)
     good = save(weights, metadata={"made": "here"})
     wrong = weights | {"fc2.weight": torch.zeros(9, 128)}
     more = weights | {"fc3.bias": torch.zeros(3)}
@@ -458,15 +464,10 @@ def test_own_weights_are_read_or_refused_in_a_sentence(opened, subject, tmp_path
         assert sentence in said.inner_text()
         assert said.inner_text().endswith("Nothing has changed.")
         assert caption.inner_text() == before
-    images = subject.images
-    with torch.inference_mode():
-        model.load_state_dict(weights)
-        logits = model(images).numpy()
     page.evaluate(DROP, [base64.b64encode(save(weights)).decode(), "whole"])
     page.get_by_text("whole was loaded").wait_for()
-    assert f"with {torch.tensor(logits[3]).softmax(0).max():.1%}" in caption.inner_text()
-    found = np.array(page.evaluate(LOGITS, [text_of(images), None]))
-    assert np.abs(found - logits).max() <= 1e-4
+    logits = same_logits(page, model, subject.images)
+    assert f"with {logits[3].softmax(0).max():.1%}" in caption.inner_text()
     reader = page.locator("#reader")
     assert reader.inner_text() == "your own weights"
     own = caption.inner_text()
@@ -580,15 +581,6 @@ def test_the_lab_can_send_nothing(browser, folder):
     page.close()
 
 
-def test_a_picture_becomes_a_drawing_in_the_lab(lab, tmp_path):
-    page = lab
-    picture = Image.new("L", (280, 280), 255)
-    ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
-    picture.save(tmp_path / "one.png")
-    page.get_by_label("Picture of a digit").set_input_files(tmp_path / "one.png")
-    page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
-
-
 def keep_one(page, digit):
     """Draws a line down the pad's middle, and keeps it as a digit."""
     pad = page.locator(".sheet-of-pad")
@@ -646,17 +638,21 @@ def test_what_is_kept_follows_the_images_and_goes_through_an_archive(opened, tmp
     assert other.evaluate("LAB.labels.slice(100)") == [1, 8, 1, 3]
 
 
+def pack(path, *names, kind=zipfile.ZIP_STORED):
+    """An archive of folders and grey pictures of these names."""
+    picture = io.BytesIO()
+    Image.new("L", (28, 28), 90).save(picture, "PNG")
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name in names:
+            archive.writestr(name, picture.getvalue() if "." in name else "")
+    return path
+
+
 def test_what_was_wrong_with_a_picture_goes_with_the_next_success(opened, tmp_path):
     """Whether an image is chosen, an archive or weights are loaded, or another picture."""
     page = opened("lab.html")
-    content = io.BytesIO()
-    Image.new("L", (28, 28), 90).save(content, "PNG")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("my-digits/7/1.png", content.getvalue())
-    weights = {
-        name: tensor.contiguous() for name, tensor in load_checkpoint()[0].state_dict().items()
-    }
-    (tmp_path / "mine.safetensors").write_bytes(save(weights))
+    pack(tmp_path / "a.zip", "my-digits/7/1.png")
+    (tmp_path / "mine.safetensors").write_bytes(save(weights_of(load_checkpoint()[0])))
     picture = Image.new("L", (280, 280), 255)
     ImageDraw.Draw(picture).rectangle([130, 40, 149, 239], fill=0)
     picture.save(tmp_path / "one.png")
@@ -674,6 +670,7 @@ def test_what_was_wrong_with_a_picture_goes_with_the_next_success(opened, tmp_pa
         succeed()
         page.locator(".readout:not(.error)").wait_for()
         assert "can't be read" not in page.locator(".readout").inner_text()
+    page.locator(".caption", has_text="Your drawing, read as 1 with").wait_for()
 
 
 def test_no_image_is_framed_while_a_drawing_is_shown(opened):
@@ -689,11 +686,7 @@ def test_no_image_is_framed_while_a_drawing_is_shown(opened):
 @pytest.mark.parametrize("options", [{"viewport": {"width": 1280, "height": 500}}, PHONE])
 def test_that_nothing_is_drawn_is_in_sight_of_the_pad(opened, tmp_path, options):
     page = opened("lab.html", **options)
-    content = io.BytesIO()
-    Image.new("L", (28, 28), 90).save(content, "PNG")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("my-digits/7/1.png", content.getvalue())
-    page.locator("#file").set_input_files(tmp_path / "a.zip")
+    page.locator("#file").set_input_files(pack(tmp_path / "a.zip", "my-digits/7/1.png"))
     page.locator("#said", has_text="that you keep").wait_for()
     page.locator(".sheet-of-pad").evaluate("pad => pad.scrollIntoView(false)")
     page.get_by_role("button", name="Keep as 1").click()
@@ -712,14 +705,10 @@ def test_that_nothing_is_drawn_is_in_sight_of_the_pad(opened, tmp_path, options)
 def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
     page = opened("lab.html")
     said = page.locator("#said")
-    picture = io.BytesIO()
-    Image.new("L", (28, 28), 90).save(picture, "PNG")
-    for name, kind in {"whole": zipfile.ZIP_STORED, "packed": zipfile.ZIP_DEFLATED}.items():
-        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", kind) as archive:
-            for path in ("my-digits/", "my-digits/7/", "my-digits/7/a.png", "10/0001.png", "7.png"):
-                archive.writestr(path, picture.getvalue() if "." in path else "")
+    names = ("my-digits/", "my-digits/7/", "my-digits/7/a.png", "10/0001.png", "7.png")
+    pack(tmp_path / "packed.zip", *names, kind=zipfile.ZIP_DEFLATED)
     (tmp_path / "empty.zip").write_bytes(b"")
-    page.locator("#file").set_input_files(tmp_path / "whole.zip")
+    page.locator("#file").set_input_files(pack(tmp_path / "whole.zip", *names))
     said.get_by_text("Read correctly of the digits that you keep: 0 of 1.").wait_for()
     assert page.evaluate("LAB.labels.slice(100)") == [7]
     for name in ("packed", "empty"):
@@ -732,10 +721,8 @@ def test_other_archives_are_read_or_refused_in_a_sentence(opened, tmp_path):
 def test_own_weights_bring_their_limit(opened, tmp_path, limit, answer):
     page = opened("lab.html")
     about = {"no_digit": limit} if limit else None
-    weights = {
-        name: tensor.contiguous() for name, tensor in load_checkpoint()[0].state_dict().items()
-    }
-    (tmp_path / "mine.safetensors").write_bytes(save(weights, metadata=about))
+    content = save(weights_of(load_checkpoint()[0]), metadata=about)
+    (tmp_path / "mine.safetensors").write_bytes(content)
     page.locator("#file").set_input_files(tmp_path / "mine.safetensors")
     page.get_by_text("mine.safetensors was loaded").wait_for()
     keep_one(page, 1)
@@ -747,10 +734,9 @@ def test_what_is_kept_is_read_by_own_weights_beside_the_published_ones(opened, t
     keep_one(page, 1)
     page.locator(".sheet-of-pad").press("1")
     keep_one(page, 3)
-    weights = {name: tensor.clone() for name, tensor in load_checkpoint()[0].state_dict().items()}
-    weights["fc2.bias"][3] += 1000  # whatever they see
-    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-    (tmp_path / "threes.safetensors").write_bytes(save(contiguous))
+    model = load_checkpoint()[0]
+    model.fc2.bias.data[3] += 1000  # whatever they see
+    (tmp_path / "threes.safetensors").write_bytes(save(weights_of(model)))
     page.locator("#file").set_input_files(tmp_path / "threes.safetensors")
     said = "Read correctly of the digits that you keep: 1 of 3, 2 by published weights."
     page.locator("#said", has_text=f"at the end of the slider. {said}").wait_for()

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import assert_same
-from networks import BUILDERS, COLOUR, build, images_of
+from networks import BUILDERS, COLOUR, build, hooked, images_of
 from torch import nn
 from torch.nn.utils.prune import l1_unstructured
 from torch.optim.swa_utils import AveragedModel
@@ -23,21 +23,6 @@ def case(request):
     """The name of a network, the network, and its images."""
     images = BUILDERS[request.param][1]
     return request.param, Network(build(request.param), images), images
-
-
-def hooked(model: nn.Module, images: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-    """What every module of a model puts out at each use, by hooks."""
-    model, seen = copy.deepcopy(model), {}
-    for name, module in model.named_modules():
-        module.inplace = False
-
-        def keep(_, inputs, output, name=name):
-            seen.setdefault(name, []).append(output.clone())  # before it is overwritten
-
-        module.register_forward_hook(keep)
-    with torch.no_grad():
-        model(images)
-    return seen
 
 
 def logits(network: Network, images: torch.Tensor = COLOUR) -> torch.Tensor:
@@ -81,7 +66,7 @@ def test_many_images_are_answered_as_by_the_model(case):
 
 
 def test_parameters_by_hand():
-    network = Network(make_model(), images_of(1, 1, 28, 28))
+    network = Network(make_model(), BUILDERS["simple"][1])
     conv1, conv2 = 16 * (1 * 3 * 3) + 16, 32 * (16 * 3 * 3) + 32
     fc1, fc2 = (32 * 7 * 7) * 128 + 128, 128 * 10 + 10
     counts = {name: layer.parameters for name, layer in network.layers.items() if layer.parameters}
@@ -128,7 +113,7 @@ def test_functions_are_layers_like_modules():
 
 
 def test_how_much_a_value_sees_in_words():
-    layers = Network(make_model(), images_of(1, 1, 28, 28)).layers
+    layers = Network(make_model(), BUILDERS["simple"][1]).layers
     assert [layers[name].sees for name in ("conv2", "fc1")] == ["8 × 8", "all"]
     assert Network(build("branching"), COLOUR).layers["out"].sees == "unknown"
 
@@ -141,7 +126,7 @@ def test_a_number_has_its_kind_beside_it():
     titles = ["image", "0.0 Conv2d", "0.1 ReLU", "0.1_1 ReLU", "2 Flatten", "3 Linear", "softmax"]
     assert [layer.title for layer in layers.values()] == titles
     assert list(layers)[1:4] == ["0.0", "0.1", "0.1_1"]  # which a call takes
-    named = Network(make_model(), images_of(1, 1, 28, 28)).layers
+    named = Network(make_model(), BUILDERS["simple"][1]).layers
     assert [layer.title for layer in named.values()] == list(named)
 
 

@@ -11,17 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import assert_same, no_bar
+from torch.utils.data import TensorDataset
 
 from mnist_helpers import Config, make_model
 from mnist_helpers.config import computes_bfloat16
-from mnist_helpers.metrics import best_record, evaluate
+from mnist_helpers.data import BACKGROUND
+from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
 from mnist_helpers.runs.tensorboard import write_tensorboard
-from mnist_helpers.training import Trainer, lr_find, train
+from mnist_helpers.training import Trainer, lr_find, run_figures, train
 from mnist_helpers.work import delayed_interrupts
 
 QUICK = Config(epochs=2, batch_size=64, device="cpu", autocast=False)
@@ -263,6 +266,20 @@ def test_a_part_of_the_images_is_the_first_of_them(few):
     assert trainer.images == len(few.train) + len(few.val)
 
 
+def test_each_image_is_moved_by_an_amount_of_its_own_to_either_side(few):
+    spots = torch.full((700, 1, 28, 28), BACKGROUND)
+    spots[..., 14, 14] += 1  # whose mass and place are told by sums
+    spotted = few._replace(train=TensorDataset(spots, few.train.tensors[1]))
+    ((images, _, _),) = started(spotted, batch_size=700, translation=3).batches()
+    ink = images[:, 0] - BACKGROUND
+    moves = torch.stack([ink.sum(1), ink.sum(2)]) @ torch.arange(28.0) - 14  # across, down
+    assert moves.abs().max() <= 3.001
+    assert moves.amin(1).max() < -2.9
+    assert moves.amax(1).min() > 2.9
+    assert moves.mean(1).abs().max() < 0.3
+    assert moves.corrcoef()[0, 1].abs() < 0.15
+
+
 def test_an_epoch_is_that_of_ten_lines_of_pytorch(few):
     """With AdamW and the one-cycle schedule by the book; the last batch are 60 of 700 images."""
     trainer = started(few, batch_size=320)
@@ -312,6 +329,28 @@ def test_a_bar_counts_the_steps(few, monkeypatch):
     train(make_model(), few, dataclasses.replace(QUICK, epochs=1))
     steps = -(-len(few.train) // QUICK.batch_size)
     assert f"{steps}/{steps}" in out.getvalue()
+
+
+def test_what_the_card_says_of_a_run_by_numpy():
+    logits = np.random.default_rng(0).normal(0, 3, (500, 10))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.arange(500) % 10
+    answers = Predictions(torch.tensor(logits), torch.tensor(labels))
+    history = [
+        EpochRecord(1, 2, 0.5, 1.5, 0.6, 0.01, 3.04),
+        EpochRecord(2, 1, 0.7, 1.6, 0, 0, 4.03),
+    ]
+    figures = run_figures(history, validation=answers)
+    assert (figures["epochs_run"], figures["best_epoch"], figures["train_seconds"]) == (2, 1, 7.1)
+    assert figures["history"]["train_loss"] == [2, 1]
+    assert figures["history"]["val_loss"] == [1.5, 1.6]
+    loss = -np.log(probs[np.arange(500), labels]).mean()
+    accuracy = (logits.argmax(axis=1) == labels).mean()
+    assert figures["validation"] == pytest.approx({"accuracy": accuracy, "loss": loss}, abs=1e-6)
+    least_sure = np.sort(probs.max(axis=1))[4:6]  # of 500 the hundredth part lies between these
+    limit = least_sure @ [0.01, 0.99]
+    assert figures["no_digit"]["limit"] == pytest.approx(limit, abs=5e-5)
+    assert "no_digit" not in run_figures(history, test=answers)
 
 
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
