@@ -74,7 +74,7 @@ def read_part(source: Source, part: str, data_dir: Path) -> TensorDataset:
                 f"images {images.shape} of {images.dtype}, labels {labels.shape} up to "
                 f"{labels.max(initial=0)}"
             )
-        if source.kind in ("idx", "table") and files[0].name.startswith("emnist"):
+        if source.kind in ("idx", "table") and files[0].name.lower().startswith("emnist"):
             images = images.swapaxes(1, 2)  # EMNIST stores them so
         if np.median(images[:, 0]) > 200:
             log.warning("%s is dark on light and taken in negative, as MNIST is", data_dir)

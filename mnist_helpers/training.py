@@ -284,7 +284,7 @@ def lr_find(model: nn.Module, splits: Splits, config: Config) -> tuple[list[floa
         The rates, from 1e-5 to 1, and the losses of their batches, at most 100 of each: it ends
         where the loss has quadrupled.
     """
-    trainer = Trainer(copy.deepcopy(model), splits, config)
+    trainer = Trainer(copy.deepcopy(model).train(), splits, config)
     rates = np.geomspace(1e-5, 1, 100).tolist()
     losses = []
     batches = itertools.cycle(trainer.loader)

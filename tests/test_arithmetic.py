@@ -19,7 +19,8 @@ FUNCTIONS = {"gelu": F.gelu, "sigmoid": torch.sigmoid, "dropout": lambda value: 
 
 
 def explained(network, outputs, name, channel, row=0, column=0) -> Arithmetic:
-    return explain(Place(network, outputs, network.layers[name], channel, row, column))
+    maps = {layer: as_maps(output[0]) for layer, output in outputs.items()}
+    return explain(Place(network, maps, network.layers[name], channel, row, column))
 
 
 def opened(model, images):

@@ -300,11 +300,11 @@ class TestSubject:
 
     def test_of_many_answers_only_the_latest_are_kept(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
-        first = subject.outputs(0, "given")
-        assert subject.outputs(0, "given") is first
+        first = subject.maps(0, "given")
+        assert subject.maps(0, "given") is first
         for image in range(1, 65):
-            subject.outputs(image, "given")
-        assert subject.outputs(0, "given") is not first
+            subject.maps(image, "given")
+        assert subject.maps(0, "given") is not first
 
     def test_a_job_is_done_once_and_goes_on_where_it_stopped(self, few):
         subject = Subject(make_model(0), *few.test.tensors)
@@ -894,9 +894,11 @@ def test_a_cell_that_runs_again_frees_what_it_had_made(few, monkeypatch):
     assert len(_instances) == before  # of two explorers, and whatever other tests have left
     parent["content"]["code"] = "another cell"
     subjects.append(run_cell("5"))
+    del parent["content"]["code"]  # the message of a widget, in whose callback an explorer is made
+    subjects.append(run_cell("6"))
     gc.collect()
     alive = [subject() is not None for subject in subjects]
-    assert alive == [False, False, True, False, True, True]
+    assert alive == [False, False, True, False, True, True, True]
     assert repr(out[0]) == "explore(model, images, labels)"
 
 
@@ -941,6 +943,22 @@ class TestSlowWork:
             assert slow.scene.caption.startswith("fc1 by PCA")
 
         asyncio.run(work())
+
+    def test_a_job_that_fails_says_why_and_ends(self, slow):
+        def refuse(*arguments):
+            yield 0.5
+            raise ValueError("this network has no gradient")
+
+        async def work():
+            slow.subject.jobs.running[("ranking", "conv1", "given")] = refuse()
+            send(slow, view="ablation", layer="conv1")
+            send(slow, rank=True)
+            with pytest.raises(ValueError, match="no gradient"):
+                await slow.task
+
+        asyncio.run(work())
+        assert slow.page.state["error"] == "this network has no gradient"
+        assert slow.waiting.layout.display == "none"
 
     def test_it_can_be_stopped_and_goes_on(self, slow):
         async def work():

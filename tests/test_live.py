@@ -47,7 +47,7 @@ def test_it_shows_a_real_run(live, few):
 
     with live.watch(model):
         train(model, few, CONFIG, on_step=step)
-    assert len(live.losses) == live.steps == 28
+    assert len(live.losses) == live.bar.total == 28
     assert list(live.val_losses) == list(range(3, 28, 3))  # four times and more an epoch
     assert [shown for shown, _ in seen] == [*["none"] * 2, *[None] * 26]
     assert len({picture for _, picture in seen[2:]}) == 9  # another at each look
@@ -58,7 +58,7 @@ def test_it_shows_a_real_run(live, few):
 
 def test_the_steps_are_those_of_the_images_that_are_trained_on(few):
     live = LiveCurves(few, dataclasses.replace(CONFIG, train_size=120))
-    assert (live.epoch_steps, live.steps, live.bar.total) == (3, 6, 6)  # 50, 50 and 20 images
+    assert (live.epoch_steps, live.epochs, live.bar.total) == (3, 2, 6)  # 50, 50 and 20 images
 
 
 def test_a_look_is_the_loss_of_the_validation_images(live, few, undrawn):

@@ -84,6 +84,23 @@ def test_a_scene_that_is_too_large_is_sent_in_part():
     assert marks["a"]["notes"] == ["channels 0 to 87 of 200"]
 
 
+def test_a_page_of_maps_selects_what_they_stand_for():
+    images = list(range(100, 124))  # a list in the place of INDEX
+    values = np.ones((24, 128, 128))
+    mark, _ = sent(values=values, select={"image": images}, zoom=66 / 128, frames={22: None})
+    assert mark["values"]["shape"][0] == 4  # a page has 20 of them, for 330,000 values
+    assert mark["notes"] == ["channels 20 to 23 of 24"]
+    assert mark["select"] == {"image": [120, 121, 122, 123]}
+
+
+def test_numbers_that_half_precision_cannot_hold_are_sent_in_full():
+    values = np.full((1, 160, 160), 2.0**17)
+    _, numbers = sent(values=values, zoom=1.0)
+    np.testing.assert_array_equal(numbers, values)
+    _, numbers = sent(values=values / 4, zoom=1.0)
+    assert numbers.dtype == np.float16
+
+
 def test_a_grid_with_heads_is_not_cut():
     heads = ([str(index) for index in range(300)], ["a"])
     mark, _ = sent(values=np.ones((300, 1, 1)), heads=heads, columns=300)

@@ -386,6 +386,15 @@ def test_lr_find_tries_growing_rates_on_a_copy(few):
     assert losses[-1] > 2 * min(losses)  # too large a rate in the end
 
 
+def test_lr_find_trains_in_training_mode_and_leaves_the_model_in_its_own(few):
+    modes = []
+    model = make_model().eval()
+    model.relu3.register_forward_hook(lambda layer, *_: modes.append(layer.training))
+    lr_find(model, few, QUICK)
+    assert set(modes) == {True}
+    assert not model.training
+
+
 def test_snapshots_are_taken_early_and_after_each_epoch(few):
     trainer = trained(few, batch_size=20, snapshots=True)  # 35 steps an epoch
     steps = [0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 35, 45, 64, 70]  # each √2 times the one before

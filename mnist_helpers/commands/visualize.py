@@ -10,8 +10,7 @@ from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Visualize
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject, still
-from mnist_helpers.explorer.look import require
-from mnist_helpers.explorer.views import VIEW_NAMES, views_of
+from mnist_helpers.explorer.views import require_view, views_of
 from mnist_helpers.files import require_writable
 from mnist_helpers.foreign.readers import tell_data
 from mnist_helpers.model import make_model
@@ -29,7 +28,7 @@ def run(options: Visualize) -> None:
     views = options.views or list(views_of(subject))
     subject.check(options.selection)
     for view in views:
-        require({"view": view}, VIEW_NAMES)
+        require_view(view)
         require_writable(options.out / f"{view}.png", "out")
     tell_data(options.data_dir, card)
     with logging_redirect_tqdm():

@@ -11,7 +11,8 @@ def close_former(explorer: VBox) -> None:
     if parent:
         # for each cell, by its id or (where the page tells none) its text: last run and explorers
         latest = shell.meta.setdefault("explorers", {})
-        cell = parent["metadata"].get("cellId", parent["content"]["code"])
+        # a widget's callback, which has neither, is one cell as well
+        cell = parent["metadata"].get("cellId") or parent["content"].get("code")
         request = parent["header"]["msg_id"]
         former, explorers = latest.get(cell, (request, []))
         if former != request:

@@ -86,10 +86,9 @@ class Look(Selection):
     @cached_property
     def explained(self) -> Arithmetic:
         """How the selected value comes about."""
-        outputs = self.subject.outputs(self.image_or_ink, self.weights, *self.disturbed)
         network = self.subject.networks[self.weights]
         layer = network.layers[self.layer]
-        return explain(Place(network, outputs, layer, self.channel, self.row, self.column))
+        return explain(Place(network, self.maps, layer, self.channel, self.row, self.column))
 
     @property
     def read_channel(self) -> int:

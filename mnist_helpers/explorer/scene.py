@@ -14,6 +14,7 @@ COLUMN = "@column"
 MOST_MAPS = 256  # of one kind, that are sent at once
 MOST_VALUES = 330_000  # of a scene, about
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
+HIGHEST = 65_504  # that it can hold
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
 
@@ -229,6 +230,8 @@ def sent(maps: Maps, share: float) -> dict[str, object]:
         for name, value in select.items():
             if value == INDEX:
                 select[name] = indices
+            elif isinstance(value, list):  # one for each map
+                select[name] = value[page]
         fields["notes"] = [*maps.notes, f"{maps.unit}s {start} to {indices[-1]} of {count:,}"]
         fields["labels"] = maps.labels[page]
         fields["limits"] = maps.limits[page] or maps.limits
@@ -261,5 +264,7 @@ def encoded(parts: dict[str, object], share: float = 1.0) -> tuple[str, list[byt
     size = sum(array.size for array in arrays)
     if size > MOST_VALUES and share == 1.0:
         return encoded(parts, MOST_VALUES / size)
-    precision = "float32" if 4 * size <= MOST_BYTES else "float16"
+    precision = "float32"
+    if 4 * size > MOST_BYTES and not any((abs(array) > HIGHEST).any() for array in arrays):
+        precision = "float16"
     return text, [array.astype(precision).tobytes() for array in arrays]

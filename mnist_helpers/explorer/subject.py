@@ -24,7 +24,7 @@ from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import Network, as_maps
+from mnist_helpers.network.tracing import IMAGE, Network, as_maps
 from mnist_helpers.runs.snapshots import Snapshots
 from mnist_helpers.work import finished
 
@@ -124,14 +124,9 @@ class Subject:
         return disturb(self.network, image, disturbance, amount)
 
     @cached(2)
-    def outputs(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, Tensor]:
-        """What every layer puts out for an image: {name: (1, ...)}."""
-        return self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
-
-    @cached(2)
     def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
         """What every layer makes of an image: {name: (C, H, W)}."""
-        outputs = self.outputs(image_or_ink, weights, *disturbed)
+        outputs = self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
         return {name: as_maps(output[0]) for name, output in outputs.items()}
 
     @cached(1)
@@ -160,7 +155,7 @@ class Subject:
         """What each method holds responsible for a class: {name: (H, W)}."""
         text = f"Asking what counts for class {self.digits[target]}"
         key = ("attributions", image_or_ink, target, weights, *disturbed)
-        image = self.image(image_or_ink, *disturbed)[0]
+        image = torch.from_numpy(self.maps(image_or_ink, weights, *disturbed)[IMAGE])
         return self.jobs.result(text, key, attributions, self.networks[weights], image, target)
 
     @cached(2)

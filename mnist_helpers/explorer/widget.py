@@ -27,18 +27,17 @@ from mnist_helpers.explorer.controls import (
     set_changed,
 )
 from mnist_helpers.explorer.jobs import Unmeasured
-from mnist_helpers.explorer.look import require
 from mnist_helpers.explorer.paper import LETTERS, PALETTES
 from mnist_helpers.explorer.scene import Row, Scene, encoded
 from mnist_helpers.explorer.selection import Selection, selected
 from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import (
-    VIEW_NAMES,
     VIEWS,
     View,
     draw,
     header,
+    require_view,
     shown,
     trail,
     views_of,
@@ -136,7 +135,7 @@ class Explorer(VBox):
 
     @traitlets.validate("selection")
     def _check(self, proposal: traitlets.Bunch) -> Selection:
-        require({"view": proposal.value.view}, VIEW_NAMES)
+        require_view(proposal.value.view)
         self.subject.check(proposal.value)
         return proposal.value
 
@@ -238,8 +237,13 @@ class Explorer(VBox):
         self.task_text.value = f"{VIEWS[self.selection.view].title}: {slow}"
         self.waiting.layout.display = "flex"
         while True:
-            with self.lock:  # a step at a time, in whichever thread
-                fraction = next(slow.job, None)
+            try:
+                with self.lock:  # a step at a time, in whichever thread
+                    fraction = next(slow.job, None)
+            except Exception as wrong:  # of a network that fits no method, or too little memory
+                self.waiting.layout.display = "none"
+                self.say(reason(wrong))
+                raise
             if fraction is None:
                 break
             self.progress.value = fraction
@@ -297,7 +301,7 @@ def explore(
         arguments = "model, images, labels"
         subject = Subject(model, images, labels)
     for view in views:
-        require({"view": view}, VIEW_NAMES)
+        require_view(view)
         selection.setdefault("view", view)
     return Explorer(subject, selected(selection), arguments, views)
 

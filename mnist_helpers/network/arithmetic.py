@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from mnist_helpers.network.receptive_field import PADDING
-from mnist_helpers.network.tracing import Layer, Network, as_maps
+from mnist_helpers.network.tracing import Layer, Network
 
 
 class Arithmetic(NamedTuple):
@@ -58,11 +58,11 @@ class Arithmetic(NamedTuple):
 class Place(NamedTuple):
     """One value of a layer, and the numbers around it.
 
-    `outputs` are those of one image, as `network.outputs` gives them.
+    `maps` are those of one image by layer, (C, H, W) each.
     """
 
     network: Network
-    outputs: dict[str, Tensor]
+    maps: dict[str, np.ndarray]
     layer: Layer
     channel: int
     row: int
@@ -71,16 +71,12 @@ class Place(NamedTuple):
     @property
     def value(self) -> float:
         """The value itself."""
-        return self.maps(self.layer.name)[self.channel, self.row, self.column].item()
+        return self.maps[self.layer.name][self.channel, self.row, self.column].item()
 
     @property
     def module(self) -> nn.Module | None:
         """The layer's, or one that does the same."""
         return self.network.modules[self.layer.name]
-
-    def maps(self, name: str) -> np.ndarray:
-        """What a layer puts out, (C, H, W)."""
-        return as_maps(self.outputs[name][0])
 
     def weight(self, name: str, absent: float = 0.0) -> np.ndarray:
         """A weight of the layer for the channel; `absent` where the layer has none of this name."""
@@ -99,7 +95,7 @@ class Place(NamedTuple):
         rows = np.array(rows)
         columns = np.array(columns)
         # at the end, where PADDING and BEYOND lead, stands nan
-        maps = np.pad(self.maps(layer), ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
+        maps = np.pad(self.maps[layer], ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
         return Arithmetic(
             rule=RULES.get(self.layer.op, ""),
             value=self.value,
@@ -133,8 +129,8 @@ def explain(place: Place) -> Arithmetic:
 def _same_value(place: Place) -> Arithmetic | None:
     """The value of the first input at the same place, if there are as many."""
     layer = place.layer.inputs[0]
-    shape = place.maps(place.layer.name).shape
-    before = place.maps(layer).shape
+    shape = place.maps[place.layer.name].shape
+    before = place.maps[layer].shape
     if math.prod(before) != math.prod(shape):
         return None
     index = np.ravel_multi_index((place.channel, place.row, place.column), shape)
@@ -167,7 +163,7 @@ def _convolution(place: Place) -> Arithmetic:
 def _all(place: Place) -> Arithmetic:
     """All values of what is read; of a flattening, the maps before it."""
     name = place.network.read_by(place.layer.name)
-    return place.read(name, *map(range, place.maps(name).shape))
+    return place.read(name, *map(range, place.maps[name].shape))
 
 
 def _batch_norm(place: Place) -> Arithmetic:
@@ -190,8 +186,8 @@ def _terms(place: Place) -> Arithmetic | None:
     """The values of all inputs at the same place, one below the other."""
     terms = []
     for name in place.layer.inputs:
-        maps = place.maps(name)
-        if maps.shape != place.maps(place.layer.name).shape:
+        maps = place.maps[name]
+        if maps.shape != place.maps[place.layer.name].shape:
             return None
         terms.append(maps[place.channel, place.row, place.column])
     return _same_value(place)._replace(patch=np.array(terms).reshape(-1, 1, 1))
@@ -201,7 +197,7 @@ def _part(place: Place) -> Arithmetic | None:
     """The input that holds the channel."""
     channel = place.channel
     for name in place.layer.inputs:
-        count = len(place.maps(name))
+        count = len(place.maps[name])
         if channel < count:
             return place.read(name, [channel], [place.row], [place.column])
         channel -= count

@@ -15,7 +15,12 @@ from torch import nn
 
 PADDING = -1  # instead of an index
 BEYOND = -2  # the same, for what isn't counted
-PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+PADDING_MODES = {  # options of numpy.pad
+    "zeros": {"constant_values": PADDING},
+    "reflect": {"mode": "reflect"},
+    "replicate": {"mode": "edge"},
+    "circular": {"mode": "wrap"},
+}
 
 # what layers read, by their op in lower case and without underscores
 SPREADING = "add div mul sub truediv"
@@ -121,23 +126,22 @@ def reads(op: str, module: nn.Module | None, shape: Shape, output_shape: Shape) 
 
 def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndarray:
     """The windows of a convolution or pooling."""
-    kernel_size = np.broadcast_to(module.kernel_size, 2)[axis]
-    stride = np.broadcast_to(module.stride, 2)[axis]
-    dilation = np.broadcast_to(getattr(module, "dilation", 1), 2)[axis]
-    span = dilation * (kernel_size - 1)
+
+    def option(name: str) -> int:
+        return np.broadcast_to(getattr(module, name, 1), 2)[axis]  # AvgPool2d has no dilation
+
+    stride = option("stride")
+    dilation = option("dilation")
+    span = dilation * (option("kernel_size") - 1)
     if module.padding == "same":
         before = span // 2
         after = span - before
     elif module.padding == "valid":
         before = after = 0
     else:
-        before = after = np.broadcast_to(module.padding, 2)[axis]
-    indices = np.arange(size)
-    mode = PADDING_MODES.get(getattr(module, "padding_mode", "zeros"))
-    if mode:
-        indices = np.pad(indices, (before, after), mode)
-    else:
-        indices = np.pad(indices, (before, after), constant_values=PADDING)
+        before = after = option("padding")
+    mode = PADDING_MODES[getattr(module, "padding_mode", "zeros")]
+    indices = np.pad(np.arange(size), (before, after), **mode)
     indices = np.pad(indices, (0, span + stride), constant_values=BEYOND)  # ceil_mode reads there
     starts = np.arange(output_size)[:, None] * stride
     return indices[starts + np.arange(0, span + 1, dilation)]

@@ -89,7 +89,11 @@ VIEWS = {
         ("weights", "layer", "image"),
     ),
 }
-VIEW_NAMES = {"view": list(VIEWS)}
+
+
+def require_view(name: str) -> None:
+    """Raises an InputError where there is no such view."""
+    require({"view": name}, {"view": list(VIEWS)})
 
 
 def shown(selection: Selection) -> Selection:
@@ -116,7 +120,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
             show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
-    require({"view": selection.view}, VIEW_NAMES)
+    require_view(selection.view)
     view = VIEWS[selection.view]
     if selection.view not in views_of(subject):
         raise InputError(

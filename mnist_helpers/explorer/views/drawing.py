@@ -1,5 +1,7 @@
 """A digit of the reader's own: how it is prepared, and what the network makes of it."""
 
+import torch
+
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.look import Look
@@ -37,7 +39,8 @@ def drawing(look: Look) -> Scene:
     pictures.append(picture(look.pixels, SMALL, title="4. normalised", select=PIXEL))
     bars = probability_bars(look, emphasis=[look.answer], title=look.title)
     # the own weights tell what is alike, whatever weights answer
-    features = subject.outputs(look.image_or_ink, subject.own)[subject.hidden].flatten(1)
+    hidden = subject.maps(look.image_or_ink, subject.own)[subject.hidden]
+    features = torch.from_numpy(hidden.reshape(1, -1))
     first = Row([pad, Column([bars, Row(pictures)])])
     return Scene(Column([first, Row([passed(look), alike(look, features)])]), f"{look.title}.")
 
