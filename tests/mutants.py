@@ -647,7 +647,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("site/page/nav.html.j2", "page == name", "page == title"),
     ("site/page/network.js", "read(map, row[i], column[j])", "read(map, row[j], column[i])"),
     ("site/page/network.js", "column < 0 ? 0 :", "false ? 0 :"),
-    ("site/page/network.js", "Math.abs(value) <= LARGEST", "true"),
+    ("site/page/network.js", "Math.abs(value) <= 1e6", "true"),
     ("site/page/views.js", "rows[row], columns[column]]", "rows[column], columns[row]]"),
     ("config.py", "path_text(path.absolute().name)", "path_text(path)"),
     ("site/page/network.js", "Math.max(0, value)", "Math.abs(value)"),

@@ -196,7 +196,7 @@ function nameControls(box) {
   }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
-      give(icon.parentElement, { title: ICONS[kind] });
+      give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
     }
   }
   for (const fold of box.querySelectorAll(".mnist-fold")) {

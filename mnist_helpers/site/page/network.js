@@ -2,7 +2,6 @@
 
 const LAYERS = LAB.layers; // each with the shape of its maps: a vector's are 1 × 1
 const SHAPES = LAB.shapes; // of the weights, by name
-const LARGEST = 1e6; // of a weight, as in Python: what is made of those can be reckoned with
 
 /** A function that keeps its last answer until it is asked for another. */
 function keeping(make) {
@@ -155,7 +154,7 @@ function readTensor(buffer, start, name, entry, shape) {
   const isThere = isSame(place, [from, from + size]) && start + from + size <= buffer.byteLength;
   if (!isThere) throw new Error(`the numbers of ${name} are cut off`);
   const numbers = new Float32Array(buffer.slice(start + from, start + from + size));
-  const isTame = numbers.every((value) => Math.abs(value) <= LARGEST);
+  const isTame = numbers.every((value) => Math.abs(value) <= 1e6); // as in Python: the sums stay finite
   if (!isTame) throw new Error(`${name} has numbers that are not finite, or too large`);
   return numbers;
 }
