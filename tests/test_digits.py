@@ -207,6 +207,16 @@ def lines(distance: int, breadth: int, squared: bool) -> np.ndarray:
     return is_line
 
 
+@pytest.mark.parametrize("dark", [25, 60, 100, 150])
+def test_the_squares_between_broad_lines_are_no_digits(tmp_path, dark):
+    is_line = np.zeros((400, 400), bool)
+    for row in range(4):
+        is_line[12 + row :: 25] = is_line[:, 12 + row :: 25] = True
+    sheet = np.dstack([np.where(is_line, dark, 235)] * 3)
+    with pytest.raises(InputError, match="nothing written stands out in it"):
+        found(sheet, tmp_path / "squared.png")
+
+
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize("distance", [20, 40, 90])
 @pytest.mark.parametrize("breadth", [1, 2, 3])

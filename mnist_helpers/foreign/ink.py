@@ -97,7 +97,8 @@ def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.nd
         breadth += 2  # squared or ruled paper: what is broader than its lines
         is_ink = ndimage.binary_opening(is_ink, np.ones((breadth, breadth)))
         labels, areas, inside = _measure_parts(is_ink, inner)
-    if not areas.any() or (breadth > 1 and np.median(ink[is_ink]) < 0.5):
+    is_lined = np.diff(_border(is_ink)).sum() > 2 * LINES  # still: the squares are what is left
+    if not areas.any() or (breadth > 1 and (is_lined or np.median(ink[is_ink]) < 0.5)):
         return None, False  # but for lines and a frame there is nothing, or a shade
     # what hangs on the border may be a shadow or another paper
     is_sure = areas[_border(labels)].max() <= SPECK * inside.max()
