@@ -39,6 +39,7 @@ from mnist_helpers import (
     save_checkpoint,
     training,
 )
+from mnist_helpers.checkpoint import read_card
 from mnist_helpers.commands import train, visualize
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.stills import Still
@@ -886,6 +887,13 @@ def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
     assert "epoch  3" in (folder / "log.txt").read_text()
     assert "test" in load_checkpoint(folder / "model.pth")[1]
     assert_goes_on(folder, whole)
+
+
+def test_a_card_of_more_than_16_megabytes_is_not_read(tmp_path):
+    (tmp_path / "card.json").touch()
+    os.truncate(tmp_path / "card.json", 16_000_001)
+    with pytest.raises(InputError, match="it is larger than 16,000,000 bytes"):
+        read_card(tmp_path / "card.json")
 
 
 def test_several_files_are_moved_only_when_all_are_written(tmp_path):
