@@ -322,6 +322,7 @@ def test_parameters_are_read_by_their_declared_types(tmp_path, monkeypatch):
             "false": "false",
             "010": "010",
             "a: b: c": "a: b: c",
+            "a" * 999: "a" * 999,  # longer than the name of a file
             "w.pth": str(tmp_path / "w.pth"),  # the notebook runs elsewhere
         },
         "int": {"-3": -3},

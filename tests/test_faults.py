@@ -37,6 +37,7 @@ from mnist_helpers import (
     save_checkpoint,
     training,
 )
+from mnist_helpers.checkpoint import read_card
 from mnist_helpers.commands import cli, execution, train, visualize
 from mnist_helpers.commands.execution import execute
 from mnist_helpers.explorer import Subject
@@ -519,13 +520,15 @@ def wait_for(path: Path, text: str = "") -> None:
 def test_a_run_in_use_is_left_alone_until_its_process_is_gone(torn, whole, tmp_path):
     folder = torn()
     other = forked(hold, folder, tmp_path / "held")
-    wait_for(tmp_path / "held")
-    (folder / ".state.pt.1.part").write_text("being written")
-    before = contents(folder)
-    done = command("train", "--resume", folder)
-    assert_one_sentence(done, f"{folder} is in use by another process; wait until it ends")
-    assert contents(folder) == before
-    other.kill()
+    try:
+        wait_for(tmp_path / "held")
+        (folder / ".state.pt.1.part").write_text("being written")
+        before = contents(folder)
+        done = command("train", "--resume", folder)
+        assert_one_sentence(done, f"{folder} is in use by another process; wait until it ends")
+        assert contents(folder) == before
+    finally:
+        other.kill()  # or it would be waited for
     ended(other)
     assert_goes_on(folder, whole)
 
@@ -884,6 +887,13 @@ def test_a_run_goes_on_where_nobody_hears_of_it(output, torn, whole, tmp_path):
     assert "epoch  3" in (folder / "log.txt").read_text()
     assert "test" in load_checkpoint(folder / "model.pth")[1]
     assert_goes_on(folder, whole)
+
+
+def test_a_card_of_more_than_16_megabytes_is_not_read(tmp_path):
+    (tmp_path / "card.json").touch()
+    os.truncate(tmp_path / "card.json", 16_000_001)
+    with pytest.raises(InputError, match="it is larger than 16,000,000 bytes"):
+        read_card(tmp_path / "card.json")
 
 
 def test_several_files_are_moved_only_when_all_are_written(tmp_path):

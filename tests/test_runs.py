@@ -26,7 +26,7 @@ from mnist_helpers.runs.folder import (
     save_moments,
     save_run,
 )
-from mnist_helpers.runs.snapshots import in_steps, load_snapshots
+from mnist_helpers.runs.snapshots import Snapshots, in_steps, load_snapshots, save_snapshots
 from mnist_helpers.training import Trainer
 
 RECIPE = {"epochs": 4, "rotation": 10, "snapshots": True}
@@ -159,6 +159,18 @@ def test_what_holds_no_snapshots_is_named(tmp_path, content):
         load_snapshots(path)
     np.savez(path, epochs=np.array([0.0]), history=np.array([object()]))
     with pytest.raises(InputError, match="holds no snapshots"):
+        load_snapshots(path)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64, np.uint8])
+def test_changes_are_numbers_of_two_bytes(tmp_path, kind):
+    path = tmp_path / "moments.npz"
+    weights = [{"x": torch.full((4,), float(at))} for at in range(2)]
+    save_snapshots(path, Snapshots([0.0, 1.0], weights, {"val_loss": [0.5]}))
+    arrays = dict(np.load(path))
+    arrays["changes/x"] = arrays["changes/x"].astype(kind)
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="x is not of finite numbers, one for each moment"):
         load_snapshots(path)
 
 

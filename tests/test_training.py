@@ -155,6 +155,13 @@ def test_an_interrupt_in_a_destructor_is_not_lost(few):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_python_gets_its_interrupts_back_where_none_came():
+    handler = signal.getsignal(signal.SIGINT)
+    with delayed_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not handler
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_the_first_interrupt_waits_and_the_second_does_not():
     passed, handler = [], signal.getsignal(signal.SIGINT)
 

@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 from mnist_helpers.analysis import calibration, comparison, mistakes
 from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.checkpoint import Card
-from mnist_helpers.config import InputError, log
+from mnist_helpers.config import log
 from mnist_helpers.data import Splits, load_idx_part, load_splits
 from mnist_helpers.files import write_json
 from mnist_helpers.foreign.readers import tell_data
@@ -30,7 +30,7 @@ def load_parts(data_dir: Path, card: Card) -> Splits:
     """
     tell_data(data_dir, card)
     recipe = card.get("config", {})
-    with contextlib.suppress(KeyError, InputError):
+    with contextlib.suppress(KeyError):
         parts = load_splits(data_dir, recipe["val_size"], recipe["seed"])
         count = len(parts.train) + len(parts.val)
         if card.get("images", count) == count and not recipe.get("start"):
