@@ -407,7 +407,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("analysis/embedding.py", "features - features.mean(dim=0)", "features - moments[-1].mean(dim=0)"),
     ("explorer/subject.py", "abs(epochs[name] - epoch)", "epochs[name]"),
     ("explorer/subject.py", "list(self.moments[run])[self.runs[run].best]", "list(self.moments[run])[-1]"),
-    ("explorer/subject.py", "if weights in names)", "if weights)"),
+    ("explorer/subject.py", "weights.rpartition", "weights.partition"),
     ("explorer/replay.py", "yield len(answers) / len(subject.networks)", "yield 0.5"),
     ("explorer/replay.py", "if others or len(runs) > 2", "if others"),
     ("explorer/controls.py", "step_traits(epochs, moments, look.weights)", "step_traits(epochs, moments, moments[0])"),
