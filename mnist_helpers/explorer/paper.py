@@ -1,6 +1,5 @@
 """A scene on paper, by matplotlib: for saved notebooks, GitHub and files."""
 
-import math
 import textwrap
 from functools import singledispatch
 
@@ -11,7 +10,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, PaddedBox, TextArea, VPacker
+from matplotlib.offsetbox import (
+    DrawingArea,
+    HPacker,
+    OffsetBox,
+    OffsetImage,
+    PaddedBox,
+    TextArea,
+    VPacker,
+)
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
@@ -131,29 +140,26 @@ def tile(mark: Maps, index: int) -> PaddedBox:
     low, high = mark.limits[min(index, len(mark.limits) - 1)]
     scale = ScalarMappable(Normalize(low, high), PALETTES[mark.palette])
     colours = scale.to_rgba(np.ma.masked_invalid(mark.values[index]))
-    zoom = math.ceil(mark.zoom)
-    pixels = colours.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    image = OffsetImage(colours, zoom=POINT * mark.zoom, interpolation="nearest")
+    box = mark.frames.get(index)
+    if box:
+        image = HPacker(children=[image, frame(box, mark)], sep=0, align="top")
     edge = {"fill": False, "edgecolor": GREY, "linewidth": 0.3}
     if index in mark.frames and len(mark.values) > 1:
         edge.update(edgecolor=ORANGE, linewidth=1.5)
-    box = mark.frames.get(index)
-    if box:
-        draw_frame(pixels, box, zoom)
-    image = OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
     return PaddedBox(image, 0, draw_frame=True, patch_attrs=edge)
 
 
-def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
-    """Draws a frame, two pixels wide and edged in white, inside a box, or around a small one."""
-    sides = np.multiply(box, zoom)
-    if sides[2] - sides[0] < 16:
-        sides = np.add(sides, (-2, -2, 2, 2)).clip(0)
-    top, left, bottom, right = sides
-    framed = pixels[top:bottom, left:right]
-    inside = framed[2:-2, 2:-2].copy()
-    pixels[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = 1
-    framed[:] = matplotlib.colors.to_rgba(ORANGE)
-    framed[2:-2, 2:-2] = inside
+def frame(box: Box, mark: Maps) -> DrawingArea:
+    """A frame around a box, edged in white, where the map ends to whose right it is put."""
+    sides = np.add(np.multiply(box, mark.zoom), (-1, -1, 1, 1))  # in pixels
+    top, left, bottom, right = POINT * sides
+    area = DrawingArea(0, 0)
+    white = withStroke(linewidth=4 * POINT, foreground="white")
+    style = {"fill": False, "edgecolor": ORANGE, "linewidth": 2 * POINT, "path_effects": [white]}
+    width = POINT * mark.zoom * mark.values.shape[2]
+    area.add_artist(Rectangle((left - width, -bottom), right - left, bottom - top, **style))
+    return area
 
 
 def colour_bar(mark: Maps) -> OffsetBox:
