@@ -193,7 +193,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/paper.py", "words(text, color=colour)", "words(letter, color=BLACK)"),
     ("network/activations.py", "module.in_features == math.prod(maps)", "False"),
     ("explorer/paper.py", ".max(axis=0).clip(0)", ".max(axis=0).clip(9)"),
-    ("explorer/paper.py", "head.rjust(3)", '""'),
+    ("explorer/paper.py", "beside[len(lines)].rjust(3)", '""'),
     ("explorer/paper.py", "words(over[place], 6), tiles[place]", "tiles[place], words(over[place], 6)"),
     ("runs/live.py", "splits.train[: config.train_size][1]", "splits.train[:][1]"),
     ("runs/live.py", "self.epochs)  # how", "1)  # how"),

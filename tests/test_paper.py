@@ -10,7 +10,7 @@ from matplotlib.offsetbox import OffsetImage, PaddedBox
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.paper import LETTERS, bar_chart
+from mnist_helpers.explorer.paper import LETTERS, Still, bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
@@ -22,7 +22,6 @@ from mnist_helpers.explorer.scene import (
     Table,
     Text,
 )
-from mnist_helpers.explorer.stills import Still
 
 ORANGE, BLUE, GREY = map(to_rgba, ("#D55E00", "#0072B2", "#999999"))
 # what the eye makes of red, green and blue light: in full, without red cones, without green ones

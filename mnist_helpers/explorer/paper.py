@@ -1,7 +1,9 @@
 """A scene on paper, by matplotlib: for saved notebooks, GitHub and files."""
 
 import textwrap
+from dataclasses import dataclass
 from functools import singledispatch
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -18,7 +20,7 @@ from matplotlib.offsetbox import (
     PaddedBox,
     TextArea,
     VPacker,
-)
+)  # fmt: skip
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -34,11 +36,13 @@ from mnist_helpers.explorer.scene import (
     Pad,
     Row,
     Scatter,
+    Scene,
     Table,
     Text,
     number,
 )  # fmt: skip
-from mnist_helpers.plots import COLOURS, GREY, INK, ORANGE, SIGNED, finished, make_figure
+from mnist_helpers.files import write_files
+from mnist_helpers.plots import COLOURS, GREY, GROUND, INK, ORANGE, SIGNED, figure_png, finished
 
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
@@ -46,6 +50,7 @@ POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 180  # height of a chart, in pixels
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
+MARGIN = 8  # pixels around a scene
 PAPER = 1000  # its width before a row wraps, in pixels
 # of classes, which their letters tell as well: 4.5 : 1 on paper, apart for the colour-blind
 LETTERS = [
@@ -108,23 +113,17 @@ def maps_box(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        tiles[index] = column(
-            [words(label.replace(", ", ",\n"), framed=index in mark.frames), tiles[index]], 1
-        )
+        text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
+        tiles[index] = column([text, tiles[index]], 1)
     over, beside = mark.heads
     for place in range(0, len(over), 1 + len(over) // 9):  # as many as can be told apart
         tiles[place] = column([words(over[place], 6), tiles[place]], 1, align="center")
-    starts = range(0, len(tiles), mark.columns)
-    lines = [
-        HPacker(children=tiles[start : start + mark.columns], sep=2, align="bottom")
-        for start in starts
-    ]
-    for place, head in enumerate(beside):
-        lines[place] = HPacker(
-            children=[words(head.rjust(3), 6, family="monospace"), lines[place]],
-            sep=2,
-            align="bottom",
-        )
+    lines = []
+    for start in range(0, len(tiles), mark.columns):
+        line = tiles[start : start + mark.columns]
+        if beside:
+            line.insert(0, words(beside[len(lines)].rjust(3), 6, family="monospace"))
+        lines.append(HPacker(children=line, sep=2, align="bottom"))
     grid = column(lines, 2)
     if any(mark.axes):
         across, down = mark.axes
@@ -217,7 +216,8 @@ def bar_chart(mark: Bars) -> Axes:
     letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
     # 50 pixels stand beside the bars, a letter takes 6
     width = np.clip(50 + 6 * letters * len(mark.ticks), 430, 2**15)
-    ax = make_figure(width / DPI, CHART / DPI).subplots()
+    fig = Figure((width / DPI, CHART / DPI), layout="constrained", facecolor=GROUND)
+    ax = fig.subplots()
     if isinstance(mark, Lines):
         draw_lines(mark, ax)
     else:
@@ -278,14 +278,8 @@ def scatter_box(mark: Scatter) -> OffsetBox:
         legend.append(words(text, color=colour))
     ax.scatter(*mark.points[list(mark.marked)].T, s=70, edgecolors="black", facecolors="none")
     if mark.framed_point is not None:
-        ax.scatter(
-            *mark.points[mark.framed_point],
-            s=140,
-            marker="s",
-            edgecolors=ORANGE,
-            lw=2,
-            facecolors="none",
-        )
+        point = mark.points[mark.framed_point]
+        ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
     return HPacker(children=[chart_box(fig), column(legend, 3)], sep=6, align="top")
 
 
@@ -305,3 +299,37 @@ def text_box(mark: Text) -> OffsetBox:
         return words("")
     size, weight = FONTS[mark.size]
     return words(textwrap.fill(mark.text, 100), size, weight=weight)
+
+
+@dataclass
+class Still:
+    """A scene as a picture with its caption."""
+
+    scene: Scene
+
+    @property
+    def figure(self) -> Figure:
+        """The scene at its natural size, the caption below."""
+        fig = Figure(dpi=DPI, facecolor=GROUND)
+        FigureCanvasAgg(fig)
+        caption = textwrap.fill(self.scene.caption, 130)
+        whole = column([item_box(self.scene.content, fig), words(caption, 8)], 10)
+        fig.add_artist(whole)
+        extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
+        fig.set_size_inches(extent.size / DPI)
+        whole.set_offset((-extent.x0, -extent.y0))
+        return fig
+
+    def png(self) -> bytes:
+        """The picture's bytes."""
+        return figure_png(self.figure)
+
+    def save(self, path: Path) -> None:
+        """Writes the picture."""
+        write_files({Path(path): self.png()})
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png(), {"alt": self.scene.caption}
+
+    def __repr__(self) -> str:
+        return textwrap.fill(self.scene.caption, 80)
