@@ -256,15 +256,6 @@ def flat_tensors(value: object) -> dict[str, Tensor]:
     return tensors
 
 
-def load_tensors(path: Path, remedy: str) -> object:
-    """Reads what `decode_tensors` decodes.
-
-    Raises:
-        InputError: as it does, or the file can't be read.
-    """
-    return decode_tensors(read_file(path, MOST_BYTES, remedy), path, remedy)
-
-
 def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
     """Tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
 

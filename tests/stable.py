@@ -38,7 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mnist_helpers.commands.execution import ORDER
 from mnist_helpers.config import NOTEBOOKS_DIR
-from mnist_helpers.explorer.stills import Still
+from mnist_helpers.explorer.paper import Still
 
 AMOUNT = 1e-5  # of each number: logits then differ several times as much as between processors
 POOL = 2**22

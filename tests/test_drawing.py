@@ -16,8 +16,8 @@ from torch import nn
 from mnist_helpers import InputError, digits, load_checkpoint, make_model
 from mnist_helpers.digits import load_digits, pad_ink, picture_ink, prepare
 from mnist_helpers.explorer import Explorer, Selection, Subject, explore
+from mnist_helpers.explorer.paper import Still
 from mnist_helpers.explorer.scene import Bars, Column, Pad, Row, Table, Text
-from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.views import draw, header
 
 

@@ -1028,6 +1028,15 @@ def test_moments_of_small_batches_have_names_of_their_own():
     }
 
 
+def test_a_run_may_have_a_comma_in_its_name(few):
+    """Its moments are still its own."""
+    weights = [make_model(seed).state_dict() for seed in (0, 1)]
+    run = Snapshots([0.0, 1.0], weights, {"val_loss": [1]})
+    subject = Subject(make_model(), *few.test.tensors, runs={"slow, 0.1": run, "fast, 1": run})
+    assert subject.run_of("fast, 1, epoch 1") == "fast, 1"
+    assert subject.nearest("slow, 0.1", "fast, 1, epoch 1") == "slow, 0.1, epoch 1"
+
+
 class TestRuns:
     """Moments of training under a slider."""
 

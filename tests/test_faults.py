@@ -41,7 +41,7 @@ from mnist_helpers.checkpoint import read_card
 from mnist_helpers.commands import cli, execution, train, visualize
 from mnist_helpers.commands.execution import execute
 from mnist_helpers.explorer import Subject
-from mnist_helpers.explorer.stills import Still
+from mnist_helpers.explorer.paper import Still
 from mnist_helpers.files import reason, write_files
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run

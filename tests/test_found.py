@@ -29,10 +29,11 @@ from PIL import Image, PngImagePlugin
 from test_cli import run
 
 from mnist_helpers import CHECKPOINT_PATH, Config, InputError, commands, load_checkpoint, make_model
-from mnist_helpers.checkpoint import load_tensors, read_card
+from mnist_helpers.checkpoint import MOST_BYTES, decode_tensors, read_card
 from mnist_helpers.commands.cli import main
 from mnist_helpers.data import load_idx_part, load_splits
 from mnist_helpers.explorer import Subject, still
+from mnist_helpers.files import read_file
 from mnist_helpers.foreign.readers import read_idx
 from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.folder import read_config
@@ -42,7 +43,9 @@ from mnist_helpers.training import Trainer, train
 READERS = {
     "model.pth": load_checkpoint,
     "model.safetensors": load_checkpoint,
-    "state.pt": lambda path: load_tensors(path, "start the run anew"),
+    "state.pt": lambda path: decode_tensors(
+        read_file(path, MOST_BYTES, "start the run anew"), path, "start the run anew"
+    ),
     "card.json": read_card,
     "config.json": lambda path: read_config(path.parent),
     "digit.png": load_digit,

@@ -10,7 +10,7 @@ from matplotlib.offsetbox import OffsetImage, PaddedBox
 from matplotlib.text import Text as Letters
 from PIL import Image
 
-from mnist_helpers.explorer.paper import LETTERS, bar_chart
+from mnist_helpers.explorer.paper import LETTERS, Still, bar_chart
 from mnist_helpers.explorer.scene import (
     Bars,
     Column,
@@ -22,7 +22,6 @@ from mnist_helpers.explorer.scene import (
     Table,
     Text,
 )
-from mnist_helpers.explorer.stills import Still
 
 ORANGE, BLUE, GREY = map(to_rgba, ("#D55E00", "#0072B2", "#999999"))
 # what the eye makes of red, green and blue light: in full, without red cones, without green ones
@@ -103,16 +102,18 @@ def cells_of(table):
     return [text for text in drawn(table, Letters) if text.get_bbox_patch()]
 
 
-def orange(image):
-    """Which pixels of an image are orange, and their ends: top, bottom, left, right."""
-    pixels = np.isclose(image.get_data(), ORANGE).all(axis=2)
-    rows, columns = pixels.nonzero()
-    return pixels, (rows.min(), rows.max(), columns.min(), columns.max())
+def painted(maps):
+    """The pixels of each map as it is drawn, with four more on each side."""
+    fig = Still(Scene(maps, "a sentence")).figure
+    boxes = [np.round(box.extents).astype(int) for box in extents(fig)]
+    pixels = np.asarray(fig.canvas.buffer_rgba())[::-1] / 255  # from below, as boxes are
+    return [pixels[y0 - 4 : y1 + 4, x0 - 4 : x1 + 4][::-1] for x0, y0, x1, y1 in boxes]
 
 
-def pixels(image, zoom):
-    """One pixel in the middle of each value."""
-    return image.get_data()[zoom // 2 :: zoom, zoom // 2 :: zoom]
+def orange(pixels):
+    """The ends of what is orange: top, bottom, left, right, from the map's corner."""
+    rows, columns = np.isclose(pixels, ORANGE, atol=0.1).all(axis=2).nonzero()
+    return rows.min() - 4, rows.max() - 4, columns.min() - 4, columns.max() - 4
 
 
 class TestMaps:
@@ -122,46 +123,46 @@ class TestMaps:
         for image, values in zip(drawn(maps, OffsetImage), VALUES, strict=True):
             wanted = matplotlib.colormaps[name]((values + 2) / 4)
             known = ~np.isnan(values)
-            assert pixels(image, 5)[known] == pytest.approx(wanted[known], abs=0.01)
-            assert (pixels(image, 5)[~known, 3] == 0).all()
+            assert image.get_data()[known] == pytest.approx(wanted[known], abs=0.01)
+            assert (image.get_data()[~known, 3] == 0).all()
 
     def test_each_map_may_have_limits_of_its_own(self):
         maps = Maps(values=VALUES[1:].repeat(2, 0), limits=[(0, 3), (0, 6)], zoom=4)
-        ends = [pixels(image, 4)[1, 2] for image in drawn(maps, OffsetImage)]
+        ends = [image.get_data()[1, 2] for image in drawn(maps, OffsetImage)]
         colours = matplotlib.colormaps["viridis"]([1.0, 0.5])
         assert np.array(ends) == pytest.approx(colours, abs=0.01)
 
     def test_colours_are_shown_as_they_are(self):
         values = np.random.default_rng(0).random((1, 2, 2, 3))
         (image,) = drawn(Maps(values=values, limits=[(0, 1)], zoom=3), OffsetImage)
-        assert pixels(image, 3)[..., :3] == pytest.approx(values[0])
+        assert image.get_data()[..., :3] == pytest.approx(values[0])
 
-    def test_frames_lie_on_their_map_and_place(self):
-        frames = {1: (0, 1, 2, 3)}
-        plain, framed = drawn(make_maps(zoom=8, frames=frames), OffsetImage)
-        pixels, ends = orange(framed)
-        assert not np.isclose(plain.get_data(), ORANGE).all(axis=2).any()
-        assert ends == (0, 15, 8, 23)
-        assert not pixels[2:14, 10:22].any()
-        assert (framed.get_data()[:, 7] == 1).all()  # white beside it
+    def test_frames_lie_on_their_map_around_their_place(self):
+        maps = make_maps(zoom=24, frames={1: (0, 1, 1, 2)})
+        inside = [pixels[8:-8, 8:-8] for pixels in painted(maps)]  # without the edge of the map
+        counts = [np.isclose(pixels, ORANGE).all(axis=2).sum() for pixels in inside]
+        assert counts[0] == 0 < counts[1]
+        (pixels,) = painted(make_maps(values=VALUES[:1], zoom=24, frames={0: (0, 1, 1, 2)}))
+        assert orange(pixels) == (-2, 25, 22, 49)
 
     def test_a_value_is_framed_around_in_any_colour(self):
         values = np.full((1, 5, 5), 0.6)
         values[0, 2, 3] = 1.5  # red, in which an orange frame would not be seen
         maps = make_maps(values=values, palette="signed", zoom=8, frames={0: (2, 3, 3, 4)})
-        (image,) = drawn(maps, OffsetImage)
-        assert orange(image)[1] == (14, 25, 22, 33)
+        (pixels,) = painted(maps)
+        assert orange(pixels) == (14, 25, 22, 33)
+        pixels = pixels[4:-4, 4:-4]
         red = matplotlib.colormaps["RdBu_r"]((1.5 + 2) / 4)
-        inside = image.get_data()[16:24, 24:32]
+        inside = pixels[17:23, 25:31]
         assert inside == pytest.approx(np.broadcast_to(red, inside.shape), abs=0.01)
-        white = (image.get_data() == 1).all(axis=2)
-        assert white[[13, 26], 21:35].all()
-        assert white[13:27, [21, 34]].all()
+        white = (pixels > 0.99).all(axis=2)
+        assert white[[13, 16, 23, 26], 24:32].all()
+        assert white[16:24, [21, 24, 31, 34]].all()
 
-    def test_a_value_at_the_edge_is_framed_inside_the_map(self):
+    def test_a_value_at_the_edge_is_framed_across_it(self):
         maps = make_maps(values=np.zeros((1, 4, 4)), zoom=4, frames={0: (0, 3, 1, 4)})
-        (image,) = drawn(maps, OffsetImage)
-        assert orange(image)[1] == (0, 5, 10, 15)
+        (pixels,) = painted(maps)
+        assert orange(pixels) == (-2, 5, 10, 17)
 
     def test_maps_have_an_edge_that_is_orange_at_the_chosen_of_several(self):
         maps = make_maps(zoom=8, frames={1: None})

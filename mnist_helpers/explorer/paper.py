@@ -1,8 +1,9 @@
 """A scene on paper, by matplotlib: for saved notebooks, GitHub and files."""
 
-import math
 import textwrap
+from dataclasses import dataclass
 from functools import singledispatch
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -11,7 +12,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import HPacker, OffsetBox, OffsetImage, PaddedBox, TextArea, VPacker
+from matplotlib.offsetbox import (
+    DrawingArea,
+    HPacker,
+    OffsetBox,
+    OffsetImage,
+    PaddedBox,
+    TextArea,
+    VPacker,
+)  # fmt: skip
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from mnist_helpers.digits import PAD, pad_ink
 from mnist_helpers.explorer.scene import (
@@ -25,11 +36,13 @@ from mnist_helpers.explorer.scene import (
     Pad,
     Row,
     Scatter,
+    Scene,
     Table,
     Text,
     number,
 )  # fmt: skip
-from mnist_helpers.plots import COLOURS, GREY, INK, ORANGE, SIGNED, finished, make_figure
+from mnist_helpers.files import write_files
+from mnist_helpers.plots import COLOURS, GREY, GROUND, INK, ORANGE, SIGNED, figure_png, finished
 
 PALETTES = {"ink": INK, "signed": SIGNED, "unsigned": "viridis"}
 DPI = 100  # of figure_png
@@ -37,6 +50,7 @@ POINT = 72 / DPI  # offset boxes measure in points, scenes in pixels
 CHART = 180  # height of a chart, in pixels
 BLACK = "#222222"
 ACCENT = "#AD4600"  # of texts; ORANGE is too pale for them
+MARGIN = 8  # pixels around a scene
 PAPER = 1000  # its width before a row wraps, in pixels
 # of classes, which their letters tell as well: 4.5 : 1 on paper, apart for the colour-blind
 LETTERS = [
@@ -99,23 +113,17 @@ def maps_box(mark: Maps) -> OffsetBox:
     """Maps in rows, each under its label, and the colour bar beside them."""
     tiles = [tile(mark, index) for index in range(len(mark.values))]
     for index, label in enumerate(mark.labels):
-        tiles[index] = column(
-            [words(label.replace(", ", ",\n"), framed=index in mark.frames), tiles[index]], 1
-        )
+        text = words(label.replace(", ", ",\n"), framed=index in mark.frames)
+        tiles[index] = column([text, tiles[index]], 1)
     over, beside = mark.heads
     for place in range(0, len(over), 1 + len(over) // 9):  # as many as can be told apart
         tiles[place] = column([words(over[place], 6), tiles[place]], 1, align="center")
-    starts = range(0, len(tiles), mark.columns)
-    lines = [
-        HPacker(children=tiles[start : start + mark.columns], sep=2, align="bottom")
-        for start in starts
-    ]
-    for place, head in enumerate(beside):
-        lines[place] = HPacker(
-            children=[words(head.rjust(3), 6, family="monospace"), lines[place]],
-            sep=2,
-            align="bottom",
-        )
+    lines = []
+    for start in range(0, len(tiles), mark.columns):
+        line = tiles[start : start + mark.columns]
+        if beside:
+            line.insert(0, words(beside[len(lines)].rjust(3), 6, family="monospace"))
+        lines.append(HPacker(children=line, sep=2, align="bottom"))
     grid = column(lines, 2)
     if any(mark.axes):
         across, down = mark.axes
@@ -131,29 +139,26 @@ def tile(mark: Maps, index: int) -> PaddedBox:
     low, high = mark.limits[min(index, len(mark.limits) - 1)]
     scale = ScalarMappable(Normalize(low, high), PALETTES[mark.palette])
     colours = scale.to_rgba(np.ma.masked_invalid(mark.values[index]))
-    zoom = math.ceil(mark.zoom)
-    pixels = colours.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    image = OffsetImage(colours, zoom=POINT * mark.zoom, interpolation="nearest")
+    box = mark.frames.get(index)
+    if box:
+        image = HPacker(children=[image, frame(box, mark)], sep=0, align="top")
     edge = {"fill": False, "edgecolor": GREY, "linewidth": 0.3}
     if index in mark.frames and len(mark.values) > 1:
         edge.update(edgecolor=ORANGE, linewidth=1.5)
-    box = mark.frames.get(index)
-    if box:
-        draw_frame(pixels, box, zoom)
-    image = OffsetImage(pixels, zoom=POINT * mark.zoom / zoom, interpolation="nearest")
     return PaddedBox(image, 0, draw_frame=True, patch_attrs=edge)
 
 
-def draw_frame(pixels: np.ndarray, box: Box, zoom: int) -> None:
-    """Draws a frame, two pixels wide and edged in white, inside a box, or around a small one."""
-    sides = np.multiply(box, zoom)
-    if sides[2] - sides[0] < 16:
-        sides = np.add(sides, (-2, -2, 2, 2)).clip(0)
-    top, left, bottom, right = sides
-    framed = pixels[top:bottom, left:right]
-    inside = framed[2:-2, 2:-2].copy()
-    pixels[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = 1
-    framed[:] = matplotlib.colors.to_rgba(ORANGE)
-    framed[2:-2, 2:-2] = inside
+def frame(box: Box, mark: Maps) -> DrawingArea:
+    """A frame around a box, edged in white, where the map ends to whose right it is put."""
+    sides = np.add(np.multiply(box, mark.zoom), (-1, -1, 1, 1))  # in pixels
+    top, left, bottom, right = POINT * sides
+    area = DrawingArea(0, 0)
+    white = withStroke(linewidth=4 * POINT, foreground="white")
+    style = {"fill": False, "edgecolor": ORANGE, "linewidth": 2 * POINT, "path_effects": [white]}
+    width = POINT * mark.zoom * mark.values.shape[2]
+    area.add_artist(Rectangle((left - width, -bottom), right - left, bottom - top, **style))
+    return area
 
 
 def colour_bar(mark: Maps) -> OffsetBox:
@@ -211,7 +216,8 @@ def bar_chart(mark: Bars) -> Axes:
     letters = 1 + max(len(text) for text in [*mark.ticks, *mark.numbers])
     # 50 pixels stand beside the bars, a letter takes 6
     width = np.clip(50 + 6 * letters * len(mark.ticks), 430, 2**15)
-    ax = make_figure(width / DPI, CHART / DPI).subplots()
+    fig = Figure((width / DPI, CHART / DPI), layout="constrained", facecolor=GROUND)
+    ax = fig.subplots()
     if isinstance(mark, Lines):
         draw_lines(mark, ax)
     else:
@@ -272,14 +278,8 @@ def scatter_box(mark: Scatter) -> OffsetBox:
         legend.append(words(text, color=colour))
     ax.scatter(*mark.points[list(mark.marked)].T, s=70, edgecolors="black", facecolors="none")
     if mark.framed_point is not None:
-        ax.scatter(
-            *mark.points[mark.framed_point],
-            s=140,
-            marker="s",
-            edgecolors=ORANGE,
-            lw=2,
-            facecolors="none",
-        )
+        point = mark.points[mark.framed_point]
+        ax.scatter(*point, s=140, marker="s", edgecolors=ORANGE, lw=2, facecolors="none")
     return HPacker(children=[chart_box(fig), column(legend, 3)], sep=6, align="top")
 
 
@@ -299,3 +299,37 @@ def text_box(mark: Text) -> OffsetBox:
         return words("")
     size, weight = FONTS[mark.size]
     return words(textwrap.fill(mark.text, 100), size, weight=weight)
+
+
+@dataclass
+class Still:
+    """A scene as a picture with its caption."""
+
+    scene: Scene
+
+    @property
+    def figure(self) -> Figure:
+        """The scene at its natural size, the caption below."""
+        fig = Figure(dpi=DPI, facecolor=GROUND)
+        FigureCanvasAgg(fig)
+        caption = textwrap.fill(self.scene.caption, 130)
+        whole = column([item_box(self.scene.content, fig), words(caption, 8)], 10)
+        fig.add_artist(whole)
+        extent = whole.get_bbox(fig.canvas.get_renderer()).padded(MARGIN)
+        fig.set_size_inches(extent.size / DPI)
+        whole.set_offset((-extent.x0, -extent.y0))
+        return fig
+
+    def png(self) -> bytes:
+        """The picture's bytes."""
+        return figure_png(self.figure)
+
+    def save(self, path: Path) -> None:
+        """Writes the picture."""
+        write_files({Path(path): self.png()})
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png(), {"alt": self.scene.caption}
+
+    def __repr__(self) -> str:
+        return textwrap.fill(self.scene.caption, 80)

@@ -274,7 +274,7 @@ class Subject:
 
     def run_of(self, weights: str) -> str:
         """The run to which a moment belongs."""
-        return next(run for run, names in self.moments.items() if weights in names)
+        return weights.rpartition(", ")[0]
 
     def nearest(self, run: str, weights: str) -> str:
         """The moment of a run that is nearest in time to one of any run."""

@@ -27,10 +27,9 @@ from mnist_helpers.explorer.controls import (
     set_changed,
 )
 from mnist_helpers.explorer.jobs import Unmeasured
-from mnist_helpers.explorer.paper import LETTERS, PALETTES
+from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
 from mnist_helpers.explorer.scene import Row, Scene, encoded
 from mnist_helpers.explorer.selection import Selection, selected
-from mnist_helpers.explorer.stills import Still
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import (
     VIEWS,

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from mnist_helpers.checkpoint import load_tensors
+from mnist_helpers.checkpoint import MOST_BYTES, decode_tensors
 from mnist_helpers.config import Config, InputError, path_text
-from mnist_helpers.files import decoding, read_json, write_files, write_json
+from mnist_helpers.files import decoding, read_file, read_json, write_files, write_json
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
 from mnist_helpers.training import Trainer, run_figures
 
@@ -86,4 +86,7 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
         InputError: there is no run, or none that has finished an epoch.
     """
     remedy = "if no epoch was finished, start the run anew"
-    return read_config(folder), load_tensors(folder / "state.pt", remedy)
+    config = read_config(folder)
+    path = folder / "state.pt"
+    content = read_file(path, MOST_BYTES, remedy)
+    return config, decode_tensors(content, path, remedy)
