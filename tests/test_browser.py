@@ -167,7 +167,7 @@ class Desk:
 
     def stands(self, name, value, values):
         """Waits for a slider that has other steps now; they come after the picture."""
-        place = f'[aria-valuetext="{value:g}"][aria-valuemax^="{len(values) - 1}"]'
+        place = f'[aria-valuetext^="{value:g}"][aria-valuemax^="{len(values) - 1}"]'
         self.slider(name).and_(self.page.locator(place)).wait_for()
 
     def number(self):
@@ -355,11 +355,16 @@ def test_choices(desk):
     desk.shows(view="feature_maps", compare="difference")
     desk.choose("Colours", "no outliers")
     desk.shows(view="feature_maps", compare="difference", limits="robust")
-    desk.choose("Weights", "random")
-    desk.shows(view="feature_maps", compare="difference", limits="robust", weights="random")
+    before = desk.subject.look(Selection())
+    place = {axis: getattr(before, axis) for axis in ("channel", "row", "column")}
+    desk.choose("Weights", "random")  # at the same place
+    at = {"limits": "robust", "weights": "random", **place}
+    desk.shows(view="feature_maps", compare="difference", **at)
     desk.open("kernels")
     desk.choose("Show", "change")
-    desk.shows(view="kernels", limits="robust", weights="random", quantity="change")
+    desk.shows(view="kernels", quantity="change", **at)
+    box = desk.root.get_by_role("combobox", name="Weights", exact=True).locator("..")
+    assert box.get_attribute("title") == "Which network answers?"
 
 
 def test_filters_index_and_an_empty_filter(desk, subject):

@@ -175,6 +175,11 @@ class TestView:
         bars = [mark for marks in found for mark in marks.values() if isinstance(mark, Bars)]
         assert bars[0].series["probability"] != pytest.approx(bars[1].series["probability"])
 
+    def test_above_an_empty_pad_stands_no_answer(self, few):
+        subject = Subject(make_model(), few.test.tensors[0][:20])
+        (text,) = header(subject.look(Selection(view="drawing"))).items
+        assert (text.text, text.notes) == ("–", ["The pad is empty."])
+
     def test_what_is_no_digit_that_it_knows_is_said(self, few):
         captions = []
         answers = []

@@ -543,6 +543,15 @@ class TestControls:
         assert (play.value, play.max) == (position.value, position.max)
         assert play.value == play.max > 0
 
+    def test_other_weights_are_shown_at_the_same_place(self, explorer, subject):
+        send(explorer, view="feature_maps")
+        place = ("channel", "row", "column")
+        before = [getattr(subject.look(explorer.selection), axis) for axis in place]
+        explorer.controls["weights"].value = "other"
+        assert [getattr(explorer.selection, axis) for axis in place] == before
+        own = subject.look(Selection(weights="other"))  # whose largest value is elsewhere
+        assert [getattr(own, axis) for axis in place] != before
+
     def test_another_image_is_not_pointed_at_and_another_disturbance_shows_at_once(
         self, explorer, subject
     ):
@@ -555,7 +564,7 @@ class TestControls:
         assert amount.disabled
         send(explorer, disturbance="noise")
         send(explorer, amount=0.4)
-        assert (amount.value, amount.label, amount.index) == (0.4, "0.4", 4)
+        assert (amount.value, amount.label, amount.index) == (0.4, "0.4 of ink", 4)
         send(explorer, disturbance="scale")
         assert explorer.selection.amount is None
         assert amount.value == 1.3  # 1 would change nothing
@@ -991,11 +1000,19 @@ class TestSlowWork:
             await asyncio.sleep(0)
             slow.stop()
             await asyncio.sleep(0.01)
+            assert slow.waiting.layout.display == "none"
+            assert slow.subject.jobs.results == {}
+            assert not slow.selection.rank
+            scene = shown(slow)["scene"]
+            assert scene["caption"] == "Measuring 300 images."
+            assert scene["content"]["text"] == "Go on"
+            send(slow, **scene["content"]["select"])
+            await asyncio.sleep(0)
+            assert slow.waiting.layout.display == "flex"
+            while ("stats", "given") not in slow.subject.jobs.results:
+                await asyncio.sleep(0)
 
         asyncio.run(work())
-        assert slow.waiting.layout.display == "none"
-        assert slow.subject.jobs.results == {}
-        assert not slow.selection.rank
 
 
 def test_a_network_of_colour_images(capsys):

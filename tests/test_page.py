@@ -495,7 +495,7 @@ class TestTable:
         classes = {"rows": ["4", "9"], "columns": ["4", "9"], "title": "rows: true"}
         scene = open_page(page, Table(values=values, counts=True, **classes))
         scene.locator("td:not(.corner)").nth(2).hover()
-        assert read_out(page) == "9 read as 4, images: 5"
+        assert read_out(page) == "9 read as 4: 5 images"
 
     def test_without_select_it_is_no_tab_stop_but_is_read(self, page):
         values = np.array([[0.123456]])
@@ -947,6 +947,19 @@ class TestExplorer:
             assert bool(read_out(page)) == bool(told)
         title = page.get_by_role("button", name="Back to start").get_attribute("title")
         assert title.endswith("; this view stays open")
+
+    def test_a_padded_image_counts_from_its_own_corner(self, page):
+        scene = open_page(page, make_maps(count=1, first=-1, select=EVERYWHERE))
+        hover(scene.locator(".sheet canvas"), 0.1, 0.9)
+        assert "row 1 · column −1: " in read_out(page)
+
+    def test_what_was_pointed_at_is_forgotten_in_another_view(self, page):
+        scene = open_page(page, make_maps(select=EVERYWHERE), view="kernels")
+        scene.locator(".sheet").first.focus()
+        page.keyboard.press("ArrowRight")
+        assert "row" in read_out(page)
+        pages.show(page, make_bars(), serial=1, view="answer")
+        assert not read_out(page)
 
     def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):
         layers = make_bars(select={"layer": INDEX}, title="layers")

@@ -378,12 +378,6 @@ class TestArrays:
         check(tmp_path)
         check(tmp_path / "digits")
 
-    def test_a_file_an_array(self, tmp_path):
-        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
-            np.save(tmp_path / f"X_{part}.npy", PIXELS[rows])
-            np.save(tmp_path / f"y_{part}.npy", LABELS[rows])
-        check(tmp_path)
-
     def test_a_damaged_one_ends_in_a_sentence(self, tmp_path):
         np.savez(tmp_path / "mine.npz", X=PIXELS, y=LABELS)
         content = (tmp_path / "mine.npz").read_bytes()

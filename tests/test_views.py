@@ -172,7 +172,7 @@ class TestKernels:
         assert f"3 × 3, {words}, colours" in caption
         top = np.abs(values).max()
         assert small.limits == [pytest.approx((-top, top), rel=1e-4)] == large.limits
-        start = "relu2 has no kernels; these are those of conv2: 32 × 16 kernels of 3 × 3, "
+        start = "relu2 weighs no maps; these are the kernels of conv2: 32 × 16 kernels of 3 × 3, "
         assert caption.startswith(start)
         assert caption.endswith("Output channel 11 is chosen.")
 
@@ -203,7 +203,7 @@ class TestKernels:
         wanted = values.detach()[77].reshape(32, 7, 7).numpy()
         assert large.values == pytest.approx(wanted, abs=1e-7)
         assert caption.startswith("fc1: 128 × 32 kernels of 7 × 7")
-        assert show(grey, layer="fc2", **selection)[1].startswith("fc2 has no kernels; these are")
+        assert show(grey, layer="fc2", **selection)[1].startswith("fc2 weighs no maps; these are")
 
     def test_a_group_is_labelled_with_the_channels_it_reads(self, colour):
         found, _, _ = show(colour, view="kernels", layer="wide", channel=6)
@@ -375,6 +375,7 @@ class TestArithmetic:
                 outputs["fc2"][0].numpy(), abs=1e-5
             )
             assert found["input"].columns == list("0123456789")
+            assert found["fc2 · 0"].frames == {}  # all count
         elif layer == "pool1":
             assert np.array_equal(found["input"].values, outputs["relu1"][0, 2, 6:8, 10:12])
             said = said.format(number(outputs["pool1"][0, 2, 3, 5].item()))
@@ -415,7 +416,9 @@ class TestNames:
 
     def test_where_the_names_stand(self, sequential):
         found, caption, _ = show(sequential, view="kernels", layer="1")
-        assert caption.startswith("1 ReLU has no kernels; these are those of 0 Conv2d: 4 × 1 ")
+        assert caption.startswith(
+            "1 ReLU weighs no maps; these are the kernels of 0 Conv2d: 4 × 1 "
+        )
         assert "0 Conv2d: a kernel for each channel" in found
         found, _, _ = show(sequential, layer="1", channel=2)
         assert {"0 Conv2d", "1 ReLU", "1 ReLU · 2", "3 Linear", "4 Linear"} <= set(found)
@@ -471,6 +474,7 @@ class TestConvolve:
         assert f"Framed: row 9, column 4: {number(made[9, 4].item())}." in caption
         top, left = 9 * stride, 4 * stride
         assert found["image"].frames == {0: (top, left, top + 3, left + 3)}
+        assert found["image"].first == -padding  # row 0 is that of the image itself
         assert found["map"].frames == {0: (9, 4, 10, 5)}
         padded = F.pad(grey.images[5, 0], [padding] * 4).numpy()
         np.testing.assert_array_equal(found["image"].values[0], padded)
@@ -588,7 +592,10 @@ class TestTopImages:
         excess = by_class[digit] - by_class.mean(0)
         order = excess.argsort(descending=True)[:8]
         at = {"view": "top_images", "layer": "relu2", "target": target}
-        bars = show(grey, channel=5, **at)[0][f"channels that class {digit} excites most"]
+        reason = ""
+        if target is None:
+            reason = " (its mean is highest)"
+        bars = show(grey, channel=5, **at)[0][f"channels that class {digit}{reason} excites most"]
         assert bars.ticks == list(map(str, order.tolist()))
         assert bars.axis == {"0": 0.0}
         (heights,) = bars.series.values()

@@ -21,11 +21,10 @@ from ipywidgets import (
 from traitlets import CInt
 
 from mnist_helpers.digits import picture_ink
-from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.scene import number
+from mnist_helpers.explorer.look import Look, amount_text
 from mnist_helpers.explorer.selection import EVERY, Selection
 from mnist_helpers.explorer.subject import Subject
-from mnist_helpers.explorer.views import VIEWS
+from mnist_helpers.explorer.views import VIEWS, shown
 
 
 class Slider(IntSlider):
@@ -68,6 +67,7 @@ GROUPS = (
         "stride": "Stride: How many pixels from one place to the next?",
     },
 )
+QUESTIONS = dict(text.split(": ") for group in GROUPS for text in group.values())
 NUMBERS = ("position", "channel", "row", "column", "input_channel")
 STEPS = ("layer", "amount", "moment")
 MOST_STEPS = 24  # layers of a slider; a longer list is searched by the letters of a name
@@ -135,6 +135,8 @@ class Controls(VBox):
         for name, traits in settings(look).items():
             set_changed(self.fields[name], traits)
         names = {*VIEWS[look.view].fields}
+        if len(look.subject.networks) == 1:
+            names -= {"weights", "compare", "quantity"}
         where = look.name
         if "layer" in names:
             where += f" · {look.titles[look.layer]} · channel {look.channel}"
@@ -146,8 +148,6 @@ class Controls(VBox):
         if look.subject.runs and "weights" in names:
             names.remove("weights")
             names.update(("moment", "run", "speed"))
-        if len(look.subject.networks) == 1:
-            names -= {"weights", "compare", "quantity"}
         for box, group in zip(self.children, GROUPS, strict=True):
             children = tuple(self.shown[name] for name in group if name in names)
             set_changed(box, {"children": children})
@@ -178,6 +178,7 @@ def settings(look: Look) -> dict[str, Traits]:
     description = "Image"
     if look.drawing:
         description = "Or image"  # which a drawing hides
+    names = [amount_text(look.disturbance, amount) for amount in places["amount"]]
     traits = {
         "position": position,
         "play": position,
@@ -187,14 +188,13 @@ def settings(look: Look) -> dict[str, Traits]:
             "description": description,
         },
         "layer": step_traits(look.titles.values(), subject.layers, look.layer),
-        "amount": step_traits(
-            [number(amount, "g") for amount in places["amount"]], places["amount"], look.amount
-        ),
+        "amount": step_traits(names, places["amount"], look.amount),
     }
     for name in ("channel", "row", "column"):
         traits[name] = slider_traits(len(places[name]), getattr(look, name))
     if "input_channel" in VIEWS[look.view].fields:
         traits["input_channel"] = slider_traits(len(look.explained.patch), look.read_channel)
+        traits["input_channel"]["disabled"] |= look.explained.kernel is None  # all count alike
     if subject.runs:
         # the moments of a run, and the runs, each at the nearest moment
         moments = list(subject.moments[subject.run_of(look.weights)])
@@ -252,8 +252,14 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
         if value >= len(images):  # by a link from elsewhere, where the filter lets nothing through
             return {}
         return {"image": int(images[value])}
-    if name in ("moment", "run"):
-        return {"weights": value}
+    if name in ("weights", "moment", "run"):  # compared at the place that is on the screen
+        place = subject.look(shown(at))
+        return {
+            "weights": value,
+            "channel": place.channel,
+            "row": place.row,
+            "column": place.column,
+        }
     if value == "attribution" and at.view != "top_images":
         # asks for the answer, whatever class a click elsewhere has chosen
         return {name: value, "target": None}

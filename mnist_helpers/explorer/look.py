@@ -113,8 +113,7 @@ class Look(Selection):
         if self.labelled:
             label = f", label {self.subject.digits[self.subject.labels[self.image]]}"
         if self.disturbance != "none":
-            unit = DISTURBANCES[self.disturbance].unit
-            label += f", {self.disturbance} {number(self.amount, 'g')} {unit}"
+            label += f", {self.disturbance} {amount_text(self.disturbance, self.amount)}"
         reads = "read as"
         if self.is_strange:
             reads = "no digit that it knows, nearest to"
@@ -160,6 +159,11 @@ class Look(Selection):
         """What a value of the selected layer sees of the image; None where that isn't known."""
         field = self.subject.layers[self.layer].receptive_field
         return field and field.box(row, column)
+
+
+def amount_text(disturbance: str, amount: float) -> str:
+    """How much of a disturbance, with its unit."""
+    return f"{number(amount, 'g')} {DISTURBANCES[disturbance].unit}".rstrip()
 
 
 def largest(maps: np.ndarray, place: Sequence[int | None]) -> tuple[int, int, int]:

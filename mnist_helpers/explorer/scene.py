@@ -56,6 +56,7 @@ class Maps(Mark):
     frames: Mapping[int, Box | None] = field(default_factory=dict)
     colour_bar: bool = False
     unit: str = "channel"  # what an index counts
+    first: int = 0  # number of the first row and column
     step: int = 1
 
 

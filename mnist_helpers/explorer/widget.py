@@ -21,6 +21,7 @@ from mnist_helpers.digits import keep, pad_ink, prepare
 from mnist_helpers.explorer.cells import close_former
 from mnist_helpers.explorer.controls import (
     NO_FIELDS,
+    QUESTIONS,
     Controls,
     changes_of,
     selection_after,
@@ -28,7 +29,7 @@ from mnist_helpers.explorer.controls import (
 )
 from mnist_helpers.explorer.jobs import Unmeasured
 from mnist_helpers.explorer.paper import LETTERS, PALETTES, Still
-from mnist_helpers.explorer.scene import Row, Scene, encoded
+from mnist_helpers.explorer.scene import Row, Scene, Text, encoded
 from mnist_helpers.explorer.selection import Selection, selected
 from mnist_helpers.explorer.subject import Subject
 from mnist_helpers.explorer.views import (
@@ -58,6 +59,7 @@ def classic_script() -> str:
         pixels = matplotlib.colormaps[palette](levels, bytes=True)
         palettes[name] = pixels.view("<u4").ravel().tolist()
     constants = f"const PALETTES = {json.dumps(palettes)}; const LETTERS = {json.dumps(LETTERS)};"
+    constants += f"const QUESTIONS = {json.dumps(QUESTIONS)};"  # which lists don't bring along
     return "\n".join([constants, *(PAGE.joinpath(name).read_text("utf-8") for name in SCRIPTS)])
 
 
@@ -95,6 +97,7 @@ class Explorer(VBox):
         self.serial = 0
         self.task = None
         self.is_showing = False
+        self.is_stopped = False
         self.parts = []
         Widget.on_widget_constructed(self.parts.append)
         self.tabs = ToggleButtons()
@@ -184,6 +187,9 @@ class Explorer(VBox):
             self.waiting.add_class("aside")  # a job goes on for another view
             return scene
         except Unmeasured as slow:
+            if self.is_stopped:
+                again = Text("Go on", select={"view": self.selection.view})
+                return Scene(again, f"{slow}.")
             self.waiting.remove_class("aside")
             if self.task:
                 self.task.cancel()
@@ -253,11 +259,14 @@ class Explorer(VBox):
 
     def stop(self) -> None:
         """Stops a job; it goes on from there when a view next asks for it."""
-        with self.subject.jobs.deferring():  # what is missing is begun, stopped below
-            self.selection = dataclasses.replace(self.selection, rank=False, projection="PCA")
         if self.task:
             self.task.cancel()
         self.waiting.layout.display = "none"
+        self.is_stopped = True
+        with self.subject.jobs.deferring():
+            self.selection = dataclasses.replace(self.selection, rank=False, projection="PCA")
+            self.show()
+        self.is_stopped = False
         self.say("Stopped. When you ask again, it goes on from there.")
 
     def say(self, error: str = "", notice: str = "") -> None:

@@ -44,7 +44,7 @@ OTHERS = {  # where there is no such file: of any name, and pictures in a folder
     "pictures": rf"""{SET} /
         (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE}""",
     "table": r"(?sx) (?P<set> .* \.csv (?: \.gz )? )",
-    "arrays": r"(?sx) (?P<set> .* \.npz | .*/ (?= [^/]* \.npy )) [^/]*",
+    "arrays": r"(?sx) (?P<set> .* \.npz )",
 }
 # of the files that torchvision.datasets has, and then of what they unpack to, as md5sum writes them
 SUMS = """\

@@ -4,9 +4,9 @@ import gzip
 import io
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -90,10 +90,11 @@ def is_labelled(path: Path) -> bool:
 
 
 def read_arrays(source: Source, part: str) -> Arrays:
-    """NumPy's arrays: that of images has 784 pixels for each, that of labels a value."""
-    arrays = {}
-    for path in getattr(source, part):
-        arrays.update(load_arrays(path))
+    """NumPy's .npz: of the arrays of a part one has 784 pixels for each image, one a label."""
+    content = io.BytesIO(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))
+    require_small(content, MOST_BYTES)
+    with np.load(content, allow_pickle=False) as file:
+        arrays = dict(file)
     names = [name for name in arrays if re.search(TEST, name)]
     if part == "train" or not names:
         names = [name for name in arrays if not re.search(f"{TEST}|val", name)]
@@ -105,18 +106,9 @@ def read_arrays(source: Source, part: str) -> Arrays:
     return to_bytes(images[0]), labels[0].ravel().astype(float)
 
 
-def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays in a file of NumPy's, by name; they are read where they are asked for."""
-    content = io.BytesIO(read_file(path, MOST_BYTES, OTHER))
-    if path.suffix == ".npy":
-        return {path.stem: np.load(content, allow_pickle=False)}
-    require_small(content, MOST_BYTES)
-    return np.load(content, allow_pickle=False)
-
-
 def has_test(path: Path) -> bool:
     """Whether the names of arrays tell that some are of a test."""
-    return any(re.search(TEST, name) for name in load_arrays(path))
+    return bool(re.search(TEST, " ".join(ZipFile(path).namelist())))
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ function mount(host, el) {
     const state = host.get("state");
     const error = said.complaint || state.error;
     const news = error || said.notice || state.notice;
-    const hint = parts.scene.querySelector(".maps.selects") ? HINT : "";
+    const hint = parts.scene.querySelector(".values") ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
     give(parts.readout, { role: news ? "alert" : null, textContent: news || textAt(said.focused) || hint });
     write(parts.tip, textAt(said.pointed));
@@ -57,12 +57,13 @@ function mount(host, el) {
     drawItems(parts.top.lastChild, trail.items, context);
     drawItems(parts.scene, [scene.content], context);
     rove(parts.top.lastChild, parts.top.querySelector(".framed button"));
+    if (parts.scene.dataset.view !== state.view) give(said, { pointed: null, focused: null });
     parts.scene.dataset.view = state.view;
     const title = parts.top.querySelector(".text > .notes:not(:empty)")?.textContent;
     const start = scene.caption.startsWith(`${title}.`) && title.length + 1;
     write(parts.caption.firstChild, scene.caption.slice(0, start)); // for those alone who hear the page
     write(parts.caption.lastChild, scene.caption.slice(start));
-    tell({ complaint: "" }); // something succeeded
+    tell({ complaint: "", notice: "" }); // something succeeded
     el.classList.remove("late");
     if (hadFocus && !parts.scene.contains(document.activeElement)) parts.scene.focus();
   };
@@ -141,11 +142,14 @@ function attend(el, host, sender) {
   if (!el.isConnected) return requestAnimationFrame(() => attend(el, host, sender));
   const box = el.closest(".mnist-explorer");
   if (!box) return el.classList.add("mnist-explorer");
-  box.addEventListener("focusin", (event) => focusable(event.target));
+  let focused;
+  box.addEventListener("focusin", ({ target }) => (focused = focusable(target)));
   const name = () => {
     nameControls(box);
     for (const tab of box.querySelectorAll(".mnist-tabs .mod-active")) {
       nameTabs(tab, tab.parentElement);
+      const isFree = [document.body, focused].includes(document.activeElement);
+      if (isFree && focused?.checkVisibility() === false) tab.focus(); // others took its place
       give(el.querySelector(".scene"), { role: "tabpanel", ariaLabel: tab.textContent });
       if (tab.textContent !== host.get("state").title) el.classList.add("late");
     }
@@ -174,7 +178,7 @@ function attend(el, host, sender) {
     if (!child.contains(el)) observer.observe(child, {
       childList: true,
       subtree: true,
-      attributeFilter: ["class", "aria-valuetext"],
+      attributeFilter: ["class", "style", "aria-valuetext"],
     });
   }
   name();
@@ -194,6 +198,10 @@ function nameControls(box) {
     give(readout, { role: "textbox", ariaLabel: `${label}, as text`, ariaReadOnly });
     if (ariaReadOnly) readout.contentEditable = "false";
   }
+  for (const control of box.querySelectorAll(".widget-inline-hbox:has(> .widget-label)")) {
+    const { title, textContent } = control.firstChild;
+    give(control, { title: title || QUESTIONS[textContent] });
+  }
   for (const kind in ICONS) {
     for (const icon of box.querySelectorAll(`.${kind}`)) {
       give(icon.parentElement, { ariaLabel: ICONS[kind], title: ICONS[kind] });
@@ -210,8 +218,6 @@ function nameTabs(open, row) {
   for (const tab of rove(row, open)) {
     give(tab, { role: "tab", ariaSelected: tab === open });
   }
-  if (row.hadFocus && document.activeElement === document.body) open.focus(); // others took their place
-  row.hadFocus = row.contains(document.activeElement);
 }
 
 /** Lets one of the buttons in a row take the focus, from which arrow keys move it. */

@@ -6,6 +6,8 @@ const SPLIT_AT_MOST = 160; // maps with a canvas each; more, or maps without lab
 function drawMaps(view, mark) {
   view.values = decode(mark.values);
   const { values, columns, zoom, labels, heads, axes, colour_bar } = mark;
+  view.isOfValues = Object.values(mark.select).some((name) => ["@row", "@place"].includes(name));
+  view.element.classList.toggle("values", view.isOfValues);
   if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, colour_bar])) {
     layMaps(view, mark);
   }
@@ -155,8 +157,7 @@ function locateInMaps(view, { target, offsetX, offsetY }) {
   if (index >= count) return null;
   const row = Math.min(y % (height + gap), height - 1);
   const column = Math.min(x % (width + gap), width - 1);
-  const isValue = Object.values(view.mark.select).some((name) => ["@row", "@place"].includes(name));
-  if (selects(view.mark)) putBox(view, view.hoverBox, index, isValue ? boxAt(row, column) : null);
+  if (selects(view.mark)) putBox(view, view.hoverBox, index, view.isOfValues ? boxAt(row, column) : null);
   return { index, row, column, width };
 }
 
@@ -200,7 +201,8 @@ function describeMaps(view, { index, row, column }) {
   if (row !== undefined && numbers.length > depth) {
     const start = depth * (row * width + column);
     numbers = numbers.subarray(start, start + depth);
-    names.push(`row ${mark.step * row}`, `column ${mark.step * column}`);
+    const named = (place) => numberText(mark.step * place + mark.first);
+    names.push(`row ${named(row)}`, `column ${named(column)}`);
   }
   return `${dotted(names)}: ${valuesText(numbers, depth)}`;
 }

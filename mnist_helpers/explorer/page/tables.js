@@ -122,7 +122,8 @@ function showNumber(cell, value, context) {
 function describeTable({ mark, values }, { index, row, column }) {
   const value = values[index];
   if (isNaN(value)) return ""; // or undefined
-  if (mark.counts) return `${mark.rows[row]} read as ${mark.columns[column]}, images: ${value}`;
+  const images = value === 1 ? "image" : "images";
+  if (mark.counts) return `${mark.rows[row]} read as ${mark.columns[column]}: ${value} ${images}`;
   const names = [
     mark.title,
     mark.rows[row] ?? (mark.values.shape[0] > 1 ? `row ${row}` : ""),

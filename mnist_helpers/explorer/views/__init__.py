@@ -142,6 +142,8 @@ def draw(subject: Subject, selection: Selection) -> Scene:
 
 def header(look: Look) -> Row:
     """The image, small, and the answer, large; nothing where the filter lets nothing through."""
+    if look.view == "drawing" and look.drawing is None:
+        return Row([Text("–", size="large", notes=["The pad is empty."])])
     if not look.image_mask.any():
         return Row([])
     answer = look.subject.digits[look.answer]

@@ -68,6 +68,8 @@ def framed_maps(look: Look) -> Row:
         corners = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         window = tuple(map(int, corners))
         channel = sums.first_channel + look.read_channel
+        if sums.rule == "softmax":
+            window = None  # all count
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
     title = f"row {look.row}, column {look.column}"
     if is_vector(look.values):

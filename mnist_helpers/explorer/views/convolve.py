@@ -34,6 +34,7 @@ def convolve(look: Look) -> Scene:
         padded[None],
         zoom * padded.shape[1],
         title="image",
+        first=-look.padding,
         frames={0: (top, left, top + 3, left + 3)},
     )
     result = grid(

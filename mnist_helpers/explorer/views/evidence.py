@@ -73,7 +73,7 @@ def top_images(look: Look) -> Scene:
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(look)}."
     bars = [class_mean_bars(look, means), excited_channels(look, digit)]
-    return Scene(Column([Row(columns), Row(bars, together=True)]), caption)
+    return Scene(Column([Row(columns, together=True), Row(bars, together=True)]), caption)
 
 
 def class_mean_bars(look: Look, means: np.ndarray) -> Bars:
@@ -100,6 +100,9 @@ def excited_channels(look: Look, digit: int) -> Bars:
     channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
     heights = excess[channels].clip(0)
     top = float(heights.max()) or 1.0
+    name = f"class {look.subject.digits[digit]}"
+    if look.target is None:
+        name += " (its mean is highest)"
     return class_bars(
         look,
         "#.2g",
@@ -108,7 +111,7 @@ def excited_channels(look: Look, digit: int) -> Bars:
         axis={"0": 0.0},
         axes=(f"Channel of {look.titles[look.layer]}", "Above mean of all"),
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
-        title=f"channels that class {look.subject.digits[digit]} excites most",
+        title=f"channels that {name} excites most",
         select={"channel": channels},
         ticks=[str(channel) for channel in channels],
     )
@@ -135,9 +138,9 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     """An image (C, H, W) with what the largest value sees of it framed, and that enlarged."""
     place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
-    whole = picture(values, SMALL, frames=frames_of(box), **fields)
     if box is None or box == (0, 0, *values.shape[1:]):
-        return Column([whole])
+        return Column([picture(values, SMALL, **fields)])
+    whole = picture(values, SMALL, frames=frames_of(box), **fields)
     top, left, bottom, right = box
     window = picture(values[:, top:bottom, left:right], SMALL)
     return Column([whole, window])

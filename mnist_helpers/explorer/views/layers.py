@@ -51,7 +51,7 @@ def layer_step(look: Look, name: str) -> Item:
     layer = look.subject.layers[name]
     values = look.maps[name]
     framed = name == look.layer
-    notes = [" × ".join(map(str, layer.shape)), f"sees {layer.sees}"]
+    notes = [" × ".join(f"{size:,}" for size in layer.shape), f"sees {layer.sees}"]
     if layer.parameters:
         notes.append(f"{layer.parameters:,} parameters")
     if len(layer.inputs) > 1:
@@ -114,7 +114,7 @@ def kernels(look: Look) -> Scene:
     if outs * ins > MOST_KERNELS:
         caption += " Those of the others are too many to be drawn beside them."
     if name != look.layer:
-        caption = f"{look.titles[look.layer]} has no kernels; these are those of {caption}"
+        caption = f"{look.titles[look.layer]} weighs no maps; these are the kernels of {caption}"
     return Scene(Row(marks), caption)
 
 
@@ -218,7 +218,7 @@ def feature_maps(look: Look) -> Scene:
                 colour_bar=look.limits != "each" and name == list(sides)[-1],
             )
         )
-    shape = " × ".join(map(str, look.values.shape))
+    shape = " × ".join(f"{size:,}" for size in look.values.shape)
     caption = f"{look.title}. {shape}, {limits_text(limits, look.limits)}."
     return Scene(Row(marks), f"{caption} Framed: {selected_value(look)}.")
 

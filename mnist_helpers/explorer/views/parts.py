@@ -136,7 +136,9 @@ def single_map(look: Look, layer: str, channel: int, box: Box, side: int) -> Map
     limits = colour_limits(values, "robust")
     title = f"{look.titles[layer]} · {channel}"
     if is_vector(values):
-        frames = {0: vector_box(channel, len(values))}
+        frames = {}
+        if box is not None:
+            frames = {0: vector_box(channel, len(values))}
         return layer_maps(layer, values, side, limits, title=title, frames=frames)
     return grid(
         values[channel][None],
