@@ -165,7 +165,7 @@ class Subject:
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
-        return {name: kernel.numpy() for name, kernel in kernels.items()}
+        return kernels
 
     @cached(64)
     def image_numbers(self, only: ImageFilter) -> np.ndarray:
