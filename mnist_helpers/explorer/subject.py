@@ -24,7 +24,7 @@ from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import IMAGE, Network, as_maps
+from mnist_helpers.network.tracing import IMAGE, Arrays, Network, as_maps
 from mnist_helpers.runs.snapshots import Snapshots
 from mnist_helpers.work import finished
 
@@ -124,7 +124,7 @@ class Subject:
         return disturb(self.network, image, disturbance, amount)
 
     @cached(2)
-    def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
+    def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> Arrays:
         """What every layer makes of an image: {name: (C, H, W)}."""
         outputs = self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
         return {name: as_maps(output[0]) for name, output in outputs.items()}
@@ -151,7 +151,7 @@ class Subject:
 
     def attributions(
         self, image_or_ink: Input, target: int, weights: str, *disturbed: object
-    ) -> dict[str, np.ndarray]:
+    ) -> Arrays:
         """What each method holds responsible for a class: {name: (H, W)}."""
         text = f"Asking what counts for class {self.digits[target]}"
         key = ("attributions", image_or_ink, target, weights, *disturbed)
@@ -159,7 +159,7 @@ class Subject:
         return self.jobs.result(text, key, attributions, self.networks[weights], image, target)
 
     @cached(2)
-    def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
+    def kernels(self, quantity: str, weights: str) -> Arrays:
         """The kernels of every convolution, (out, in, height, width), or their change."""
         kernels = activations.kernels(self.networks[weights])
         if quantity == "change":
@@ -283,7 +283,7 @@ class Subject:
         return min(epochs, key=lambda name: abs(epochs[name] - epoch))
 
     @property
-    def replay(self) -> tuple[dict[str, Predictions], dict[str, np.ndarray]]:
+    def replay(self) -> tuple[dict[str, Predictions], Arrays]:
         """The answers of every moment to all images, and where it puts the first of them."""
         text = f"Reading {len(self.images):,} images at {len(self.networks)} moments of training"
         return self.jobs.result(text, ("replay",), replay_job, self)

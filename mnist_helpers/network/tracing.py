@@ -23,6 +23,7 @@ from mnist_helpers.work import finished
 IMAGE = "image"
 SOFTMAX = "softmax"
 Values = dict[fx.Node, object]  # what each step gives
+Arrays = dict[str, np.ndarray]  # by the name of a layer, or another
 BATCH = 250  # images that go through a small network at once
 MOST_VALUES = 25_000_000  # of all layers, that are in memory at once
 FLATTENING = ("flatten", "view", "reshape")
