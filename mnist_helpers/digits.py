@@ -13,7 +13,6 @@ from torch import Tensor
 from mnist_helpers.config import DRAWINGS_DIR, InputError
 from mnist_helpers.data import IMAGE_SIZE, MEAN, STD, normalise
 from mnist_helpers.files import decoding, file_kind, read_file, require_writable, write_files
-from mnist_helpers.foreign.ink import LEAST, find_ink, split_ink
 
 BOX = 20  # MNIST's digits fill a box of 20×20, placed by their centre of mass in 28×28
 FAINTEST = 0.1  # of the darkest ink: what still belongs to the digit
@@ -99,6 +98,8 @@ def picture_ink(url: str) -> str:
     Raises:
         InputError: there is nothing in it.
     """
+    from mnist_helpers.foreign.ink import find_ink
+
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
         ink = find_ink(np.asarray(picture.convert("RGBA")))
     if ink is None:
@@ -116,6 +117,8 @@ def load_digits(path: Path) -> list[Digit]:
     Raises:
         InputError: the file can't be read as a picture, there is nothing in it, or digits touch.
     """
+    from mnist_helpers.foreign.ink import LEAST, find_ink, split_ink
+
     pixels, longest = _decoded(path)
     ink = find_ink(pixels)
     if ink is None:

@@ -24,6 +24,7 @@ from mnist_helpers.work import delayed_interrupts, explaining_faults, keep_memor
 
 OnEpoch = Callable[[EpochRecord], object]
 OnStep = Callable[[Tensor], object]  # of the mean loss of a batch
+Means = tuple[float, float]  # of loss and accuracy
 GUESSING = math.log(10)  # the loss of one who gives ten classes the same probability
 MOMENTS = {round(2 ** (half / 2)) for half in range(40)}  # steps after which a snapshot is taken
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -152,7 +153,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
 
-    def train_pass(self, epoch: int, on_step: OnStep) -> tuple[float, float]:
+    def train_pass(self, epoch: int, on_step: OnStep) -> Means:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
@@ -176,8 +177,7 @@ class Trainer:
             done = (epoch - 1) * self.epoch_steps + step
             if done in MOMENTS or step == self.epoch_steps:
                 self.take_snapshot(done / self.epoch_steps)
-        mean_loss, accuracy = (sums / seen).tolist()
-        return mean_loss, accuracy
+        return tuple((sums / seen).tolist())
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """The images of every batch, augmented if the run augments, their labels and count."""
@@ -188,7 +188,7 @@ class Trainer:
                 images = random_affine(images, 2 * draws - 1, self.config)
             yield images, labels, count
 
-    def validate(self) -> tuple[float, float]:
+    def validate(self) -> Means:
         """Mean loss and accuracy on the validation images."""
         answers = evaluate(self.model, self.val)
         return answers.loss(self.config.label_smoothing), answers.accuracy

@@ -179,4 +179,4 @@ def test_no_rule_where_it_would_not_hold():
         assert explained(network, outputs, name, 0).rule == "", name
     assert explained(network, outputs, "mean", 3).rule == "mean"
     assert network.layers["truediv"].receptive_field is None  # its divisor sees everything
-    assert network.layers["add_2"].receptive_field.whole
+    assert network.layers["add_2"].sees == "all"

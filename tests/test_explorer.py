@@ -26,11 +26,10 @@ from mnist_helpers.explorer import Explorer, Selection, Subject, cells, explore,
 from mnist_helpers.explorer.controls import Slider
 from mnist_helpers.explorer.inputs import checked_images
 from mnist_helpers.explorer.look import largest
-from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import number
 from mnist_helpers.explorer.selection import ImageFilter
 from mnist_helpers.explorer.views import VIEWS, draw
-from mnist_helpers.runs.snapshots import Snapshots
+from mnist_helpers.runs.snapshots import Snapshots, moments
 
 ALWAYS = [name for name in VIEWS if name != "training"]  # whatever a subject has
 OLD = make_model(1).state_dict()

@@ -81,7 +81,7 @@ def test_a_field_is_where_the_gradient_is_not_zero(name):
     network = check(build(name), images)
     fields = {layer.name: layer.receptive_field for layer in network.layers.values()}
     assert [n for n, field in fields.items() if field is None] == UNKNOWN.get(name, [])
-    whole = [n for n, field in fields.items() if field and field.whole]
+    whole = [n for n, field in fields.items() if field and field.extent == "all"]
     assert whole == WHOLE[name]
     if name == "functional":
         assert fields["fc2"].box(0, 0) == (0, 0, 14, 18)
@@ -96,17 +96,17 @@ def test_every_kind_of_window(module):
 def test_a_dilated_pooling():  # average pooling has none, so no gradient shows it
     network = Network(window_model(DILATED_POOL), COLOUR)
     field = network.layers["1"].receptive_field
-    assert (field.size, field.box(1, 4)) == ((2, 5), (2, 4, 4, 9))
+    assert (field.extent, field.box(1, 4)) == ("2 × 5", (2, 4, 4, 9))
 
 
 @pytest.mark.slow
 def test_resnet():
     network = check(build_resnet(), images_of(1, 3, 48, 48))
-    sizes = {layer.name: layer.receptive_field.size for layer in network.layers.values()}
+    sizes = {layer.name: layer.receptive_field.extent for layer in network.layers.values()}
     # Araujo et al. (2019) give 11 after the first pooling; each 3 × 3 there adds 2 · 4
-    assert (sizes["conv1"], sizes["maxpool"]) == ((7, 7), (11, 11))
-    assert sizes["layer1.1.conv2"] == (11 + 4 * 8, 11 + 4 * 8)
-    assert network.layers["fc"].receptive_field.whole
+    assert (sizes["conv1"], sizes["maxpool"]) == ("7 × 7", "11 × 11")
+    assert sizes["layer1.1.conv2"] == "43 × 43"  # 11 + 4 · 8
+    assert sizes["fc"] == "all"
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,12 @@ from mnist_helpers.commands.cli import main
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer import Selection, Subject
-from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import INDEX, Column, Row, Scene, Text, encoded
 from mnist_helpers.explorer.views import draw, header
 from mnist_helpers.explorer.views.drawing import INVITATION
 from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.foreign.readers import find_source, read_pictures
-from mnist_helpers.runs.snapshots import load_snapshots
+from mnist_helpers.runs.snapshots import load_snapshots, moments
 from mnist_helpers.site.build import RUN
 
 pytestmark = pages.needs_chromium

@@ -23,7 +23,7 @@ from mnist_helpers.config import computes_bfloat16
 from mnist_helpers.data import BACKGROUND
 from mnist_helpers.metrics import EpochRecord, Predictions, best_record, evaluate
 from mnist_helpers.model import pooled_first
-from mnist_helpers.runs.tensorboard import write_tensorboard
+from mnist_helpers.runs.folder import write_tensorboard
 from mnist_helpers.training import Trainer, lr_find, run_figures, train
 from mnist_helpers.work import delayed_interrupts
 

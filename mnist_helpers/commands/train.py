@@ -18,9 +18,15 @@ from mnist_helpers.data import load_mixed, load_splits
 from mnist_helpers.files import decoding, require_writable
 from mnist_helpers.metrics import EpochRecord, Predictions, evaluate
 from mnist_helpers.model import make_model
-from mnist_helpers.runs.folder import load_run, new_run, owned, save_moments, save_run
+from mnist_helpers.runs.folder import (
+    load_run,
+    new_run,
+    owned,
+    save_moments,
+    save_run,
+    write_tensorboard,
+)
 from mnist_helpers.runs.ranks import is_first, process_group
-from mnist_helpers.runs.tensorboard import write_tensorboard
 from mnist_helpers.training import Trainer, run_figures, run_with_bar
 from mnist_helpers.work import delayed_interrupts
 

@@ -15,6 +15,7 @@ MOST_MAPS = 256  # of one kind, that are sent at once
 MOST_VALUES = 330_000  # of a scene, about
 MOST_BYTES = 90_000  # of a scene's numbers in full precision; larger ones travel in half
 HIGHEST = 65_504  # that it can hold
+Texts = Sequence[str]
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
 
@@ -28,7 +29,7 @@ class Mark:
     """
 
     title: str = ""
-    notes: Sequence[str] = ()
+    notes: Texts = ()
     select: Mapping[str, object] = field(default_factory=dict)
     framed: bool = False
     follows: bool = False
@@ -50,8 +51,8 @@ class Maps(Mark):
     palette: str = "unsigned"  # or signed, or ink
     zoom: float = 1.0
     columns: int = 8
-    labels: Sequence[str] = ()
-    heads: tuple[Sequence[str], Sequence[str]] = ((), ())
+    labels: Texts = ()
+    heads: tuple[Texts, Texts] = ((), ())
     axes: tuple[str, str] = ("", "")  # what the columns and the rows of the grid are
     frames: Mapping[int, Box | None] = field(default_factory=dict)
     colour_bar: bool = False
@@ -70,8 +71,8 @@ class Table(Mark):
     """
 
     values: np.ndarray
-    rows: Sequence[str] = ()
-    columns: Sequence[str] = ()
+    rows: Texts = ()
+    columns: Texts = ()
     framed_cell: int | None = None
     percent: bool = False
     edit: str = ""
@@ -103,12 +104,12 @@ class Bars(Mark):
     bars, and `emphasis` are the ticks that stand out. `axes` names the two axes.
     """
 
-    ticks: Sequence[str]
+    ticks: Texts
     series: Mapping[str, np.ndarray]
     limits: tuple[float, float] = (0.0, 1.0)
     axis: Mapping[str, float]
     axes: tuple[str, str]
-    numbers: Sequence[str] = ()
+    numbers: Texts = ()
     emphasis: Sequence[int] = ()
 
 
@@ -126,7 +127,7 @@ class Scatter(Mark):
 
     points: np.ndarray
     classes: Sequence[int]
-    names: Sequence[str]
+    names: Texts
     marked: Sequence[int] = ()
     framed_point: int | None
     hovers: str = ""

@@ -1,6 +1,6 @@
 """What is looked at: a network, its weights and images, and what was measured of them, kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import get_args, get_type_hints
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_helpers.analysis.disturbance import DISTURBANCES, disturb
-from mnist_helpers.analysis.embedding import neighbour_map, principal
+from mnist_helpers.analysis.embedding import neighbour_map, principal, replayed
 from mnist_helpers.checkpoint import require_fit
 from mnist_helpers.config import InputError
 from mnist_helpers.data import IMAGE_SIZE
@@ -18,21 +18,22 @@ from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.explorer.inputs import checked_images, checked_labels, checked_names
 from mnist_helpers.explorer.jobs import Jobs, cached
 from mnist_helpers.explorer.look import Look, largest, require
-from mnist_helpers.explorer.replay import moments, replay_job, weights_of
 from mnist_helpers.explorer.selection import ImageFilter, Input, Selection
 from mnist_helpers.metrics import Predictions
 from mnist_helpers.network import activations
 from mnist_helpers.network.ablation import Ablation
 from mnist_helpers.network.attribution import attributions
-from mnist_helpers.network.tracing import IMAGE, Network, as_maps
-from mnist_helpers.runs.snapshots import Snapshots
+from mnist_helpers.network.tracing import IMAGE, Arrays, Network, as_maps
+from mnist_helpers.runs.snapshots import Snapshots, moments, weights_of
 from mnist_helpers.work import finished
 
 CHOICES = {
     name: get_args(get_type_hints(Selection)[name])
     for name in ("read", "compare", "quantity", "limits", "projection", "padding", "stride")
 }
+Channels = tuple[tuple[str, int], ...]  # each of a layer, by its number
 REMEDY = "give a state_dict of this model"
+FEW = 1000  # images that a replay shows as points
 TOGETHER = 64  # channels, for which exciting images are made at once
 
 
@@ -124,7 +125,7 @@ class Subject:
         return disturb(self.network, image, disturbance, amount)
 
     @cached(2)
-    def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> dict[str, np.ndarray]:
+    def maps(self, image_or_ink: Input, weights: str, *disturbed: object) -> Arrays:
         """What every layer makes of an image: {name: (C, H, W)}."""
         outputs = self.networks[weights].outputs(self.image(image_or_ink, *disturbed))
         return {name: as_maps(output[0]) for name, output in outputs.items()}
@@ -134,15 +135,13 @@ class Subject:
         """All images, ready to be read without some channels."""
         return Ablation(self.networks[weights], self.images, self.labels)
 
-    def without(self, channels: tuple[tuple[str, int], ...], weights: str) -> Predictions:
+    def without(self, channels: Channels, weights: str) -> Predictions:
         """The answers to all images with some channels of convolutions put to zero."""
         text = f"Reading {len(self.images):,} images"
         start = self.ablation(weights).predictions
         return self.jobs.result(text, ("without", channels, weights), start, channels)
 
-    def probs_without(
-        self, channels: tuple[tuple[str, int], ...], weights: str, image_or_ink: Input
-    ) -> np.ndarray:
+    def probs_without(self, channels: Channels, weights: str, image_or_ink: Input) -> np.ndarray:
         """The probabilities of an image with some channels put to zero, (classes,)."""
         if isinstance(image_or_ink, int):
             return self.without(channels, weights).probs[image_or_ink].numpy()
@@ -151,7 +150,7 @@ class Subject:
 
     def attributions(
         self, image_or_ink: Input, target: int, weights: str, *disturbed: object
-    ) -> dict[str, np.ndarray]:
+    ) -> Arrays:
         """What each method holds responsible for a class: {name: (H, W)}."""
         text = f"Asking what counts for class {self.digits[target]}"
         key = ("attributions", image_or_ink, target, weights, *disturbed)
@@ -159,13 +158,13 @@ class Subject:
         return self.jobs.result(text, key, attributions, self.networks[weights], image, target)
 
     @cached(2)
-    def kernels(self, quantity: str, weights: str) -> dict[str, np.ndarray]:
+    def kernels(self, quantity: str, weights: str) -> Arrays:
         """The kernels of every convolution, (out, in, height, width), or their change."""
         kernels = activations.kernels(self.networks[weights])
         if quantity == "change":
             before = activations.kernels(self.networks[self.other(weights)])
             kernels = {name: kernel - before[name] for name, kernel in kernels.items()}
-        return {name: kernel.numpy() for name, kernel in kernels.items()}
+        return kernels
 
     @cached(64)
     def image_numbers(self, only: ImageFilter) -> np.ndarray:
@@ -235,13 +234,10 @@ class Subject:
 
     def stats(self, weights: str) -> dict[str, activations.ActivationStats]:
         """How every layer answers to all images."""
-        return self.jobs.result(
-            f"Measuring {len(self.images):,} images",
-            ("stats", weights),
-            activations.activation_stats,
-            self.networks[weights],
-            self.images,
-        )
+        text = f"Measuring {len(self.images):,} images"
+        start = activations.activation_stats
+        network = self.networks[weights]
+        return self.jobs.result(text, ("stats", weights), start, network, self.images)
 
     @cached(64)
     def class_means(self, layer: str, weights: str) -> np.ndarray:
@@ -283,10 +279,25 @@ class Subject:
         return min(epochs, key=lambda name: abs(epochs[name] - epoch))
 
     @property
-    def replay(self) -> tuple[dict[str, Predictions], dict[str, np.ndarray]]:
+    def replay(self) -> tuple[dict[str, Predictions], Arrays]:
         """The answers of every moment to all images, and where it puts the first of them."""
         text = f"Reading {len(self.images):,} images at {len(self.networks)} moments of training"
-        return self.jobs.result(text, ("replay",), replay_job, self)
+        return self.jobs.result(text, ("replay",), self._read_moments)
+
+    def _read_moments(self) -> Generator[float, None, tuple]:
+        """What `replay` gives; yields the fraction done."""
+        answers = {}
+        points = {}
+        for moment_names in self.moments.values():
+            features = []
+            for name in moment_names:
+                network = self.networks[name]
+                hidden, logits = network.features(self.images, self.hidden, network.answer)
+                answers[name] = Predictions(logits, self.labels)
+                features.append(hidden[:FEW].flatten(1))
+                yield len(answers) / len(self.networks)
+            points.update(zip(moment_names, replayed(features), strict=True))
+        return answers, points
 
     def other(self, weights: str) -> str:
         """The weights to compare with: the first other ones, or the same where there are none."""

@@ -1,8 +1,12 @@
-"""The ink in a photo, whatever the light, and the digits that stand apart in it."""
+"""The ink in a photo, whatever the light, and the digits that stand apart in it.
+
+It is imported where a photo is read, for SciPy takes a while to start.
+"""
 
 from functools import partial
 
 import numpy as np
+from scipy import ndimage
 
 FAINT = 20  # contrast in 255 below which a picture shows nothing
 NOISE = 7  # times its noise: the same
@@ -31,8 +35,6 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
     It may be dark on light or light on dark, in the channel that shows it best; of a sheet on a
     desk it is that on the sheet. explorer/page/pictures.js does much the same without a kernel.
     """
-    from scipy import ndimage
-
     ink = _find_contrast(pixels)
     if ink is None:
         return None
@@ -51,8 +53,6 @@ def find_ink(pixels: np.ndarray) -> np.ndarray | None:
 
 def _find_contrast(pixels: np.ndarray) -> np.ndarray | None:
     """What stands out in `pixels`, as `find_ink` has it: ink, or a sheet on a desk."""
-    from scipy import ndimage
-
     opacity = pixels[..., 3:] / 255
     values = 255 + opacity * (pixels[..., :3] - 255.0)  # on white
     if np.ptp(values, axis=(0, 1)).max() < FAINT:
@@ -76,8 +76,6 @@ def _find_contrast(pixels: np.ndarray) -> np.ndarray | None:
 
 def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.ndarray | None, bool]:
     """The ink in `contrast` (H, W, 3), from the best channel, and whether there is no doubt."""
-    from scipy import ndimage
-
     contrast = np.concatenate([contrast, -contrast], axis=2)
     height = contrast[inner].max(axis=(0, 1))
     best = (height - contrast[inner].std(axis=(0, 1))).argmax()  # lines on the paper add
@@ -114,8 +112,6 @@ def _measure_parts(is_ink: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.n
 
     A frame, which is nearly as large as the sheet and has no part in its middle, counts nothing.
     """
-    from scipy import ndimage
-
     labels, count = ndimage.label(is_ink, np.ones((3, 3)))
     areas = np.bincount(labels[inner].ravel(), minlength=count + 1)
     areas[0] = 0
@@ -140,8 +136,6 @@ def _ground(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
     That is found on a coarse grid by local means in which outliers count little (Cauchy's
     weights), again and again of what is left.
     """
-    from scipy import ndimage
-
     border = _border(inner)
     middle = np.median(border, axis=0)
     if (np.abs(border - middle) <= QUIET).mean() >= 0.6:
@@ -165,8 +159,6 @@ def _edged_ground(values: np.ndarray) -> np.ndarray:
     Morphology does it (Serra, 1982): a square that fits nowhere into a stroke fits up to an edge.
     Ink leaves a plainer ground where it is removed than where its holes are filled.
     """
-    from scipy import ndimage
-
     size = max(values.shape) // NARROW * 2 + 1
     margins = [(size, size), (size, size), (0, 0)]
     wide = np.pad(values, margins, "edge")
@@ -177,8 +169,6 @@ def _edged_ground(values: np.ndarray) -> np.ndarray:
 
 def split_ink(ink: np.ndarray) -> list[np.ndarray]:
     """The ink (H, W) of each digit, line by line and from left to right."""
-    from scipy import ndimage
-
     digits = _join_parts(ink > LEAST)
     # what is fainter belongs to the nearest digit
     nearest = ndimage.distance_transform_edt(digits == 0, None, False, True)
@@ -205,8 +195,6 @@ def _join_parts(is_ink: np.ndarray) -> np.ndarray:
     A digit is what hangs together. A part of less than half the tallest's height belongs to the
     nearest, such as the bar of a 5, as does one that stands above another, across a small gap.
     """
-    from scipy import ndimage
-
     parts = ndimage.label(is_ink, np.ones((3, 3)))[0]
     heights = np.array([rows.stop - rows.start for rows, _ in ndimage.find_objects(parts)])
     digits = parts.copy()

@@ -78,14 +78,14 @@ class Ablation(fx.Interpreter):
 
     def _beginning(self, images: Tensor, last: fx.Node) -> dict[fx.Node, Tensor | None]:
         """What every step up to `last` gives; None: no later step reads it."""
-        run = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
-        run.run(images.to(self.network.device, memory_format=torch.channels_last))
+        self.masks = {}
+        self.run(images.to(self.network.device, memory_format=torch.channels_last))
         count = self.steps.index(last) + 1
         later = set(self.steps[count:-1])
         values = dict.fromkeys(self.steps[:count])
         for step in values:
             if not later.isdisjoint(step.users):
-                values[step] = run.env[step]
+                values[step] = self.env[step]
         return values
 
     def lost_without_each(self, layer: str) -> Generator[float, None, list[int]]:

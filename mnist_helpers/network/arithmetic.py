@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from mnist_helpers.network.receptive_field import PADDING
-from mnist_helpers.network.tracing import Layer, Network
+from mnist_helpers.network.tracing import Arrays, Layer, Network
 
 
 class Arithmetic(NamedTuple):
@@ -62,7 +62,7 @@ class Place(NamedTuple):
     """
 
     network: Network
-    maps: dict[str, np.ndarray]
+    maps: Arrays
     layer: Layer
     channel: int
     row: int

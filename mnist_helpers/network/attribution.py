@@ -14,14 +14,12 @@ from collections.abc import Generator
 import numpy as np
 from torch import Tensor
 
-from mnist_helpers.network.tracing import Network
+from mnist_helpers.network.tracing import Arrays, Network
 
 METHODS = ("saliency", "Grad-CAM", "integrated gradients", "occlusion")
 
 
-def attributions(
-    network: Network, image: Tensor, target: int
-) -> Generator[float, None, dict[str, np.ndarray]]:
+def attributions(network: Network, image: Tensor, target: int) -> Generator[float, None, Arrays]:
     """How much each pixel of `image` (C, H, W) counts for class `target`; yields the fraction done.
 
     What they explain is the logarithm of its probability: softmax sees differences of logits only.

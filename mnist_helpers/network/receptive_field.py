@@ -59,15 +59,12 @@ class Field(NamedTuple):
         return top, left, bottom, right
 
     @property
-    def size(self) -> tuple[int, int]:
-        """The largest height and the largest width that a value sees."""
+    def extent(self) -> str:
+        """The largest height and width that a value sees, in words."""
+        if self.rows.all() and self.columns.all():
+            return "all"
         rows, columns = self.intervals
-        return np.diff(rows).max().item(), np.diff(columns).max().item()
-
-    @property
-    def whole(self) -> bool:
-        """Whether every value sees all that can be seen."""
-        return bool(self.rows.all() and self.columns.all())
+        return f"{np.diff(rows).max()} × {np.diff(columns).max()}"
 
     def through(self, reads: Reads) -> "Field":
         """What values see that read values of this map."""

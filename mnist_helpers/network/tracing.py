@@ -23,6 +23,7 @@ from mnist_helpers.work import finished
 IMAGE = "image"
 SOFTMAX = "softmax"
 Values = dict[fx.Node, object]  # what each step gives
+Arrays = dict[str, np.ndarray]  # by the name of a layer, or another
 BATCH = 250  # images that go through a small network at once
 MOST_VALUES = 25_000_000  # of all layers, that are in memory at once
 FLATTENING = ("flatten", "view", "reshape")
@@ -256,18 +257,11 @@ class Network:
             field = own_places(shape)
         elif layer_reads and None not in fields:
             field = functools.reduce(Field.join, map(Field.through, fields, layer_reads))
-        sees = _extent(field)  # once, for it takes a while
+        sees = "unknown"
+        if field:
+            sees = field.extent  # once, for it takes a while
         self.layers[name] = Layer(name, op, shape, parameters, tuple(inputs), field, sees)
         self.reads[name] = layer_reads
-
-
-def _extent(field: Field | None) -> str:
-    """How much of the image values see, in words."""
-    if field is None:
-        return "unknown"
-    if field.whole:
-        return "all"
-    return " × ".join(map(str, field.size))
 
 
 def _carriers(graph: fx.Graph, values: Values) -> list[fx.Node]:

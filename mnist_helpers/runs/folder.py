@@ -1,20 +1,26 @@
-"""A run on disk: a folder of its own, whole after every epoch, from which it can be resumed."""
+"""A run on disk: a folder of its own, whole after every epoch, from which it can be resumed.
+
+TensorBoard's files are an extra, written beside.
+"""
 
 import contextlib
 import io
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from mnist_helpers.checkpoint import MOST_BYTES, decode_tensors
 from mnist_helpers.config import Config, InputError, path_text
 from mnist_helpers.files import decoding, read_file, read_json, write_files, write_json
+from mnist_helpers.metrics import EpochRecord
 from mnist_helpers.runs.snapshots import Snapshots, save_snapshots
-from mnist_helpers.training import Trainer, run_figures
+from mnist_helpers.training import CURVES, Trainer, run_figures
 
 REMEDY = "give a folder that train has made"
 
@@ -90,3 +96,32 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     path = folder / "state.pt"
     content = read_file(path, MOST_BYTES, remedy)
     return config, decode_tensors(content, path, remedy)
+
+
+def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> None:
+    """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
+
+    With the first two arguments by `functools.partial` it is an `on_epoch` of `train`. Writes its
+    figures as scalars, weights and gradients as histograms.
+
+    Raises:
+        InputError: `folder` can't be written.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    epoch = record.epoch
+    what = "can't hold TensorBoard's files"
+    before = threading.excepthook
+    threading.excepthook = lambda failure: None  # raised here as well
+    try:
+        with (
+            decoding(folder, what, "make room or choose another tensorboard"),
+            SummaryWriter(folder) as writer,
+        ):
+            for name in CURVES:
+                writer.add_scalar(name, getattr(record, name), epoch)
+            for name, parameter in model.named_parameters():
+                writer.add_histogram(f"weights/{name}", parameter, epoch)
+                writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+    finally:
+        threading.excepthook = before

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mnist_helpers.config import Config, log
 from mnist_helpers.data import Splits
-from mnist_helpers.training import OnStep, Trainer
+from mnist_helpers.training import Means, OnStep, Trainer
 
 
 class RankTrainer(Trainer):
@@ -36,20 +36,19 @@ class RankTrainer(Trainer):
         for images, labels, count in super().batches():
             yield images[share], labels[share], count / ranks
 
-    def train_pass(self, epoch: int, on_step: OnStep) -> tuple[float, float]:
+    def train_pass(self, epoch: int, on_step: OnStep) -> Means:
         """Mean loss and accuracy over the images of all ranks."""
         return self.mean_of_ranks(super().train_pass(epoch, on_step))
 
-    def validate(self) -> tuple[float, float]:
+    def validate(self) -> Means:
         """The same on every rank, to the bit: else one could stop while another waits for it."""
         return self.mean_of_ranks(super().validate())
 
-    def mean_of_ranks(self, means: tuple[float, float]) -> tuple[float, float]:
+    def mean_of_ranks(self, means: Means) -> Means:
         """The means of loss and accuracy over the ranks."""
         sums = torch.tensor(means, device=self.device)
         dist.all_reduce(sums)
-        loss, accuracy = (sums / dist.get_world_size()).tolist()
-        return loss, accuracy
+        return tuple((sums / dist.get_world_size()).tolist())
 
 
 @contextlib.contextmanager

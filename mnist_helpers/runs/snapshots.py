@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_helpers.config import InputError
 from mnist_helpers.files import decoding, read_file, require_small, write_files
 
 FINEST = 1 / 4096  # the smallest step to which the change of a moment is rounded
@@ -115,3 +116,29 @@ def from_steps(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if not (plain and np.isfinite(moments).all()):
         raise ValueError(f"{name} is not of finite numbers, one for each moment")
     return moments
+
+
+def moments(run: str, epochs: Sequence[float]) -> dict[str, float]:
+    """The names of a run's moments, each with its epoch."""
+    digits = 4
+    while len({round(epoch, digits) for epoch in epochs}) < len(epochs):
+        digits += 1  # steps are small where batches are
+    names = {}
+    for epoch in epochs:
+        text = f"{epoch:.{digits}f}".rstrip("0").rstrip(".")
+        names[f"{run}, epoch {text}"] = epoch
+    return names
+
+
+def weights_of(runs: dict[str, Snapshots], others: object) -> dict[str, dict[str, Tensor]]:
+    """The weights of all moments by name.
+
+    Raises:
+        InputError: there are too many runs, or others as well.
+    """
+    if others or len(runs) > 2:
+        raise InputError("give one or two runs, and do not give others as well.")
+    weights = {}
+    for run, snapshots in runs.items():
+        weights.update(zip(moments(run, snapshots.epochs), snapshots.weights, strict=True))
+    return weights

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR, printable
 from mnist_helpers.data import MEAN, STD
 from mnist_helpers.explorer import Selection, Subject, widget
-from mnist_helpers.explorer.replay import moments
 from mnist_helpers.explorer.scene import Maps, Pad, Table, Text
 from mnist_helpers.explorer.views.layers import layer_step
 from mnist_helpers.explorer.views.parts import probability_bars
 from mnist_helpers.files import write_files
+from mnist_helpers.runs.snapshots import moments
 from mnist_helpers.work import bar_options
 
 PAGES = Path(__file__).parent  # with the folder `page`, which is a template of nbconvert's
