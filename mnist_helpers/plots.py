@@ -119,26 +119,6 @@ def plot_steps(losses: Sequence[float], val_losses: dict[int, float], epoch_step
     return finished(ax, xlabel="Epoch", ylabel="Loss")
 
 
-def plot_reliability(bins: Sequence[np.ndarray], ax: Axes) -> Axes:
-    """Draws how often the answers of each confidence are right, and how many there are of them.
-
-    Args:
-        bins: what `calibration.reliability` gives.
-    """
-    counts, right, _ = bins
-    size = len(counts)
-    (filled,) = counts.nonzero()
-    shares = right[filled] / counts[filled]
-    bars = ax.bar(filled / size, shares, 1 / size, align="edge", color=BLUE, edgecolor="white")
-    bars.set_label("right answers in the bin")
-    ax.bar_label(bars, [f"{count:,}" for count in counts[filled]], fontsize=8)
-    ax.plot([0, 1], [0, 1], ":", color=ORANGE, label="as right as it claims")
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set(xlim=(0, 1), ylim=(0, 1.12))  # the numbers stand over the bars
-    return finished(ax, xlabel="Confidence", ylabel="Share that is right")
-
-
 def plot_curves(
     curves: dict[str, tuple[Sequence[float], Sequence[float]]],
     columns: int = 3,

@@ -308,7 +308,6 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("runs/live.py", "self.losses = []", 'self.losses = getattr(self, "losses", [])'),
     ("runs/live.py", "self.val_losses[done] =", "self.val_losses[done - 1] ="),
     ("runs/live.py", ".loss(self.smoothing)", ".loss()"),
-    ("plots.py", "right[filled] / counts[filled]", "right[filled] / counts.sum()"),
     ("plots.py", "epochs[width - 1 :], smooth", "epochs[: len(smooth)], smooth"),
     ("plots.py", 'PARTS = {"train": ORANGE, "val": BLUE', 'PARTS = {"train": BLUE, "val": BLUE'),
     ("training.py", "on_step(loss.detach())", "on_step(loss_sum.detach())"),

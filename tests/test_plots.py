@@ -5,11 +5,9 @@ import io
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from matplotlib import pyplot
 from PIL import Image
 
-from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.plots import (
     BLUE,
     ORANGE,
@@ -19,7 +17,6 @@ from mnist_helpers.plots import (
     plot_curves,
     plot_history,
     plot_images,
-    plot_reliability,
     plot_steps,
 )
 
@@ -111,17 +108,3 @@ def test_the_parts_of_the_data_have_one_colour_in_all_figures():
     for colour, line, step in zip((ORANGE, BLUE), lines, (smooth, val), strict=False):
         assert line.get_color() == step.get_color() == colour
     assert lines[0].get_color() != lines[1].get_color()
-
-
-def test_reliability_compares_confidence_with_what_is_right():
-    confidence = torch.tensor([0.05, 0.06, 0.34, 0.35, 0.35, 0.36, 0.95])
-    correct = torch.tensor([True, False, True, True, True, False, True])
-    ax = plot_reliability(reliability(confidence, correct, 10), make_figure(8, 3).subplots())
-    bars = ax.containers[0]
-    middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
-    assert middles == pytest.approx([0.05, 0.35, 0.95])
-    assert [bar.get_height() for bar in bars] == pytest.approx([0.5, 0.75, 1.0])
-    assert [text.get_text() for text in ax.texts] == ["2", "4", "1"]
-    (diagonal,) = ax.lines
-    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Confidence", "Share that is right")
