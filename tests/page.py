@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 import mnist_helpers
 from mnist_helpers.explorer.paper import LETTERS
-from mnist_helpers.explorer.scene import Item, Row, Scatter, Scene, Table, Text
+from mnist_helpers.explorer.scene import Column, Item, Row, Scatter, Scene, Table, Text
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
@@ -101,8 +101,8 @@ def encode(value: object, arrays: list[np.ndarray]) -> object:
     if isinstance(value, np.ndarray):
         arrays.append(value if value.dtype == np.float16 else value.astype(np.float32))
         return {"shape": value.shape, "array": len(arrays) - 1}
-    if dataclasses.is_dataclass(value):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value) or isinstance(value, Row | Column):
+        fields = dict(vars(value))
         if isinstance(value, Table):
             fields["texts"] = value.texts
         if isinstance(value, Scatter):
@@ -126,7 +126,7 @@ def make_state(content: Item, *, offset: int = 0, **parts: object) -> dict[str, 
     }
     shown = {
         "header": Text(text="7", size="large"),
-        "trail": Row([]),
+        "trail": Row(),
         "scene": Scene(content, "What is seen, in one sentence."),
     }
     shown |= {name: parts.pop(name) for name in list(parts) if name in shown}

@@ -292,7 +292,7 @@ class TestPad:
         assert shared_page.errors == []
 
     def pad(self, ink=None):
-        return Row([Pad(title="pad", ink=ink, example=np.eye(28))])
+        return Row(Pad(title="pad", ink=ink, example=np.eye(28)))
 
     def ink(self, page):
         """The ink that was sent last, (140, 140), when the host has answered everything."""
@@ -405,7 +405,7 @@ class TestPad:
 
     def leave(self, page):
         """Shows another view and comes back, while an image is read."""
-        pages.show(page, Row([Text(text="another view")]), serial=10**6)
+        pages.show(page, Row(Text(text="another view")), serial=10**6)
         assert page.locator(".sheet-of-pad").count() == 0
         pages.show(page, self.pad(), serial=10**6)
 

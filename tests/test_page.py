@@ -167,7 +167,7 @@ class TestMaps:
         np.testing.assert_array_equal(shown, expected)
 
     def test_zoom_is_the_side_of_a_value_on_the_page(self, page):
-        scene = open_page(page, Row([make_maps(labels=list("abcd")), make_maps(zoom=4)]))
+        scene = open_page(page, Row(make_maps(labels=list("abcd")), make_maps(zoom=4)))
         labelled = scene.locator(".map canvas").first.bounding_box()
         assert (labelled["width"], labelled["height"]) == (50, 30)
         joined = scene.locator(".joined canvas").bounding_box()
@@ -175,13 +175,13 @@ class TestMaps:
 
     def test_frames_lie_on_their_maps_in_percent(self, page):
         frames = {1: (0, 1, 2, 5), 2: None}
-        scene = open_page(page, Row([make_maps(frames=frames, labels=list("abcd"))]))
+        scene = open_page(page, Row(make_maps(frames=frames, labels=list("abcd"))))
         cells = scene.locator(".map")
         boxes = [cells.nth(i).locator(".frame") for i in range(4)]
         assert [box.count() for box in boxes] == [0, 1, 1, 0]
         assert boxes[1].evaluate(PLACE_OF) == pytest.approx([20, 0, 80, 200 / 3], abs=0.5)
         assert boxes[2].evaluate(PLACE_OF) == pytest.approx([0, 0, 100, 100], abs=0.5)
-        pages.show(page, Row([make_maps(frames={0: None}, labels=list("abcd"))]))
+        pages.show(page, Row(make_maps(frames={0: None}, labels=list("abcd"))))
         assert [box.count() for box in boxes] == [1, 0, 0, 0]
 
     def test_a_framed_map_stands_out_with_its_label(self, page):
@@ -205,7 +205,7 @@ class TestMaps:
         heads = (["o0", "o1"], ["i0", "i1"])
         axes = ("output", "input")
         headed = make_maps(heads=heads, axes=axes, title="kernels", notes=["2 × 2", "36 param."])
-        scene = open_page(page, Column([make_maps(labels=list("abcd")), headed]))
+        scene = open_page(page, Column(make_maps(labels=list("abcd")), headed))
         assert scene.locator(".label").all_inner_texts() == ["a", "b", "c", "d"]
         assert scene.locator(".heads.over span").all_inner_texts() == ["o0", "o1"]
         assert scene.locator(".heads.beside span").all_inner_texts() == ["i0", "i1"]
@@ -220,7 +220,7 @@ class TestMaps:
     def test_the_colour_bar_runs_from_its_largest_value_down(self, page):
         signed = make_maps(colour_bar=True, limits=[(-4.387, 4.387)])
         unsigned = make_maps(colour_bar=True, limits=[(0.0, 1234.5)], palette="unsigned")
-        scene = open_page(page, Row([signed, unsigned]))
+        scene = open_page(page, Row(signed, unsigned))
         ends = scene.locator(".ends").all_inner_texts()
         assert [text.split() for text in ends] == [["4.39", "0", "−4.39"], ["1230", "0"]]
         ramp = np.linspace(1, 0, 255)[:, None]
@@ -251,7 +251,7 @@ class TestMaps:
         assert selections(page) == [{"row": 3, "column": 12}]
 
     def test_a_click_between_maps_and_without_select_sends_nothing_wrong(self, page):
-        scene = open_page(page, Row([make_maps(), make_maps(count=3, select={"channel": INDEX})]))
+        scene = open_page(page, Row(make_maps(), make_maps(count=3, select={"channel": INDEX})))
         scene.locator("canvas").nth(0).click()
         scene.locator("canvas").nth(1).click(position={"x": 105, "y": 65})  # no fourth map
         assert selections(page) == []
@@ -283,7 +283,7 @@ class TestMaps:
         assert scene.locator("figcaption").inner_text() == "c"
 
     def test_a_framed_mark_stands_out(self, page):
-        scene = open_page(page, Row([make_maps(title="a"), make_maps(title="b", framed=True)]))
+        scene = open_page(page, Row(make_maps(title="a"), make_maps(title="b", framed=True)))
         styles = scene.locator("figure").evaluate_all(
             "figures => figures.map((figure) => getComputedStyle(figure).outlineStyle)"
         )
@@ -309,7 +309,7 @@ class TestMaps:
     def test_the_read_out_has_the_digits_of_the_type_and_a_true_minus(self, page):
         values = np.array([[[-1.23456, np.nan]]])
         scene = open_page(
-            page, Row([make_maps(values=values), make_maps(values=values.astype(np.float16))])
+            page, Row(make_maps(values=values), make_maps(values=values.astype(np.float16)))
         )
         for index, expected in enumerate(["−1.235", "−1.23"]):
             hover(scene.locator("canvas").nth(index), 0.2, 0.5)
@@ -321,7 +321,7 @@ class TestMaps:
         heads = (["8", "9"], ["4", "5"])
         headed = make_maps(heads=heads, axes=("output channel", "input channel"))
         labelled = make_maps(labels=["582", "7", "1", "2"], unit="image")
-        scene = open_page(page, Row([headed, labelled]))
+        scene = open_page(page, Row(headed, labelled))
         hover(scene.locator(".joined canvas"), 0.99, 0.01)
         assert read_out(page).startswith("output channel 9 · input channel 4 · row 0 · column 4: ")
         hover(scene.locator(".map canvas").nth(0), 0.01, 0.01)
@@ -484,7 +484,7 @@ class TestTable:
     def test_a_title_that_selects_is_no_tab_stop_beside_its_cells(self, page):
         select = {"layer": "fc2", "channel": INDEX}
         table = Table(values=np.ones((2, 1)), title="fc2", select=select)
-        scene = open_page(page, Row([table, Text("All images", select={"digit": None})]))
+        scene = open_page(page, Row(table, Text("All images", select={"digit": None})))
         scene.locator("figcaption").get_by_role("button", name="fc2").click()
         assert selections(page) == [{"layer": "fc2"}]
         stops = scene.locator("button, td").evaluate_all("all => all.map((one) => one.tabIndex)")
@@ -556,7 +556,7 @@ class TestEditableTable:
             pages.show(page, self.KERNEL, serial=serial)
 
     def test_what_is_no_number_is_said_and_selects_nothing(self, page):
-        open_page(page, Column([self.KERNEL, GO]))
+        open_page(page, Column(self.KERNEL, GO))
         said = "Write a number, with a point, from −100 to 100."
         error = page.get_by_role("alert").get_by_text(said)
         assert error.count() == 0
@@ -709,7 +709,7 @@ class TestBars:
 
     def test_what_is_ablated_looks_as_in_the_legend_and_not_as_what_is_chosen(self, page):
         series = {"all": np.ones(3), "ablated": np.ones(3)}
-        marks = Row([make_bars(emphasis=[2]), make_bars(series=series)])
+        marks = Row(make_bars(emphasis=[2]), make_bars(series=series))
         looks = []
         for view in ("ablation", "answer"):
             scene = open_page(page, marks, view=view)
@@ -891,7 +891,7 @@ class TestText:
             Text(text="7", size="large"),
             Text(text="go", select={"image": 3}),
         ]
-        scene = open_page(page, Row(items))
+        scene = open_page(page, Row(*items))
         assert scene.locator(".text .body").all_inner_texts() == ["plain", "bold", "7", "go"]
         sizes = scene.locator(".text .body > *").evaluate_all(
             "texts => texts.map((text) => parseFloat(getComputedStyle(text).fontSize))"
@@ -914,17 +914,17 @@ GO = Text(text="go", select={"image": 3})
 
 class TestWaiting:
     def test_numbers_that_come_while_an_answer_is_awaited_are_shown(self, page):
-        open_page(page, Row([GO]))
+        open_page(page, Row(GO))
         page.get_by_role("button", name="go").click()
         kernel = Table(values=np.full((3, 3), 0.5), title="kernel", edit="kernel")
-        pages.show(page, Row([GO, kernel]))
+        pages.show(page, Row(GO, kernel))
         cells = page.locator(".scene input").evaluate_all("all => all.map((one) => one.value)")
         assert cells == ["0.5"] * 9
 
     def test_an_error_is_said_and_stands_out(self, page):
-        open_page(page, Row([GO]))
+        open_page(page, Row(GO))
         page.get_by_role("button", name="go").click()
-        pages.show(page, Row([GO]), serial=1, error="Image 17 is no 7.")
+        pages.show(page, Row(GO), serial=1, error="Image 17 is no 7.")
         assert read_out(page) == "Image 17 is no 7."
         assert "error" in page.locator(".readout").get_attribute("class")
 
@@ -964,7 +964,7 @@ class TestExplorer:
     def test_one_selection_is_in_flight_and_the_rest_is_merged(self, page):
         layers = make_bars(select={"layer": INDEX}, title="layers")
         rows = make_bars(select={"row": INDEX}, title="rows")
-        marks = Row([layers, rows])
+        marks = Row(layers, rows)
         scene = open_page(page, marks, serial=5)
         for place in (2, 0, 5, 1):  # a layer, another, a row, a layer
             scene.locator(".group").nth(place).click()
@@ -979,7 +979,7 @@ class TestExplorer:
     def test_what_counts_each_time_is_neither_merged_nor_held_back(self, page):
         bars = make_bars(select={"ablate": [["conv1", place] for place in range(3)]})
         layers = make_bars(select={"layer": INDEX})
-        scene = open_page(page, Row([bars, layers]))
+        scene = open_page(page, Row(bars, layers))
         for place in (0, 4, 1, 1):  # a channel, a layer, another channel twice
             scene.locator(".group").nth(place).click()
         page.get_by_role("button", name="Back to start").click()
@@ -1006,7 +1006,7 @@ class TestExplorer:
 
     def test_what_is_not_answered_soon_is_dimmed_until_an_answer(self, page):
         """In the explorer's box: a nudge is answered, too, where nothing has changed."""
-        open_page(page, Column([GO, make_maps()]))
+        open_page(page, Column(GO, make_maps()))
         page.evaluate("""() => {
             window.cleanup();
             const here = document.querySelector("#here");
@@ -1018,7 +1018,7 @@ class TestExplorer:
         page.get_by_role("button", name="go").click()
         page.wait_for_function(opacity, arg="0.35")
         assert page.locator(".readout").evaluate(AFTER) == '"Computing this view …"'
-        pages.show(page, Column([GO, make_maps()]), serial=1)
+        pages.show(page, Column(GO, make_maps()), serial=1)
         page.wait_for_function(opacity, arg="1")
         page.get_by_role("button", name="go").click()
         page.wait_for_function(opacity, arg="0.35")
@@ -1049,7 +1049,7 @@ class TestExplorer:
 
     def test_elements_and_focus_stay_from_scene_to_scene(self, page):
         marks = [make_maps(select=EVERYWHERE, title="a"), make_bars(), Text(text="x")]
-        scene = open_page(page, Row([*marks, Column([Table(values=np.eye(2))])]))
+        scene = open_page(page, Row(*marks, Column(Table(values=np.eye(2)))))
         count = scene.evaluate(
             "scene => { window.old = [...scene.querySelectorAll('*')]; return old.length; }"
         )
@@ -1057,7 +1057,7 @@ class TestExplorer:
         scene.locator(".grid").focus()
         page.keyboard.press("Enter")
         marks = [make_maps(seed=1, select=EVERYWHERE, title="b"), make_bars(), Text(text="y")]
-        pages.show(page, Row([*marks, Column([Table(values=2 * np.eye(2))])]), serial=1)
+        pages.show(page, Row(*marks, Column(Table(values=2 * np.eye(2)))), serial=1)
         now = "[...document.querySelectorAll('.scene *')]"
         assert page.evaluate(f"{now}.every((element, i) => element === window.old[i])")
         assert page.evaluate("document.activeElement.role") == "listbox"
@@ -1068,11 +1068,11 @@ class TestExplorer:
     def test_labels_and_axes_change_in_place(self, page):
         maps = make_maps(labels=["1.5, a 7", "b", "c", "d"], select=EVERYWHERE)
         bars = make_bars(select={"class": INDEX}, axis={"0": 0.0, "3": 3.0})
-        scene = open_page(page, Row([maps, bars]))
+        scene = open_page(page, Row(maps, bars))
         scene.evaluate("scene => { window.old = [...scene.querySelectorAll('canvas, .group')]; }")
         changed = make_maps(labels=["x", "y", "z", "1.5, a 9"], select=EVERYWHERE)
         halved = {"axis": {"0": 0.0, "1.5": 1.5}, "limits": (-0.5, 1.5)}
-        pages.show(page, Row([changed, make_bars(select={"class": INDEX}, **halved)]))
+        pages.show(page, Row(changed, make_bars(select={"class": INDEX}, **halved)))
         same = "[...document.querySelectorAll('canvas, .group')].every((e, i) => e === old[i])"
         assert page.evaluate(same)
         assert scene.locator(".label").all_inner_texts() == ["x", "y", "z", "1.5, a 9"]
@@ -1097,10 +1097,10 @@ class TestExplorer:
         ],
     )
     def test_focus_stays_where_the_layout_changes(self, page, before, after, selector):
-        scene = open_page(page, Row([before]))
+        scene = open_page(page, Row(before))
         scene.locator(selector).focus()
         page.keyboard.press("End")
-        pages.show(page, Row([after]))
+        pages.show(page, Row(after))
         last = scene.locator(selector)
         assert last.evaluate("element => element === document.activeElement")
         page.keyboard.press("Enter")
@@ -1108,8 +1108,8 @@ class TestExplorer:
         assert part.get("channel", part.get("row", part.get("class"))) in (1, 2, 3)
 
     def test_other_kinds_take_the_place_of_old_ones(self, page):
-        scene = open_page(page, Row([make_maps(), make_bars(), make_maps(count=9)]))
-        pages.show(page, Row([make_maps(count=1, height=2), Text(text="only")]))
+        scene = open_page(page, Row(make_maps(), make_bars(), make_maps(count=9)))
+        pages.show(page, Row(make_maps(count=1, height=2), Text(text="only")))
         kinds = scene.locator("figure").evaluate_all("all => all.map((e) => e.dataset.kind)")
         assert kinds == ["maps", "text"]
         assert pixels(scene.locator("canvas")).shape == (2, 5, 4)
@@ -1127,7 +1127,7 @@ class TestExplorer:
         assert selections(page) == [{"reset": True}]
 
     def test_what_the_head_says_is_only_heard_in_the_caption(self, page):
-        head = Row([make_maps(), Text(text="7", size="large", notes=["Image 0, read as 7"])])
+        head = Row(make_maps(), Text(text="7", size="large", notes=["Image 0, read as 7"]))
         whole = "Image 0, read as 7. Open: conv1. Image 0, read as 7. Twice."
         open_page(page, make_bars(), header=head, scene=Scene(make_bars(), whole))
         caption = page.locator("[aria-live]")
@@ -1152,7 +1152,7 @@ class TestExplorer:
 
     def test_a_trail_of_buttons(self, page):
         steps = [Text(text=name, select={"layer": name}, framed=name == "b") for name in "abc"]
-        open_page(page, Text(text="x"), trail=Row([Text(text="Here:"), *steps]))
+        open_page(page, Text(text="x"), trail=Row(Text(text="Here:"), *steps))
         trail = page.locator(".trail")
         assert trail.locator("p, button").all_inner_texts() == ["Here:", "a", "b", "c"]
         weights = trail.locator("button").evaluate_all(
@@ -1193,7 +1193,7 @@ class TestExplorer:
     def test_keys_that_are_used_stay_inside_and_shortcuts_are_kept_away(self, page):
         table = Table(values=np.eye(2), select={"row": ROW})
         items = [make_maps(select=EVERYWHERE, title="a"), table, make_bars(select={"class": INDEX})]
-        open_page(page, Row([*items, Text(text="go", select={"a": 1})]))
+        open_page(page, Row(*items, Text(text="go", select={"a": 1})))
         page.evaluate(
             """() => {
                 window.keys = [];
@@ -1255,7 +1255,7 @@ def realistic():
     )
     texts = [Text(text=f"{i} is a word of some length" * 3, size="strong") for i in range(2)]
     button = Text(text="Go to the image", select={"image": 1})
-    return Column([Row([make_maps(count=1), maps]), kernels, table, bars, *texts, button])
+    return Column(Row(make_maps(count=1), maps), kernels, table, bars, *texts, button)
 
 
 @pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -1613,7 +1613,7 @@ class TestScatter:
         assert scene.locator(".names span").all_inner_texts() == ["A Coat", "B Bag", "C Shirt"]
 
     def test_axe_finds_nothing_in_it_and_in_numbers_to_type(self, page):
-        open_page(page, Row([self.scatter(framed_point=1), TestEditableTable.KERNEL]))
+        open_page(page, Row(self.scatter(framed_point=1), TestEditableTable.KERNEL))
         assert Axe().run(page, "#here").violations_count == 0
 
 

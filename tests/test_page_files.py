@@ -467,7 +467,7 @@ def damaged(good, count):
         yield f"damaged {number} {names[number % len(names)]}", bytes(content)
 
 
-PAD = Row([Pad(title="pad", ink=None, example=np.eye(28))])  # on a page without a kernel, below
+PAD = Row(Pad(title="pad", ink=None, example=np.eye(28)))  # on a page without a kernel, below
 LOAD = """async (files) => {
     const { pad } = document.querySelector(".mark.pad").view.context;
     const found = [];

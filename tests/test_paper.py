@@ -362,13 +362,13 @@ class TestStill:
     def test_rows_lie_side_by_side_and_columns_below_one_another(self):
         maps = make_maps(values=VALUES[:1], zoom=10)
         for kind, axis, other in ((Row, "x0", "y0"), (Column, "y0", "x0")):
-            first, second = extents(Still(Scene(kind([maps, maps]), "x")).figure)
+            first, second = extents(Still(Scene(kind(maps, maps), "x")).figure)
             assert getattr(first, axis) != getattr(second, axis)
             assert getattr(first, other) == pytest.approx(getattr(second, other))
 
     def test_a_row_that_is_too_long_wraps(self):
         one = make_maps(values=VALUES[:1], zoom=100)  # 300 pixels wide, 200 high
-        fig = Still(Scene(Row([one] * 7), "x")).figure
+        fig = Still(Scene(Row(*[one] * 7), "x")).figure
         boxes = extents(fig)
         assert fig.bbox.width < 1020
         lefts, bottoms = (np.round([getattr(box, side) for box in boxes]) for side in ("x0", "y0"))
@@ -378,9 +378,7 @@ class TestStill:
 
     def test_the_picture_says_its_caption_and_buttons_are_left_out(self, tmp_path):
         button, hint = Text(text="Go", select={"image": 1}), Text(text="Click", size="hint")
-        still = Still(
-            Scene(Column([button, hint, Text(text="large", size="large")]), "What it is.")
-        )
+        still = Still(Scene(Column(button, hint, Text(text="large", size="large")), "What it is."))
         written = set(words(still.figure.findobj(Letters)))
         assert written - {""} == {"large", "What it is."}
         data, metadata = DisplayFormatter().format(still)
@@ -394,7 +392,7 @@ class TestStill:
     def test_everything_drawn_lies_on_the_paper(self):
         maps = make_maps(zoom=10, labels=["a", "b"], colour_bar=True)
         some = Text(text="some words", size="strong")
-        fig = Still(Scene(Row([maps, some]), "What it is.")).figure
+        fig = Still(Scene(Row(maps, some), "What it is.")).figure
         for box in extents(fig) + extents(fig, Letters):
             assert box.x0 >= 0
             assert box.y0 >= 0

@@ -172,11 +172,11 @@ def reading(subject, at):
     if at.drawing is None:
         answer = draw(subject, dataclasses.replace(at, view="answer")).content
         image, bars = answer.items
-        chosen = Row([image, opening(bars)])
-        return Row([pad, Column([Text(text=INVITATION, size="strong"), chosen])])
+        chosen = Row(image, opening(bars))
+        return Row(pad, Column(Text(text=INVITATION, size="strong"), chosen))
     steps = drawing.items[1].items[1]
     bars = probability_bars(look, title=look.title, emphasis=[int(look.probs.argmax())])
-    return Row([pad, Column([opening(bars), steps])])
+    return Row(pad, Column(opening(bars), steps))
 
 
 def opening(bars):
@@ -188,13 +188,13 @@ def expected(subject, at):
     """What the lab's page draws, made of the scenes of Python's explorer."""
     arithmetic = draw(subject, at)
     pipeline = draw(subject, dataclasses.replace(at, view="pipeline")).content
-    content = Column([reading(subject, at), pipeline, arithmetic.content])
+    content = Column(reading(subject, at), pipeline, arithmetic.content)
     look = subject.look(at)
-    head = Row(header(look).items[:2])  # a button would lead to a view that the lab lacks
+    head = Row(*header(look).items[:2])  # a button would lead to a view that the lab lacks
     scene = Scene(content, arithmetic.caption)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mnist_helpers.explorer.scene.MOST_BYTES", 10**9)  # in full precision
-        text, numbers = encoded({"header": head, "trail": Row([]), "scene": scene})
+        text, numbers = encoded({"header": head, "trail": Row(), "scene": scene})
     return json.loads(text), [np.frombuffer(each, np.float32) for each in numbers]
 
 

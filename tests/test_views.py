@@ -809,7 +809,7 @@ def test_a_filter_without_images_says_so(grey, few, view):
     assert scene.content.text == "All images"  # said once
     fields = {"view": view, "digit": absent, "read": "wrong"}
     assert Selection(**{**fields, **scene.content.select}) == Selection(view=view)
-    assert header(subject.look(Selection(**fields))).items == []
+    assert header(subject.look(Selection(**fields))).items == ()
 
 
 @pytest.fixture(scope="module")

@@ -161,19 +161,19 @@ class Text(Mark):
     size: str = "normal"  # or strong, large, or hint: of what to click, strong, and not on paper
 
 
-@dataclass(frozen=True)
 class Row:
     """Marks side by side; `together`: in one line where a page has the width for it, or less."""
 
-    items: Sequence["Item"]
-    together: bool = False
+    def __init__(self, *items: "Item", together: bool = False) -> None:
+        self.items = items
+        self.together = together
 
 
-@dataclass(frozen=True)
 class Column:
     """Marks one below the other."""
 
-    items: Sequence["Item"]
+    def __init__(self, *items: "Item") -> None:
+        self.items = items
 
 
 Item = Mark | Row | Column

@@ -196,9 +196,9 @@ class Explorer(VBox):
             self.task = asyncio.ensure_future(self.work(slow))
             if self.page.state.get("view") == self.selection.view:
                 return self.scene
-            return Scene(Row([]), f"{slow} …")
+            return Scene(Row(), f"{slow} …")
         except InputError as wrong:
-            return Scene(Row([]), str(wrong))
+            return Scene(Row(), str(wrong))
 
     def turn(self, name: str, change: traitlets.Bunch) -> None:
         """Selects what a control was moved to."""

@@ -143,14 +143,14 @@ def draw(subject: Subject, selection: Selection) -> Scene:
 def header(look: Look) -> Row:
     """The image, small, and the answer, large; nothing where the filter lets nothing through."""
     if look.view == "drawing" and look.drawing is None:
-        return Row([Text("–", size="large", notes=["The pad is empty."])])
+        return Row(Text("–", size="large", notes=["The pad is empty."]))
     if not look.image_mask.any():
-        return Row([])
+        return Row()
     answer = look.subject.digits[look.answer]
     if look.is_strange:
         answer = "no digit"
     text = Text(answer, size="large", notes=[look.title])
-    return Row([picture(look.pixels, 42, unit="image"), text, *why(look)])
+    return Row(picture(look.pixels, 42, unit="image"), text, *why(look))
 
 
 def why(look: Look) -> list[Text]:
@@ -171,7 +171,7 @@ def why(look: Look) -> list[Text]:
 def trail(look: Look) -> Row:
     """The way from the image to the answer: a button for its ends, and for each layer near by."""
     if "layer" not in VIEWS[look.view].fields:
-        return Row([])
+        return Row()
     names = list(look.maps)
     place = names.index(look.layer)
     steps = [Text("You are here:")]
@@ -180,4 +180,4 @@ def trail(look: Look) -> Row:
             steps.append(Text(look.titles[name], select={"layer": name}, framed=name == look.layer))
         elif steps[-1].select:
             steps.append(Text("…"))
-    return Row(steps)
+    return Row(*steps)

@@ -46,9 +46,9 @@ def confusion(look: Look) -> Scene:
     cells = Text(f"{subject.classes:,} classes are too many for a table.", size="strong")
     if subject.classes <= MOST_CLASSES:
         cells = matrix(look, subject.predictions, framed_cell)
-    beside = Column([by_confidence(look), Text("All images", select=EVERY)])
+    beside = Column(by_confidence(look), Text("All images", select=EVERY))
     caption = f"{title}. {subject.predictions.accuracy:.2%} of all are read correctly."
-    return Scene(Column([Row([cells, beside]), pictures]), caption)
+    return Scene(Column(Row(cells, beside), pictures), caption)
 
 
 def answer_text(look: Look, image: int) -> str:
@@ -139,7 +139,7 @@ def neighbours(look: Look) -> Scene:
     enlarged = picture(subject.images[image].numpy(), 112, title=name)
     nearest = alike(look, subject.features[image : image + 1], image)
     caption = f"{scatter.title}; {len(wrong)} read wrongly. Framed: {name}."
-    return Scene(Row([scatter, Column([enlarged, nearest])], together=True), caption)
+    return Scene(Row(scatter, Column(enlarged, nearest), together=True), caption)
 
 
 def alike(look: Look, features: Tensor, itself: int | None = None) -> Maps:

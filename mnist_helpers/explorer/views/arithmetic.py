@@ -31,13 +31,13 @@ def arithmetic(look: Look) -> Scene:
     rule = Text(sentence(look), size="strong")
     caption = f"{look.title}. {selected_value(look)}: {rule.text}."
     if sums.kernel is None:
-        rows = [Row([*read_tables(look), rule])]
+        rows = [Row(*read_tables(look), rule)]
     else:
         channel = look.read_channel
         steps = products(sums.patch[channel], sums.kernel[channel], patch_select(look))
         rows = [steps, partial_sums(look), rule]
         caption += f" The numbers are those of input channel {sums.first_channel + channel}."
-    return Scene(Column([framed_maps(look), *rows]), caption)
+    return Scene(Column(framed_maps(look), *rows), caption)
 
 
 def sentence(look: Look) -> str:
@@ -76,7 +76,7 @@ def framed_maps(look: Look) -> Row:
         title = "value"
     marks.append(single_map(look, look.layer, look.channel, value_box(look), LARGE))
     marks.append(Text(number(sums.value), size="large", title=title))
-    return Row(marks)
+    return Row(*marks)
 
 
 def read_tables(look: Look) -> list[Item]:
@@ -121,7 +121,7 @@ def products(
     notes = [f"sum {number(np.nansum(values))}"]
     terms = Table(values, title="products", notes=notes, select=select)
     # a line ends before the =
-    return Row([read, Text("×", size="large"), weights, Row([Text("=", size="large"), terms])])
+    return Row(read, Text("×", size="large"), weights, Row(Text("=", size="large"), terms))
 
 
 def partial_sums(look: Look) -> Table:

@@ -53,8 +53,8 @@ def convolve(look: Look) -> Scene:
         f"{padded.shape[0]} × {padded.shape[1]} becomes {height} × {width}. "
         f"Framed: row {row}, column {column}: {number(output[row, column])}."
     )
-    images = Row([image, result, learned(look)])
-    return Scene(Column([images, steps, Row(presets)]), caption)
+    images = Row(image, result, learned(look))
+    return Scene(Column(images, steps, Row(*presets)), caption)
 
 
 def learned(look: Look) -> Item:

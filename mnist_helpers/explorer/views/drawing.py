@@ -23,7 +23,7 @@ def drawing(look: Look) -> Scene:
     pad = Pad(title="pad", ink=look.drawing, example=example)
     if look.drawing is None:
         # laid out as below, for the page keeps what stays in its place: the pad, amid a stroke
-        empty = Column([Row([pad, Text(INVITATION, size="strong")]), Row([])])
+        empty = Column(Row(pad, Text(INVITATION, size="strong")), Row())
         return Scene(empty, f"{INVITATION} Chosen: image {look.image}.")
     prepared = prepare(pad_ink(look.drawing))
     height, width = prepared.fitted.shape
@@ -41,8 +41,8 @@ def drawing(look: Look) -> Scene:
     # the own weights tell what is alike, whatever weights answer
     hidden = subject.maps(look.image_or_ink, subject.own)[subject.hidden]
     features = torch.from_numpy(hidden.reshape(1, -1))
-    first = Row([pad, Column([bars, Row(pictures)])])
-    return Scene(Column([first, Row([passed(look), alike(look, features)])]), f"{look.title}.")
+    first = Row(pad, Column(bars, Row(*pictures)))
+    return Scene(Column(first, Row(passed(look), alike(look, features))), f"{look.title}.")
 
 
 def passed(look: Look) -> Row:
@@ -53,4 +53,4 @@ def passed(look: Look) -> Row:
         order = list(layers)
         behind = order[order.index(names[-1]) + 1 :]
         names += [name for name in behind if layers[name].op != "Flatten"]
-    return Row([layer_step(look, name) for name in names])
+    return Row(*[layer_step(look, name) for name in names])

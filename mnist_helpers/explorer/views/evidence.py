@@ -34,7 +34,7 @@ def answer(look: Look) -> Scene:
         title = f"probability of each {look.noun}; ✓: the label"
     bars = probability_bars(look, title=title, ticks=names)
     image = picture(look.pixels, 196, title=look.name.lower())
-    return Scene(Row([image, bars]), f"{look.title}.")
+    return Scene(Row(image, bars), f"{look.title}.")
 
 
 def top_images(look: Look) -> Scene:
@@ -73,7 +73,7 @@ def top_images(look: Look) -> Scene:
     if not look.image_mask.all():
         caption += f" Only images that fit: {filter_text(look)}."
     bars = [class_mean_bars(look, means), excited_channels(look, digit)]
-    return Scene(Column([Row(columns, together=True), Row(bars, together=True)]), caption)
+    return Scene(Column(Row(*columns, together=True), Row(*bars, together=True)), caption)
 
 
 def class_mean_bars(look: Look, means: np.ndarray) -> Bars:
@@ -139,11 +139,11 @@ def excited(look: Look, image: int, values: np.ndarray, **fields: object) -> Col
     place = look.stats.argmax[image, look.channel].item()
     box = look.seen(*divmod(place, look.values.shape[2]))
     if box is None or box == (0, 0, *values.shape[1:]):
-        return Column([picture(values, SMALL, **fields)])
+        return Column(picture(values, SMALL, **fields))
     whole = picture(values, SMALL, frames=frames_of(box), **fields)
     top, left, bottom, right = box
     window = picture(values[:, top:bottom, left:right], SMALL)
-    return Column([whole, window])
+    return Column(whole, window)
 
 
 def attribution(look: Look) -> Scene:
@@ -169,7 +169,7 @@ def attribution(look: Look) -> Scene:
         maps = {method: first[method] - second[method] for method in first}
         rows.append(attribution_row(look, f"difference, class {name}", maps, width, 2))
         caption += f" Difference: {' − '.join(look.compared)}, from −2 to 2."
-    return Scene(Column(rows), caption)
+    return Scene(Column(*rows), caption)
 
 
 def attribution_row(
@@ -180,7 +180,7 @@ def attribution_row(
     for method, values in maps.items():
         has_bar = method == [*maps][-1]
         marks.append(grid(values[None], width, [(-end, end)], title=method, colour_bar=has_bar))
-    return Row(marks, together=True)
+    return Row(*marks, together=True)
 
 
 def ablation(look: Look) -> Scene:
@@ -189,7 +189,7 @@ def ablation(look: Look) -> Scene:
     convolutions = subject.network.convolutions
     layers = []
     if len(convolutions) > FEW_LAYERS:
-        layers = [Row([Text(look.titles[name], select={"layer": name}) for name in convolutions])]
+        layers = [Row(*[Text(look.titles[name], select={"layer": name}) for name in convolutions])]
         convolutions = [kernel_layer(look, convolutions)]
     if look.rank:
         for layer in convolutions:
@@ -218,7 +218,7 @@ def ablation(look: Look) -> Scene:
         items.append(Text("Measure every channel", select={"rank": True}))
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
-        Column([Row([chances, classes, Column(items)], together=True), *layers, *rankings]),
+        Column(Row(chances, classes, Column(*items), together=True), *layers, *rankings),
         f"{look.title}. {text}.",
     )
 

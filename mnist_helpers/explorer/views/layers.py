@@ -37,9 +37,9 @@ def pipeline(look: Look) -> Scene:
         for name, layer in look.subject.layers.items()
         if name != IMAGE and layer.op.lower() != "flatten"  # which holds the same values again
     ]
-    start = Column([input_picture(look, SMALL), opened])
+    start = Column(input_picture(look, SMALL), opened)
     return Scene(
-        Row([start, *steps], together=True),
+        Row(start, *steps, together=True),
         f"{look.title}. Open: {selected_value(look)}. Red is above zero, blue below; in layers "
         "without negative values, violet is zero and yellow is most. Each layer has its own "
         "scale, up to the 99th percentile.",
@@ -115,7 +115,7 @@ def kernels(look: Look) -> Scene:
         caption += " Those of the others are too many to be drawn beside them."
     if name != look.layer:
         caption = f"{look.titles[look.layer]} weighs no maps; these are the kernels of {caption}"
-    return Scene(Row(marks), caption)
+    return Scene(Row(*marks), caption)
 
 
 def kernel_layer(look: Look, names: Iterable[str]) -> str:
@@ -200,7 +200,7 @@ def feature_maps(look: Look) -> Scene:
         f"Channels that class {look.subject.digits[look.answer]} excites",
         select={"view": "top_images", "target": look.answer},
     )
-    marks = [Column([input_picture(look, SMALL), link])]
+    marks = [Column(input_picture(look, SMALL), link)]
     for name, values in sides.items():
         title = f"{look.titles[look.layer]}, {name}"
         if look.compare == "alone":
@@ -220,7 +220,7 @@ def feature_maps(look: Look) -> Scene:
         )
     shape = " × ".join(f"{size:,}" for size in look.values.shape)
     caption = f"{look.title}. {shape}, {limits_text(limits, look.limits)}."
-    return Scene(Row(marks), f"{caption} Framed: {selected_value(look)}.")
+    return Scene(Row(*marks), f"{caption} Framed: {selected_value(look)}.")
 
 
 def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:

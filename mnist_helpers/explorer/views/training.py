@@ -26,7 +26,7 @@ def training(look: Look) -> Scene:
         networks.append(network(replace(look, weights=name)))
         shares.append(f"{100 * answers[name].correct.sum() // len(subject.images)}% at {name}")
     read = f"Read correctly of {len(subject.images):,} images: {'; '.join(shares)}"
-    return Scene(Column([curves(look), Row(networks)]), f"{look.title} at {look.weights}. {read}.")
+    return Scene(Column(curves(look), Row(*networks)), f"{look.title} at {look.weights}. {read}.")
 
 
 def network(look: Look) -> Column:
@@ -41,8 +41,8 @@ def network(look: Look) -> Column:
     nexts = np.full(subject.classes**2, look.image)
     nexts[cells[order]] = order
     mistakes = matrix(look, answers, cells[look.image].item(), nexts.tolist())
-    heading = Row([Text(look.weights, size="strong"), button])
-    return Column([heading, Row([cloud(look), mistakes]), kernels(look)])
+    heading = Row(Text(look.weights, size="strong"), button)
+    return Column(heading, Row(cloud(look), mistakes), kernels(look))
 
 
 def curves(look: Look) -> Lines:

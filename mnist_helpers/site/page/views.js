@@ -237,6 +237,7 @@ function placesRow(look, { layer, first, rows, columns, patch }, source) {
   const right = columns.findLast(inside) + 1;
   const box = [rows.find(inside), columns.find(inside), bottom, right];
   const read = singleMap(look, layer, first + source, box, LARGE);
+  if (LAYERS[at.layer].op === "Softmax") read.frames = {}; // all count
   return row(image, read, map, large);
 }
 
