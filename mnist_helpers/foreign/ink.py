@@ -112,9 +112,10 @@ def _measure_parts(is_ink: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.n
     areas = np.bincount(labels[inner].ravel(), minlength=count + 1)
     areas[0] = 0
     for part, box in enumerate(ndimage.find_objects(labels), start=1):
-        height, width = labels[box].shape
-        middle = labels[box][height // 10 : -height // 10, width // 10 : -width // 10]
-        if min(np.divide(labels[box].shape, labels.shape)) > FRAME and part not in middle:
+        around = labels[box]
+        height, width = around.shape
+        middle = around[height // 10 : -height // 10, width // 10 : -width // 10]
+        if min(np.divide(around.shape, labels.shape)) > FRAME and part not in middle:
             areas[part] = 0
     inside = areas.copy()
     inside[_border(labels)] = 0
