@@ -16,7 +16,7 @@ from browser import CHROMIUM, FLAGS
 from playwright.sync_api import sync_playwright
 
 from mnist_helpers import load_checkpoint
-from mnist_helpers.commands.execution import notebook_paths
+from mnist_helpers.commands.notebooks import notebook_paths
 from mnist_helpers.config import DATA_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject

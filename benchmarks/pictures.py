@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Locator
 
 from mnist_helpers import load_checkpoint
-from mnist_helpers.commands.execution import notebook_paths
+from mnist_helpers.commands.notebooks import notebook_paths
 from mnist_helpers.config import DATA_DIR, NOTEBOOKS_DIR, PROJECT_DIR
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject

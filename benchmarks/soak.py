@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist_helpers import load_checkpoint, load_splits
-from mnist_helpers.commands.execution import execute
+from mnist_helpers.commands.notebooks import execute
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer import Explorer, Selection, Subject
 from mnist_helpers.explorer.controls import PLAYED, changes_of

@@ -56,11 +56,11 @@ def prepare(ink: np.ndarray) -> Prepared:
     It is fitted into 20 × 20 with its proportions kept, then placed so that its centre of mass is
     the centre of 28 × 28.
     """
-    left, top, right, bottom = Image.fromarray(ink > FAINTEST * ink.max()).getbbox()
-    cropped = ink[top:bottom, left:right]
-    scale = BOX / max(cropped.shape)
-    height, width = (max(1, int(side * scale + 0.5)) for side in cropped.shape)
-    resized = Image.fromarray(cropped).resize((width, height), Image.Resampling.BOX)
+    box = Image.fromarray(ink > FAINTEST * ink.max()).getbbox()
+    cropped = Image.fromarray(ink).crop(box)
+    scale = BOX / max(cropped.size)
+    width, height = (max(1, int(side * scale + 0.5)) for side in cropped.size)
+    resized = cropped.resize((width, height), Image.Resampling.BOX)
     fitted = np.asarray(resized) / np.max(resized)
     centred = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     moments = (np.indices(fitted.shape) * fitted).sum(axis=(1, 2))
@@ -68,7 +68,7 @@ def prepare(ink: np.ndarray) -> Prepared:
     corner = np.ceil(IMAGE_SIZE / 2 - 0.5 - moments / fitted.sum(dtype=float))
     top, left = corner.clip(0, np.subtract(IMAGE_SIZE, fitted.shape)).astype(int)
     centred[top : top + height, left : left + width] = fitted
-    return Prepared(cropped, fitted, centred)
+    return Prepared(np.asarray(cropped), fitted, centred)
 
 
 def pad_ink(text: str) -> np.ndarray:

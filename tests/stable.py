@@ -36,7 +36,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mnist_helpers.commands.execution import ORDER
+from mnist_helpers.commands.notebooks import ORDER
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.explorer.paper import Still
 

@@ -41,7 +41,7 @@ from mnist_helpers import (
 )
 from mnist_helpers.checkpoint import read_card
 from mnist_helpers.commands.cli import main, parse
-from mnist_helpers.commands.execution import parse_parameters
+from mnist_helpers.commands.notebooks import parse_parameters
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.data import DATA_DIR, load_idx_part
 from mnist_helpers.digits import load_digits

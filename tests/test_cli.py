@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint
 from mnist_helpers.commands.cli import main, parse
-from mnist_helpers.commands.execution import parse_value
+from mnist_helpers.commands.notebooks import parse_value
 from mnist_helpers.commands.options import COMMANDS
 from mnist_helpers.config import PRESETS
 from mnist_helpers.explorer import Subject

@@ -15,7 +15,7 @@ from PIL import Image
 from test_notebooks import make_notebook, outputs
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, make_model
-from mnist_helpers.commands.execution import ORDER, execute
+from mnist_helpers.commands.notebooks import ORDER, execute
 from mnist_helpers.config import NOTEBOOKS_DIR
 from mnist_helpers.digits import pad_ink, prepare
 from mnist_helpers.exercises import check

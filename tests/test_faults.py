@@ -38,8 +38,8 @@ from mnist_helpers import (
     training,
 )
 from mnist_helpers.checkpoint import read_card
-from mnist_helpers.commands import cli, execution, train, visualize
-from mnist_helpers.commands.execution import execute
+from mnist_helpers.commands import cli, notebooks, train, visualize
+from mnist_helpers.commands.notebooks import execute
 from mnist_helpers.explorer import Subject
 from mnist_helpers.explorer.paper import Still
 from mnist_helpers.files import reason, write_files
@@ -841,7 +841,7 @@ time.sleep({10 * HANG})"""
         make_notebook(sources / f"{sign.name}.ipynb", code)
 
     def elsewhere():
-        execution.NOTEBOOKS_DIR = sources
+        notebooks.NOTEBOOKS_DIR = sources
 
     call = ["notebooks", *[sign.name for sign in signs], "--output-dir", folder]
     process = start(out, *call, "--timeout", 20 * HANG, spoil=elsewhere)

@@ -13,7 +13,7 @@ import pytest
 from conftest import HANG, sentences
 from test_cli import run
 
-from mnist_helpers.commands.execution import ORDER, execute, normalise, refresh
+from mnist_helpers.commands.notebooks import ORDER, execute, normalise, refresh
 from mnist_helpers.config import NOTEBOOKS_DIR, PROJECT_DIR
 
 # how many cells of each notebook nbval compares with what was saved: lower it only for a reason

@@ -15,7 +15,7 @@ from test_security import watched
 
 from mnist_helpers import CHECKPOINT_PATH, load_checkpoint, training
 from mnist_helpers.analysis.report import load_parts, save_metrics
-from mnist_helpers.commands import analyze, execution
+from mnist_helpers.commands import analyze, notebooks
 from mnist_helpers.data import BACKGROUND, load_splits, make_loader
 from mnist_helpers.metrics import evaluate
 
@@ -91,7 +91,7 @@ def instead(tmp_path, monkeypatch):
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, tmp_path / "analysis.ipynb")
-        monkeypatch.setattr(execution, "NOTEBOOKS_DIR", tmp_path)
+        monkeypatch.setattr(notebooks, "NOTEBOOKS_DIR", tmp_path)
 
     return put
 

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from stable import in_a_process
 
-from mnist_helpers.commands.execution import ORDER
+from mnist_helpers.commands.notebooks import ORDER
 from mnist_helpers.config import NOTEBOOKS_DIR
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

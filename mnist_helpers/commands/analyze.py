@@ -2,7 +2,7 @@
 
 import nbformat
 
-from mnist_helpers.commands import execution
+from mnist_helpers.commands import notebooks
 from mnist_helpers.commands.console import log
 from mnist_helpers.commands.options import Analyze, Notebooks
 from mnist_helpers.config import Config, InputError
@@ -16,7 +16,7 @@ def run(options: Analyze) -> None:
     Raises:
         InputError: a cell failed.
     """
-    (source,) = execution.notebook_paths(["analysis"])
+    (source,) = notebooks.notebook_paths(["analysis"])
     report = options.out / "report.html"
     require_writable(report, "out")
     values = {
@@ -28,10 +28,10 @@ def run(options: Analyze) -> None:
     if options.data_dir != Config.data_dir:  # the notebook knows more of MNIST than of others
         values["data_dir"] = str(options.data_dir.resolve())
     executed = options.out / "analysis.ipynb"
-    error = execution.execute(source, executed, values, Notebooks.timeout)
+    error = notebooks.execute(source, executed, values, Notebooks.timeout)
     if error:
         raise InputError(f"the notebook analysis failed: {error.removeprefix('InputError: ')}")
     title = f"{options.checkpoint.name} on {options.data_dir.name}"
-    page = report_page(title, execution.normalise(nbformat.read(executed, as_version=4)))
+    page = report_page(title, notebooks.normalise(nbformat.read(executed, as_version=4)))
     write_files({report: page.encode()})
     log.info("saved %s", report)

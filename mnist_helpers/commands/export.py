@@ -17,7 +17,6 @@ from mnist_helpers.commands.options import Export
 from mnist_helpers.config import PROJECT_DIR, Format, InputError
 from mnist_helpers.data import MEAN, STD, load_idx_part
 from mnist_helpers.files import require_writable, write_files
-from mnist_helpers.foreign.readers import CLASSES
 from mnist_helpers.model import SimpleCNN
 
 OPSET = 18  # in which torch.onnx writes; another would be converted from it
@@ -84,7 +83,7 @@ def export_checkpoint(checkpoint: Path, kind: Format, out: Path, images: Tensor)
     require_writable(out, "out")
     model, card = load_checkpoint(checkpoint)
     model.to(memory_format=torch.contiguous_format)
-    data_set = card.get("data_set", {"class_names": CLASSES["MNIST"].split(",")})
+    data_set = card.get("data_set", {"class_names": list("0123456789")})
     about = {
         "architecture": type(model).__name__,
         "sha256": hashlib.sha256(checkpoint_file(checkpoint).read_bytes()).hexdigest(),

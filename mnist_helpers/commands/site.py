@@ -2,7 +2,7 @@
 
 from mnist_helpers.checkpoint import load_checkpoint
 from mnist_helpers.commands.console import log
-from mnist_helpers.commands.execution import notebook_paths
+from mnist_helpers.commands.notebooks import notebook_paths
 from mnist_helpers.commands.options import Site
 from mnist_helpers.data import load_idx_part
 from mnist_helpers.explorer import Subject

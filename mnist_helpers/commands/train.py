@@ -30,6 +30,8 @@ from mnist_helpers.runs.ranks import is_first, process_group
 from mnist_helpers.training import Trainer, run_figures, run_with_bar
 from mnist_helpers.work import delayed_interrupts
 
+Answers = dict[str, Predictions]  # by part of the data
+
 
 def run(options: Train) -> None:
     """Trains, saves and tests, together with the other processes of torchrun, if any."""
@@ -107,7 +109,7 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
     tell_turned(before, predictions)
 
 
-def tell_turned(before: dict[str, Predictions], predictions: dict[str, Predictions]) -> None:
+def tell_turned(before: Answers, predictions: Answers) -> None:
     """Says of each part how many are read correctly before and after."""
     for part, answers in before.items():
         after = predictions[part].correct
@@ -120,9 +122,7 @@ def tell_turned(before: dict[str, Predictions], predictions: dict[str, Predictio
         )
 
 
-def save_best(
-    trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]
-) -> dict[str, Predictions]:
+def save_best(trainer: Trainer, folder: Path, parts: dict[str, TensorDataset]) -> Answers:
     """Saves the weights of the best epoch, with a card that says how they answer these parts.
 
     Returns:

@@ -85,16 +85,12 @@ def _find_parts(contrast: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.nd
         return None, height[best] < FAINT  # a scan's edge can hide ink, by its contrast
     ink = (ink / height[best]).clip(0, 1)
     is_ink = ink > LEAST
-    labels, areas, inside = _measure_parts(is_ink, inner)
-    breadth = 1
-    while (
-        breadth < max(ink.shape) // RIM
-        and 2 * inside.max() < areas.max()
-        and np.diff(_border(is_ink)).sum() > LINES
-    ):
-        breadth += 2  # squared or ruled paper: what is broader than its lines
+    for breadth in range(1, max(ink.shape) // RIM + 2, 2):
+        # of squared or ruled paper what is broader than its lines
         is_ink = ndimage.binary_opening(is_ink, np.ones((breadth, breadth)))
         labels, areas, inside = _measure_parts(is_ink, inner)
+        if 2 * inside.max() >= areas.max() or np.diff(_border(is_ink)).sum() <= LINES:
+            break
     is_lined = np.diff(_border(is_ink)).sum() > 2 * LINES  # still: the squares are what is left
     if not areas.any() or (breadth > 1 and (is_lined or np.median(ink[is_ink]) < 0.5)):
         return None, False  # but for lines and a frame there is nothing, or a shade
@@ -116,9 +112,10 @@ def _measure_parts(is_ink: np.ndarray, inner: tuple[slice, slice]) -> tuple[np.n
     areas = np.bincount(labels[inner].ravel(), minlength=count + 1)
     areas[0] = 0
     for part, box in enumerate(ndimage.find_objects(labels), start=1):
-        height, width = labels[box].shape
-        middle = labels[box][height // 10 : -height // 10, width // 10 : -width // 10]
-        if min(np.divide(labels[box].shape, labels.shape)) > FRAME and part not in middle:
+        around = labels[box]
+        height, width = around.shape
+        middle = around[height // 10 : -height // 10, width // 10 : -width // 10]
+        if min(np.divide(around.shape, labels.shape)) > FRAME and part not in middle:
             areas[part] = 0
     inside = areas.copy()
     inside[_border(labels)] = 0

@@ -10,6 +10,8 @@ from torch import nn
 from mnist_helpers.network.receptive_field import PADDING
 from mnist_helpers.network.tracing import Arrays, Layer, Network
 
+Indices = Sequence[int]  # of channels, rows or columns
+
 
 class Arithmetic(NamedTuple):
     """How one value of a layer comes about.
@@ -86,9 +88,7 @@ class Place(NamedTuple):
             return np.array(absent)
         return weight[self.channel].detach().cpu().numpy()
 
-    def read(
-        self, layer: str, channels: Sequence[int], rows: Sequence[int], columns: Sequence[int]
-    ) -> Arithmetic:
+    def read(self, layer: str, channels: Indices, rows: Indices, columns: Indices) -> Arithmetic:
         """The arithmetic that reads values of another layer, by the rule of this one."""
         layers = self.network.layers
         users = self.network.users(self.layer.name)
@@ -107,7 +107,7 @@ class Place(NamedTuple):
             rectified=any(layers[user].op == "ReLU" for user in users),
         )
 
-    def window(self, channels: Sequence[int]) -> Arithmetic:
+    def window(self, channels: Indices) -> Arithmetic:
         """What the layer reads of some channels of its first input."""
         rows, columns = self.network.reads[self.layer.name][0]
         return self.read(self.layer.inputs[0], channels, rows[self.row], columns[self.column])

@@ -130,12 +130,11 @@ def _slide(module: nn.Module, axis: int, size: int, output_size: int) -> np.ndar
     stride = option("stride")
     dilation = option("dilation")
     span = dilation * (option("kernel_size") - 1)
+    before = after = 0  # of "valid"
     if module.padding == "same":
         before = span // 2
         after = span - before
-    elif module.padding == "valid":
-        before = after = 0
-    else:
+    elif module.padding != "valid":
         before = after = option("padding")
     mode = PADDING_MODES[getattr(module, "padding_mode", "zeros")]
     indices = np.pad(np.arange(size), (before, after), **mode)

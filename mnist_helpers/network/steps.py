@@ -88,8 +88,7 @@ def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
             "write that step of its forward so that torch.fx can follow it."
         ) from error
     for module in traced.modules():
-        if hasattr(module, "inplace"):
-            module.inplace = False
+        module.inplace = False  # which those without such an option do not read
     for node in traced.graph.nodes:
         if "inplace" in node.kwargs:
             node.update_kwarg("inplace", False)

@@ -23,6 +23,7 @@ from mnist_helpers.work import finished
 IMAGE = "image"
 SOFTMAX = "softmax"
 Values = dict[fx.Node, object]  # what each step gives
+Tensors = dict[str, Tensor]  # by name, of layers or of weights
 Arrays = dict[str, np.ndarray]  # by the name of a layer, or another
 BATCH = 250  # images that go through a small network at once
 MOST_VALUES = 25_000_000  # of all layers, that are in memory at once
@@ -142,13 +143,13 @@ class Network:
             return before.inputs[0]
         return name
 
-    def with_weights(self, weights: dict[str, Tensor]) -> "Network":
+    def with_weights(self, weights: Tensors) -> "Network":
         """The same network with other weights: a state_dict of its form."""
         other = copy.copy(self)
         other.weights = weights
         return other
 
-    def run(self, images: Tensor) -> dict[str, Tensor]:
+    def run(self, images: Tensor) -> Tensors:
         """What every layer puts out for `images`, with gradients where they are enabled."""
         own = self.traced.state_dict()
         used = {name: self.weights[name].to(tensor) for name, tensor in own.items()}
@@ -156,7 +157,7 @@ class Network:
         return functional_call(self.traced, used, images, tie_weights=False)
 
     @torch.inference_mode()
-    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+    def outputs(self, images: Tensor) -> Tensors:
         """What every layer puts out for `images`, (N, ...) each, on the CPU."""
         return {name: output.cpu() for name, output in self.run(images).items()}
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from mnist_helpers.config import Config, log
-from mnist_helpers.data import Splits
+from mnist_helpers.config import log
 from mnist_helpers.training import Means, OnStep, Trainer
 
 
@@ -21,8 +20,8 @@ class RankTrainer(Trainer):
     All have the same weights after every step: within rounding, those that one process would have.
     """
 
-    def __init__(self, model: nn.Module, splits: Splits, config: Config) -> None:
-        super().__init__(model, splits, config)
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
         self.network = DistributedDataParallel(self.network)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
