@@ -44,7 +44,7 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     """
     source = find_source(data_dir)
     dataset = read_part(source, part, data_dir)
-    if source.train is source.test:
+    if source.train is source.test and source.kind != "arrays":
         labels = dataset.tensors[1]
         seventh = math.ceil(len(labels) / 7)
         indices, test_indices = split_indices(labels, seventh, torch.Generator())

@@ -764,8 +764,7 @@ class TestExplorer:
         state = explorer.page.state
         scene = draw(explorer.subject, explorer.selection)
         assert shown(explorer)["scene"]["caption"] == scene.caption
-        beside, maps = shown(explorer)["scene"]["content"]["items"]
-        image, _ = beside["items"]
+        image, maps = shown(explorer)["scene"]["content"]["items"]
         assert (image["kind"], maps["kind"], maps["title"]) == ("maps", "maps", "relu2")
         outputs = hooked(explorer.subject.network.model, explorer.subject.images[4:5])
         assert np.array_equal(decoded(explorer, maps["values"]), outputs["relu2"][0][0])

@@ -202,10 +202,6 @@ TABLES = {  # header, table, how a number is written, what stands between
     "from 0 to 1": lambda images, labels: ([], flat(images / 255, labels), "%.6f", ","),
     "exponents": lambda images, labels: ([], flat(images / 255, labels), "%.8e", ","),
     "quoted": lambda images, labels: ([], flat(images, labels), '"%d"', ","),
-    "semicolons": lambda images, labels: (
-        [";".join(["label", *HEADER])], np.c_[labels, flat(images)], "%d", ";",
-    ),
-    "tabs": lambda images, labels: ([], np.c_[labels, flat(images)], "%d", "\t"),
 }  # fmt: skip
 
 
@@ -337,9 +333,9 @@ CALLED = [  # images and labels of both parts
     ("x_{}", "y_{}", "train", "test"),
     ("{}_images", "{}_labels", "train", "test"),
     ("X_{}", "target_{}", "TRAIN", "TEST"),
-    ("{}/data", "{}/label", "train", "t10k"),
+    ("{}/data", "{}/label", "train", "test"),
 ]
-ONE_OF_EACH = "not one array of images and one of labels for train, but"
+ONE_OF_EACH = "not one array of images and one of labels for train: "
 
 
 class TestArrays:
@@ -353,36 +349,16 @@ class TestArrays:
         np.savez(tmp_path / "digits.npz", **arrays)
         check(tmp_path)
 
-    @pytest.mark.parametrize("names", [("X", "y"), ("images", "labels"), ("data", "target")])
-    @pytest.mark.parametrize("kind", [float, "U1", "column"])
-    def test_without_a_test_part_a_seventh_is_held_out(self, tmp_path, caplog, names, kind):
-        labels = LABELS[:, None] if kind == "column" else LABELS.astype(kind)
-        np.savez(tmp_path / "mine.npz", **dict(zip(names, (PIXELS, labels), strict=True)))
-        check_held_out(tmp_path / "mine.npz", caplog)
-
-    def test_as_scikit_learn_hands_them_over(self, tmp_path, caplog):
-        from sklearn.utils import Bunch  # here, for it takes seconds
-
-        openml = Bunch(data=PIXELS.reshape(70, -1).astype(float), target=LABELS.astype(str))
-        np.savez_compressed(tmp_path / "openml.npz", **openml)
-        check_held_out(tmp_path, caplog)
-
     def test_ones_and_zeros_are_black_and_white(self, tmp_path):
-        np.savez(tmp_path / "mine.npz", X=BORDERED > 127, y=LABELS, X_test=PIXELS, y_test=LABELS)
+        np.savez(tmp_path / "mine.npz", X_train=BORDERED > 127, y_train=LABELS)
         images, _ = read(tmp_path, "train")
         np.testing.assert_array_equal(images, 255 * (BORDERED > 127))
 
-    def test_a_file_a_part(self, tmp_path):
-        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
-            np.savez(tmp_path / f"digits-{part}.npz", images=PIXELS[rows], labels=LABELS[rows])
-        check(tmp_path)
-        check(tmp_path / "digits")
-
     def test_a_damaged_one_ends_in_a_sentence(self, tmp_path):
-        np.savez(tmp_path / "mine.npz", X=PIXELS, y=LABELS)
+        np.savez(tmp_path / "mine.npz", x_train=PIXELS, y_train=LABELS)
         content = (tmp_path / "mine.npz").read_bytes()
         (tmp_path / "mine.npz").write_bytes(content[:999])
-        with pytest.raises(InputError, match=r"can't be read .*; give images"):
+        with pytest.raises(InputError, match=r"can't be used .*; give images"):
             load_idx_part(tmp_path, "train")
 
     def test_keras_archive(self, tmp_path):
@@ -409,11 +385,10 @@ class TestArrays:
             ({"x_train": PIXELS / 255 - 1, "y_train": LABELS}, r"pixels are from -1\.0 to 0\.0"),
             ({"x_train": PIXELS, "y_train": LABELS + 3}, "up to 12"),
             ({"x_train": PIXELS, "y_train": LABELS + 0.5}, r"labels \(70,\) up to 9\.5"),
-            ({"x_train": PIXELS, "y_train": LABELS[:-1]}, rf"{ONE_OF_EACH} .*y_train \(69,\)"),
-            ({"x_train": PIXELS}, rf"{ONE_OF_EACH} x_train \(70, 28, 28\)\)"),
-            ({"a": PIXELS, "b": PIXELS, "y": LABELS}, rf"{ONE_OF_EACH} a \(.*, b \("),
-            ({"a": PIXELS, "ids": np.arange(70), "y": LABELS}, rf"{ONE_OF_EACH} a .*ids.* y"),
-            ({"X": PIXELS[:, ::3], "y": LABELS}, rf"{ONE_OF_EACH} X \(70, 10, 28\), y"),
+            ({"x_train": PIXELS, "y_train": LABELS[:-1]}, r"labels \(69,\)"),
+            ({"x_train": PIXELS}, rf"{ONE_OF_EACH}\['x_train'\]"),
+            ({"X": PIXELS, "y": LABELS}, rf"{ONE_OF_EACH}\['X', 'y'\]"),
+            ({"x_train": PIXELS[:, ::3], "y_train": LABELS}, r"images \(25, 28, 28\)"),
             ({"x_train": PIXELS, "y_train": np.array([{}] * 70)}, "allow_pickle=False"),
             ({"x_train": PIXELS, "y_train": np.array(["a"] * 70)}, "could not convert string"),
         ],

@@ -173,7 +173,7 @@ def settings(look: Look) -> dict[str, Traits]:
     """What each control is set to, and what it can be set to, at a selection."""
     subject = look.subject
     places = look.places
-    images = subject.image_numbers(look.filter)
+    images = look.images
     position = slider_traits(len(images), int(np.searchsorted(images, look.image)))
     description = "Image"
     if look.drawing:

@@ -6,8 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mnist_helpers.analysis.disturbance import DISTURBANCES
 from mnist_helpers.config import InputError
@@ -131,11 +129,9 @@ class Look(Selection):
         )
 
     @property
-    def image_mask(self) -> Tensor:
-        """Which images the filter lets through, (N,) bool."""
-        mask = torch.zeros(len(self.subject.images), dtype=torch.bool)
-        mask[self.subject.image_numbers(self.filter)] = True
-        return mask
+    def images(self) -> np.ndarray:
+        """The numbers of the images that the filter lets through, in order."""
+        return self.subject.image_numbers(self.filter)
 
     @property
     def name(self) -> str:

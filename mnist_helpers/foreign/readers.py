@@ -17,7 +17,6 @@ from mnist_helpers.foreign.tables import (
     OTHER,
     Arrays,
     Source,
-    has_test,
     is_labelled,
     read_arrays,
     read_table,
@@ -35,7 +34,7 @@ NAMES = {  # by what reads them, one of READERS
         (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?  # in a folder called so
         {COPY} (?i: \.gz )* {COPY}""",
     "table": rf"{SET} {PART} {COPY} \.csv (?: \.gz )? {COPY}",
-    "arrays": rf"(?sx) (?P<set> .* mnist\.npz | .*? (?= [-_./]* {PART} {COPY} \.npz )) .*",
+    "arrays": r"(?sx) (?P<set> .* mnist\.npz )",
     "pictures": rf"""{SET}
         (?: {PART} (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+  # training_set/3
           | (?<=/) \d ) / {PICTURE}""",
@@ -134,8 +133,6 @@ def find_source(data_dir: Path) -> Source:
     with decoding(data_dir, "can't be read", OTHER):
         if source.kind == "table":
             test = list(filter(is_labelled, test))  # Kaggle's isn't
-        if source.kind == "arrays":
-            test = test or list(filter(has_test, source.train))
     if source.kind != "idx":
         test = test or source.train
     return source._replace(test=test)

@@ -2,11 +2,9 @@
 
 import gzip
 import io
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
 import numpy as np
 
@@ -14,7 +12,6 @@ from mnist_helpers.files import read_file, require_small
 
 IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
-TEST = "(?i)test|t10k"  # in the names of arrays
 LABEL = "label|class|target|y|digit"  # what a column of labels is called
 OTHER = (
     "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir (a zip archive "
@@ -67,10 +64,9 @@ def read_table(source: Source, part: str) -> Arrays:
 
 
 def table_content(path: Path) -> bytes:
-    """The content of a CSV, packed or not, with commas."""
+    """The content of a CSV, packed or not."""
     content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
-    content = content.removeprefix(b"\xef\xbb\xbf")  # a mark of UTF-8
-    return content.translate(bytes.maketrans(b";\t", b",,"))
+    return content.removeprefix(b"\xef\xbb\xbf")  # a mark of UTF-8
 
 
 def first_line(content: bytes) -> list[str]:
@@ -90,25 +86,15 @@ def is_labelled(path: Path) -> bool:
 
 
 def read_arrays(source: Source, part: str) -> Arrays:
-    """NumPy's .npz: of the arrays of a part one has 784 pixels for each image, one a label."""
-    content = io.BytesIO(read_file(getattr(source, part)[0], MOST_BYTES, OTHER))
+    """NumPy's .npz: two arrays have the part in their names, and the larger one is of images."""
+    content = io.BytesIO(read_file(source.train[0], MOST_BYTES, OTHER))
     require_small(content, MOST_BYTES)
     with np.load(content, allow_pickle=False) as file:
-        arrays = dict(file)
-    names = [name for name in arrays if re.search(TEST, name)]
-    if part == "train" or not names:
-        names = [name for name in arrays if not re.search(f"{TEST}|val", name)]
-    images = [arrays[name] for name in names if math.prod(arrays[name].shape[1:]) == IMAGE_SIZE**2]
-    labels = [arrays[name] for name in names if arrays[name].size in map(len, images)]
-    if len(images) != 1 or len(labels) != 1:
-        shapes = ", ".join(f"{name} {arrays[name].shape}" for name in names)
-        raise ValueError(f"not one array of images and one of labels for {part}, but {shapes}")
-    return to_bytes(images[0]), labels[0].ravel().astype(float)
-
-
-def has_test(path: Path) -> bool:
-    """Whether the names of arrays tell that some are of a test."""
-    return bool(re.search(TEST, " ".join(ZipFile(path).namelist())))
+        arrays = [file[name] for name in file if part in name.lower()]
+        if len(arrays) != 2:
+            raise ValueError(f"not one array of images and one of labels for {part}: {[*file]}")
+    labels, images = sorted(arrays, key=np.size)
+    return to_bytes(images), labels.ravel().astype(float)
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:

@@ -129,7 +129,7 @@ def draw(subject: Subject, selection: Selection) -> Scene:
         )
     look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
-    if needs_image and not len(subject.image_numbers(selection.filter)):
+    if needs_image and not len(look.images):
         return Scene(Text("All images", select=EVERY), f"No image matches: {filter_text(look)}.")
     scene = view.draw(look)
     caption = scene.caption
@@ -144,7 +144,7 @@ def header(look: Look) -> Row:
     """The image, small, and the answer, large; nothing where the filter lets nothing through."""
     if look.view == "drawing" and look.drawing is None:
         return Row(Text("–", size="large", notes=["The pad is empty."]))
-    if not look.image_mask.any():
+    if not len(look.images):
         return Row()
     answer = look.subject.digits[look.answer]
     if look.is_strange:

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_helpers.analysis.calibration import reliability
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Maps, Row, Scatter, Scene, Table, Text
 from mnist_helpers.explorer.selection import EVERY
@@ -19,7 +18,7 @@ NEAR = 8
 def confusion(look: Look) -> Scene:
     """What is mistaken for what, how surely, and the images that the filter leaves."""
     subject = look.subject
-    images = subject.image_numbers(look.filter)
+    images = look.images
     order = subject.predictions.losses[images].argsort(descending=True, stable=True).numpy()
     title = f"{len(images):,} of {len(subject.images):,} images"
     if len(images) > GALLERY:
@@ -90,14 +89,20 @@ def matrix(
 def by_confidence(look: Look) -> Bars:
     """How often answers are right, and how sure they are, by tenths of confidence."""
     answers = look.subject.predictions
-    bins = reliability(answers.confidence, answers.correct, 10)
-    count = np.where(bins.counts, bins.counts, np.nan)
+    confidence = answers.confidence.numpy()
+    place = np.searchsorted(np.arange(1, 10) / 10, confidence)  # each with its upper edge
+    counts = np.bincount(place, minlength=10)
+    filled = np.where(counts, counts, np.nan)
+    right = np.bincount(place, answers.correct, 10)
     return Bars(
         ticks=[f"{percent}%" for percent in range(10, 101, 10)],
-        series={"accuracy": bins.right / count, "mean confidence": bins.claimed / count},
+        series={
+            "accuracy": right / filled,
+            "mean confidence": np.bincount(place, confidence, 10) / filled,
+        },
         axis=FRACTIONS,
         axes=("Confidence up to", "Share"),
-        numbers=[f"{images:,}" for images in bins.counts.tolist()],
+        numbers=[f"{images:,}" for images in counts.tolist()],
         emphasis=[tenth for tenth in range(10) if tenth == look.tenth],
         title="accuracy by confidence; above: number of images",
         select={"tenth": INDEX},
@@ -111,7 +116,7 @@ def neighbours(look: Look) -> Scene:
     subject = look.subject
     answers = subject.predictions
     points = minmax_scale(subject.points(look.projection))
-    images = subject.image_numbers(look.filter).tolist()
+    images = look.images.tolist()
     image = look.pointed
     if image not in images:
         image = look.image

@@ -43,7 +43,7 @@ def top_images(look: Look) -> Scene:
     None is made for a class: gradient ascent asks for none.
     """
     subject = look.subject
-    mask = look.image_mask
+    images = look.images
     means = subject.class_means(look.layer, look.weights)[:, look.channel]
     subset = ""
     strongest = int(np.nanargmax(means))
@@ -51,11 +51,11 @@ def top_images(look: Look) -> Scene:
     if look.target is not None:
         digit = look.target
         name = subject.digits[digit]
-        mask = mask & (subject.labels == digit)
+        images = images[(subject.labels[images] == digit).numpy()]
         subset = f" of class {name}"
-        if not mask.any():
+        if not len(images):
             raise InputError(f"No image that fits is of class {name}; choose another class.")
-    images = look.stats.top_images(look.channel, TOP, mask).tolist()
+    images = look.stats.top_images(look.channel, TOP, images).tolist()
     columns = [top_image(look, image) for image in images]
     if look.target is None:  # of any class
         start = int(look.stats.max[:, look.channel].argmax())  # gradient ascent began there
@@ -66,11 +66,9 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
-        "by the value above each."
+        f"by the value above each. Its mean is highest for {subject.digits[strongest]}."
     )
-    if means[strongest] > 0:
-        caption += f" Its mean is highest for {subject.digits[strongest]}."
-    if not look.image_mask.all():
+    if len(look.images) < len(subject.images):
         caption += f" Only images that fit: {filter_text(look)}."
     bars = [class_mean_bars(look, means), excited_channels(look, digit)]
     return Scene(Column(Row(*columns, together=True), Row(*bars, together=True)), caption)
@@ -100,9 +98,6 @@ def excited_channels(look: Look, digit: int) -> Bars:
     channels = np.argsort(-excess, kind="stable")[:TOP].tolist()
     heights = excess[channels].clip(0)
     top = float(heights.max()) or 1.0
-    name = f"class {look.subject.digits[digit]}"
-    if look.target is None:
-        name += " (its mean is highest)"
     return class_bars(
         look,
         "#.2g",
@@ -111,7 +106,7 @@ def excited_channels(look: Look, digit: int) -> Bars:
         axis={"0": 0.0},
         axes=(f"Channel of {look.titles[look.layer]}", "Above mean of all"),
         emphasis=[place for place, channel in enumerate(channels) if channel == look.channel],
-        title=f"channels that {name} excites most",
+        title=f"channels that class {look.subject.digits[digit]} excites most",
         select={"channel": channels},
         ticks=[str(channel) for channel in channels],
     )
@@ -201,10 +196,10 @@ def ablation(look: Look) -> Scene:
     classes = paired(
         look, "Accuracy", "by class", by_class(look, full_answers), by_class(look, answers)
     )
-    mask = look.image_mask
+    images = look.images
     facts = (
-        f"Accuracy on {int(mask.sum()):,} of {len(mask):,} images, "
-        f"{filter_text(look)}: {answers.correct[mask].double().mean():.2%}"
+        f"Accuracy on {len(images):,} of {len(subject.images):,} images, "
+        f"{filter_text(look)}: {answers.correct[images].double().mean():.2%}"
     )
     text = f"Nothing is ablated. {facts}"
     items = [Text(HINT, size="hint")]
@@ -212,7 +207,7 @@ def ablation(look: Look) -> Scene:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of "
-        text += f"{full_answers.correct[mask].double().mean():.2%}"
+        text += f"{full_answers.correct[images].double().mean():.2%}"
         items = [Text("All channels on", select={"ablate": None})]
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
         items.append(Text("Measure every channel", select={"rank": True}))
@@ -237,8 +232,8 @@ def paired(look: Look, measure: str, scope: str, full: np.ndarray, ablated: np.n
 def by_class(look: Look, answers: Predictions) -> np.ndarray:
     """The accuracy of each class, (classes,); nan for those without images."""
     classes = look.subject.classes
-    labels = look.subject.labels[look.image_mask]
-    correct = answers.correct[look.image_mask].double()
+    labels = look.subject.labels[look.images]
+    correct = answers.correct[look.images].double()
     counts = labels.bincount(minlength=classes)
     return (labels.bincount(correct, classes) / counts).numpy()
 

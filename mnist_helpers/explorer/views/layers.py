@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_helpers.explorer.look import Look
-from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene, Table, Text
+from mnist_helpers.explorer.scene import INDEX, Column, Item, Maps, Row, Scene, Table
 from mnist_helpers.explorer.views.parts import (
     SMALL,
     Limits,
@@ -196,11 +196,7 @@ def feature_maps(look: Look) -> Scene:
     if look.compare == "alone":
         width = SMALL
         columns = 8
-    link = Text(
-        f"Channels that class {look.subject.digits[look.answer]} excites",
-        select={"view": "top_images", "target": look.answer},
-    )
-    marks = [Column(input_picture(look, SMALL), link)]
+    marks = [input_picture(look, SMALL)]
     for name, values in sides.items():
         title = f"{look.titles[look.layer]}, {name}"
         if look.compare == "alone":
