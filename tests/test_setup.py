@@ -55,10 +55,10 @@ def test_nothing_is_declared_twice_and_the_package_needs_no_tool():
 )
 def test_a_command_that_lacks_an_extra_says_so(line, module, tmp_path, capsys, monkeypatch):
     commands = ("commands.analyze", "commands.notebooks", "commands.site")
-    for name in ("notebooks", "site.build", *commands):
+    for name in ("site.build", *commands):
         monkeypatch.delitem(sys.modules, f"mnist_helpers.{name}", raising=False)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    monkeypatch.delattr(mnist_helpers, "notebooks", raising=False)
+    monkeypatch.delattr(mnist_helpers.commands, "notebooks", raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
