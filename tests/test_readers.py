@@ -195,6 +195,10 @@ TABLES = {  # header, table, how a number is written, what stands between
         [",".join(["", "label", *HEADER])],
         np.c_[np.arange(len(images)), labels, flat(images)], "%d", ",",
     ),
+    "a header in capitals": lambda images, labels: (
+        [",".join([*HEADER[:5], "LABEL", *HEADER[5:]])],
+        np.insert(flat(images), 5, labels, axis=1), "%d", ",",
+    ),
     "a header of numbers": lambda images, labels: (
         [",".join(map(str, range(785)))], flat(images, labels), "%d", ",",
     ),

@@ -895,6 +895,15 @@ class TestConfusion:
                 mean = confidence[inside].mean()
                 assert bars.series["mean confidence"][tenth] == pytest.approx(mean, abs=1e-6)
 
+    def test_a_tenth_holds_its_upper_end(self, grey):
+        subject = Subject(make_model(), grey.images[:20], grey.labels[:20])
+        logits = torch.full((20, 10), -200.0)
+        logits[:, :2] = 0  # two classes with 50 % each
+        subject.hidden_and_logits = [torch.zeros(20, 1), logits]
+        bars = show(subject, view="confusion")[0]["accuracy by confidence; above: number of images"]
+        assert bars.numbers[4] == "20"
+        assert len(subject.image_numbers(Selection(tenth=4).filter)) == 20
+
     def test_the_image_that_is_chosen_is_framed(self, grey):
         gallery = show(grey, view="confusion")[2][-1]
         image = selected(gallery, 5)["image"]
