@@ -136,13 +136,6 @@ def load_mixed(config: Config) -> tuple[Splits, TensorDataset, TensorDataset]:
             f"{config.data_dir} has too few drawings ({len(labels)}): of every three one is held "
             "back; keep at least three, better thirty."
         )
-    missing = sorted(set(range(10)).difference(labels.tolist()))
-    if missing:
-        log.warning(
-            "%s has no drawing of %s: these are learned from MNIST alone",
-            config.data_dir,
-            ", ".join(map(str, missing)),
-        )
     splits = load_splits(DATA_DIR, config.val_size, config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     chosen, others = split_indices(labels, len(labels) // 3, generator)

@@ -54,6 +54,8 @@ def test_other_weights_are_another_network(case):
     outputs = network.with_weights(other.state_dict()).run(images)
     answers = outputs[network.answer]
     assert torch.allclose(answers, other(images), atol=1e-6)
+    alone = network.with_weights(other.state_dict()).run(images, network.decider)
+    assert torch.allclose(alone, other(images), atol=1e-6)
     assert not torch.allclose(answers, network.model(images), atol=1e-3)
     assert_same(network.model.state_dict(), before)
 
