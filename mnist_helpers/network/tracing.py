@@ -206,7 +206,7 @@ class Network:
         if not torch.allclose(answer[:1], expected.to(answer), 1e-3, 1e-4, equal_nan=True):
             raise InputError(
                 f"{kind} answers differently when taken apart; replace steps in place (x = x + y), "
-                "and use no randomness and no other image."
+                "and use no randomness, no autocast and no other image."
             )
         return interpreter.env
 
@@ -223,7 +223,7 @@ class Network:
             if as_logits(answers) is not answers:
                 before = logits.all_input_nodes[0]
                 given = values[before]
-                if given.shape == probs.shape and given.softmax(1).allclose(probs):
+                if given.shape == probs.shape and given.float().softmax(1).allclose(probs):
                     output.args = (before,)
                     graph.eliminate_dead_code()
                     logits = before
