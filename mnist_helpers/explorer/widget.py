@@ -232,7 +232,7 @@ class Explorer(VBox):
                 image = prepare(pad_ink(after.drawing)).image
                 self.say(notice=f"Kept as {'/'.join(keep(image, digit).parts[-3:])}.")
             if [*content["select"]] == ["image"] and after.filter != before.filter:
-                self.say(f"The filter hid image {after.image}: now all images are shown.")
+                self.say(notice=f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             self.say(reason(wrong))
             raise
@@ -267,7 +267,7 @@ class Explorer(VBox):
             self.selection = dataclasses.replace(self.selection, rank=False, projection="PCA")
             self.show()
         self.is_stopped = False
-        self.say("Stopped. When you ask again, it goes on from there.")
+        self.say(notice="Stopped. When you ask again, it goes on from there.")
 
     def say(self, error: str = "", notice: str = "") -> None:
         """Tells on the page what is wrong, or else what was done, beside what it shows."""

@@ -92,11 +92,7 @@ def read_tables(look: Look) -> list[Item]:
         if len(values) > 1:
             names = ()
         return [Table(values, columns=names, title="input")]
-    patch = sums.patch[look.read_channel]
-    framed_cell = None
-    if sums.rule == "max":
-        framed_cell = int(np.nanargmax(patch))
-    return [Table(patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
+    return [Table(sums.patch[look.read_channel], title="input", select=patch_select(look))]
 
 
 def patch_select(look: Look) -> dict[str, object]:

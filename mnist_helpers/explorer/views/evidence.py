@@ -5,7 +5,6 @@ import numpy as np
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
-from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
     FRACTIONS,
     SMALL,
@@ -185,7 +184,7 @@ def ablation(look: Look) -> Scene:
     layers = []
     if len(convolutions) > FEW_LAYERS:
         layers = [Row(*[Text(look.titles[name], select={"layer": name}) for name in convolutions])]
-        convolutions = [kernel_layer(look, convolutions)]
+        convolutions = [look.last_upto(convolutions)]
     if look.rank:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)

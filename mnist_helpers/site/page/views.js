@@ -112,14 +112,14 @@ function table(values, fields) {
   return markOf("table", { ...fields, values, texts });
 }
 
-/** One value for each class, the likeliest framed. */
-function classTable({ maps }, layer, fields) {
+/** One value for each class, the chosen one framed. */
+function classTable({ at, maps }, layer, fields) {
   const { data } = maps(layer);
-  const select = { layer, channel: "@index", target: "@index" };
+  const select = { layer, channel: "@index" };
   return table(array(data, data.length, 1), {
     rows: DIGIT_NAMES,
     percent: layer === SOFTMAX,
-    framed_cell: indexOfLargest(data),
+    framed_cell: fields.framed ? at.channel : null,
     select,
     ...fields,
   });
@@ -249,8 +249,7 @@ function readTables({ at }, place) {
   if (op === "Softmax") {
     return [table(inRows(place.patch.flat()), { title: "input", columns: DIGIT_NAMES })];
   }
-  const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
-  return [patchTable(place, patch, 0, { title: "input", framed_cell })];
+  return [patchTable(place, patch, 0, { title: "input" })];
 }
 
 /** Numbers at the places of a patch; a click on one goes to it in the layer that is read. */
