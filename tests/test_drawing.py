@@ -337,6 +337,20 @@ class TestPad:
         self.press(page, "z")
         np.testing.assert_array_equal(self.ink(page), one)
 
+    def test_a_drawing_that_was_given_comes_back_to_the_bit(self, page):
+        given = np.random.default_rng(0).integers(0, 256, (140, 140), dtype=np.uint8)
+        text = base64.b64encode(given.tobytes()).decode()
+        pages.show(page, self.pad(text), serial=1)
+        for change in ("Clear", "Larger", "Turn left"):
+            self.click(page, change)
+            assert not np.array_equal(self.ink(page), given)
+            self.click(page, "Undo")
+            np.testing.assert_array_equal(self.ink(page), given)
+        self.stroke(page, (40, 40), (60, 60))
+        assert self.ink(page)[25, 25] == 255
+        self.click(page, "Undo")
+        np.testing.assert_array_equal(self.ink(page), given)
+
     def test_keys_move_scale_and_turn(self, page):
         self.stroke(page, (100, 140), (180, 140))
         before = self.ink(page)

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import some_slow
-from ipywidgets import BoundedIntText, Box, Button, Dropdown, IntSlider, SelectionSlider, link
+from ipywidgets import (
+    BoundedIntText,
+    Box,
+    Button,
+    Dropdown,
+    IntSlider,
+    SelectionSlider,
+    Widget,
+    link,
+)
 from ipywidgets.widgets.widget import _instances
 from networks import COLOUR, build, drawn, hooked, images_of
 from PIL import Image, ImageDraw
@@ -1078,6 +1087,20 @@ def test_moments_of_small_batches_have_names_of_their_own():
         "mine, epoch 0.00015": 2 / 13_750,
         "mine, epoch 1": 1.0,
     }
+
+
+def test_two_moments_at_one_epoch_are_refused(few):
+    weights = [make_model(seed).state_dict() for seed in range(3)]
+    run = Snapshots([0.0, 1.0, 1.0], weights, {"val_loss": [1]})
+    wanted = "^the run mine has two moments at one epoch; leave one of them out.$"
+    with pytest.raises(InputError, match=wanted):
+        Subject(make_model(), *few.test.tensors, runs={"mine": run})
+
+
+def test_an_explorer_that_is_refused_listens_to_no_widgets(subject):
+    with pytest.raises(InputError):
+        explore(subject, image=100_000)
+    assert Widget._widget_construction_callback is None
 
 
 def test_a_run_may_have_a_comma_in_its_name(few):

@@ -8,7 +8,6 @@ from mnist_helpers.explorer.views.parts import (
     LARGE,
     in_rows,
     input_picture,
-    is_vector,
     selected_value,
     single_map,
     value_box,
@@ -71,11 +70,8 @@ def framed_maps(look: Look) -> Row:
         if sums.rule == "softmax":
             window = None  # all count
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
-    title = f"row {look.row}, column {look.column}"
-    if is_vector(look.values):
-        title = "value"
     marks.append(single_map(look, look.layer, look.channel, value_box(look), LARGE))
-    marks.append(Text(number(sums.value), size="large", title=title))
+    marks.append(Text(number(sums.value), size="large", title="value"))
     return Row(*marks)
 
 

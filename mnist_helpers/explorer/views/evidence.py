@@ -65,7 +65,8 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
-        f"by the value above each. Its mean is highest for {subject.digits[strongest]}."
+        "by the value above each; framed: what it sees. "
+        f"Its mean is highest for {subject.digits[strongest]}."
     )
     if len(look.images) < len(subject.images):
         caption += f" Only images that fit: {filter_text(look)}."
@@ -207,9 +208,9 @@ def ablation(look: Look) -> Scene:
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of "
         text += f"{full_answers.correct[images].double().mean():.2%}"
-        items = [Text("All channels on", select={"ablate": None})]
+        items.append(Text("All channels on", select={"ablate": None}))
     if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
-        items.append(Text("Measure every channel", select={"rank": True}))
+        items.insert(1, Text("Measure every channel", select={"rank": True}))  # nothing moves it
     rankings = [ranking_bars(look, layer) for layer in convolutions]
     return Scene(
         Column(Row(chances, classes, Column(*items), together=True), *layers, *rankings),

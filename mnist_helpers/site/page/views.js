@@ -226,10 +226,9 @@ function sentence({ at, value }, { patch, sums, bias }) {
 
 /** The image, what the layer reads and what it puts out, with the frames of this value. */
 function placesRow(look, { layer, first, rows, columns, patch }, source) {
-  const { at, values, value } = look;
+  const { at, value } = look;
   const map = singleMap(look, at.layer, at.channel, valueBox(look), LARGE);
-  const title = isVector(values.shape) ? "value" : `row ${at.row}, column ${at.column}`;
-  const large = text(number(value), "large", { title });
+  const large = text(number(value), "large", { title: "value" });
   const image = inputPicture(look, LARGE);
   if (!patch.length) return row(image, map, large);
   const inside = (i) => i >= 0;
