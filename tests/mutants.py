@@ -725,7 +725,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/maps.js", 'mark.select.channel === "@place"', "false"),
     ("explorer/page/pad.js", "pad.sheet.ink ?? ink", "ink"),
     ("explorer/page/explorer.css", "{ flex: 1 1 400px; }", "{}"),
-    ("explorer/views/evidence.py", "items.append(Text(\"All channels on\", select={\"ablate\": None}))", "items = [Text(\"All channels on\", select={\"ablate\": None})]"),
+    ("explorer/views/evidence.py", "Column(Text(HINT, size=\"hint\"), Row(*buttons))", "Row(*buttons)"),
     ("explorer/controls.py", "*EVERY} & {*fields}", "} & {*fields}"),
     ("explorer/controls.py", 'first = "the answer"', "first = ANY"),
     ("explorer/views/evidence.py", "if look.target is None:  # of any class", "if True:"),

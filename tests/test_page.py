@@ -1430,7 +1430,7 @@ class TestSideBySide:
         assert page.locator("#here").bounding_box()["height"] <= 700
 
     def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
-        for width in (953, 700):
+        for width in (953, 700, 375):
             (before,) = self.boxes(page, subject, width, view="ablation")
             at = {"view": "ablation", "ablated": (("conv1", 3),)}
             (after,) = self.boxes(page, subject, width, **at)

@@ -65,8 +65,7 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
-        "by the value above each; framed: what it sees. "
-        f"Its mean is highest for {subject.digits[strongest]}."
+        f"by the value above each. Its mean is highest for {subject.digits[strongest]}."
     )
     if len(look.images) < len(subject.images):
         caption += f" Only images that fit: {filter_text(look)}."
@@ -202,20 +201,19 @@ def ablation(look: Look) -> Scene:
         f"{filter_text(look)}: {answers.correct[images].double().mean():.2%}"
     )
     text = f"Nothing is ablated. {facts}"
-    items = [Text(HINT, size="hint")]
+    buttons = []
+    if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
+        buttons.append(Text("Measure every channel", select={"rank": True}))
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of "
         text += f"{full_answers.correct[images].double().mean():.2%}"
-        items.append(Text("All channels on", select={"ablate": None}))
-    if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
-        items.insert(1, Text("Measure every channel", select={"rank": True}))  # nothing moves it
+        buttons.append(Text("All channels on", select={"ablate": None}))
+    # the hint stays, so that nothing moves at the first click
+    first = Row(chances, classes, Column(Text(HINT, size="hint"), Row(*buttons)), together=True)
     rankings = [ranking_bars(look, layer) for layer in convolutions]
-    return Scene(
-        Column(Row(chances, classes, Column(*items), together=True), *layers, *rankings),
-        f"{look.title}. {text}.",
-    )
+    return Scene(Column(first, *layers, *rankings), f"{look.title}. {text}.")
 
 
 def paired(look: Look, measure: str, scope: str, full: np.ndarray, ablated: np.ndarray) -> Bars:

@@ -99,8 +99,6 @@ def kernels(look: Look) -> Scene:
     limits = colour_limits(weights.reshape(-1, height, width), look.limits)
     limits = [(-high, high) for _, high in limits]  # signed by nature
     marks = [large_kernels(look, name, weights, limits)]
-    if ins > 1 and outs * ins <= MOST_KERNELS:
-        marks.append(all_kernels(look, name, weights, limits))
     quantity = f"{look.weights} weights"
     if look.quantity == "change":
         quantity = f"change from {look.subject.other(look.weights)} to {look.weights}"
@@ -113,6 +111,8 @@ def kernels(look: Look) -> Scene:
     )
     if outs * ins > MOST_KERNELS:
         caption += " Those of the others are too many to be drawn beside them."
+    elif ins > 1:
+        marks.append(all_kernels(look, name, weights, limits))
     return Scene(Row(*marks), caption)
 
 
