@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from networks import BUILDERS, build, images_of
+from torch import nn
 
 from mnist_helpers.network.activations import (
     activation_stats,
@@ -127,3 +128,11 @@ def test_kernels():
     assert torch.allclose(by_kernels, other.linear(maps.flatten(1))[0], atol=1e-6)
     assert torch.equal(found["wide"], other.wide.weight)
     assert torch.equal(torch.from_numpy(kernels(network)["stem"]), model.stem.weight)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(128, 8), (84, 7), (7, 1), (9, 3)])
+def test_weights_of_vectors_lie_in_equal_rows(count, rows):
+    model = nn.Sequential(nn.Conv2d(1, count, 5), nn.Flatten(), nn.Linear(count, 3))
+    found = kernels(Network(model, torch.rand(2, 1, 5, 5)))["2"]
+    assert found.shape == (3, 1, rows, count // rows)
+    assert np.array_equal(found.reshape(3, count), model[2].weight.detach().numpy())

@@ -389,18 +389,18 @@ def test_filters_index_and_an_empty_filter(desk, subject):
 def test_clicks_lead_from_the_pipeline_to_the_numbers_and_back(desk, subject):
     seven = desk.mark("softmax").locator("td").nth(7)
     seven.click()
-    desk.shows(layer="softmax", channel=7, target=7)
+    desk.shows(layer="softmax", channel=7)
     desk.mark("conv2").get_by_role("button", name="conv2").click()
-    desk.shows(layer="conv2", channel=7, target=7)
+    desk.shows(layer="conv2", channel=7)
     desk.open("arithmetic")
-    at = {"layer": "conv2", "channel": 7, "target": 7}
+    at = {"layer": "conv2", "channel": 7}
     desk.shows(view="arithmetic", **at)
     desk.mark("sums by input channel").locator("td").nth(11).click()
     desk.shows(view="arithmetic", input_channel=11, **at)
     look = subject.look(Selection(**at))
     desk.mark("patch").locator("td").nth(4).click()  # the middle of a 3 × 3 patch
     place = {"layer": "pool1", "channel": 11, "row": look.row, "column": look.column}
-    desk.shows(view="arithmetic", input_channel=11, target=7, **place)
+    desk.shows(view="arithmetic", input_channel=11, **place)
 
 
 def test_keys_reach_what_clicks_do(desk):

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import some_slow
-from ipywidgets import BoundedIntText, Box, Button, Dropdown, IntSlider, SelectionSlider, link
+from ipywidgets import (
+    BoundedIntText,
+    Box,
+    Button,
+    Dropdown,
+    IntSlider,
+    SelectionSlider,
+    Widget,
+    link,
+)
 from ipywidgets.widgets.widget import _instances
 from networks import COLOUR, build, drawn, hooked, images_of
 from PIL import Image, ImageDraw
@@ -402,8 +411,8 @@ class TestControls:
         link((explorer.controls["layer"], "value"), (other.controls["layer"], "value"))
         explorer.controls["layer"].value = "conv2"
         assert other.selection == Selection(view="kernels", layer="conv2")
-        other.controls["layer"].value = "relu1"
-        assert explorer.selection.layer == "relu1"
+        other.controls["layer"].value = "fc2"
+        assert explorer.selection.layer == "fc2"
 
     def test_the_input_channel_shown_is_the_one_that_adds_most(self, explorer, subject):
         send(explorer, view="arithmetic", layer="conv2", channel=5, row=4, column=6)
@@ -436,14 +445,46 @@ class TestControls:
         assert explorer.selection.image == 299
         assert [(each["method"], each["state"]) for each in sent] == [("update", {"value": 299})]
 
-    def test_attribution_asks_for_the_answer_whatever_class_was_chosen_elsewhere(self, explorer):
-        send(explorer, view="pipeline", target=3)
+    def test_a_class_stays_chosen_until_another_is(self, explorer):
         explorer.tabs.value = "attribution"
-        assert explorer.selection == Selection(view="attribution")
+        assert explorer.controls["target"].value == "any"
         explorer.controls["target"].value = 4
-        for view in ("top_images", "attribution"):  # which both have a control for it
+        for view in ("top_images", "pipeline", "attribution"):
             explorer.tabs.value = view
             assert explorer.selection.target == 4
+        explorer.controls["weights"].value = "other"
+        send(explorer, layer="relu2")
+        explorer.controls["image"].value = 5
+        assert explorer.selection.target == explorer.controls["target"].value == 4
+        assert "counts for class 4" in explorer.scene.caption
+
+    @pytest.mark.parametrize(
+        ("layer", "shown_layer", "channel", "shown_channel"),
+        [
+            ("relu1", "conv1", 12, 12),
+            ("flatten", "conv2", 1500, 31),
+            ("relu3", "fc1", 100, 100),
+            ("fc2", "fc2", 9, 9),
+            ("softmax", "fc2", 3, 3),
+            ("image", "conv1", 0, 0),
+        ],
+    )
+    def test_of_kernels_the_controls_say_what_is_shown(
+        self, explorer, layer, shown_layer, channel, shown_channel
+    ):
+        send(explorer, layer=layer, channel=channel)
+        send(explorer, view="kernels")
+        slider = explorer.controls["layer"]
+        names = ["conv1", "conv2", "fc1", "fc2"]
+        assert slider.options == tuple(zip(names, names, strict=True))
+        assert slider.value == shown_layer
+        assert explorer.controls["channel"].value == shown_channel
+        caption = explorer.scene.caption
+        assert caption.startswith(f"{shown_layer}: ")
+        assert f"Output channel {shown_channel} is chosen." in caption
+        send(explorer, view="feature_maps")  # where it is another step again
+        assert slider.value == layer
+        assert len(slider.options) == 12
 
     def test_a_picture_becomes_a_drawing_or_a_sentence(self, explorer):
         sheet = Image.new("L", (300, 200), 90)
@@ -650,8 +691,9 @@ class TestControls:
         other = int((labels != 4).nonzero()[0])
         explorer.controls["image"].value = other
         assert (explorer.selection.image, explorer.selection.digit) == (other, None)
-        error = f"The filter hid image {other}: now all images are shown."
-        assert explorer.page.state["error"] == error
+        notice = f"The filter hid image {other}: now all images are shown."
+        assert explorer.page.state["notice"] == notice
+        assert explorer.page.state["error"] == ""
         assert position.value == other
         assert explorer.controls["digit"].value == "any"
 
@@ -674,6 +716,8 @@ class TestControls:
         send(explorer, view=view, layer="conv2")
         names = [name for name, _ in explorer.subject.network.model.named_children()]
         way = ["image", *names, "softmax"]
+        if view in ("kernels", "training"):
+            way = ["conv1", "conv2", "fc1", "fc2"]
         buttons = [
             mark
             for mark in shown(explorer)["trail"].get("items", [])
@@ -695,7 +739,7 @@ class TestControls:
     )
     def test_of_a_long_way_the_trail_shows_its_ends_and_what_is_near(self, layer, near):
         model = nn.Sequential(*[nn.Conv2d(1, 1, 1) for _ in range(30)], nn.Flatten())
-        explorer = explore(model, images_of(2, 1, 2, 2), view="kernels", layer=str(layer))
+        explorer = explore(model, images_of(2, 1, 2, 2), layer=str(layer))
         here, *steps = shown(explorer)["trail"]["items"]
         assert here["text"] == "You are here:"
         kinds = {"30": "Flatten", **{str(place): "Conv2d" for place in range(30)}}
@@ -978,7 +1022,9 @@ class TestSlowWork:
             assert slow.waiting.layout.display == "flex"
             slow.waiting.children[-1].click()
             assert slow.waiting.layout.display == "none"
-            assert slow.page.state["error"] == "Stopped. When you ask again, it goes on from there."
+            notice = "Stopped. When you ask again, it goes on from there."
+            assert slow.page.state["notice"] == notice
+            assert slow.page.state["error"] == ""
             assert not slow.selection.rank
             send(slow, image=2)  # another move does not begin it anew
             assert slow.waiting.layout.display == "none"
@@ -1043,6 +1089,20 @@ def test_moments_of_small_batches_have_names_of_their_own():
         "mine, epoch 0.00015": 2 / 13_750,
         "mine, epoch 1": 1.0,
     }
+
+
+def test_two_moments_at_one_epoch_are_refused(few):
+    weights = [make_model(seed).state_dict() for seed in range(3)]
+    run = Snapshots([0.0, 1.0, 1.0], weights, {"val_loss": [1]})
+    wanted = "^the run mine has two moments at one epoch; leave one of them out.$"
+    with pytest.raises(InputError, match=wanted):
+        Subject(make_model(), *few.test.tensors, runs={"mine": run})
+
+
+def test_an_explorer_that_is_refused_listens_to_no_widgets(subject):
+    with pytest.raises(InputError):
+        explore(subject, image=100_000)
+    assert Widget._widget_construction_callback is None
 
 
 def test_a_run_may_have_a_comma_in_its_name(few):

@@ -304,7 +304,14 @@ class TestMaps:
         assert not page.locator(".tip").is_visible()
         assert read_out(page) == ""
         pages.show(page, dataclasses.replace(maps, select=EVERYWHERE))
-        assert read_out(page).startswith("Click or press Enter to choose (orange).")
+        assert read_out(page).startswith("Orange: what is chosen, and what it sees. Click")
+
+    def test_of_a_vector_there_is_a_channel_and_no_row(self, page):
+        values = np.arange(12.0).reshape(1, 3, 4)
+        vector = make_maps(values=values, select={"layer": "fc1", "channel": PLACE}, title="fc1")
+        scene = open_page(page, vector)
+        hover(scene.locator("canvas"), 0.6, 0.5)  # row 1 of three, column 2 of four
+        assert read_out(page) == "fc1 · channel 6: 6"
 
     def test_the_read_out_has_the_digits_of_the_type_and_a_true_minus(self, page):
         values = np.array([[[-1.23456, np.nan]]])
@@ -734,8 +741,7 @@ class TestBars:
         assert scene.locator(".group[tabindex='0']").count() == 1
 
     @pytest.mark.parametrize("width", [1000, 375])
-    def test_numbers_stand_above_bars_or_below_those_below_zero(self, page, width):
-        """Of many on a telephone those below zero, wider than their bars, are left out."""
+    def test_numbers_stand_above_bars_and_never_over_ticks(self, page, width):
         page.set_viewport_size({"width": width, "height": 700})
         for count in (10, 30):
             values = np.where(np.arange(count) % 3, 2.0, -1.0).astype(np.float32)
@@ -749,15 +755,13 @@ class TestBars:
             )
             scene = open_page(page, bars)
             groups = scene.locator(".group")
-            for i in (6, 8):
+            for i in (6, 8):  # below zero, and above
                 number = groups.nth(i).locator(".number")
-                bar = groups.nth(i).locator("b").bounding_box()
-                if width == 375 and count == 30 and i == 6:
-                    assert not number.is_visible()
-                    continue
+                assert number.is_visible()
                 box = number.bounding_box()
-                edge = bar["y"] + bar["height"] if i == 6 else bar["y"] - box["height"]
-                assert box["y"] == pytest.approx(edge, abs=1.5)
+                bar = groups.nth(i).locator("b").bounding_box()
+                assert box["y"] + box["height"] == pytest.approx(bar["y"], abs=1.5)
+                assert bar["height"] == pytest.approx([16.8, 33.6][i == 8], abs=1.1)
 
     def test_numbers_are_read_in_place_of_logarithms(self, page):
         scene = open_page(page, make_bars(numbers=["93%", "", ""], title="p"))
@@ -939,12 +943,19 @@ class TestExplorer:
         assert error.count() == 0
 
     def test_what_keys_do_on_maps_is_told_where_there_are_some(self, page):
-        maps = make_maps(select=EVERYWHERE)
-        hint = "Click or press Enter to choose (orange). Arrow keys move, with Shift between"
-        for mark, told in ((make_bars(select={"class": INDEX}), ""), (maps, hint)):
-            open_page(page, mark)
-            assert read_out(page).startswith(told)
-            assert bool(read_out(page)) == bool(told)
+        hint = "Orange: what is chosen, and what it sees. Click or press Enter to choose. Arrow"
+        bars = {"select": {"class": INDEX}}
+        for mark, view, is_told in (
+            (make_bars(**bars), "answer", False),
+            (make_bars(**bars, emphasis=[1]), "top_images", True),
+            (make_bars(**bars, emphasis=[1]), "ablation", False),  # which is no orange there
+            (make_maps(select=EVERYWHERE), "kernels", True),
+            (make_maps(frames={1: None}, select={}), "kernels", True),
+            (Table(values=np.ones((1, 2)), framed_cell=1), "confusion", True),
+        ):
+            open_page(page, mark, view=view)
+            assert read_out(page).startswith(hint if is_told else "")
+            assert bool(read_out(page)) == is_told
         title = page.get_by_role("button", name="Back to start").get_attribute("title")
         assert title.endswith("; this view stays open")
 
@@ -1419,11 +1430,26 @@ class TestSideBySide:
         assert page.locator("#here").bounding_box()["height"] <= 700
 
     def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
-        (before,) = self.boxes(page, subject, 953, view="ablation")
-        (after,) = self.boxes(page, subject, 953, view="ablation", ablated=(("conv1", 3),))
-        for layer in subject.network.convolutions:
-            title = f"{layer}: images lost without one channel (not measured)"
-            assert after[title] == before[title]
+        for width in (953, 700, 375):
+            (before,) = self.boxes(page, subject, width, view="ablation")
+            at = {"view": "ablation", "ablated": (("conv1", 3),)}
+            (after,) = self.boxes(page, subject, width, **at)
+            titles = ["probability for this image", "accuracy by class"]
+            rankings = ": images lost without one channel (not measured)"
+            titles += [layer + rankings for layer in subject.network.convolutions]
+            for title in titles:
+                assert after[title] == before[title]
+
+    @pytest.mark.parametrize("width", [953, 700])
+    def test_no_chart_moves_under_the_pointer_that_chooses_a_channel(self, page, subject, width):
+        places = set()
+        for channel in (17, 5, 27):  # whose numbers are of other lengths
+            at = {"view": "top_images", "layer": "conv2", "channel": channel, "target": 3}
+            (boxes,) = self.boxes(page, subject, width, **at)
+            for title in ("mean activation by class", "channels that class 3 excites most"):
+                box = boxes[title]
+                places.add((title, box["x"], box["y"], box["width"]))
+        assert len(places) == 2
 
 
 class TestFilm:

@@ -175,7 +175,7 @@ def reading(subject, at):
         chosen = Row(image, opening(bars))
         return Row(pad, Column(Text(text=INVITATION, size="strong"), chosen))
     steps = drawing.items[1].items[1]
-    bars = probability_bars(look, title=look.title, emphasis=[int(look.probs.argmax())])
+    bars = probability_bars(look, title=look.title)
     return Row(pad, Column(opening(bars), steps))
 
 

@@ -91,8 +91,10 @@ class TestPipeline:
             assert mark.notes[0] == " × ".join(map(str, output.shape))
             if output.numel() == subject.classes:
                 assert mark.values.ravel() == pytest.approx(output.numpy(), abs=1e-5)
-                assert selected(mark, 3) == {"layer": layer, "channel": 3, "target": 3}
-                assert mark.framed_cell == output.argmax()
+                assert selected(mark, 3) == {"layer": layer, "channel": 3}
+                assert mark.framed_cell is None  # nothing is chosen in it
+                chosen, _, _ = show(subject, image=7, layer=layer, channel=3)
+                assert chosen[layer].framed_cell == 3
                 continue
             drawn = mark.values[~np.isnan(mark.values)]
             assert drawn == pytest.approx(output.numpy().ravel(), abs=1e-5)
@@ -172,8 +174,7 @@ class TestKernels:
         assert f"3 × 3, {words}, colours" in caption
         top = np.abs(values).max()
         assert small.limits == [pytest.approx((-top, top), rel=1e-4)] == large.limits
-        start = "relu2 weighs no maps; these are the kernels of conv2: 32 × 16 kernels of 3 × 3, "
-        assert caption.startswith(start)
+        assert caption.startswith("conv2: 32 × 16 kernels of 3 × 3, ")
         assert caption.endswith("Output channel 11 is chosen.")
 
     def test_scales(self, grey):
@@ -203,7 +204,17 @@ class TestKernels:
         wanted = values.detach()[77].reshape(32, 7, 7).numpy()
         assert large.values == pytest.approx(wanted, abs=1e-7)
         assert caption.startswith("fc1: 128 × 32 kernels of 7 × 7")
-        assert show(grey, layer="fc2", **selection)[1].startswith("fc2 weighs no maps; these are")
+
+    def test_a_layer_that_reads_no_maps_has_its_weights_in_rows(self, grey):
+        values = grey.network.model.fc2.weight.detach().numpy()
+        found, caption, _ = show(grey, view="kernels", layer="softmax", channel=7)
+        (mark,) = found.values()
+        assert mark.values.shape == (10, 8, 16)
+        assert np.array_equal(mark.values[7, 0], values[7, :16])
+        assert np.array_equal(mark.values[4, 7], values[4, 112:])
+        assert mark.frames == {7: None}
+        assert selected(mark, 4) == {"layer": "fc2", "channel": 4}
+        assert caption.startswith("fc2: 10 × 128 weights, in rows of 16, given weights, ")
 
     def test_a_group_is_labelled_with_the_channels_it_reads(self, colour):
         found, _, _ = show(colour, view="kernels", layer="wide", channel=6)
@@ -416,9 +427,7 @@ class TestNames:
 
     def test_where_the_names_stand(self, sequential):
         found, caption, _ = show(sequential, view="kernels", layer="1")
-        assert caption.startswith(
-            "1 ReLU weighs no maps; these are the kernels of 0 Conv2d: 4 × 1 "
-        )
+        assert caption.startswith("0 Conv2d: 4 × 1 kernels of ")
         assert "0 Conv2d: a kernel for each channel" in found
         found, _, _ = show(sequential, layer="1", channel=2)
         assert {"0 Conv2d", "1 ReLU", "1 ReLU · 2", "3 Linear", "4 Linear"} <= set(found)

@@ -177,6 +177,7 @@ def settings(look: Look) -> dict[str, Traits]:
     description = "Image"
     if look.drawing:
         description = "Or image"  # which a drawing hides
+    titles = [look.titles[name] for name in look.layers]
     names = [amount_text(look.disturbance, amount) for amount in places["amount"]]
     traits = {
         "position": position,
@@ -186,7 +187,7 @@ def settings(look: Look) -> dict[str, Traits]:
             "value": look.image,
             "description": description,
         },
-        "layer": step_traits(look.titles.values(), subject.layers, look.layer),
+        "layer": step_traits(titles, look.layers, look.layer),
         "amount": step_traits(names, places["amount"], look.amount),
     }
     for name in ("channel", "row", "column"):
@@ -259,9 +260,6 @@ def changes_of(subject: Subject, at: Selection, name: str, value: object) -> Tra
             "row": place.row,
             "column": place.column,
         }
-    if value == "attribution" and at.view != "top_images":
-        # asks for the answer, whatever class a click elsewhere has chosen
-        return {name: value, "target": None}
     return {name: value}
 
 

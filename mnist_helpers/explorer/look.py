@@ -60,6 +60,20 @@ class Look(Selection):
         return {name: layer.title for name, layer in self.subject.layers.items()}
 
     @property
+    def layers(self) -> list[str]:
+        """The layers that the view can show: in those of kernels the ones that have some."""
+        layers = self.subject.layers
+        if self.view in ("kernels", "training"):
+            layers = self.subject.kernels("weights", self.weights)
+        return list(layers)
+
+    def last_upto(self, names: Sequence[str]) -> str:
+        """The last of some layers up to the selected one, or else the first of them."""
+        order = list(self.subject.layers)
+        before = order[: order.index(self.layer) + 1]
+        return [names[0], *[name for name in names if name in before]][-1]
+
+    @property
     def places(self) -> dict[str, Sequence]:
         """What channel, row and column can be, and the amount of what is done to the image."""
         channels, rows, columns = map(range, self.values.shape)

@@ -311,6 +311,7 @@ class Subject:
             amounts = DISTURBANCES[at.disturbance].amounts
             fields["amount"] = amounts[2 * len(amounts) // 3]  # such as 30 degrees
         look = Look(**fields)
+        look = replace(look, layer=look.last_upto(look.layers))
         undisturbed = replace(look, disturbance="none", amount=0.0)  # no place moves by it
         channel, row, column = largest(undisturbed.values, (at.channel, at.row, at.column))
         return replace(look, channel=channel, row=row, column=column)
@@ -326,7 +327,7 @@ class Subject:
             raise InputError("a drawing is for networks that read grey images of 28 × 28 pixels.")
         if len(self.networks) == 1 and (at.compare != "alone" or at.quantity == "change"):
             raise InputError("there is nothing to compare with; give others, such as a state_dict.")
-        start = replace(at, channel=None, row=None, column=None, amount=None)
+        start = replace(at, view="pipeline", channel=None, row=None, column=None, amount=None)
         require(vars(at), self.look(start).places)
         for layer, channel in at.ablated:
             require({"ablated": layer}, {"ablated": self.network.convolutions})

@@ -82,6 +82,10 @@ class Explorer(VBox):
     # slider that is moved while the other thread sets it would lose one of the two values.
     lock = RLock()
     selection = traitlets.Instance(Selection)
+    serial = 0  # of the page's latest message
+    task = None
+    is_showing = False
+    is_stopped = False
 
     def __init__(
         self,
@@ -94,31 +98,29 @@ class Explorer(VBox):
         self.arguments = arguments
         self.views = views
         self.start = selection
-        self.serial = 0
-        self.task = None
-        self.is_showing = False
-        self.is_stopped = False
         self.parts = []
         Widget.on_widget_constructed(self.parts.append)
-        self.tabs = ToggleButtons()
-        self.tabs.add_class("mnist-tabs")
-        self.panel = Controls(len(subject.layers))
-        self.controls = self.panel.fields
-        self.task_text = Label()
-        self.progress = FloatProgress(max=1)
-        stop = Button(description="Stop")
-        stop.on_click(lambda button: self.stop())
-        self.waiting = HBox([self.task_text, self.progress, stop])
-        self.waiting.layout.display = "none"
-        self.page = Page()
-        boxes = [self.tabs, self.panel.fold, self.panel, self.waiting, self.page]
-        super().__init__(boxes, selection=selection)
-        self.add_class("mnist-explorer")
-        self.page.on_msg(lambda page, content, buffers: self.receive(content))
-        for name, control in {"view": self.tabs, **self.controls}.items():
-            if name not in NO_FIELDS:
-                control.observe(partial(self.turn, name), "value")
-        Widget.on_widget_constructed(None)
+        try:
+            self.tabs = ToggleButtons()
+            self.tabs.add_class("mnist-tabs")
+            self.panel = Controls(len(subject.layers))
+            self.controls = self.panel.fields
+            self.task_text = Label()
+            self.progress = FloatProgress(max=1)
+            stop = Button(description="Stop")
+            stop.on_click(lambda button: self.stop())
+            self.waiting = HBox([self.task_text, self.progress, stop])
+            self.waiting.layout.display = "none"
+            self.page = Page()
+            boxes = [self.tabs, self.panel.fold, self.panel, self.waiting, self.page]
+            super().__init__(boxes, selection=selection)
+            self.add_class("mnist-explorer")
+            self.page.on_msg(lambda page, content, buffers: self.receive(content))
+            for name, control in {"view": self.tabs, **self.controls}.items():
+                if name not in NO_FIELDS:
+                    control.observe(partial(self.turn, name), "value")
+        finally:
+            Widget.on_widget_constructed(None)
         for widget in self.parts:
             widget.comm.handle_msg = partial(self.handle, widget.comm.handle_msg)
         close_former(self)
@@ -232,7 +234,7 @@ class Explorer(VBox):
                 image = prepare(pad_ink(after.drawing)).image
                 self.say(notice=f"Kept as {'/'.join(keep(image, digit).parts[-3:])}.")
             if [*content["select"]] == ["image"] and after.filter != before.filter:
-                self.say(f"The filter hid image {after.image}: now all images are shown.")
+                self.say(notice=f"The filter hid image {after.image}: now all images are shown.")
         except Exception as wrong:  # Jupyter shows nothing of what a callback raises
             self.say(reason(wrong))
             raise
@@ -267,7 +269,7 @@ class Explorer(VBox):
             self.selection = dataclasses.replace(self.selection, rank=False, projection="PCA")
             self.show()
         self.is_stopped = False
-        self.say("Stopped. When you ask again, it goes on from there.")
+        self.say(notice="Stopped. When you ask again, it goes on from there.")
 
     def say(self, error: str = "", notice: str = "") -> None:
         """Tells on the page what is wrong, or else what was done, beside what it shows."""

@@ -118,7 +118,13 @@ def from_steps(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def moments(run: str, epochs: Sequence[float]) -> dict[str, float]:
-    """The names of a run's moments, each with its epoch."""
+    """The names of a run's moments, each with its epoch.
+
+    Raises:
+        InputError: two have the same.
+    """
+    if len(set(epochs)) < len(epochs):
+        raise InputError(f"the run {run} has two moments at one epoch; leave one of them out.")
     digits = 4
     while len({round(epoch, digits) for epoch in epochs}) < len(epochs):
         digits += 1  # steps are small where batches are

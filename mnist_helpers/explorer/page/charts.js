@@ -25,9 +25,7 @@ function drawBars(view, mark) {
     group.querySelectorAll("b").forEach((bar, k) => (bar.style = `--share: ${shares[k]}%`));
     const number = group.querySelector(".number");
     write(number, mark.numbers[i] ?? "");
-    const end = Math.max(...shares);
-    number.style.bottom = `${end}%`;
-    number.classList.toggle("below", end < zero);
+    number.style.bottom = `${Math.max(zero, ...shares)}%`; // below stands the tick
     if (!selects(mark)) return;
     group.ariaLabel = describeBars(view, { index: i });
     group.ariaSelected = isEmphasised;

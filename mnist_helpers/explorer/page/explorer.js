@@ -1,7 +1,8 @@
 // The page of an explorer: the open view and what is said of it, around a host's state.
 
-const HINT = `Click or press Enter to choose (orange). Arrow keys move, \
-with Shift between the values of a map.`;
+const HINT = `Orange: what is chosen, and what it sees. Click or press Enter to choose. \
+Arrow keys move, with Shift between the values of a map.`;
+const CHOSEN = ".maps.selects, .frame, .framed, .emphasised:not([data-view=ablation] *)";
 
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
@@ -31,7 +32,7 @@ function mount(host, el) {
     const state = host.get("state");
     const error = said.complaint || state.error;
     const news = error || said.notice || state.notice;
-    const hint = parts.scene.querySelector(".values") ? HINT : "";
+    const hint = parts.scene.querySelector(CHOSEN) ? HINT : "";
     parts.readout.classList.toggle("error", error !== "");
     give(parts.readout, { role: news ? "alert" : null, textContent: news || textAt(said.focused) || hint });
     write(parts.tip, textAt(said.pointed));

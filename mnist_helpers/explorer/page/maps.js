@@ -7,7 +7,6 @@ function drawMaps(view, mark) {
   view.values = decode(mark.values);
   const { values, columns, zoom, labels, heads, axes, colour_bar } = mark;
   view.isOfValues = Object.values(mark.select).some((name) => ["@row", "@place"].includes(name));
-  view.element.classList.toggle("values", view.isOfValues);
   if (differs(view.body, [values.shape, columns, zoom, labels.length, heads, axes, colour_bar])) {
     layMaps(view, mark);
   }
@@ -197,12 +196,14 @@ function describeMaps(view, { index, row, column }) {
   if (image >= 0) names.push(`image ${image}`, label);
   else if (names.length === 1 && count > 1) names.push(`${mark.unit} ${label ?? index}`);
   const depth = mark.values.shape[3] ?? 1;
+  const isVector = mark.select.channel === "@place";
   let numbers = numbersIn(view, index);
   if (row !== undefined && numbers.length > depth) {
     const start = depth * (row * width + column);
     numbers = numbers.subarray(start, start + depth);
     const named = (place) => numberText(mark.step * place + mark.first);
-    names.push(`row ${named(row)}`, `column ${named(column)}`);
+    if (isVector) names.push(`channel ${row * width + column}`);
+    else names.push(`row ${named(row)}`, `column ${named(column)}`);
   }
   return `${dotted(names)}: ${valuesText(numbers, depth)}`;
 }

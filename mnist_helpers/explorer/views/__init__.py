@@ -165,7 +165,7 @@ def trail(look: Look) -> Row:
     """The way from the image to the answer: a button for its ends, and for each layer near by."""
     if "layer" not in VIEWS[look.view].fields:
         return Row()
-    names = list(look.maps)
+    names = look.layers
     place = names.index(look.layer)
     steps = [Text("You are here:")]
     for index, name in enumerate(names):

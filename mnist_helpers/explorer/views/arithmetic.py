@@ -8,7 +8,6 @@ from mnist_helpers.explorer.views.parts import (
     LARGE,
     in_rows,
     input_picture,
-    is_vector,
     selected_value,
     single_map,
     value_box,
@@ -71,11 +70,8 @@ def framed_maps(look: Look) -> Row:
         if sums.rule == "softmax":
             window = None  # all count
         marks.append(single_map(look, sums.layer, channel, window, LARGE))
-    title = f"row {look.row}, column {look.column}"
-    if is_vector(look.values):
-        title = "value"
     marks.append(single_map(look, look.layer, look.channel, value_box(look), LARGE))
-    marks.append(Text(number(sums.value), size="large", title=title))
+    marks.append(Text(number(sums.value), size="large", title="value"))
     return Row(*marks)
 
 
@@ -92,11 +88,7 @@ def read_tables(look: Look) -> list[Item]:
         if len(values) > 1:
             names = ()
         return [Table(values, columns=names, title="input")]
-    patch = sums.patch[look.read_channel]
-    framed_cell = None
-    if sums.rule == "max":
-        framed_cell = int(np.nanargmax(patch))
-    return [Table(patch, title="input", select=patch_select(look), framed_cell=framed_cell)]
+    return [Table(sums.patch[look.read_channel], title="input", select=patch_select(look))]
 
 
 def patch_select(look: Look) -> dict[str, object]:

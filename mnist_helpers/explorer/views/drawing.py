@@ -37,7 +37,7 @@ def drawing(look: Look) -> Scene:
         side = SMALL * values.shape[1] // max(values.shape)
         pictures.append(picture(values[None], side, title=title))
     pictures.append(picture(look.pixels, SMALL, title="4. normalised", select=PIXEL))
-    bars = probability_bars(look, emphasis=[look.answer], title=look.title)
+    bars = probability_bars(look, title=look.title)
     # the own weights tell what is alike, whatever weights answer
     hidden = subject.maps(look.image_or_ink, subject.own)[subject.hidden]
     features = torch.from_numpy(hidden.reshape(1, -1))

@@ -5,7 +5,6 @@ import numpy as np
 from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Bars, Column, Row, Scene, Text, number
-from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import (
     FRACTIONS,
     SMALL,
@@ -184,7 +183,7 @@ def ablation(look: Look) -> Scene:
     layers = []
     if len(convolutions) > FEW_LAYERS:
         layers = [Row(*[Text(look.titles[name], select={"layer": name}) for name in convolutions])]
-        convolutions = [kernel_layer(look, convolutions)]
+        convolutions = [look.last_upto(convolutions)]
     if look.rank:
         for layer in convolutions:
             subject.lost_without_each(layer, look.weights)
@@ -201,20 +200,19 @@ def ablation(look: Look) -> Scene:
         f"{filter_text(look)}: {answers.correct[images].double().mean():.2%}"
     )
     text = f"Nothing is ablated. {facts}"
-    items = [Text(HINT, size="hint")]
+    buttons = []
+    if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
+        buttons.append(Text("Measure every channel", select={"rank": True}))
     if look.ablated:
         reading = f"This image: {subject.digits[probs.argmax()]} with {probs.max():.1%}"
         channels = ", ".join(f"{look.titles[layer]} {channel}" for layer, channel in look.ablated)
         text = f"Ablated: {channels}. {reading}. {facts} instead of "
         text += f"{full_answers.correct[images].double().mean():.2%}"
-        items = [Text("All channels on", select={"ablate": None})]
-    if any(np.isnan(look.ranked(layer)).any() for layer in convolutions):
-        items.append(Text("Measure every channel", select={"rank": True}))
+        buttons.append(Text("All channels on", select={"ablate": None}))
+    # the hint stays, so that nothing moves at the first click
+    first = Row(chances, classes, Column(Text(HINT, size="hint"), Row(*buttons)), together=True)
     rankings = [ranking_bars(look, layer) for layer in convolutions]
-    return Scene(
-        Column(Row(chances, classes, Column(*items), together=True), *layers, *rankings),
-        f"{look.title}. {text}.",
-    )
+    return Scene(Column(first, *layers, *rankings), f"{look.title}. {text}.")
 
 
 def paired(look: Look, measure: str, scope: str, full: np.ndarray, ablated: np.ndarray) -> Bars:

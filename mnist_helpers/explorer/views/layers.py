@@ -1,7 +1,6 @@
 """What the layers of a network hold: the way of an image, the kernels, the feature maps."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -76,54 +75,45 @@ def layer_step(look: Look, name: str) -> Item:
 
 
 def class_table(look: Look, layer: str, **fields: object) -> Table:
-    """One value for each class, the chosen class framed, or else the likeliest."""
+    """One value for each class, the chosen one framed."""
     values = look.maps[layer].reshape(-1, 1)
-    framed_cell = look.target
-    if framed_cell is None:
-        framed_cell = int(values.argmax())
+    framed_cell = None
+    if layer == look.layer:
+        framed_cell = look.channel
     return Table(
         values,
         title=look.titles[layer],
         rows=look.subject.digits,
         framed_cell=framed_cell,
         percent=layer == SOFTMAX,
-        select={"layer": layer, "channel": INDEX, "target": INDEX},
+        select={"layer": layer, "channel": INDEX},
         **fields,
     )
 
 
 def kernels(look: Look) -> Scene:
     """The kernels of a layer: those of one output channel large, beside them all."""
-    all_weights = look.subject.kernels(look.quantity, look.weights)
-    name = kernel_layer(look, all_weights)
-    weights = all_weights[name]
+    name = look.layer
+    weights = look.subject.kernels(look.quantity, look.weights)[name]
     outs, ins, height, width = weights.shape
-    look = replace(look, channel=min(look.channel, outs - 1))
     limits = colour_limits(weights.reshape(-1, height, width), look.limits)
     limits = [(-high, high) for _, high in limits]  # signed by nature
     marks = [large_kernels(look, name, weights, limits)]
-    if ins > 1 and outs * ins <= MOST_KERNELS:
-        marks.append(all_kernels(look, name, weights, limits))
     quantity = f"{look.weights} weights"
     if look.quantity == "change":
         quantity = f"change from {look.subject.other(look.weights)} to {look.weights}"
+    sizes = f"{outs} × {ins} kernels of {height} × {width}"
+    if ins == 1 and name not in look.subject.network.convolutions:
+        sizes = f"{outs} × {height * width:,} weights, in rows of {width}"
     caption = (
-        f"{look.titles[name]}: {outs} × {ins} kernels of {height} × {width}, {quantity}, "
+        f"{look.titles[name]}: {sizes}, {quantity}, "
         f"{limits_text(limits, look.limits)}. Output channel {look.channel} is chosen."
     )
     if outs * ins > MOST_KERNELS:
         caption += " Those of the others are too many to be drawn beside them."
-    if name != look.layer:
-        caption = f"{look.titles[look.layer]} weighs no maps; these are the kernels of {caption}"
+    elif ins > 1:
+        marks.append(all_kernels(look, name, weights, limits))
     return Scene(Row(*marks), caption)
-
-
-def kernel_layer(look: Look, names: Iterable[str]) -> str:
-    """The last layer with kernels up to the selected one, or else the first."""
-    layers = list(look.maps)
-    before = layers[: layers.index(look.layer) + 1]
-    upto = [name for name in names if name in before]
-    return [next(iter(names)), *upto][-1]
 
 
 def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> Maps:

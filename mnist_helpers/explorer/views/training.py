@@ -7,7 +7,6 @@ import numpy as np
 from mnist_helpers.explorer.look import Look
 from mnist_helpers.explorer.scene import INDEX, Column, Lines, Maps, Row, Scatter, Scene, Text
 from mnist_helpers.explorer.views.answers import matrix
-from mnist_helpers.explorer.views.layers import kernel_layer
 from mnist_helpers.explorer.views.parts import colour_limits, grid, limits_text
 
 MOST = 32  # kernels that are drawn
@@ -75,7 +74,7 @@ def curves(look: Look) -> Lines:
 def kernels(look: Look) -> Maps:
     """Kernels of the chosen layer, on one colour scale for all moments of all runs."""
     subject = look.subject
-    name = kernel_layer(look, subject.kernels("weights", look.weights))
+    name = look.layer
     every = [subject.kernels("weights", weights)[name][:MOST] for weights in subject.networks]
     means = np.mean(every, axis=2)  # (moments, out, height, width)
     limits = colour_limits(means)

@@ -18,7 +18,7 @@ function readingRow(look) {
   const { at, image, name, probs, title } = look;
   const pad = markOf("pad", { title: "pad", ink: at.drawing, example: array(inkOf(IMAGES[at.image]), 28, 28) });
   if (at.drawing !== null) {
-    const bars = probabilityBars(probs, { title, emphasis: [indexOfLargest(probs)] });
+    const bars = probabilityBars(probs, { title });
     return row(pad, column(bars, preparationRow(look)));
   }
   const label = LAB.labels[at.image];

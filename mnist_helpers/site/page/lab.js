@@ -60,8 +60,8 @@ function largestAt({ data, shape }, given) {
   return places.find(({ value }) => value >= top - TIE * Math.abs(top));
 }
 
-/** The selection after a click changed a part of it; no view of the lab asks for a class, the `target`. */
-function moved(at, { reset, target, ...part }) {
+/** The selection after a click changed a part of it. */
+function moved(at, { reset, ...part }) {
   if (reset) return START;
   const next = { ...at, ...part };
   if ("image" in part) next.drawing = null;

@@ -112,14 +112,14 @@ function table(values, fields) {
   return markOf("table", { ...fields, values, texts });
 }
 
-/** One value for each class, the likeliest framed. */
-function classTable({ maps }, layer, fields) {
+/** One value for each class, the chosen one framed. */
+function classTable({ at, maps }, layer, fields) {
   const { data } = maps(layer);
-  const select = { layer, channel: "@index", target: "@index" };
+  const select = { layer, channel: "@index" };
   return table(array(data, data.length, 1), {
     rows: DIGIT_NAMES,
     percent: layer === SOFTMAX,
-    framed_cell: indexOfLargest(data),
+    framed_cell: fields.framed ? at.channel : null,
     select,
     ...fields,
   });
@@ -226,10 +226,9 @@ function sentence({ at, value }, { patch, sums, bias }) {
 
 /** The image, what the layer reads and what it puts out, with the frames of this value. */
 function placesRow(look, { layer, first, rows, columns, patch }, source) {
-  const { at, values, value } = look;
+  const { at, value } = look;
   const map = singleMap(look, at.layer, at.channel, valueBox(look), LARGE);
-  const title = isVector(values.shape) ? "value" : `row ${at.row}, column ${at.column}`;
-  const large = text(number(value), "large", { title });
+  const large = text(number(value), "large", { title: "value" });
   const image = inputPicture(look, LARGE);
   if (!patch.length) return row(image, map, large);
   const inside = (i) => i >= 0;
@@ -249,8 +248,7 @@ function readTables({ at }, place) {
   if (op === "Softmax") {
     return [table(inRows(place.patch.flat()), { title: "input", columns: DIGIT_NAMES })];
   }
-  const framed_cell = op === "MaxPool2d" ? indexOfLargest(patch) : null;
-  return [patchTable(place, patch, 0, { title: "input", framed_cell })];
+  return [patchTable(place, patch, 0, { title: "input" })];
 }
 
 /** Numbers at the places of a patch; a click on one goes to it in the layer that is read. */
