@@ -14,6 +14,7 @@ from mnist_helpers.explorer.views.parts import (
     channel_names,
     colour_limits,
     grid,
+    grid_columns,
     input_picture,
     is_vector,
     layer_maps,
@@ -134,7 +135,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         kernels = weights[:, 0]  # (out, height, width)
         field = "channel"
         first = 0
-        columns = 8
+        columns = grid_columns(outs)
     else:
         kernels = weights[channel]  # (in, height, width)
         field = "input_channel"
@@ -142,7 +143,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         first = channel // (outs // groups) * ins
         columns = 4
         if ins > 16:
-            columns = 8
+            columns = grid_columns(ins)
         if look.limits == "each":
             limits = limits[channel * ins :][:ins]
         channel = look.input_channel
@@ -195,7 +196,7 @@ def feature_maps(look: Look) -> Scene:
     columns = 16 // len(sides)
     if look.compare == "alone":
         width = SMALL
-        columns = 8
+        columns = grid_columns(len(look.values))
     marks = [input_picture(look, SMALL)]
     for name, values in sides.items():
         title = f"{look.titles[look.layer]}, {name}"
