@@ -188,7 +188,13 @@ def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> M
 def feature_maps(look: Look) -> Scene:
     """All channels of a layer, with one network's weights or two, on one colour scale."""
     sides = {name: replace(look, weights=name).values for name in look.compared}
-    limits = feature_limits(look, list(sides.values()))
+    axis = 0
+    scaled = list(sides.values())  # on one colour scale
+    if look.limits == "each":
+        axis = 1  # a map shares its scale with its neighbour
+        if is_vector(look.values):  # drawn as one map
+            scaled = [values.reshape(1, -1, 1) for values in scaled]
+    limits = colour_limits(np.concatenate(scaled, axis=axis), look.limits)
     if look.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
         limits = [(-high, high) for _, high in limits]
@@ -218,13 +224,3 @@ def feature_maps(look: Look) -> Scene:
     shape = " × ".join(f"{size:,}" for size in look.values.shape)
     caption = f"{look.title}. {shape}, {limits_text(limits, look.limits)}."
     return Scene(Row(*marks), f"{caption} Framed: {selected_value(look)}.")
-
-
-def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
-    """The ends of the colour scale of feature maps, shared by the weights that are compared."""
-    axis = 0
-    if look.limits == "each":
-        axis = 1  # a map shares its scale with its neighbour
-        if is_vector(look.values):  # drawn as one map
-            sides = [values.reshape(1, -1, 1) for values in sides]
-    return colour_limits(np.concatenate(sides, axis=axis), look.limits)
