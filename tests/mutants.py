@@ -938,7 +938,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("explorer/page/explorer.css", "bottom: 3px; z-index: 1; }", "z-index: 1; }"),
     ("explorer/page/explorer.css", "> :last-child { right: -5px; }", "> :last-child { }"),
     ("explorer/page/explorer.css", "> .framed { left: max(8cqw, 60px); right: 75px; }", "> .framed { }"),
-    ("explorer/page/explorer.css", "minmax(200px, 1fr) auto; }", "auto auto; }"),
+    ("explorer/page/explorer.css", "gap: 4px; align-items: center; font-size: 11px;", "gap: 14px; align-items: center; font-size: 11px;"),
     ("explorer/page/explorer.css", ".framed + * + *, :has(+ .framed)", ":has(+ .framed)"),
     ("explorer/page/explorer.css", ":nth-child(81)) {", ":nth-child(181)) {"),
     ("explorer/page/explorer.css", "light-dark(transparent, #8c8c8c)", "transparent"),
