@@ -1,9 +1,10 @@
 """The explorer's page in real Chromium: what each mark draws, says and selects."""
 
 import dataclasses
+import io
 import itertools
 
-import matplotlib
+import matplotlib.image
 import numpy as np
 import page as pages
 import pytest
@@ -1427,7 +1428,26 @@ class TestSideBySide:
         content = draw(subject, at).content
         open_page(page, content, view="drawing", header=header(subject.look(at)))
         page.set_viewport_size({"width": 953, "height": 800})
-        assert page.locator("#here").bounding_box()["height"] <= 700
+        assert page.locator("#here").bounding_box()["height"] <= 630  # and 70 of tabs and weights
+
+    @pytest.mark.parametrize("width", [953, 700, 375])
+    def test_the_steps_of_a_drawing_stand_in_one_line(self, page, subject, few, width):
+        at = {"view": "drawing", "drawing": drawn(few.test.tensors[0][8])}
+        (boxes,) = self.boxes(page, subject, width, **at)
+        steps = [box for title, box in boxes.items() if title[:2] in ("1.", "2.", "3.", "4.")]
+        assert len(steps) == 4
+        for left, right in itertools.pairwise(steps):
+            assert left["right"] <= right["x"]
+
+    def test_the_layers_stand_in_one_line_beside_the_header(self, page, subject):
+        look = subject.look(Selection(layer="conv2"))
+        content = draw(subject, Selection(layer="conv2")).content
+        open_page(page, content, header=header(look), trail=trail(look))
+        page.set_viewport_size({"width": 953, "height": 800})
+        layers = [layer.bounding_box() for layer in page.locator(".trail > *").all()]
+        assert len(layers) == 13
+        assert len({box["y"] for box in layers}) == 1
+        assert page.locator(".top").bounding_box()["height"] <= 52
 
     def test_no_bar_moves_under_the_pointer_that_ablates_the_first_channel(self, page, subject):
         for width in (953, 700, 375):
@@ -1450,6 +1470,66 @@ class TestSideBySide:
                 box = boxes[title]
                 places.add((title, box["x"], box["y"], box["width"]))
         assert len(places) == 2
+
+
+class TestManyParts:
+    """What a network of real size has more of: on one screen, what is chosen in sight."""
+
+    def test_a_long_trail_shows_both_ends_and_what_is_next_to_the_chosen_layer(self, page):
+        names = [f"layer{i}.0.conv{i}" for i in range(30)]
+        layers = [Text(name, select={"layer": name}, framed=name == names[15]) for name in names]
+        open_page(page, Row(), trail=Row(Text("You are here:"), *layers))
+        page.set_viewport_size({"width": 953, "height": 800})
+        buttons = page.locator(".trail button").filter(visible=True)
+        near = [names[0], *names[13:18], names[-1]]
+        assert buttons.all_inner_texts() == near
+        assert len({button.bounding_box()["y"] for button in buttons.all()}) == 1
+        page.get_by_role("button", name=names[17]).focus()
+        page.keyboard.press("ArrowRight")  # not to one that isn't shown
+        assert page.evaluate("document.activeElement.textContent") == names[-1]
+
+    @pytest.mark.parametrize("framed_cell", [0, 500])
+    def test_the_framed_number_of_very_many_stays_in_sight(self, page, framed_cell):
+        table = Table(np.ones((32, 16)), framed_cell=framed_cell, select={"channel": INDEX})
+        open_page(page, table, view="arithmetic")
+        body = page.locator(".table > .body")
+        assert body.evaluate("e => e.scrollHeight > e.clientHeight")
+        outer = body.bounding_box()
+        inner = page.locator("td.framed").bounding_box()
+        assert outer["height"] <= 180
+        assert outer["y"] <= inner["y"] <= outer["y"] + outer["height"] - inner["height"]
+
+    @pytest.mark.parametrize("width", [953, 375])
+    def test_a_long_chain_scrolls_and_keeps_its_ends_and_the_framed_link(self, page, width):
+        links = [make_maps(columns=2, title=f"layer{i}.conv") for i in range(40)]
+        links[30] = dataclasses.replace(links[30], title="framed", framed=True)
+        answer = Table(np.ones((10, 1)), title="softmax")
+        start = Column(make_maps(count=1, title="image"))
+        open_page(page, Row(start, *links, answer, together=True))
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.locator(".together").evaluate("e => e.scrollWidth > e.clientWidth")
+        boxes = page.locator(".scene").evaluate(BOXES)
+        assert 0 <= boxes["image"]["x"] < boxes["image"]["right"] <= boxes["framed"]["x"]
+        assert boxes["framed"]["right"] <= boxes["softmax"]["x"]
+        assert boxes["softmax"]["right"] <= width
+
+    @pytest.mark.parametrize("count", [32, 64, 128, 160])
+    def test_many_maps_fit_a_screen(self, page, count):
+        labels = [str(i) for i in range(count)]
+        maps = make_maps(count, height=28, width=28, columns=16, zoom=3, labels=labels)
+        open_page(page, maps, view="feature_maps")
+        page.set_viewport_size({"width": 953, "height": 800})
+        assert page.locator(".scene").bounding_box()["height"] <= 440
+
+    def test_between_dark_maps_there_is_a_gap_in_both_schemes(self, page):
+        maps = make_maps(count=4, height=7, width=7, columns=2, zoom=4, palette="unsigned")
+        gaps = {}
+        for dark in (True, False):
+            open_page(page, maps, dark=dark)
+            shot = page.locator(".scene canvas").screenshot()
+            gaps[dark] = matplotlib.image.imread(io.BytesIO(shot))[5, 30, :3].mean()
+        assert gaps[True] == pytest.approx(140 / 255, abs=0.01)
+        assert gaps[False] > 0.95
 
 
 class TestFilm:

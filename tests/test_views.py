@@ -809,6 +809,15 @@ def test_a_filter_without_images_says_so(grey, few, view):
     assert header(subject.look(Selection(**fields))).items == ()
 
 
+def test_many_maps_stand_in_more_columns():
+    model = nn.Sequential(nn.Conv2d(1, 200, 3), nn.Conv2d(200, 4, 3), nn.Flatten())
+    wide = Subject(model.append(nn.Linear(4 * 24 * 24, 10)), images_of(3, 1, 28, 28), DIGITS[:3])
+    for view, layer in [("feature_maps", "0"), ("kernels", "0"), ("kernels", "1")]:
+        _, _, found = show(wide, view=view, layer=layer)
+        many = next(maps for maps in of_kind(Maps, found) if len(maps.values) == 200)
+        assert many.columns == 32  # 7 rows, wider than high
+
+
 @pytest.fixture(scope="module")
 def branching():
     return Subject(build("branching"), COLOUR[:6])
