@@ -10,7 +10,7 @@ import platform
 import re
 from pathlib import Path
 from typing import Annotated, TypedDict
-from zipfile import ZipFile, is_zipfile
+from zipfile import ZipFile
 
 import msgspec
 import safetensors.torch
@@ -41,7 +41,7 @@ from mnist_helpers.files import (
 from mnist_helpers.foreign.readers import about_data
 from mnist_helpers.model import SimpleCNN
 
-SAFETENSORS = ".safetensors"
+SAFETENSORS = b'{"'  # after the length of its header
 LARGEST = 1e6  # of a weight; with larger ones, or none, the answers may be no numbers
 MOST_BYTES = 2**29  # of a file of tensors: a run of 1,000 epochs with snapshots is smaller
 OURS = rb'"sha256"|\A{\s*"architecture": "\w+",\s*"parameters"'  # how a card ends, and begins
@@ -49,7 +49,8 @@ INERT = (  # what often lies beside weights: read as nothing, so that nothing is
     "argparse.Namespace types.SimpleNamespace pathlib.PosixPath pathlib.WindowsPath "
     "pathlib._local.PosixPath pathlib._local.WindowsPath datetime.datetime numpy.dtype "
     "numpy.ndarray numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct "
-    "numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct"
+    "numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct datetime.date "
+    "datetime.timedelta builtins.range builtins.slice builtins.complex"
 )
 ARCHIVES = {  # how the names in zip archives begin that don't hold what torch.save writes
     "TorchScript, so save the state_dict() of what torch.jit.load gives": r"(?s).*/code/",
@@ -125,18 +126,16 @@ def save_checkpoint(
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     content = buffer.getvalue()
-    about = {}
-    with contextlib.suppress(InputError):  # the files may be gone by now
-        about["data_set"] = about_data(config.data_dir, "train")
     card = {
         "architecture": type(model).__name__,
         "parameters": sum(map(torch.numel, weights.values())),
-        **about,
         **figures,
         "config": config.to_dict(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+    with contextlib.suppress(InputError):  # the files may be gone by now
+        card["data_set"] = about_data(config.data_dir, "train")
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load
@@ -190,7 +189,7 @@ def load_checkpoint(path: Path = CHECKPOINT_PATH, device: str = "cpu") -> tuple[
     card = read_card(card_path(path))
     sums = [hashlib.sha256(content).hexdigest()]
     metadata = {}
-    if path.suffix == SAFETENSORS:
+    if content[8:10] == SAFETENSORS:
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which names the origin
         metadata = json.loads(content[8:end]).get("__metadata__") or {}  # null is allowed
         sums.append(metadata.get("sha256"))
@@ -223,8 +222,11 @@ def find_weights(path: Path, value: object, model: nn.Module) -> dict[str, Tenso
     readings = {}
     starts = [name.removesuffix(first) for name in tensors if name.endswith(first)]
     for start in starts[:99]:
-        names = [name for name in tensors if name.startswith(start)]
-        readings[start] = {name.removeprefix(start): tensors[name] for name in names}
+        readings[start] = {
+            name.removeprefix(start): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(start)
+        }
     fitting = [start for start in readings if not _misfit(readings[start], model)]
     if ".best_weights." in fitting:
         fitting = [".best_weights."]
@@ -259,23 +261,22 @@ def flat_tensors(value: object) -> dict[str, Tensor]:
 def decode_tensors(content: bytes, path: Path, remedy: str) -> object:
     """Tensors and plain values that torch.save wrote, onto the CPU; executes nothing.
 
-    Where the name of `path` ends in .safetensors the content is of that format, with tensors alone.
+    Safetensors are tensors alone; they are told by how they begin, whatever their name.
 
     Raises:
         InputError: it is damaged, or holds more; the message ends with `remedy`.
     """
-    if path.suffix == SAFETENSORS:
+    if content[8:10] == SAFETENSORS:
         with decoding(path, "is no safetensors file, or only part of one", remedy):
             return safetensors.torch.load(content)
     file = io.BytesIO(content)
     with decoding(path, "is damaged or cut short", remedy):
         kind = ""
-        if is_zipfile(file):
+        if content.startswith(b"PK"):
             require_small(file, MOST_BYTES)
             kind = file_kind("\n".join(ZipFile(file).namelist()), ARCHIVES)
         elif not content.startswith(b"\x80"):  # a pickle, as old versions of torch.save began
-            # with PK it begins like a zip archive, but it is none
-            kind = file_kind(content.removeprefix(b"PK")) or "no PyTorch file, or only part of one"
+            kind = file_kind(content) or "no PyTorch file, or only part of one"
         if kind:
             raise InputError(f"{path} is {kind}; {remedy}.")
         try:
@@ -314,20 +315,21 @@ def require_fit(what: object, weights: object, model: nn.Module, remedy: str) ->
 
 def _misfit(weights: dict, model: nn.Module) -> str:
     """How the tensors of `weights` differ from what `model` takes, if they do."""
-    expected = model.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    right_shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    for name in [*expected, *weights]:
-        shape = shapes.get(name, "missing among its tensors")
-        right = right_shapes.get(name, "absent")
-        if shape != right:
-            return f"is not {type(model).__name__}'s: {name} is {shape}, but must be {right}"
+    foreign = f"is not {type(model).__name__}'s:"
+    for name, expected in model.state_dict().items():
+        shape = shapes.pop(name, "missing among its tensors")
+        if shape != expected.shape:
+            return f"{foreign} {name} is {shape}, but must be {tuple(expected.shape)}"
         tensor = weights[name]
-        dtype = expected[name].dtype
+        dtype = expected.dtype
         if tensor.is_floating_point() != dtype.is_floating_point:
             return f"has {tensor.dtype} in {name}, not {dtype}"
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             return f"has no plain numbers in {name}"
         if dtype.is_floating_point and not (tensor.to(dtype).abs() <= LARGEST).all():
             return f"has numbers in {name} that are not finite, or too large"
+    if shapes:
+        name, shape = shapes.popitem()
+        return f"{foreign} {name} is {shape}, but must be absent"
     return ""

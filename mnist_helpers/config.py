@@ -167,7 +167,7 @@ class Config:
     device: Annotated[str, Meta(description="a name; use auto")] = "auto"
     """auto (the accelerator if there is one), cpu, cuda, mps, ..."""
     data_dir: AnyPath = DATA_DIR
-    """Folder of MNIST or another data set: IDX, CSV, npz, pictures."""
+    """Folder of MNIST or another data set: IDX, CSV, npz, npy, pictures."""
     start: MaybePath = None
     """Weights to go on from; none by default, but random ones."""
     mix: Annotated[int, whole(0, 60_000)] = 0

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from mnist_helpers.config import DATA_DIR, Config, InputError, log
 from mnist_helpers.files import decoding
 from mnist_helpers.foreign.readers import IMAGE_SIZE, OTHER, READERS, Source, find_source
+from mnist_helpers.foreign.tables import load_arrays
 
 MEAN = 0.1307  # of all training pixels in [0, 1]
 STD = 0.3081  # the same
@@ -44,7 +45,8 @@ def load_idx_part(data_dir: Path, part: str) -> TensorDataset:
     """
     source = find_source(data_dir)
     dataset = read_part(source, part, data_dir)
-    if source.train is source.test and source.kind != "arrays":
+    has_parts = "array" in source.kind and "train" in str([*load_arrays(source.train)]).lower()
+    if source.train is source.test and not has_parts:
         labels = dataset.tensors[1]
         seventh = math.ceil(len(labels) / 7)
         indices, test_indices = split_indices(labels, seventh, torch.Generator())
@@ -135,13 +137,6 @@ def load_mixed(config: Config) -> tuple[Splits, TensorDataset, TensorDataset]:
         raise InputError(
             f"{config.data_dir} has too few drawings ({len(labels)}): of every three one is held "
             "back; keep at least three, better thirty."
-        )
-    missing = sorted(set(range(10)).difference(labels.tolist()))
-    if missing:
-        log.warning(
-            "%s has no drawing of %s: these are learned from MNIST alone",
-            config.data_dir,
-            ", ".join(map(str, missing)),
         )
     splits = load_splits(DATA_DIR, config.val_size, config.seed)
     generator = torch.Generator().manual_seed(config.seed)

@@ -28,6 +28,8 @@ KINDS = {  # how files begin that are taken for others
     ),
     "a zip archive, which must be unpacked first": rb"PK\x03\x04",
     "packed with gzip, as SVGZ is": rb"\x1f\x8b",
+    "a tar archive, which must be unpacked first": rb"(?s).{257}ustar",
+    "HDF5, as Keras writes": rb"\x89HDF",
     "a pointer of Git LFS, not the file itself": rb"version https://git-lfs",
 }
 

@@ -153,7 +153,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
 
-    def train_pass(self, epoch: int, on_step: OnStep) -> tuple[float, float]:
+    def train_pass(self, epoch: int, on_step: OnStep) -> Means:
         """Takes a step for every batch; returns mean loss and accuracy, each before its step."""
         self.model.train()
         sums = torch.zeros(2, device=self.device)  # of losses, and of right answers
@@ -177,8 +177,7 @@ class Trainer:
             done = (epoch - 1) * self.epoch_steps + step
             if done in MOMENTS or step == self.epoch_steps:
                 self.take_snapshot(done / self.epoch_steps)
-        mean_loss, accuracy = (sums / seen).tolist()
-        return mean_loss, accuracy
+        return tuple((sums / seen).tolist())
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """The images of every batch, augmented if the run augments, their labels and count."""

@@ -125,7 +125,10 @@ GOOD = "give weights of SimpleCNN as `mnist-helpers train` saves them, with thei
 NO_FILE = "is no PyTorch file, or only part of one"
 BAD = {
     "missing": (os.unlink, "does not exist"),
-    "truncated": (edited(lambda content: content[:100_000]), NO_FILE),
+    "truncated": (
+        edited(lambda content: content[:100_000]),
+        r"is damaged or cut short \(File is not a zip file\)",
+    ),
     "empty": (edited(lambda content: b""), NO_FILE),
     "foreign file": (edited(lambda content: b"no weights here"), NO_FILE),
     "foreign network": (saved_by_torch(torch.nn.Linear(3, 4).state_dict()), MISSING),

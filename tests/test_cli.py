@@ -63,6 +63,7 @@ def test_good_pictures_are_answered_and_bad_ones_named(capsys, seven, few, tmp_p
     shutil.copy(seven, folder / "a[1].png")
     shutil.copy(seven, folder / "b.PNG")
     (folder / "notes.txt").write_text("no picture")
+    (folder / "._b.PNG").write_bytes(b"\0\5\x16\7")  # as macOS leaves it on other disks
     (tmp_path / "bad.png").write_bytes(b"")
     given = [seven, tmp_path / "bad.png", folder, tmp_path / "sev*.png", folder / "a[1].png"]
     code, out, err = run(capsys, "predict", *given)

@@ -212,9 +212,10 @@ class TestBadFiles:
         with pytest.raises(InputError) as caught:
             load_splits(tmp_path)
         assert str(caught.value) == (
-            f"{tmp_path} holds no data set; give images of 28 × 28 pixels, each with a "
-            "label from 0 to 9, as data_dir (a zip archive unpacked), or get MNIST by "
-            "`mnist-helpers download` (in the collection, git restore MNIST-Data)."
+            f"{tmp_path} holds no data set; give images of 28 × 28 pixels (in NumPy's files as "
+            "uint8), each with a label from 0 to 9, as data_dir: IDX files, CSV, .npz, .npy, or "
+            "pictures in a folder for each class, unpacked; or get MNIST by `mnist-helpers "
+            "download` (in the collection, git restore MNIST-Data)."
         )
 
     def test_a_changed_byte_names_both_checksums(self, tmp_path):

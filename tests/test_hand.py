@@ -2,9 +2,10 @@
 
 import dataclasses
 import io
+import itertools
 import json
-import logging
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +97,27 @@ def test_the_parts_of_a_sheet_are_kept_as_they_are_confirmed(capsys, sheet, tmp_
     assert set("".join(rows[:14])) == set(" ░▒▓█")
 
 
+def test_what_the_network_does_not_know_is_kept_as_well(capsys, sheet, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n\n"))
+    path = tmp_path / "unsure.pth"
+    shutil.copy(CHECKPOINT_PATH, path)
+    card = json.loads(CHECKPOINT_PATH.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**card, "no_digit": {"limit": 1}}))
+    folder = tmp_path / "my-digits"
+    code, out, _ = run(capsys, "predict", sheet, "--keep", folder, "--checkpoint", path)
+    assert (code, out.count("kept as")) == (0, 3)
+    assert len(list(folder.rglob("*.png"))) == 3
+
+
 def test_with_json_it_is_asked_beside_the_lines_of_json(capsys, sheet, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\nn\n4\n"))
     code, out, err = run(capsys, "predict", sheet, "--json", "--keep", tmp_path / "my-digits")
     assert code == 0
-    assert json.loads(out) == {"file": str(sheet), "digits": [], "error": None}  # one line
+    answer = json.loads(out)  # one line
+    assert (answer["file"], answer["error"]) == (str(sheet), None)
+    assert [part["digit"] for part in answer["digits"]] == [7, 2, 1]  # as the network reads them
+    boxes = [part["box"] for part in answer["digits"]]
+    assert all(left[2] < right[0] for left, right in itertools.pairwise(boxes))
     assert "7? Enter, its digit, or n: " in err
     assert err.count("kept as") == 2
 
@@ -137,12 +154,6 @@ def test_a_third_is_held_back_and_the_others_are_a_tenth_of_what_is_learned(draw
 def test_many_drawings_are_learned_once_each(drawings):
     mixed, *_ = load_mixed(config_for(drawings, mix=20))
     assert len(mixed.train) == 30
-
-
-def test_digits_without_a_drawing_are_named(drawings, caplog):
-    with caplog.at_level(logging.WARNING):
-        load_mixed(config_for(drawings, mix=20))
-    assert f"{drawings} has no drawing of 0, 1, 2, 4, 5, 6, 8, 9: these are" in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, 2])

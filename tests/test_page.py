@@ -436,7 +436,7 @@ class TestTable:
     def test_cells_hold_the_texts(self, page):
         table = Table(values=self.values, rows=["r0", "r1"], columns=["c0", "c1"], framed_cell=1)
         scene = open_page(page, table)
-        assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.500", "−1.000", "", "none"]
+        assert scene.locator("td:not(.corner)").all_inner_texts() == ["0.500", "−1.000", "", "inf"]
         assert scene.locator("th[scope=col]").all_inner_texts() == ["c0", "c1"]
         assert scene.locator("th[scope=row]").all_inner_texts() == ["r0", "r1"]
         assert scene.locator("td.framed").all_inner_texts() == ["−1.000"]

@@ -220,7 +220,7 @@ class TestTable:
             values=np.array([[1.0, -2.5], [np.nan, -np.inf]]), rows=["a", "b"], columns=["p", "q"]
         )
         written = [word.strip() for word in texts(table) if word.strip()]
-        assert written == ["p", "q", "a", "1.000", "−2.500", "b", "none", "a sentence"]
+        assert written == ["p", "q", "a", "1.000", "−2.500", "b", "−inf", "a sentence"]
 
     def test_tints_tell_sign_and_size_and_the_frame_its_cell(self):
         table = Table(values=np.array([[2.0, -1.0]]), framed_cell=1)

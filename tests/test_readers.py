@@ -8,12 +8,15 @@ import io
 import json
 import shutil
 import struct
+import tarfile
 import warnings
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from conftest import write_idx
 from PIL import Image
@@ -204,6 +207,10 @@ TABLES = {  # header, table, how a number is written, what stands between
     ),
     "decimals": lambda images, labels: ([], flat(images, labels), "%.1f", ","),
     "from 0 to 1": lambda images, labels: ([], flat(images / 255, labels), "%.6f", ","),
+    "semicolons": lambda images, labels: (
+        [";".join([*HEADER, "label"])], flat(images, labels), "%d", ";",
+    ),
+    "tabs": lambda images, labels: ([], flat(images, labels), "%d", "\t"),
     "exponents": lambda images, labels: ([], flat(images / 255, labels), "%.8e", ","),
     "quoted": lambda images, labels: ([], flat(images, labels), '"%d"', ","),
 }  # fmt: skip
@@ -228,6 +235,27 @@ class TestTables:
             write_csv(tmp_path / f"zalando_{part}.csv", PIXELS[rows], LABELS[rows], True)
         check(tmp_path)
         check(tmp_path / "zalando", slice(9), slice(9, 20))
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("TRAIN.CSV", "TEST.CSV"),
+            ("training.csv", "testing.csv"),
+            ("train_data.csv", "test_data.csv"),
+        ],
+    )
+    def test_parts_by_other_names(self, tmp_path, names):
+        for name, rows in zip(names, (slice(50), slice(50, None)), strict=True):
+            write_csv(tmp_path / name, PIXELS[rows], LABELS[rows], header=True)
+        check(tmp_path)
+
+    def test_beside_idx_files_of_no_other_name_they_are_left(self, tmp_path):
+        write_parts(f"{tmp_path}/{{part}}-{{what}}-idx{{n}}-ubyte")
+        for name in ("train.csv", "test.csv"):
+            write_csv(tmp_path / name, PIXELS[:9], LABELS[:9], header=True)
+        write_pictures(tmp_path / "train", list("0123456789"), range(9))
+        np.save(tmp_path / "x_train.npy", PIXELS[:9])
+        check(tmp_path)
 
     def test_a_file_can_be_chosen(self, tmp_path, caplog):
         write_csv(tmp_path / "train.csv", PIXELS, LABELS, header=True)
@@ -256,7 +284,7 @@ class TestTables:
             np.testing.assert_array_equal(images, BORDERED[rows])
             assert labels == LABELS[rows].tolist()
 
-    @pytest.mark.parametrize("name", ["mnist_784.csv", "mine.csv.gz"])
+    @pytest.mark.parametrize("name", ["mnist_784.csv", "mine.csv.gz", "Mine.TSV"])
     def test_of_any_name_where_there_is_nothing_else(self, tmp_path, caplog, name):
         write_csv(tmp_path / "x.csv", PIXELS, LABELS, header=True)
         content = (tmp_path / "x.csv").read_bytes()
@@ -358,6 +386,48 @@ class TestArrays:
         images, _ = read(tmp_path, "train")
         np.testing.assert_array_equal(images, 255 * (BORDERED > 127))
 
+    @pytest.mark.parametrize("names", [("images", "labels"), ("X", "y"), ("arr_0", "arr_1")])
+    def test_of_one_pair_a_seventh_is_held_out(self, tmp_path, caplog, names):
+        np.savez(tmp_path / "mine.npz", **dict(zip(names, (PIXELS, LABELS), strict=True)))
+        check_held_out(tmp_path / "mine.npz", caplog)
+
+    @pytest.mark.parametrize("names", [("X", "y"), ("labels", "images")])
+    def test_a_pair_of_files(self, tmp_path, caplog, names):
+        images, labels = sorted(names, key="X images".find, reverse=True)
+        np.save(tmp_path / f"{images}.npy", PIXELS)
+        np.save(tmp_path / f"{labels}.npy", LABELS)
+        check_held_out(tmp_path, caplog)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["x_{part}.npy y_{part}.npy", "{part}_images.npy {part}_labels.npy",
+         "{part}/images.npy {part}/labels.npy", "{part}.npz", "mnist-{part}-data.npz"],
+    )  # fmt: skip
+    def test_files_by_part(self, tmp_path, name):
+        for part, rows in (("train", slice(50)), ("test", slice(50, None))):
+            paths = [tmp_path / path for path in name.format(part=part).split()]
+            paths[0].parent.mkdir(exist_ok=True)
+            arrays = (PIXELS[rows].reshape(-1, 784) / 255, LABELS[rows].astype(str))
+            if len(paths) == 1:
+                np.savez(paths[0], *arrays)
+            else:
+                for path, array in zip(paths, arrays, strict=True):
+                    np.save(path, array)
+        check(tmp_path)
+
+    def test_a_file_of_a_half_pair_is_named(self, tmp_path):
+        np.save(tmp_path / "X.npy", PIXELS)
+        with pytest.raises(InputError, match=rf"X\.npy\) can't be used .{ONE_OF_EACH}\['X.npy'\]"):
+            load_idx_part(tmp_path, "train")
+
+    def test_what_is_too_large_as_decimals_is_told_to_be_saved_as_bytes(self, tmp_path):
+        path = tmp_path / "mnist.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x_train.npy", b"")
+            archive.getinfo("x_train.npy").file_size = 60_000 * 784 * 8
+        with pytest.raises(InputError, match=r"more than 268,435,456 bytes\); .*as uint8"):
+            load_idx_part(tmp_path, "train")
+
     def test_a_damaged_one_ends_in_a_sentence(self, tmp_path):
         np.savez(tmp_path / "mine.npz", x_train=PIXELS, y_train=LABELS)
         content = (tmp_path / "mine.npz").read_bytes()
@@ -391,7 +461,9 @@ class TestArrays:
             ({"x_train": PIXELS, "y_train": LABELS + 0.5}, r"labels \(70,\) up to 9\.5"),
             ({"x_train": PIXELS, "y_train": LABELS[:-1]}, r"labels \(69,\)"),
             ({"x_train": PIXELS}, rf"{ONE_OF_EACH}\['x_train'\]"),
-            ({"X": PIXELS, "y": LABELS}, rf"{ONE_OF_EACH}\['X', 'y'\]"),
+            ({"X": PIXELS, "y": LABELS, "z": LABELS}, rf"{ONE_OF_EACH}\['X', 'y', 'z'\]"),
+            ({"x_test": PIXELS, "y_test": LABELS}, rf"{ONE_OF_EACH}\['x_test', 'y_test'\]"),
+            ({"x_train": PIXELS, "y_train": np.eye(10)[LABELS]}, r"labels \(70, 10\) up to 1"),
             ({"x_train": PIXELS[:, ::3], "y_train": LABELS}, r"images \(25, 28, 28\)"),
             ({"x_train": PIXELS, "y_train": np.array([{}] * 70)}, "allow_pickle=False"),
             ({"x_train": PIXELS, "y_train": np.array(["a"] * 70)}, "could not convert string"),
@@ -637,6 +709,10 @@ HABITS = {  # what people save, and what is said of where the weights are in it
     "twice wrapped": ({"checkpoint": {"weights": WEIGHTS}}, "checkpoint.weights"),
     "numpy": ({"model": WEIGHTS, "best": np.float64(0.99), "array": np.arange(3)}, "model"),
     "namespace": ({"model": WEIGHTS, "args": argparse.Namespace(lr=np.float32(0.1))}, "model"),
+    "values of Python": (
+        {"model": WEIGHTS, "took": timedelta(1), "seen": {1}, "range": range(3), "root": 3j},
+        "model",
+    ),
     "a path": ({"state_dict": WEIGHTS, "dir": Path("x")}, "state_dict"),
     "plain values beside": (WEIGHTS | {"epoch": 3, "name": "mine"}, None),
 }
@@ -654,6 +730,29 @@ class TestCheckpoints:
             assert torch.equal(tensor, WEIGHTS[name])
         wanted = [f"{path}: its weights are those under {place}"] if place else []
         assert [record.message for record in caplog.records] == wanted
+
+    @pytest.mark.parametrize("name", ["model.pth", "model.SAFETENSORS", "model.safetensors"])
+    @pytest.mark.parametrize("save", [torch.save, safetensors.torch.save_file])
+    def test_what_a_file_is_its_name_does_not_tell(self, tmp_path, name, save):
+        save(WEIGHTS, tmp_path / name)
+        model, card = load_checkpoint(tmp_path / name)
+        assert card == {}
+        assert all(torch.equal(model.state_dict()[name], WEIGHTS[name]) for name in WEIGHTS)
+
+    @pytest.mark.parametrize(
+        ("kind", "content"),
+        [("a tar archive, which must be unpacked", "tar"), ("HDF5, as Keras", b"\x89HDF\r\n")],
+    )
+    def test_archives_and_other_libraries_files_are_named(self, tmp_path, kind, content):
+        path = tmp_path / "mine.pth"
+        if content == "tar":  # with a file of PyTorch's in it, which ends as a zip archive does
+            torch.save(WEIGHTS, tmp_path / "model.pth")
+            with tarfile.open(path, "w") as archive:
+                archive.add(tmp_path / "model.pth", "model.pth")
+        else:
+            path.write_bytes(content)
+        with pytest.raises(InputError, match=f"mine.pth is {kind}"):
+            load_checkpoint(path)
 
     def test_a_runs_folder_and_its_state(self, capsys, short, tmp_path):
         options = ("--epochs", 2, "--val-size", 100, "--device", "cpu", "--runs-dir", tmp_path)

@@ -84,6 +84,19 @@ def test_a_scene_that_is_too_large_is_sent_in_part():
     assert marks["a"]["notes"] == ["channels 0 to 87 of 200"]
 
 
+def test_of_a_scene_that_is_too_large_single_maps_are_sent_coarser():
+    patch = Maps(values=numbered(1, 160, 170), limits=[(0, 1)], zoom=0.6)
+    text, _ = encoded({"patch": patch})
+    assert json.loads(text)["patch"]["values"]["shape"] == [1, 160, 170]
+    text, numbers = encoded({str(place): patch for place in range(14)})  # 380,800 values
+    shapes = [mark["values"]["shape"] for mark in json.loads(text).values()]
+    assert shapes == [[1, 80, 85]] * 14  # every other row and column: 1.2 pixels for a value
+    np.testing.assert_array_equal(
+        np.frombuffer(numbers[3], np.float16).reshape(80, 85),
+        numbered(1, 160, 170)[0, ::2, ::2].astype(np.float16),
+    )
+
+
 def test_a_page_of_maps_selects_what_they_stand_for():
     images = list(range(100, 124))  # a list in the place of INDEX
     values = np.ones((24, 128, 128))

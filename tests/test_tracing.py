@@ -54,6 +54,8 @@ def test_other_weights_are_another_network(case):
     outputs = network.with_weights(other.state_dict()).run(images)
     answers = outputs[network.answer]
     assert torch.allclose(answers, other(images), atol=1e-6)
+    alone = network.with_weights(other.state_dict()).run(images, network.decider)
+    assert torch.allclose(alone, other(images), atol=1e-6)
     assert not torch.allclose(answers, network.model(images), atol=1e-3)
     assert_same(network.model.state_dict(), before)
 
@@ -313,6 +315,29 @@ def test_probabilities_are_those_of_the_model(ending, last):
     assert [layer.op for layer in network.layers.values()].count("Softmax") == 1
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda logits: F.one_hot(logits.argmax(1), 6).float(),
+        lambda logits: logits.softmax(1).half().float(),
+    ],
+)
+def test_what_stands_before_the_answers_may_be_of_another_type(ending):
+    class Ending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = build("skipping")
+
+        def forward(self, images):
+            return ending(self.model(images))
+
+    model = Ending()
+    network = Network(model, COLOUR)
+    probs = model(COLOUR).detach()
+    assert torch.allclose(network.outputs(COLOUR)["softmax"], probs, atol=1e-3)
+    assert network.answer == "as_logits"
+
+
 def test_each_module_stays_in_its_mode_and_training_changes_no_answer():
     model = build("functional").train()
     model.norm1.eval()
@@ -352,5 +377,12 @@ def test_models_that_will_not_do(model, message):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated")
 def test_torchscript_is_named():
-    with pytest.raises(InputError, match="RecursiveScriptModule is TorchScript; give the nn"):
+    with pytest.raises(InputError, match="RecursiveScriptModule is TorchScript or quantized; give"):
         Network(torch.jit.script(nn.Conv2d(3, 2, 3)), COLOUR)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantized_model_is_called_so():
+    model = torch.ao.quantization.quantize_dynamic(make_model(), {nn.Linear})
+    with pytest.raises(InputError, match="SimpleCNN is TorchScript or quantized; give the nn"):
+        Network(model, torch.zeros(1, 1, 28, 28))

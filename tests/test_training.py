@@ -362,24 +362,17 @@ def test_what_the_card_says_of_a_run_by_numpy():
 
 def test_tensorboard_files_hold_the_run(few, tmp_path, recwarn):
     model = make_model()
-    board = functools.partial(write_tensorboard, tmp_path, model)
+    board = functools.partial(write_tensorboard, tmp_path)
     history = train(model, few, QUICK, board, no_bar)
     assert not recwarn.list
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
+    events = EventAccumulator(str(tmp_path)).Reload()
     for tag in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate"):
         assert [event.value for event in events.Scalars(tag)] == pytest.approx(
             [getattr(record, tag) for record in history]
         )
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
-    tags = events.Tags()
-    assert set(tags["histograms"]) == {
-        f"{kind}/{n}" for kind in ("weights", "gradients") for n in model.state_dict()
-    }
-    for kind, tensor in (("weights", model.fc1.weight), ("gradients", model.fc1.weight.grad)):
-        _, last = (event.histogram_value for event in events.Histograms(f"{kind}/fc1.weight"))
-        assert (last.num, last.sum) == (128 * 1568, pytest.approx(tensor.sum().item(), rel=1e-3))
 
 
 def test_lr_find_tries_growing_rates_on_a_copy(few):

@@ -10,7 +10,7 @@ from mnist_helpers.config import CHECKPOINT_PATH, PROJECT_DIR, Config, Format
 from mnist_helpers.explorer.selection import Selection
 
 Checkpoint = Annotated[Path, arg(help="a .pth or .safetensors, or the folder of a run")]
-DataDir = Annotated[Path, arg(help="folder of MNIST or another data set: IDX, CSV, npz, pictures")]
+DataDir = Annotated[Path, arg(help="MNIST or another data set: IDX, CSV, npz, npy, pictures")]
 Device = Annotated[str, arg(help="auto (the accelerator if there is one), cpu, cuda, mps, ...")]
 
 

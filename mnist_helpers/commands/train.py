@@ -85,7 +85,7 @@ def train_and_save(trainer: Trainer, parts: dict[str, TensorDataset], folder: Pa
         save_run(folder, trainer)
         log.info("%s", record)
         if trainer.config.tensorboard:
-            write_tensorboard(trainer.config.tensorboard / folder.name, trainer.model, record)
+            write_tensorboard(trainer.config.tensorboard / folder.name, record)
 
     if "test" in read_card(folder / "model.json"):
         log.info("%s is finished; its weights are model.pth there", folder)

@@ -140,7 +140,7 @@ class Controls(VBox):
         where = look.name
         if "layer" in names:
             where += f" · {look.titles[look.layer]} · channel {look.channel}"
-        set_changed(self.fold, {"description": where})
+        self.fold.description = where
         if "image" in names:
             names.update(("digit", "read"))
         if {"image", "target"} & names:  # no filter is out of sight
@@ -149,8 +149,7 @@ class Controls(VBox):
             names.remove("weights")
             names.update(("moment", "run", "speed"))
         for box, group in zip(self.children, GROUPS, strict=True):
-            children = tuple(self.shown[name] for name in group if name in names)
-            set_changed(box, {"children": children})
+            box.children = [self.shown[name] for name in group if name in names]
 
 
 def set_changed(widget: Widget, traits: Traits) -> None:

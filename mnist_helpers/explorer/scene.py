@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Maps(Mark):
 
 @dataclass(frozen=True)
 class Table(Mark):
-    """Numbers (H, W) in tinted cells; nan is left blank, infinity has no value.
+    """Numbers (H, W) in tinted cells; nan is left blank.
 
     `edit` names a field of the selection that is these numbers; then they can be changed. `counts`
     are written whole; `shades` (H, W) tint the cells where it is not the numbers themselves;
@@ -79,7 +80,7 @@ class Table(Mark):
     counts: bool = False
     shades: np.ndarray | None = None
 
-    @property
+    @cached_property
     def texts(self) -> list[list[str]]:
         """What stands in the cells: four digits of the largest value, two to four decimals."""
         top = np.abs(self.values[np.isfinite(self.values)]).max(initial=1e-9)
@@ -90,10 +91,9 @@ class Table(Mark):
         if self.percent:
             spec = ".1%"
         texts = [number(value, spec) for value in self.values.ravel().tolist()]
-        texts = ["none" if "inf" in text else text for text in texts]
         if self.counts:
             texts = ["·" if text == "0" else text for text in texts]
-        return np.reshape(texts, self.values.shape).tolist()
+        return np.array(texts, object).reshape(self.values.shape).tolist()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,8 @@ def thinned(box: Box | None, step: int) -> Box | None:
 def sent(maps: Maps, share: float) -> dict[str, object]:
     """Fields of maps as they are sent: a page of them, every `step`-th row and column.
 
-    The page is a `share` of all, that with the framed one; no more values than can be drawn.
+    The page is a `share` of all, that with the framed one; no more values than can be drawn, and of
+    what is shared about one for each pixel.
     """
     count = len(maps.values)
     most = max(1, int(share * min(MOST_MAPS, count)))
@@ -217,14 +218,14 @@ def sent(maps: Maps, share: float) -> dict[str, object]:
     start = min(maps.frames, default=0) // most * most
     page = slice(start, start + most)
     step = max(1, int(1 / maps.zoom))
-    frames = {index - start: thinned(box, step) for index, box in maps.frames.items()}
+    if share < 1:
+        step = max(1, round(1 / maps.zoom))
     select = dict(maps.select)
-    values = maps.values[page, ::step, ::step]
     fields = {
-        "values": values,
+        "values": maps.values[page, ::step, ::step],
         "zoom": maps.zoom * step,
         "step": step,
-        "frames": frames,
+        "frames": {index - start: thinned(box, step) for index, box in maps.frames.items()},
         "select": select,
     }
     if most < count:

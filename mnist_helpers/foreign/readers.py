@@ -27,23 +27,28 @@ PLACES = ("*", "/*", "/*/*", "/*/*/*")  # after data_dir; the first, if that is 
 # parts of the names of files, as patterns in which spaces count only after a \\
 SET = r"(?sx) (?P<set> .*? ) [-_./]*"  # how the names of a data set begin
 PART = r"(?i: train | (?P<test> t10k | test ) )"
+NONE = r"(?P<test> (?!) )?"  # no test part is told by a name
 COPY = r"(?: \ ?\(\d+\) | \ -\ \w+ | \.\d )?"  # " (1)", " - Copy", ".1": of a second download
-PICTURE = r"[^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp )"
+PICTURE = r"[^/]+ \. (?i: png | jpe?g | bmp | gif | tiff? | webp | avif | p[gp]m )"
 NAMES = {  # by what reads them, one of READERS
     "idx": rf"""{SET} {PART} [-_.] (?P<what> images | labels ) [-_.] idx\d [-_.] (?: ubyte | int )
         (?: [^/]* / (?: train | t10k | test ) [-_.] (?P=what) [^/]*? )?  # in a folder called so
         {COPY} (?i: \.gz )* {COPY}""",
-    "table": rf"{SET} {PART} {COPY} \.csv (?: \.gz )? {COPY}",
-    "arrays": r"(?sx) (?P<set> .* mnist\.npz )",
+    "table": rf"""{SET} {PART} (?: ing )? (?: [-_ ]? (?i: set | data ) )?
+        {COPY} (?i: \.[ct]sv ) (?: \.gz )? {COPY}""",
+    "arrays": rf"(?sx) (?P<set> .* mnist\.npz ) {NONE}",
+    "array files": rf"""(?sx) (?P<set> .* ) / (?: [^/]* (?= [^/]* \Z ) )? {PART}
+        (?: /? [^/]* \.npy | [-_ ]? (?i: set | data )? \.npz )""",  # train/x.npy, x_train.npy
     "pictures": rf"""{SET}
         (?: {PART} (?: ing )? (?: [-_ ]? (?i: set | images | data ) )? / [^/]+  # training_set/3
           | (?<=/) \d ) / {PICTURE}""",
 }
 OTHERS = {  # where there is no such file: of any name, and pictures in a folder a class
     "pictures": rf"""{SET} /
-        (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE}""",
-    "table": r"(?sx) (?P<set> .* \.csv (?: \.gz )? )",
-    "arrays": r"(?sx) (?P<set> .* \.npz )",
+        (?! (?i: train | test | val | images? | data | unlabel+ed ) / ) [^/]+ / {PICTURE} {NONE}""",
+    "table": rf"(?sx) (?P<set> .* (?i: \.[ct]sv ) (?: \.gz )? ) {NONE}",
+    "arrays": rf"(?sx) (?P<set> .* \.npz ) {NONE}",
+    "array files": rf"(?sx) (?P<set> .* ) / [^/]* \.npy {NONE}",
 }
 # of the files that torchvision.datasets has, and then of what they unpack to, as md5sum writes them
 SUMS = """\
@@ -100,12 +105,12 @@ def sort_files(paths: list[str], patterns: dict[str, str]) -> dict[str, Source]:
         for path in map(Path, paths):
             match = re.fullmatch(pattern, path.as_posix())
             if match and not path.is_dir():
-                names = match.groupdict()
-                source = sets.setdefault(names["set"], Source(kind, [], []))
+                source = sets.setdefault(match["set"], Source(kind, [], []))
                 part = source.train
-                if names.get("test"):
+                if match["test"]:
                     part = source.test
-                part.append(path)
+                if source.kind == kind:
+                    part.append(path)
     return sets
 
 
@@ -231,6 +236,7 @@ READERS = {
     "idx": read_idx_files,
     "table": read_table,
     "arrays": read_arrays,
+    "array files": read_arrays,
     "pictures": read_pictures,
 }
 
@@ -248,7 +254,7 @@ def about_data(data_dir: Path, part: str) -> dict[str, object]:
             contents = unpacked(read_file(path, MOST_BYTES, REMEDY))
             places.update(map(ORIGINALS.get, map(checksum, contents)))
     for name, classes in CLASSES.items():
-        if len(re.findall(rf"\b{name}/", str(places))) == 2:  # images and labels
+        if str(places).count(f"'{name}/") == 2:  # images and labels
             return {"name": name, "class_names": classes.split(",")}
     name = path_text(Path(data_dir).absolute().name)
     return {"name": name, "class_names": class_names(source)}
@@ -265,7 +271,5 @@ def tell_data(data_dir: Path, card: dict) -> None:
     trained = card.get("data_set", about)
     if trained != about:
         log.warning(
-            "the checkpoint's card names another data set, %s: %s",
-            trained["name"],
-            trained["class_names"],
+            "the checkpoint's card names another data set, %(name)s: %(class_names)s", trained
         )

@@ -14,9 +14,9 @@ IMAGE_SIZE = 28
 MOST_BYTES = 2**28  # of a file, and of what it unpacks to: more than the largest EMNIST of digits
 LABEL = "label|class|target|y|digit"  # what a column of labels is called
 OTHER = (
-    "give images of 28 × 28 pixels, each with a label from 0 to 9, as data_dir (a zip archive "
-    "unpacked), or get MNIST by `mnist-helpers download` (in the collection, git restore "
-    "MNIST-Data)"
+    "give images of 28 × 28 pixels (in NumPy's files as uint8), each with a label from 0 to 9, as "
+    "data_dir: IDX files, CSV, .npz, .npy, or pictures in a folder for each class, unpacked; or "
+    "get MNIST by `mnist-helpers download` (in the collection, git restore MNIST-Data)"
 )
 Arrays = tuple[np.ndarray, np.ndarray]  # images and labels, unchecked
 
@@ -41,8 +41,7 @@ def unpacked(content: bytes) -> list[bytes]:
     while contents[-1].startswith(b"\x1f\x8b") and len(contents) < 3:
         file = gzip.GzipFile(fileobj=io.BytesIO(contents[-1]))
         # a MiB at a time, no more than may be read, and a header: as much memory as it has
-        parts = [file.read(2**20) for _ in range(257)]
-        contents.append(b"".join(parts))
+        contents.append(b"".join(file.read(2**20) for _ in range(257)))
     return contents
 
 
@@ -64,9 +63,10 @@ def read_table(source: Source, part: str) -> Arrays:
 
 
 def table_content(path: Path) -> bytes:
-    """The content of a CSV, packed or not."""
+    """The content of a CSV, packed or not, with commas for semicolons and tabs."""
     content = unpacked(read_file(path, MOST_BYTES, OTHER))[-1]
-    return content.removeprefix(b"\xef\xbb\xbf")  # a mark of UTF-8
+    content = content.removeprefix(b"\xef\xbb\xbf")  # a mark of UTF-8
+    return content.translate(bytes.maketrans(b";\t", b",,"))
 
 
 def first_line(content: bytes) -> list[str]:
@@ -86,15 +86,29 @@ def is_labelled(path: Path) -> bool:
 
 
 def read_arrays(source: Source, part: str) -> Arrays:
-    """NumPy's .npz: two arrays have the part in their names, and the larger one is of images."""
-    content = io.BytesIO(read_file(source.train[0], MOST_BYTES, OTHER))
-    require_small(content, MOST_BYTES)
-    with np.load(content, allow_pickle=False) as file:
-        arrays = [file[name] for name in file if part in name.lower()]
-        if len(arrays) != 2:
-            raise ValueError(f"not one array of images and one of labels for {part}: {[*file]}")
-    labels, images = sorted(arrays, key=np.size)
-    return to_bytes(images), labels.ravel().astype(float)
+    """NumPy's arrays: of the two that are of the part the larger one is of images."""
+    arrays = load_arrays(getattr(source, part))
+    names = list(arrays)
+    if re.search("(?i)train|test", str(names)):
+        names = [name for name in names if part in name.lower()]
+    if len(names) != 2:
+        raise ValueError(f"not one array of images and one of labels for {part}: {[*arrays]}")
+    labels, images = sorted(map(arrays.get, names), key=np.size)
+    return to_bytes(images), labels.squeeze().astype(float)
+
+
+def load_arrays(paths: list[Path]) -> dict[str, np.ndarray]:
+    """The arrays in .npz files by their names, and those of .npy files by the file's."""
+    arrays = {}
+    for path in paths:
+        content = io.BytesIO(read_file(path, MOST_BYTES, OTHER))
+        if path.suffix == ".npz":
+            require_small(content, MOST_BYTES)
+        loaded = np.load(content, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            loaded = {path.name: loaded}
+        arrays.update(loaded)
+    return arrays
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def attributions(network: Network, image: Tensor, target: int) -> Generator[floa
     last = network.modules[network.convolutions[-1]]
 
     def decide(images: Tensor) -> Tensor:
-        return network.run(images)[network.answer].log_softmax(dim=1)
+        return network.run(images, network.decider).log_softmax(dim=1)
 
     batch = image[None].to(network.device).requires_grad_()
     strides = [max(2, side // 6 - 2) for side in image.shape[1:]]

@@ -22,8 +22,10 @@ def plain(model: nn.Module) -> nn.Module:
     kind = type(model).__name__
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module, not a {kind}.")
-    if isinstance(model, torch.jit.ScriptModule):
-        raise InputError(f"{kind} is TorchScript; give the nn.Module that it was made from.")
+    if isinstance(model, torch.jit.ScriptModule) or "Quantized" in str(model):
+        raise InputError(
+            f"{kind} is TorchScript or quantized; give the nn.Module that it was made from."
+        )
     while type(model).__name__ in WRAPPERS:
         (model,) = model.children()
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
@@ -85,7 +87,8 @@ def trace(model: nn.Module, image: Tensor) -> fx.GraphModule:
     except Exception as error:  # whatever the model's own code raises
         raise InputError(
             f"torch.fx can't trace {type(model).__name__} ({reason(error)}); "
-            "write that step of its forward so that torch.fx can follow it."
+            "write that step of its forward so that torch.fx can follow it, and end pruning or an "
+            "old weight_norm by prune.remove or remove_weight_norm."
         ) from error
     for module in traced.modules():
         module.inplace = False  # which those without such an option do not read

@@ -82,6 +82,7 @@ class Network:
         weights: parameters and buffers by name, at first the model's own.
         answer: the name of the layer that puts out the logits.
         traced: the trace, which puts out what every layer does, by name.
+        decider: the same trace, which puts out the logits alone.
         nodes: the step of the trace that each layer is.
         modules: the module of each layer, or one that does the same; None for other functions.
         reads: for each layer and each of its inputs the places that it reads; None: not known.
@@ -125,7 +126,10 @@ class Network:
             self._measure(name, tuple(values[node].shape[1:]), _inputs(node, names), known)
         (self.answer,) = self.layers[SOFTMAX].inputs
         self.convolutions = [n for n in self.nodes if isinstance(self.modules[n], nn.Conv2d)]
-        self.traced.graph.output_node().args = (self.nodes,)
+        output = self.traced.graph.output_node()
+        output.args = (self.nodes[self.answer],)
+        self.decider = fx.GraphModule(self.traced, copy.deepcopy(self.traced.graph))
+        output.args = (self.nodes,)
         self.traced.recompile()
         count = sum(math.prod(layer.shape) for layer in self.layers.values())
         self.batch_size = min(BATCH, max(1, MOST_VALUES // count))
@@ -149,12 +153,17 @@ class Network:
         other.weights = weights
         return other
 
-    def run(self, images: Tensor) -> Tensors:
-        """What every layer puts out for `images`, with gradients where they are enabled."""
-        own = self.traced.state_dict()
+    def run(self, images: Tensor, traced: fx.GraphModule | None = None) -> Tensors | Tensor:
+        """What every layer puts out for `images`, with gradients where they are enabled.
+
+        By the trace `decider` the logits alone, (N, classes), in less memory and time: what a layer
+        puts out is forgotten once it is read.
+        """
+        traced = traced or self.traced
+        own = traced.state_dict()
         used = {name: self.weights[name].to(tensor) for name, tensor in own.items()}
         images = images.to(self.device, torch.float32)
-        return functional_call(self.traced, used, images, tie_weights=False)
+        return functional_call(traced, used, images, tie_weights=False)
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> Tensors:
@@ -197,7 +206,7 @@ class Network:
         if not torch.allclose(answer[:1], expected.to(answer), 1e-3, 1e-4, equal_nan=True):
             raise InputError(
                 f"{kind} answers differently when taken apart; replace steps in place (x = x + y), "
-                "and use no randomness and no other image."
+                "and use no randomness, no autocast and no other image."
             )
         return interpreter.env
 
@@ -214,7 +223,7 @@ class Network:
             if as_logits(answers) is not answers:
                 before = logits.all_input_nodes[0]
                 given = values[before]
-                if given.shape == probs.shape and given.softmax(1).allclose(probs):
+                if given.shape == probs.shape and given.float().softmax(1).allclose(probs):
                     output.args = (before,)
                     graph.eliminate_dead_code()
                     logits = before

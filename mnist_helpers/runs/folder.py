@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 from mnist_helpers.checkpoint import MOST_BYTES, decode_tensors
 from mnist_helpers.config import Config, InputError, path_text
@@ -98,18 +97,16 @@ def load_run(folder: Path) -> tuple[Config, dict[str, object]]:
     return config, decode_tensors(content, path, remedy)
 
 
-def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> None:
+def write_tensorboard(folder: Path, record: EpochRecord) -> None:
     """Adds one epoch to the event files in `folder`, and closes them: an interrupt loses nothing.
 
-    With the first two arguments by `functools.partial` it is an `on_epoch` of `train`. Writes its
-    figures as scalars, weights and gradients as histograms.
+    With the first argument by `functools.partial` it is an `on_epoch` of `train`.
 
     Raises:
         InputError: `folder` can't be written.
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    epoch = record.epoch
     what = "can't hold TensorBoard's files"
     before = threading.excepthook
     threading.excepthook = lambda failure: None  # raised here as well
@@ -119,9 +116,6 @@ def write_tensorboard(folder: Path, model: nn.Module, record: EpochRecord) -> No
             SummaryWriter(folder) as writer,
         ):
             for name in CURVES:
-                writer.add_scalar(name, getattr(record, name), epoch)
-            for name, parameter in model.named_parameters():
-                writer.add_histogram(f"weights/{name}", parameter, epoch)
-                writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+                writer.add_scalar(name, getattr(record, name), record.epoch)
     finally:
         threading.excepthook = before

@@ -91,7 +91,6 @@ def load_snapshots(path: Path) -> Snapshots:
     content = io.BytesIO(read_file(path, MOST_BYTES, REMEDY))
     with decoding(path, "holds no snapshots", REMEDY):
         require_small(content, MOST_BYTES)
-        content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             epochs = msgspec.convert(arrays["epochs"].tolist(), list[Epoch])
             history = msgspec.json.decode(str(arrays["history"]), type=dict[str, list[float]])

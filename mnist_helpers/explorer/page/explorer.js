@@ -227,7 +227,8 @@ function rove(row, current) {
   for (const button of buttons) give(button, { tabIndex: (button === current) - 1 });
   row.onkeydown = (event) => {
     if (!MOVES.includes(event.key)) return;
-    buttons[step(event.key, buttons.indexOf(event.target), buttons.length, 1)].focus();
+    const visible = buttons.filter((button) => button.checkVisibility());
+    visible[step(event.key, visible.indexOf(event.target), visible.length, 1)].focus();
     take(event);
   };
   return buttons;

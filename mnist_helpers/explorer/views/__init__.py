@@ -1,10 +1,9 @@
 """The views: functions of a `Look` that may raise `Unmeasured`, each with the fields it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from mnist_helpers.config import InputError
 from mnist_helpers.explorer.look import Look, require
 from mnist_helpers.explorer.scene import Row, Scene, Text
 from mnist_helpers.explorer.selection import EVERY, Selection
@@ -91,9 +90,9 @@ VIEWS = {
 }
 
 
-def require_view(name: str) -> None:
+def require_view(name: str, views: Iterable[str] = VIEWS) -> None:
     """Raises an InputError where there is no such view."""
-    require({"view": name}, {"view": list(VIEWS)})
+    require({"view": name}, {"view": list(views)})
 
 
 def shown(selection: Selection) -> Selection:
@@ -116,17 +115,11 @@ def draw(subject: Subject, selection: Selection) -> Scene:
     """What the open view shows of a selection.
 
     Raises:
-        InputError: there is no such view, the subject lacks what it needs, or there is nothing to
-            show of that class.
+        InputError: there is no such view of the subject, or nothing to show of that class.
         Unmeasured: something slow is to be measured first, where the subject defers that.
     """
-    require_view(selection.view)
+    require_view(selection.view, views_of(subject))
     view = VIEWS[selection.view]
-    if selection.view not in views_of(subject):
-        raise InputError(
-            "the view training needs runs; give a Subject runs, such as "
-            "{'mine': load_snapshots(path)}."
-        )
     look = subject.look(shown(selection))
     needs_image = {"image", "target"} & {*view.fields} and view.draw is not confusion
     if needs_image and not len(look.images):

@@ -65,10 +65,9 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
-        f"by the value above each. Its mean is highest for {subject.digits[strongest]}."
+        f"by the value above each, among those of {filter_text(look)}. "
+        f"Its mean is highest for {subject.digits[strongest]}."
     )
-    if len(look.images) < len(subject.images):
-        caption += f" Only images that fit: {filter_text(look)}."
     bars = [class_mean_bars(look, means), excited_channels(look, digit)]
     return Scene(Column(Row(*columns, together=True), Row(*bars, together=True)), caption)
 

@@ -13,6 +13,7 @@ from mnist_helpers.explorer.views.parts import (
     channel_names,
     colour_limits,
     grid,
+    grid_columns,
     input_picture,
     is_vector,
     layer_maps,
@@ -124,7 +125,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         kernels = weights[:, 0]  # (out, height, width)
         field = "channel"
         first = 0
-        columns = 8
+        columns = grid_columns(outs)
     else:
         kernels = weights[channel]  # (in, height, width)
         field = "input_channel"
@@ -132,7 +133,7 @@ def large_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) ->
         first = channel // (outs // groups) * ins
         columns = 4
         if ins > 16:
-            columns = 8
+            columns = grid_columns(ins)
         if look.limits == "each":
             limits = limits[channel * ins :][:ins]
         channel = look.input_channel
@@ -177,7 +178,13 @@ def all_kernels(look: Look, name: str, weights: np.ndarray, limits: Limits) -> M
 def feature_maps(look: Look) -> Scene:
     """All channels of a layer, with one network's weights or two, on one colour scale."""
     sides = {name: replace(look, weights=name).values for name in look.compared}
-    limits = feature_limits(look, list(sides.values()))
+    axis = 0
+    scaled = list(sides.values())  # on one colour scale
+    if look.limits == "each":
+        axis = 1  # a map shares its scale with its neighbour
+        if is_vector(look.values):  # drawn as one map
+            scaled = [values.reshape(1, -1, 1) for values in scaled]
+    limits = colour_limits(np.concatenate(scaled, axis=axis), look.limits)
     if look.compare == "difference":
         sides["difference"] = np.subtract(*sides.values())
         limits = [(-high, high) for _, high in limits]
@@ -185,7 +192,7 @@ def feature_maps(look: Look) -> Scene:
     columns = 16 // len(sides)
     if look.compare == "alone":
         width = SMALL
-        columns = 8
+        columns = grid_columns(len(look.values))
     marks = [input_picture(look, SMALL)]
     for name, values in sides.items():
         title = f"{look.titles[look.layer]}, {name}"
@@ -207,13 +214,3 @@ def feature_maps(look: Look) -> Scene:
     shape = " × ".join(f"{size:,}" for size in look.values.shape)
     caption = f"{look.title}. {shape}, {limits_text(limits, look.limits)}."
     return Scene(Row(*marks), f"{caption} Framed: {selected_value(look)}.")
-
-
-def feature_limits(look: Look, sides: list[np.ndarray]) -> Limits:
-    """The ends of the colour scale of feature maps, shared by the weights that are compared."""
-    axis = 0
-    if look.limits == "each":
-        axis = 1  # a map shares its scale with its neighbour
-        if is_vector(look.values):  # drawn as one map
-            sides = [values.reshape(1, -1, 1) for values in sides]
-    return colour_limits(np.concatenate(sides, axis=axis), look.limits)
