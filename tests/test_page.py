@@ -951,6 +951,7 @@ class TestExplorer:
             (make_bars(**bars, emphasis=[1]), "top_images", True),
             (make_bars(**bars, emphasis=[1]), "ablation", False),  # which is no orange there
             (make_maps(select=EVERYWHERE), "kernels", True),
+            (make_maps(select=EVERYWHERE), "drawing", False),  # the pad tells its own keys
             (make_maps(frames={1: None}, select={}), "kernels", True),
             (Table(values=np.ones((1, 2)), framed_cell=1), "confusion", True),
         ):

@@ -724,6 +724,12 @@ class TestAblation:
             assert not found[title].select  # no other view's class
         assert {"rank": True} in [mark.select for mark in everything]
 
+    def test_the_hint_and_its_button_stay_where_they_are_once_a_channel_is_ablated(self, grey):
+        before = of_kind(Text, show(grey, view="ablation")[2])
+        after = of_kind(Text, show(grey, view="ablation", ablated=(("conv1", 3),))[2])
+        assert after[:-1] == before
+        assert after[-1].select == {"ablate": None}
+
     def test_the_ranking_has_a_logarithmic_axis(self, few):
         images, labels = few.test.tensors
         subject = Subject(make_model(0), images[:60], labels[:60])

@@ -2,7 +2,7 @@
 
 const HINT = `Orange: what is chosen, and what it sees. Click or press Enter to choose. \
 Arrow keys move, with Shift between the values of a map.`;
-const CHOSEN = ".maps.selects, .frame, .framed, .emphasised:not([data-view=ablation] *)";
+const CHOSEN = ".maps.selects:not([data-view=drawing] *), .frame, .framed, .emphasised:not([data-view=ablation] *)";
 
 // A server holds a short message back until the page has acknowledged the one before, which the page
 // puts off for 40 ms unless it sends something itself (Nagle's algorithm). So it does, while it waits.
