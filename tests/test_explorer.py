@@ -411,6 +411,9 @@ class TestControls:
         link((explorer.controls["layer"], "value"), (other.controls["layer"], "value"))
         explorer.controls["layer"].value = "conv2"
         assert other.selection == Selection(view="kernels", layer="conv2")
+        explorer.controls["layer"].value = "pool1"  # which has no kernels: conv1 is before it
+        assert (explorer.selection.layer, other.selection.layer) == ("pool1", "conv1")
+        assert other.controls["layer"].value == "conv1"
         other.controls["layer"].value = "fc2"
         assert explorer.selection.layer == "fc2"
 

@@ -132,6 +132,10 @@ class Controls(VBox):
 
     def show(self, look: Look) -> None:
         """Brings all in line with a selection, and shows those of its view."""
+        # what a link brings from a view of other layers is the last of these up to it
+        self.fields["layer"].equals = lambda layer, other: (
+            layer == replace(look, layer=other).last_upto(look.layers)
+        )
         for name, traits in settings(look).items():
             set_changed(self.fields[name], traits)
         names = {*VIEWS[look.view].fields}
@@ -177,7 +181,6 @@ def settings(look: Look) -> dict[str, Traits]:
     description = "Image"
     if look.drawing:
         description = "Or image"  # which a drawing hides
-    titles = [look.titles[name] for name in look.layers]
     names = [amount_text(look.disturbance, amount) for amount in places["amount"]]
     traits = {
         "position": position,
@@ -187,7 +190,7 @@ def settings(look: Look) -> dict[str, Traits]:
             "value": look.image,
             "description": description,
         },
-        "layer": step_traits(titles, look.layers, look.layer),
+        "layer": step_traits(map(look.titles.get, look.layers), look.layers, look.layer),
         "amount": step_traits(names, places["amount"], look.amount),
     }
     for name in ("channel", "row", "column"):

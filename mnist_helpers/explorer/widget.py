@@ -135,6 +135,7 @@ class Explorer(VBox):
         self.stop()
         for widget in self.parts:
             widget.close()
+        self.controls["layer"].equals = None  # which knows the subject, too
         self.subject = None
 
     @traitlets.validate("selection")

@@ -238,8 +238,7 @@ def by_class(look: Look, answers: Predictions) -> np.ndarray:
 def ranking_bars(look: Look, name: str) -> Bars:
     """How many images are lost without each channel of a convolution, on a logarithmic axis."""
     lost = look.ranked(name)
-    every_layer = map(look.ranked, look.subject.network.convolutions)
-    low = np.nan_to_num(np.concatenate([*every_layer])).min(initial=-10)
+    low = np.nan_to_num(lost).min(initial=-10)
     high = len(look.subject.images)  # from the start, so that nothing moves once it is measured
     title = f"{look.titles[name]}: images lost without one channel"
     if np.isnan(lost).all():
