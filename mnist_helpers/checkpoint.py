@@ -135,7 +135,7 @@ def save_checkpoint(
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     with contextlib.suppress(InputError):  # the files may be gone by now
-        card["data_set"] = about_data(config.data_dir, "train")
+        card.setdefault("data_set", about_data(config.data_dir, "train"))
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     beside = card_path(path)
     # killed in between, the weights have no card rather than the wrong one, and still load

@@ -857,7 +857,7 @@ MUTANTS = [  # file in mnist_helpers, what stands there once, what is put in its
     ("checkpoint.py", ' in INERT.split()]', ' in INERT.split()[1:]]'),
     ("checkpoint.py", 'if "card" in metadata and not card:', "if False:"),
     ("checkpoint.py", '            msgspec.convert(card, Card)\n', ""),
-    ("checkpoint.py", 'card["data_set"] = about_data', 'card["data"] = about_data'),
+    ("checkpoint.py", 'card.setdefault("data_set"', 'card.setdefault("data"'),
     ("checkpoint.py", "    if shapes:\n", "    if False:\n"),
     ("commands/predict.py", 'path.glob("[!.]*")', 'path.iterdir()'),
     ("commands/predict.py", "        elif first < model.no_digit:", "        if first < model.no_digit:"),

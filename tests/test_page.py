@@ -944,7 +944,7 @@ class TestExplorer:
         assert error.count() == 0
 
     def test_what_keys_do_on_maps_is_told_where_there_are_some(self, page):
-        hint = "Orange: what is chosen, and what it sees. Click or press Enter to choose. Arrow"
+        hint = "Orange: what is chosen, and what it sees. Click or Enter chooses. Arrow"
         bars = {"select": {"class": INDEX}}
         for mark, view, is_told in (
             (make_bars(**bars), "answer", False),

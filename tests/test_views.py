@@ -578,7 +578,7 @@ class TestTopImages:
             right = (model(grey.images).argmax(1) == grey.labels).nonzero().flatten()
         _, caption, _ = show(grey, view="top_images", layer="relu2", channel=5, read="right")
         assert f"strongest in images {right[maps[right].argmax()]}" in caption
-        assert "above each, among those of right answers. Its" in caption
+        assert "above each. Looked at: right answers. Its" in caption
         own = grey.labels[right].tolist()
         digit = max(set(own), key=own.count)  # the one that is read correctly most often
         for read in ("right", "wrong"):

@@ -192,7 +192,7 @@ class Explorer(VBox):
         except Unmeasured as slow:
             if self.is_stopped:
                 again = Text("Go on", select={"view": self.selection.view})
-                return Scene(again, f"{slow}.")
+                return Scene(again, f"Stopped: {slow}.")
             self.waiting.remove_class("aside")
             if self.task:
                 self.task.cancel()

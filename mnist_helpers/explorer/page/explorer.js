@@ -1,7 +1,7 @@
 // The page of an explorer: the open view and what is said of it, around a host's state.
 
-const HINT = `Orange: what is chosen, and what it sees. Click or press Enter to choose. \
-Arrow keys move, with Shift between the values of a map.`;
+const HINT = `Orange: what is chosen, and what it sees. Click or Enter chooses. \
+Arrow keys move, with Shift in a map.`;
 const CHOSEN = ".maps.selects:not([data-view=drawing] *), .frame, .framed, .emphasised:not([data-view=ablation] *)";
 
 // A server holds a short message back until the page has acknowledged the one before, which the page

@@ -65,7 +65,7 @@ def top_images(look: Look) -> Scene:
     names = ", ".join(map(str, images[:4]))
     caption = (
         f"{look.titles[look.layer]}, channel {look.channel}: strongest in images {names}{subset}, "
-        f"by the value above each, among those of {filter_text(look)}. "
+        f"by the value above each. Looked at: {filter_text(look)}. "
         f"Its mean is highest for {subject.digits[strongest]}."
     )
     bars = [class_mean_bars(look, means), excited_channels(look, digit)]
