@@ -1053,7 +1053,7 @@ class TestSlowWork:
             assert slow.subject.jobs.results == {}
             assert not slow.selection.rank
             scene = shown(slow)["scene"]
-            assert scene["caption"] == "Measuring 300 images."
+            assert scene["caption"] == "Stopped: Measuring 300 images."
             assert scene["content"]["text"] == "Go on"
             send(slow, **scene["content"]["select"])
             await asyncio.sleep(0)
